@@ -1,0 +1,40 @@
+# Two commands matter: `make demo` runs the whole flow, `make test` passes the tests.
+# Both set up .venv first. PYTHON picks the interpreter (3.11 or later).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Without an NVIDIA GPU the pinned release has a CPU build; give its wheel or index through TORCH_PIP.
+TORCH ?= $(if $(shell command -v nvidia-smi 2>/dev/null),torch,torch==2.13.0)
+TORCH_PIP ?=
+
+.PHONY: install demo test test-all lint bench clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Stemlode needs Python 3.11 or later; set PYTHON=…")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet $(TORCH_PIP) "$(TORCH)"
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: install
+	$(BIN)/stemlode demo --output demo
+
+test: install lint
+	$(BIN)/pytest -m "not slow" -n 2
+
+test-all: install lint
+	$(BIN)/pytest -n 2
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install
+	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info

@@ -1,0 +1,1 @@
+"""Which two recordings belong together, by title and by sound."""

@@ -1,0 +1,1 @@
+"""The Beam pipelines, one file a verb, and what they share."""

@@ -1,0 +1,1 @@
+"""Models, losses, the corpus reader, the training loop, evaluation and separation."""
