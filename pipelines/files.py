@@ -1,0 +1,126 @@
+"""One file layer for local paths, gs:// and s3://, shared by Beam workers and the training room.
+
+Writes are atomic: a temporary name beside the final one, then a rename, so that a crash never
+leaves half a file under a final name. Free of Beam.
+"""
+
+import contextlib
+import hashlib
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import fsspec
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+TEMPORARY = ".tmp"  # every temporary file of ours ends with this
+
+
+def is_local(path: str) -> bool:
+    """Whether a path lies on this machine's own file system."""
+    return isinstance(url_to_fs(path)[0], LocalFileSystem)
+
+
+def absolute(path: str) -> str:
+    """A local path made absolute, since workers run in other folders; a remote one as it is."""
+    return str(Path(url_to_fs(path)[1]).absolute()) if is_local(path) else path.rstrip("/")
+
+
+def join(folder: str, *names: str) -> str:
+    """A path below a folder, local or remote."""
+    return "/".join([folder.rstrip("/"), *names])
+
+
+def exists(path: str) -> bool:
+    """Whether a file or folder is there."""
+    fs, name = url_to_fs(path)
+    return fs.exists(name)
+
+
+def size(path: str) -> int:
+    """A file's size in bytes."""
+    fs, name = url_to_fs(path)
+    return int(fs.size(name))
+
+
+def open_input(path: str) -> IO[bytes]:
+    """A seekable binary reader."""
+    return fsspec.open(path, "rb").open()
+
+
+def read_bytes(path: str) -> bytes:
+    """A whole small file."""
+    with open_input(path) as file:
+        return file.read()
+
+
+def list_files(folder: str) -> list[str]:
+    """Every file below a folder, sorted; empty where the folder does not exist."""
+    fs, name = url_to_fs(folder)
+    if not fs.exists(name):
+        return []
+    return sorted(
+        fs.unstrip_protocol(found) if not is_local(folder) else found for found in fs.find(name)
+    )
+
+
+def stamps(path: str) -> list[list[str]]:
+    """Name, size and time of change of every file at a path or below it, or that a glob matches.
+
+    Tells whether an input has changed without reading it. Hashes stand in for times on S3.
+    """
+    fs, name = url_to_fs(path)
+    found = fs.find(name) or fs.glob(name)
+    changed = ("mtime", "updated", "LastModified", "ETag", "etag")
+    facts = [(entry, fs.info(entry)) for entry in sorted(map(str, found))]
+    return [
+        [entry, str(info.get("size")), str(next((info[k] for k in changed if k in info), ""))]
+        for entry, info in facts
+    ]
+
+
+def sha256(path: str) -> str:
+    """A file's SHA-256 in hex, read in blocks."""
+    hasher = hashlib.sha256()
+    with open_input(path) as file:
+        while block := file.read(1 << 20):
+            hasher.update(block)
+    return hasher.hexdigest()
+
+
+@contextlib.contextmanager
+def atomic_write(path: str) -> Iterator[IO[bytes]]:
+    """A binary writer whose content appears under `path` whole or not at all."""
+    fs, name = url_to_fs(path)
+    fs.makedirs(fs._parent(name), exist_ok=True)
+    temporary = f"{name}.{uuid.uuid4().hex}{TEMPORARY}"
+    try:
+        with fs.open(temporary, "wb") as file:
+            yield file
+        fs.mv(temporary, name)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            fs.rm(temporary)
+        raise
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    """A whole small file, atomically."""
+    with atomic_write(path) as file:
+        file.write(data)
+
+
+def remove(path: str) -> None:
+    """A file or a folder with all it holds; nothing where it does not exist."""
+    fs, name = url_to_fs(path)
+    with contextlib.suppress(FileNotFoundError):
+        fs.rm(name, recursive=True)
+
+
+def remove_temporaries(folder: str) -> None:
+    """What a killed run left half-written below a folder."""
+    for path in list_files(folder):
+        if path.endswith(TEMPORARY):
+            remove(path)

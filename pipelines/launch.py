@@ -1,0 +1,71 @@
+"""Runs a Beam verb: claims the output folder, runs the pipeline, says what came of it."""
+
+import contextlib
+import logging
+import os
+import re
+import traceback
+from collections.abc import Sequence
+
+import apache_beam as beam
+
+from pipelines import files, runs
+from pipelines.options import SharedOptions, Verb, is_local
+from pipelines.runs import BadUsage, Failed
+
+ERROR = "_ERROR.txt"  # the last failure's traceback, beside what the run has done so far
+
+
+def launch(verb: Verb, argv: Sequence[str]) -> int:
+    """Run a verb from its command line; 0 when done, or done before.
+
+    Raises BadUsage or Failed, each with one line for the user.
+    """
+    options = verb.parse(argv)
+    shared = options.view_as(SharedOptions)
+    output = files.absolute(shared.output)
+    inputs = verb.given(options)
+    for name, path in inputs.items():
+        if not runs.fingerprintable(path):
+            raise BadUsage(f"--{name} {path}: no such file or folder")
+    run = runs.start(verb.name, output, verb.own(options), inputs, overwrite=shared.overwrite)
+    if run is None:
+        print(f"{verb.name}: already complete in {output}")
+        return 0
+    if is_local(options) and not os.environ.get("STEMLODE_DEBUG"):
+        logging.disable(logging.CRITICAL)  # a failing step logs its traceback; we keep it in a file
+    try:
+        pipeline = beam.Pipeline(options=options)
+        verb.build(pipeline, options, run)
+        pipeline.run().wait_until_finish()
+    except Exception as error:
+        raise _explained(error, run) from error
+    if files.exists(run.path(runs.SUCCESS)):
+        _say(runs.record(output), output)
+    else:
+        print(f"{verb.name}: handed over to the runner; {output} will hold _SUCCESS at the end")
+    return 0
+
+
+def _say(record: dict, output: str) -> None:
+    print(f"{record['verb']}: done in {record['seconds']:.1f} s, in {output}")
+    for name, count in record["counts"].items():
+        print(
+            f"  {name.replace('_', ' '):<28} {count:>12,}"
+            if isinstance(count, int)
+            else f"  {name.replace('_', ' '):<28} {count:>14,.2f}"
+        )
+
+
+def _explained(error: Exception, run: runs.Run) -> BadUsage | Failed:
+    """The user's one line out of what a runner raises; the traceback goes into a file."""
+    with contextlib.suppress(OSError):
+        files.write_bytes(run.path(ERROR), traceback.format_exc().encode(errors="replace"))
+    text = re.sub(r" \[while running.*", "", str(error), flags=re.DOTALL).strip()
+    ours = re.findall(r"^(?:pipelines\.runs\.)?(BadUsage|Failed): (.+)$", text, re.MULTILINE)
+    kind, line = ours[-1] if ours else (type(error).__name__, text)
+    if kind in ("BadUsage", "Failed"):
+        return BadUsage(line) if kind == "BadUsage" else Failed(line)
+    last = text.splitlines()[-1] if text else kind
+    line = re.sub(r"^[\w.]*(Error|Exception): (\[Errno \d+\] )?|^\[Errno \d+\] ", "", last)
+    return Failed(f"{line} (details in {run.path(ERROR)}; run again to resume)")

@@ -1,0 +1,166 @@
+"""The command line of the Beam verbs: options, help, and what unknown options mean.
+
+Options are `PipelineOptions` subclasses, so that a template's launcher can use them unchanged.
+"""
+
+import argparse
+import dataclasses
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import (
+    PipelineOptions,
+    PortableOptions,
+    SetupOptions,
+    StandardOptions,
+    WorkerOptions,
+)
+
+from pipelines import files
+from pipelines.runs import BadUsage, Run
+
+LOCAL_RUNNER = "FnApiRunner"
+LOCAL_RUNNERS = ("fnapirunner", "directrunner", "bundlebaseddirectrunner", "prismrunner")
+
+# Two classes that both define --output collide, so what verbs share is defined once, here.
+INPUTS = {
+    "catalog": "catalogue of tracks: a Parquet, CSV or JSON Lines file, a folder or a glob",
+    "candidates": "folder written by `stemlode match`",
+    "pairs": "folder written by `stemlode prune`",
+    "corpus": "folder written by `stemlode corpus`",
+    "stems": "folder of multitrack songs, one folder each",
+    "music": "folder of audio files",
+}
+
+
+class SharedOptions(PipelineOptions):
+    """Inputs, named by what they are, and the output folder."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        for name, sentence in INPUTS.items():
+            parser.add_argument(f"--{name}", metavar="PATH", help=sentence)
+        parser.add_argument("--output", metavar="FOLDER", help="folder to write; a rerun resumes")
+        parser.add_argument(
+            "--overwrite", action="store_true", help="start over where the folder holds a run"
+        )
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows a default only where there is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return super()._get_help_string(action) if action.default else action.help
+
+
+@dataclasses.dataclass(frozen=True)
+class Verb:
+    """A Beam verb: what it is called, reads, offers, and how its pipeline is built.
+
+    `options` is the verb's own PipelineOptions subclass. Options whose names are in `neutral` do
+    not change the output, so a rerun may change them. `positional` names the input that may be
+    given without its option name (`scan DIR`).
+    """
+
+    name: str
+    summary: str
+    inputs: tuple[str, ...]
+    build: Callable[[beam.Pipeline, PipelineOptions, Run], None]
+    options: type[PipelineOptions]
+    optional_inputs: tuple[str, ...] = ()
+    neutral: tuple[str, ...] = ()
+    positional: str | None = None
+
+    def own(self, options: PipelineOptions) -> dict[str, Any]:
+        """The verb's own options that decide the output, by name."""
+        values = vars(self._parser().parse_args([]))
+        shared = {*INPUTS, "output", "overwrite", *self.neutral}
+        view = options.view_as(self.options)
+        return {name: getattr(view, name) for name in sorted(values) if name not in shared}
+
+    def given(self, options: PipelineOptions) -> dict[str, str]:
+        """The inputs that were given, by name, local ones as absolute paths."""
+        shared = options.view_as(SharedOptions)
+        paths = {name: getattr(shared, name) for name in (*self.inputs, *self.optional_inputs)}
+        return {name: files.absolute(path) for name, path in paths.items() if path}
+
+    def parse(self, argv: Sequence[str]) -> PipelineOptions:
+        """Options from a command line; BadUsage names what is missing or unknown."""
+        argv = list(argv)
+        if self.positional and argv and not argv[0].startswith("-"):
+            argv[0] = f"--{self.positional}={argv[0]}"
+        known, rest = self._parser().parse_known_args(argv)
+        _, unknown = _beam_parser().parse_known_args(rest)
+        if unknown:
+            raise BadUsage(self._unknown(unknown[0]))
+        for name in (*self.inputs, "output"):
+            if not getattr(known, name):
+                raise BadUsage(f"stemlode {self.name} needs --{name} (see --help)")
+        if not any(word.split("=")[0] == "--runner" for word in argv):
+            argv.append(f"--runner={LOCAL_RUNNER}")
+        options = PipelineOptions(argv)
+        _check_workers_get_our_code(options)
+        return options
+
+    def _parser(self) -> argparse.ArgumentParser:
+        parser = argparse.ArgumentParser(
+            prog=f"stemlode {self.name}",
+            description=self.summary,
+            epilog="Options of Apache Beam are passed on, for instance --runner DataflowRunner "
+            "--project P --region R, or --direct_num_workers 2 --direct_running_mode "
+            "multi_processing.",
+            allow_abbrev=False,
+            formatter_class=_Help,
+            usage=f"stemlode {self.name} "
+            + (f"{self.positional.upper()} " if self.positional else "")
+            + " ".join(f"--{name} PATH" for name in self.inputs if name != self.positional)
+            + " --output FOLDER [options] [Beam options]",
+        )
+        shared = argparse.ArgumentParser(add_help=False)
+        SharedOptions._add_argparse_args(shared)
+        wanted = {*self.inputs, *self.optional_inputs, "output", "overwrite"}
+        for action in shared._actions:
+            if action.dest in wanted:
+                parser._add_action(action)
+        self.options._add_argparse_args(parser)  # type: ignore[arg-type]
+        return parser
+
+    def _unknown(self, word: str) -> str:
+        flag = word.split("=", maxsplit=1)[0]
+        flags = [*self._parser()._option_string_actions, *_beam_parser()._option_string_actions]
+        near = difflib.get_close_matches(flag, flags, 1)
+        hint = f"; did you mean {near[0]}?" if near else " (see --help)"
+        return f"stemlode {self.name}: neither Stemlode nor Beam knows {word}{hint}"
+
+
+def _beam_parser() -> argparse.ArgumentParser:
+    """Every option that Beam itself defines."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    for options in PipelineOptions.__subclasses__():
+        if options.__module__.startswith("apache_beam."):
+            options._add_argparse_args(parser)  # type: ignore[arg-type]
+    return parser
+
+
+def is_local(options: PipelineOptions) -> bool:
+    """Whether the pipeline runs on this machine."""
+    runner = str(options.view_as(StandardOptions).runner).rsplit(".", maxsplit=1)[-1].lower()
+    return runner in LOCAL_RUNNERS
+
+
+def _check_workers_get_our_code(options: PipelineOptions) -> None:
+    """Remote workers import our rooms: from our wheel, or from an image that has it."""
+    setup = options.view_as(SetupOptions)
+    given = (
+        setup.extra_packages,
+        setup.setup_file,
+        options.view_as(WorkerOptions).sdk_container_image,
+        options.view_as(PortableOptions).environment_config,
+    )
+    if not is_local(options) and not any(given):
+        raise BadUsage(
+            "remote workers need our code: attach the wheel with --extra_package, "
+            "or name an image that has it with --sdk_container_image"
+        )

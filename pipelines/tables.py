@@ -1,0 +1,148 @@
+"""Parquet tables written from a pipeline: same rows, same bytes, in any order and on any runner."""
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from apache_beam.pvalue import AsDict, AsList, AsSingleton
+
+from matching.ids import digest
+from pipelines import files, runs
+
+ROWS_PER_FILE = 100_000
+Row = dict[str, Any]
+
+
+class WriteTable(beam.PTransform):
+    """Rows (dicts) → Parquet files `{name}-00000-of-00001.parquet`, and a manifest row for each.
+
+    A row's file depends on its `key` columns and on the number of rows alone, and rows are sorted
+    within a file, so any rerun writes the same bytes. An empty table has one file without rows.
+    A manifest row has `path` (below the output folder), `rows`, `bytes` and `sha256`.
+    """
+
+    def __init__(
+        self,
+        run: runs.Run,
+        name: str,
+        schema: pa.Schema,
+        key: Sequence[str],
+        rows_per_file: int = ROWS_PER_FILE,
+    ) -> None:
+        super().__init__()
+        self.run, self.name, self.schema, self.key = run, name, schema, tuple(key)
+        self.rows_per_file = rows_per_file
+
+    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+        parts = AsSingleton(
+            rows
+            | "Count" >> beam.combiners.Count.Globally()
+            | "Parts" >> beam.Map(lambda count: max(1, -(-count // self.rows_per_file)))
+        )
+        every = (
+            rows.pipeline
+            | "Start" >> beam.Create([None])
+            | "EveryPart" >> beam.FlatMap(lambda _, n: [(part, None) for part in range(n)], parts)
+        )
+        placed = rows | "Place" >> beam.Map(_placed, self.key, parts)
+        return (
+            (placed, every)
+            | "IntoParts" >> beam.Flatten()
+            | "Group" >> beam.GroupByKey()
+            | "Write" >> beam.Map(self._write, parts)
+        )
+
+    def _write(self, group: tuple[int, Iterable[Row | None]], parts: int) -> Row:
+        part, rows = group
+        found = sorted((row for row in rows if row is not None), key=self._order)
+        name = f"{self.name}-{part:05d}-of-{parts:05d}.parquet"
+        return write(self.run, name, pa.Table.from_pylist(found, self.schema))
+
+    def _order(self, row: Row) -> tuple[list[str], str]:
+        return [str(row[k]) for k in self.key], json.dumps(row, sort_keys=True, default=str)
+
+
+class Finish(beam.PTransform):
+    """The last step of every pipeline: waits for all manifest rows, then completes the run.
+
+    Takes (manifest rows, (name, number) counts); counts of a name are added up. It runs inside the
+    pipeline because a remote launcher may be gone by then.
+    """
+
+    def __init__(self, run: runs.Run, clear: Sequence[str] = ()) -> None:
+        """`clear` names folders below the output that only served the way there."""
+        super().__init__()
+        self.run, self.clear = run, tuple(clear)
+
+    def expand(self, inputs: tuple[beam.PCollection, beam.PCollection]) -> beam.PCollection:
+        manifest, counts = inputs
+        totals = counts | "AddUp" >> beam.CombinePerKey(sum)
+        return (
+            manifest.pipeline
+            | "TheEnd" >> beam.Create([None])
+            | "Finish" >> beam.Map(self._finish, AsList(manifest), AsDict(totals))
+        )
+
+    def _finish(self, _: None, manifest: list[Row], counts: Row) -> None:
+        for folder in self.clear:
+            files.remove(self.run.path(folder))
+        self.run.finish(counts, {row["path"]: row["sha256"] for row in manifest})
+
+
+def write(run: runs.Run, name: str, table: pa.Table) -> Row:
+    """Write one Parquet file of a run atomically; its manifest row."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    files.write_bytes(run.path(name), buffer.getvalue())
+    path = run.path(name)
+    return {
+        "path": name,
+        "rows": table.num_rows,
+        "bytes": files.size(path),
+        "sha256": files.sha256(path),
+    }
+
+
+def parts(folder: str, name: str) -> list[str]:
+    """The files of a finished run's table, in order; BadUsage where there is none."""
+    outputs = runs.record(folder)["outputs"]
+    found = sorted(path for path in outputs if path.startswith(f"{name}-"))
+    if not found:
+        raise runs.BadUsage(f"{folder} holds no {name}")
+    return [files.join(folder, path) for path in found]
+
+
+def read(folder: str, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """A finished run's whole table; BadUsage where there is none, Failed where it is damaged."""
+    tables = [read_part(path, columns) for path in parts(folder, name)]
+    return pa.concat_tables(tables)
+
+
+def read_part(path: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """One file of a table; Failed where it is missing or damaged."""
+    try:
+        with files.open_input(path) as file:
+            return pq.read_table(file, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise runs.Failed(f"{path}: unreadable table: {runs.reason(error)}") from error
+
+
+def rows(path: str) -> Iterator[Row]:
+    """The rows of one file of a table, as dicts."""
+    for batch in read_part(path).to_batches():
+        yield from batch.to_pylist()
+
+
+def count_by(table: pa.Table, column: str) -> dict[str, int]:
+    """How many rows have each value of a column."""
+    counted = pc.value_counts(table[column]).to_pylist()
+    return {entry["values"]: entry["counts"] for entry in counted}
+
+
+def _placed(row: Row, key: tuple[str, ...], parts: int) -> tuple[int, Row]:
+    return int(digest(*(str(row[k]) for k in key))[:8], 16) % parts, row
