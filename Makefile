@@ -25,8 +25,8 @@ demo: install
 test: install lint
 	$(BIN)/pytest -m "not slow" -n 2
 
-test-all: install lint
-	$(BIN)/pytest -n 2
+test-all: test
+	$(BIN)/pytest -m slow -n 2
 
 lint: install
 	$(BIN)/ruff check .

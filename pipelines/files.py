@@ -11,21 +11,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-import fsspec
+from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 TEMPORARY = ".tmp"  # every temporary file of ours ends with this
 
 
+def system(path: str) -> tuple[AbstractFileSystem, str]:
+    """The file system that a path lies on, and the path's name there.
+
+    What has no "://" is a local path, whatever else is in it ("::", "~", "[x]*").
+    """
+    if "://" in path:
+        return url_to_fs(path)
+    return LocalFileSystem(), str(Path(path).absolute())
+
+
 def is_local(path: str) -> bool:
     """Whether a path lies on this machine's own file system."""
-    return isinstance(url_to_fs(path)[0], LocalFileSystem)
+    return isinstance(system(path)[0], LocalFileSystem)
 
 
 def absolute(path: str) -> str:
     """A local path made absolute, since workers run in other folders; a remote one as it is."""
-    return str(Path(url_to_fs(path)[1]).absolute()) if is_local(path) else path.rstrip("/")
+    return system(path)[1] if is_local(path) else path.rstrip("/")
 
 
 def join(folder: str, *names: str) -> str:
@@ -35,19 +45,20 @@ def join(folder: str, *names: str) -> str:
 
 def exists(path: str) -> bool:
     """Whether a file or folder is there."""
-    fs, name = url_to_fs(path)
+    fs, name = system(path)
     return fs.exists(name)
 
 
 def size(path: str) -> int:
     """A file's size in bytes."""
-    fs, name = url_to_fs(path)
+    fs, name = system(path)
     return int(fs.size(name))
 
 
 def open_input(path: str) -> IO[bytes]:
     """A seekable binary reader."""
-    return fsspec.open(path, "rb").open()
+    fs, name = system(path)
+    return fs.open(name, "rb")
 
 
 def read_bytes(path: str) -> bytes:
@@ -58,7 +69,7 @@ def read_bytes(path: str) -> bytes:
 
 def list_files(folder: str) -> list[str]:
     """Every file below a folder, sorted; empty where the folder does not exist."""
-    fs, name = url_to_fs(folder)
+    fs, name = system(folder)
     if not fs.exists(name):
         return []
     return sorted(
@@ -71,7 +82,7 @@ def stamps(path: str) -> list[list[str]]:
 
     Tells whether an input has changed without reading it. Hashes stand in for times on S3.
     """
-    fs, name = url_to_fs(path)
+    fs, name = system(path)
     found = fs.find(name) or fs.glob(name)
     changed = ("mtime", "updated", "LastModified", "ETag", "etag")
     facts = [(entry, fs.info(entry)) for entry in sorted(map(str, found))]
@@ -93,7 +104,7 @@ def sha256(path: str) -> str:
 @contextlib.contextmanager
 def atomic_write(path: str) -> Iterator[IO[bytes]]:
     """A binary writer whose content appears under `path` whole or not at all."""
-    fs, name = url_to_fs(path)
+    fs, name = system(path)
     fs.makedirs(fs._parent(name), exist_ok=True)
     temporary = f"{name}.{uuid.uuid4().hex}{TEMPORARY}"
     try:
@@ -114,7 +125,7 @@ def write_bytes(path: str, data: bytes) -> None:
 
 def remove(path: str) -> None:
     """A file or a folder with all it holds; nothing where it does not exist."""
-    fs, name = url_to_fs(path)
+    fs, name = system(path)
     with contextlib.suppress(FileNotFoundError):
         fs.rm(name, recursive=True)
 

@@ -107,7 +107,11 @@ def record(folder: str) -> dict[str, Any]:
             else "does not exist"
         )
         raise BadUsage(f"{folder} {what}")
-    return json.loads(files.read_bytes(files.join(folder, RECORD)))
+    path = files.join(folder, RECORD)
+    try:
+        return json.loads(files.read_bytes(path))
+    except (OSError, ValueError) as error:
+        raise Failed(f"{path}: unreadable: {reason(error)}") from error
 
 
 def fingerprint(path: str) -> str:

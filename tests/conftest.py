@@ -13,5 +13,8 @@ def test_data() -> Path:
     """Real catalogues and audio, kept outside the project; STEMLODE_TEST_DATA says where."""
     folder = Path(os.environ.get("STEMLODE_TEST_DATA", PROJECT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"no test data at {folder} (set STEMLODE_TEST_DATA)")
+        missing = f"no test data at {folder} (set STEMLODE_TEST_DATA)"
+        if os.environ.get("STEMLODE_TEST_DATA_REQUIRED"):
+            pytest.fail(missing)
+        pytest.skip(missing)
     return folder

@@ -1,0 +1,54 @@
+"""Files appear whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines import files
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    target = str(tmp_path / "a" / "b.bin")
+    with pytest.raises(RuntimeError), files.atomic_write(target) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert files.list_files(str(tmp_path)) == []
+
+
+def test_a_write_that_fails_keeps_what_was_there(tmp_path: Path) -> None:
+    target = str(tmp_path / "b.bin")
+    files.write_bytes(target, b"old")
+    with pytest.raises(RuntimeError), files.atomic_write(target) as file:
+        file.write(b"new")
+        raise RuntimeError
+    assert files.read_bytes(target) == b"old"
+    assert [Path(path).name for path in files.list_files(str(tmp_path))] == ["b.bin"]
+
+
+@pytest.mark.parametrize(
+    "name", ["ü ñ.txt", "a#b?c.txt", "[x]*.txt", "-rf", "a::b", "~", "new\nline", "%41"]
+)
+def test_hostile_names_are_just_names(tmp_path: Path, name: str) -> None:
+    path = files.join(str(tmp_path), name)
+    files.write_bytes(path, b"x")
+    assert files.list_files(str(tmp_path)) == [path]
+    assert files.read_bytes(path) == b"x" and files.size(path) == 1
+    assert len(files.stamps(path)) == 1
+    files.remove(path)
+    assert not files.exists(path)
+
+
+def test_only_our_temporaries_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    (tmp_path / f"half.0123{files.TEMPORARY}").write_text("drop")
+    files.remove_temporaries(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_stamps_tell_a_change(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text("one")
+    before = files.stamps(str(tmp_path))
+    path.write_text("three")
+    assert files.stamps(str(tmp_path)) != before
+    assert files.stamps(str(tmp_path / "nothing")) == []

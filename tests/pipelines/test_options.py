@@ -1,0 +1,58 @@
+"""Options: ours, Beam's, and neither's."""
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    GoogleCloudOptions,
+    PipelineOptions,
+    StandardOptions,
+)
+
+from pipelines import match, prune, scan
+from pipelines.options import Verb
+from pipelines.runs import BadUsage
+
+NEEDED = ["--catalog", "c.parquet", "--output", "out"]
+
+
+def test_beam_s_options_pass_through() -> None:
+    options = match.VERB.parse([*NEEDED, "--direct_num_workers", "2", "--project=p"])
+    assert options.view_as(DirectOptions).direct_num_workers == 2
+    assert options.view_as(GoogleCloudOptions).project == "p"
+
+
+def test_the_default_runner_needs_no_download() -> None:
+    assert match.VERB.parse(NEEDED).view_as(StandardOptions).runner == "FnApiRunner"
+    given = match.VERB.parse([*NEEDED, "--runner", "PrismRunner"])
+    assert given.view_as(StandardOptions).runner == "PrismRunner"
+
+
+def test_another_verb_s_input_is_unknown() -> None:
+    with pytest.raises(BadUsage, match="--candidates"):
+        match.VERB.parse([*NEEDED, "--candidates", "x"])
+
+
+def test_remote_workers_need_our_code() -> None:
+    with pytest.raises(BadUsage, match="--extra_package"):
+        match.VERB.parse([*NEEDED, "--runner=DataflowRunner"])
+    match.VERB.parse([*NEEDED, "--runner=DataflowRunner", "--extra_package=stemlode.whl"])
+
+
+def test_all_verbs_options_live_in_one_process() -> None:
+    """A template's launcher parses every class that is loaded with one parser."""
+    every = PipelineOptions(NEEDED).get_all_options(drop_default=False)
+    assert every["catalog"] == "c.parquet" and every["output"] == "out"
+
+
+def test_scan_takes_its_folder_without_a_name() -> None:
+    assert scan.VERB.given(scan.VERB.parse(["/music", "--output", "o"])) == {"music": "/music"}
+
+
+@pytest.mark.parametrize("verb", [match.VERB, prune.VERB, scan.VERB], ids=lambda verb: verb.name)
+def test_the_plan_holds_what_decides_the_output_and_nothing_else(verb: Verb) -> None:
+    given = [word for name in verb.inputs for word in (f"--{name}", "x")]
+    plain = verb.parse([*given, "--output", "o"])
+    other = verb.parse([*given, "--output", "p", "--direct_num_workers=2"])
+    assert verb.own(plain) == verb.own(other)
+    assert isinstance(beam.Pipeline(options=plain), beam.Pipeline)

@@ -1,0 +1,90 @@
+"""Run folders: claimed once, resumed, finished, never mistaken for something else."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines import runs
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    return str(tmp_path / "in.csv")
+
+
+def _start(tmp_path: Path, source: str, value: int = 1, **more: bool) -> runs.Run | None:
+    return runs.start("verb", str(tmp_path / "out"), {"x": value}, {"catalog": source}, **more)
+
+
+def test_a_finished_run_is_complete_and_its_rerun_does_nothing(tmp_path: Path, source: str) -> None:
+    run = _start(tmp_path, source)
+    assert run is not None
+    run.finish({"tracks": 3}, {"a.parquet": "00"})
+    record = runs.record(run.output)
+    assert record["counts"] == {"tracks": 3} and record["verb"] == "verb"
+    assert {"python", "pyarrow"} <= record["versions"].keys()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert _start(tmp_path, source) is None
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_an_unfinished_run_resumes(tmp_path: Path, source: str) -> None:
+    assert _start(tmp_path, source) is not None
+    assert _start(tmp_path, source) is not None
+
+
+def test_another_option_is_refused_by_name(tmp_path: Path, source: str) -> None:
+    _start(tmp_path, source)
+    with pytest.raises(runs.BadUsage, match=r"--x 1, not 2.*--overwrite"):
+        _start(tmp_path, source, 2)
+    assert _start(tmp_path, source, 2, overwrite=True) is not None
+
+
+def test_a_changed_input_is_refused_by_name(tmp_path: Path, source: str) -> None:
+    _start(tmp_path, source)
+    Path(source).write_text("a\n1\n2\n")
+    with pytest.raises(runs.BadUsage, match="before --catalog changed"):
+        _start(tmp_path, source)
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path, source: str) -> None:
+    thesis = tmp_path / "out" / "thesis.doc"
+    thesis.parent.mkdir()
+    thesis.write_text("years of work")
+    for overwrite in (False, True):
+        with pytest.raises(runs.BadUsage, match="holds something else"):
+            _start(tmp_path, source, overwrite=overwrite)
+    assert thesis.read_text() == "years of work"
+
+
+def test_a_file_in_the_output_s_place_is_left_alone(tmp_path: Path, source: str) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(runs.BadUsage, match="something else"):
+        _start(tmp_path, source, overwrite=True)
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_an_output_that_cannot_be_written_fails_in_a_line(source: str) -> None:
+    with pytest.raises(runs.Failed, match="cannot be written"):
+        runs.start("verb", "/proc/nowhere/out", {}, {"catalog": source})
+
+
+def test_what_is_no_finished_run_is_said(tmp_path: Path, source: str) -> None:
+    run = _start(tmp_path, source)
+    assert run is not None
+    with pytest.raises(runs.BadUsage, match="not finished"):
+        runs.record(run.output)
+    with pytest.raises(runs.BadUsage, match="no run folder"):
+        runs.record(str(tmp_path))
+    with pytest.raises(runs.BadUsage, match="does not exist"):
+        runs.record(str(tmp_path / "nothing"))
+
+
+def test_a_damaged_record_fails_in_a_line(tmp_path: Path, source: str) -> None:
+    run = _start(tmp_path, source)
+    assert run is not None
+    run.finish({}, {})
+    Path(run.path("run.json")).write_text("{")
+    with pytest.raises(runs.Failed, match=r"run\.json"):
+        runs.record(run.output)
