@@ -14,8 +14,8 @@ class UNet(nn.Module):
     """Magnitudes in [0, 1] → a mask in (0, 1) of the same shape (thesis 4.2.2).
 
     Every encoder layer: 5×5 convolution of stride 2, batch normalisation, leaky ReLU. Every decoder
-    layer: transposed convolution of stride 2, ReLU, batch normalisation, dropout in the first
-    three; the last one ends in a sigmoid. With the thesis' channels: 9,823,313 parameters.
+    layer: transposed convolution of stride 2, batch normalisation, ReLU, dropout in the first
+    three; the last one has a sigmoid alone. With the thesis' channels: 9,823,313 parameters.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class UNet(nn.Module):
         )
         self.normalise = nn.ModuleList(nn.BatchNorm2d(count) for count in outputs[:-1])
         self.dropout = nn.ModuleList(
-            nn.Dropout2d(0.0) if layer >= dropout_layers else nn.Dropout(dropout)
+            nn.Dropout(dropout if layer < dropout_layers else 0.0)
             for layer in range(len(outputs) - 1)
         )
 
@@ -65,6 +65,6 @@ class UNet(nn.Module):
         for up, normalise, dropout in zip(
             self.decoder[:-1], self.normalise, self.dropout, strict=True
         ):
-            x = dropout(normalise(F.relu(up(x))))  # [batch, channels, bins * 2, frames * 2]
+            x = dropout(F.relu(normalise(up(x))))  # [batch, channels, bins * 2, frames * 2]
             x = torch.cat((x, skips.pop()), dim=1)
         return torch.sigmoid(self.decoder[-1](x))[..., :frames]

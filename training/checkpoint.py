@@ -1,0 +1,138 @@
+"""Checkpoints are data: safetensors and JSON. Nothing is unpickled, so opening one runs no code.
+
+A checkpoint folder holds `model.safetensors` and `config.json`. The configuration also travels in
+the header of `model.safetensors`, and that copy is the one that is read: one file appears at once,
+so weights and configuration always belong together; `config.json` is for people and other tools.
+"""
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from pipelines import files, runs
+from pipelines.runs import BadUsage, Failed
+from training import recipes
+from training.recipes import Recipe
+
+MODEL, CONFIG = "model.safetensors", "config.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained core, ready to use, and where it comes from."""
+
+    recipe: Recipe
+    core: nn.Module
+    step: int
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+def save(folder: str, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint folder, each file atomically."""
+    config = {
+        "format": FORMAT,
+        "recipe": recipes.to_fields(checkpoint.recipe),
+        "step": checkpoint.step,
+        "scores": checkpoint.scores,
+    }
+    weights = {name: tensor.contiguous() for name, tensor in checkpoint.core.state_dict().items()}
+    write_tensors(files.join(folder, MODEL), weights, config)
+    files.write_bytes(files.join(folder, CONFIG), runs.to_json(config))
+
+
+def load(folder: str, device: str = "cpu") -> Checkpoint:
+    """Read a checkpoint folder, or a training run's folder; the core is in evaluation mode.
+
+    Raises BadUsage where there is no checkpoint, Failed where it is damaged or not ours.
+    """
+    path = find(folder)
+    tensors, config = read_tensors(path)
+    try:
+        if config.get("format") != FORMAT:
+            raise ValueError(f"format {config.get('format')!r} is unknown")
+        recipe = recipes.from_fields(config.get("recipe", {}))
+        step, scores = config.get("step"), config.get("scores")
+        if not isinstance(step, int) or not isinstance(scores, dict):
+            raise ValueError("step or scores are missing")
+        with torch.device("meta"):  # shapes alone: a hostile recipe allocates nothing
+            core = recipe.core()
+        fit(core, tensors)
+        core.load_state_dict(tensors, assign=True)
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+        raise Failed(f"{path}: not a checkpoint of ours: {runs.reason(error)}") from error
+    return Checkpoint(recipe, core.to(device).eval(), step, scores)
+
+
+def find(folder: str) -> str:
+    """The weights' path for a checkpoint folder or the run folder around it."""
+    for candidate in (folder, files.join(folder, "checkpoint")):
+        path = files.join(candidate, MODEL)
+        if files.exists(path):
+            return path
+    raise BadUsage(f"--checkpoint {folder}: holds no {MODEL}")
+
+
+def fit(core: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """ValueError where names, shapes or types are not the core's, or a weight is not finite."""
+    wanted = core.state_dict()
+    if set(wanted) != set(tensors):
+        odd = sorted(set(wanted) ^ set(tensors))[0]
+        raise ValueError(f"tensor {odd} is missing or unknown")
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype:
+            raise ValueError(
+                f"tensor {name} is {tensor.dtype} {list(tensor.shape)}, "
+                f"not {wanted[name].dtype} {list(wanted[name].shape)}"
+            )
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"tensor {name} holds NaN or infinity")
+
+
+def write_tensors(path: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    """One safetensors file with JSON facts in its header, atomically."""
+    on_cpu = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    header = {"stemlode": json.dumps(facts, sort_keys=True, allow_nan=False)}
+    files.write_bytes(path, safetensors.torch.save(on_cpu, header))
+
+
+def read_tensors(path: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and facts of a file by `write_tensors`; Failed where it is damaged."""
+    try:
+        data = files.read_bytes(path)
+        tensors = safetensors.torch.load(data)
+        facts = json.loads(_header(data)["stemlode"], parse_constant=_refuse)
+        if not isinstance(facts, dict):
+            raise ValueError("the configuration is no object")
+    except OSError as error:
+        raise Failed(f"{path}: {runs.reason(error)}") from error
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Failed(f"{path}: damaged, or not a checkpoint of ours: {_cause(error)}") from error
+    return tensors, facts
+
+
+def _header(data: bytes) -> dict[str, str]:
+    """safetensors hands out the metadata of files alone; its header is length, then JSON."""
+    length = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + length])["__metadata__"]
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} in the configuration")
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return "it holds no configuration"
+    return runs.reason(error)
+
+
+def finite(scores: dict[str, float]) -> dict[str, float]:
+    """Scores that JSON can hold: without those that are NaN or infinite."""
+    return {name: score for name, score in scores.items() if math.isfinite(score)}
