@@ -29,8 +29,18 @@ STEMS = ("drums", "bass", "chords", "vocals")
 
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
 MINOR = (0, 2, 3, 5, 7, 8, 10)
-PROGRESSIONS = ((0, 4, 5, 3), (5, 3, 0, 4), (0, 5, 3, 4), (0, 3, 4, 3), (0, 2, 3, 4), (1, 4, 0, 5))
-PROGRESSIONS += ((0, 6, 5, 6), (0, 3, 0, 4), (3, 4, 2, 5), (0, 0, 3, 4))
+PROGRESSIONS = (
+    (0, 4, 5, 3),
+    (5, 3, 0, 4),
+    (0, 5, 3, 4),
+    (0, 3, 4, 3),
+    (0, 2, 3, 4),
+    (1, 4, 0, 5),
+    (0, 6, 5, 6),
+    (0, 3, 0, 4),
+    (3, 4, 2, 5),
+    (0, 0, 3, 4),
+)
 
 
 @dataclass(frozen=True)
@@ -275,13 +285,14 @@ def balance(stems: dict[str, Samples], rng: Generator) -> dict[str, Samples]:
         "chords": rng.uniform(-5, 0),
     }
     mixed = {name: stems[name] * relative(stems[name], db) for name, db in wanted_db.items()}
-    accompaniment = sum(mixed.values())
+    accompaniment = mixed["drums"] + mixed["bass"] + mixed["chords"]
     vocals_db = rng.uniform(-2.5, 2.5) + 20 * np.log10(max(loudness(accompaniment), 1e-9))
     mixed["vocals"] = stems["vocals"] * relative(stems["vocals"], vocals_db)
     mixture = accompaniment + mixed["vocals"]
     peaks = [np.abs(samples).max() for samples in (mixture, accompaniment, *mixed.values())]
     gain = 10 ** (rng.uniform(-3.0, -0.5) / 20) / max(*peaks, 1e-9)
-    return {name: np.round(mixed[name] * np.float32(gain * 2**15)) / 2**15 for name in STEMS}
+    step = np.float32(2**-15)
+    return {name: np.round(mixed[name] * np.float32(gain) / step) * step for name in STEMS}
 
 
 def relative(samples: Samples, level_db: float) -> np.float32:

@@ -170,8 +170,8 @@ def formant_gains(formants: NDArray[np.float64], scale: float) -> Samples:
         ratio = (bins / np.float32(centre * scale)) ** 2
         gains *= (1 - ratio) ** 2 + ratio * np.float32(bandwidth / centre) ** 2
     # The floor stands for the higher resonances, which keep a voice bright above 6 kHz.
-    gains = 1 / np.sqrt(gains) + np.float32(0.01)
-    return gains / np.sqrt(np.mean(gains[:, : N_FFT // 8] ** 2, axis=1, keepdims=True))
+    tract = 1 / np.sqrt(gains) + np.float32(0.01)
+    return tract / np.sqrt(np.mean(tract[:, : N_FFT // 8] ** 2, axis=1, keepdims=True))
 
 
 def consonant_shapes() -> Samples:
@@ -206,7 +206,7 @@ def sing(syllables: list[Syllable], voice: Voice, rng: Generator, frames: int) -
     hiss = analyse(rng.standard_normal(frames, np.float32))
     gains = formant_gains(formants[: len(voiced)], voice.formant_scale)
     noise_gains = consonants[: len(hiss)].astype(np.float32) @ consonant_shapes()
-    return 0.3 * synthesise(voiced * gains + hiss * noise_gains, frames)
+    return np.float32(0.3) * synthesise(voiced * gains + hiss * noise_gains, frames)
 
 
 def analyse(samples: Samples) -> NDArray[np.complex64]:
@@ -218,12 +218,12 @@ def analyse(samples: Samples) -> NDArray[np.complex64]:
 
 def synthesise(spectrum: NDArray[np.complex64], frames: int) -> Samples:
     """Inverse of `analyse` by overlap-add."""
-    pieces = fft.irfft(spectrum, N_FFT, axis=1) * window()
+    pieces: Samples = fft.irfft(spectrum, N_FFT, axis=1) * window()
     out = np.zeros((len(pieces) + N_FFT // HOP, HOP), np.float32)
     for part in range(N_FFT // HOP):
         out[part : part + len(pieces)] += pieces[:, part * HOP : (part + 1) * HOP]
     # Squared Hann windows at a quarter of their length sum to 2.
-    return out.reshape(-1)[N_FFT // 2 : N_FFT // 2 + frames] / 2
+    return out.reshape(-1)[N_FFT // 2 : N_FFT // 2 + frames] * np.float32(0.5)
 
 
 def window() -> Samples:
