@@ -7,7 +7,7 @@ leaves half a file under a final name. Free of Beam.
 import contextlib
 import hashlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -102,14 +102,19 @@ def sha256(path: str) -> str:
 
 
 @contextlib.contextmanager
-def atomic_write(path: str) -> Iterator[IO[bytes]]:
-    """A binary writer whose content appears under `path` whole or not at all."""
+def atomic_write(path: str, check: Callable[[str], None] | None = None) -> Iterator[IO[bytes]]:
+    """A binary writer whose content appears under `path` whole or not at all.
+
+    `check` is called with the temporary file's path once that is closed, and may raise.
+    """
     fs, name = system(path)
     fs.makedirs(fs._parent(name), exist_ok=True)
     temporary = f"{name}.{uuid.uuid4().hex}{TEMPORARY}"
     try:
         with fs.open(temporary, "wb") as file:
             yield file
+        if check is not None:
+            check(temporary if is_local(path) else fs.unstrip_protocol(temporary))
         fs.mv(temporary, name)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -1,0 +1,184 @@
+"""Songs cut into chunks: aligned sources in, integer samples and FLAC files out. Free of Beam.
+
+Sources are decoded, resampled and cut block by block, so a song's length costs no memory.
+"""
+
+import contextlib
+import dataclasses
+import io
+import math
+from collections.abc import Generator, Iterator, Mapping, Sequence
+
+import numpy as np
+import soundfile
+
+from pipelines import audio, runs
+from pipelines.audio import AudioError
+
+FULL_SCALE = 1 << 15  # of 16 bit
+QUIETEST_DB = -120.0  # what digital silence counts as
+
+
+class ReadFault(Exception):
+    """Reading broke off for a reason that may pass (a connection, a disk): try again."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One source of a song: where its audio lies and how it lies against the others."""
+
+    name: str
+    uri: str
+    skip_frames: int = 0  # to leave out at the beginning, at the corpus' rate
+    factor: float = 1.0  # to multiply by: gain and polarity
+
+
+def aligned_pair(
+    mixture_uri: str,
+    instrumental_uri: str,
+    *,
+    offset_s: float,
+    gain_db: float,
+    polarity: int,
+    sample_rate: int,
+) -> tuple[list[Source], int]:
+    """Mixture and accompaniment on one clock, and the frame of the mixture where both begin.
+
+    mixture(t) ≈ polarity · 10^(gain_db / 20) · instrumental(t + offset_s). The offset is taken to
+    the nearest frame, so up to half a frame (11 µs at 44.1 kHz) of it stays.
+    """
+    shift = round(offset_s * sample_rate)
+    factor = math.copysign(10 ** (gain_db / 20), polarity)
+    first = max(0, -shift)
+    sources = [
+        Source("mixture", mixture_uri, first),
+        Source("accompaniment", instrumental_uri, max(0, shift), factor),
+    ]
+    return sources, first
+
+
+def cut(
+    sources: Sequence[Source],
+    *,
+    sample_rate: int,
+    channels: int,
+    chunk_frames: int,
+    until: str | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Contiguous chunks of a song: source name → float32 [channels, frames].
+
+    Every chunk has `chunk_frames` frames but the last, which may be shorter. The song ends with
+    its shortest source; or, given `until`, where that source ends, or with the longest where
+    `until` is empty, and sources that are over earlier are followed by silence.
+
+    Raises AudioError naming the file that cannot be used, ReadFault where trying again may help.
+    """
+    with contextlib.ExitStack() as stack:
+        streams = {
+            source.name: stack.enter_context(
+                contextlib.closing(_chunks(source, sample_rate, channels, chunk_frames))
+            )
+            for source in sources
+        }
+        nothing = np.zeros((channels, 0), np.float32)
+        while True:
+            chunk = {name: next(stream, nothing) for name, stream in streams.items()}
+            lengths = {name: samples.shape[1] for name, samples in chunk.items()}
+            if until is None:
+                frames = min(lengths.values())
+            else:
+                frames = lengths[until] if until else max(lengths.values())
+            if frames:
+                yield {name: _of_length(samples, frames) for name, samples in chunk.items()}
+            if frames < chunk_frames:
+                return
+
+
+def quantise(
+    sources: Mapping[str, np.ndarray], sums: Mapping[str, Mapping[str, int]]
+) -> tuple[dict[str, np.ndarray], float]:
+    """Float sources → 16 bit integers that hold them and their sums, and the scale they took.
+
+    Args:
+        sources: float32 [channels, frames] by name, full scale ±1.
+        sums: further sources by name, each a weighted sum (name → ±1) of those before it. They
+            are summed as integers, so that every residual between them is exact.
+
+    Returns int16 [channels, frames] by name, and the smallest power of two ≥ 1 with which
+    all of them fit: true samples are integers / 32768 · scale. At scale 1 a 16 bit file's own
+    integers come out.
+    """
+    peak = max((float(np.abs(samples).max(initial=0)) for samples in sources.values()), default=0)
+    scale = 2.0 ** max(0, math.ceil(math.log2(max(peak, 1))) - 1)
+    while True:
+        integers = {
+            name: np.rint(samples * np.float32(FULL_SCALE / scale)).astype(np.int32)
+            for name, samples in sources.items()
+        }
+        for name, weights in sums.items():
+            terms = [weight * integers[term] for term, weight in sorted(weights.items())]
+            integers[name] = np.sum(terms, axis=0, dtype=np.int32)
+        if all(
+            samples.min(initial=0) >= -FULL_SCALE and samples.max(initial=0) < FULL_SCALE
+            for samples in integers.values()
+        ):
+            return {name: samples.astype(np.int16) for name, samples in integers.items()}, scale
+        scale *= 2
+
+
+def flac(samples: np.ndarray, sample_rate: int) -> bytes:
+    """int16 [channels, frames] as a FLAC file of 16 bit."""
+    file = io.BytesIO()
+    soundfile.write(file, samples.T, sample_rate, format="FLAC", subtype="PCM_16")
+    return file.getvalue()
+
+
+def energy_db(samples: np.ndarray, scale: float) -> float:
+    """Mean power of int16 samples in dB re full scale, to 0.001 dB and no less than −120."""
+    total = float(np.sum(samples.astype(np.int64) ** 2))
+    power = total / max(samples.size, 1) * (scale / FULL_SCALE) ** 2
+    return round(max(QUIETEST_DB, 10 * math.log10(power)) if power else QUIETEST_DB, 3)
+
+
+def _chunks(
+    source: Source, sample_rate: int, channels: int, chunk_frames: int
+) -> Generator[np.ndarray]:
+    """One source's samples in pieces of `chunk_frames`, the last shorter, none empty."""
+    held = np.zeros((channels, 0), np.float32)
+    skip = source.skip_frames
+    for block in _blocks(source, sample_rate, channels):
+        held = np.concatenate([held, block[:, skip:]], axis=1)
+        skip = max(0, skip - block.shape[1])
+        while held.shape[1] >= chunk_frames:
+            yield held[:, :chunk_frames]
+            held = held[:, chunk_frames:]
+    if held.shape[1]:
+        yield held
+
+
+def _blocks(source: Source, sample_rate: int, channels: int) -> Iterator[np.ndarray]:
+    """A source's decoded blocks, float32 [channels, frames]; errors say which source it is."""
+    factor = np.float32(source.factor)
+    try:
+        for block in audio.blocks(source.uri, sample_rate=sample_rate):
+            yield _with_channels(block.samples, channels) * factor
+    except AudioError as error:
+        raise AudioError(f"{source.name} {source.uri}: {error}") from error
+    except OSError as error:
+        raise ReadFault(f"{source.uri}: {runs.reason(error)}") from error
+
+
+def _with_channels(samples: np.ndarray, channels: int) -> np.ndarray:
+    if len(samples) == channels:
+        return samples
+    if channels == 1:
+        return samples.mean(axis=0, keepdims=True, dtype=np.float32)
+    if len(samples) == 1:
+        return np.repeat(samples, channels, axis=0)
+    raise AudioError(f"{len(samples)} channels; mix it down to {channels} first")
+
+
+def _of_length(samples: np.ndarray, frames: int) -> np.ndarray:
+    """Cut, or followed by silence, to this many frames."""
+    missing = frames - samples.shape[1]
+    return np.pad(samples, ((0, 0), (0, missing))) if missing > 0 else samples[:, :frames]

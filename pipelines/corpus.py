@@ -1,0 +1,402 @@
+"""Verified pairs and multitrack songs → shards and an index.
+
+Only references travel between the steps. Each song is read, aligned, cut and encoded once, into a
+part file; the shards are planned from sample ids and sizes; each shard is copied together from
+byte ranges of part files. Every step skips what an earlier attempt has finished.
+"""
+
+if __name__ == "__main__":
+    import sys
+
+    from stemlode import run as run_verb
+
+    sys.exit(run_verb("pipelines.corpus", sys.argv[1:]))
+
+import argparse
+import contextlib
+import dataclasses
+import math
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.pvalue import AsDict, TaggedOutput
+
+from pipelines import recordings, runs, schemas, shards, splits, tables
+from pipelines.audio import AudioError
+from pipelines.chunks import ReadFault
+from pipelines.launch import launch
+from pipelines.options import Verb
+from pipelines.recordings import Recording, Shape
+from pipelines.rejects import reject
+from pipelines.runs import BadUsage, Failed
+from pipelines.shards import Sample
+
+PARTS = "_parts"
+RETRY_AFTER_S = (1.0, 4.0)  # reading that breaks off is tried again after so long
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+Bucket = tuple[str, str]  # split, first digits of the sample id
+Numbered = tuple[str, int]  # split, number of the shard
+
+
+def parse_bytes(text: str) -> int:
+    """`256MiB`, `1GB` or `4096` in bytes; BadUsage for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]i?)?b?", text.strip().lower())
+    size = int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0
+    if size < 1:
+        raise BadUsage(f"--shard-bytes {text}: write a size such as 256MiB")
+    return size
+
+
+def parse_rate(text: str) -> int | None:
+    """A sample rate in Hz, None for `native`; BadUsage for anything else."""
+    if text.strip().lower() == "native":
+        return None
+    if not re.fullmatch(r"\d{4,6}", text) or not 1000 <= int(text) <= 655_350:
+        raise BadUsage(f"--sample-rate {text}: write a rate in Hz, or native")
+    return int(text)
+
+
+class CorpusOptions(PipelineOptions):
+    """How songs are cut, stored and split."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--chunk-seconds",
+            type=float,
+            default=12.0,
+            help="length of the chunks that songs are cut into",
+        )
+        parser.add_argument(
+            "--sample-rate",
+            default="44100",
+            help="rate of every sample in Hz, or native: that of each song's mixture",
+        )
+        parser.add_argument("--channels", type=int, default=2, help="channels of every sample")
+        parser.add_argument(
+            "--shard-bytes",
+            default="256MiB",
+            help="size at which a shard is full; it exceeds this by less than one sample",
+        )
+        parser.add_argument(
+            "--split",
+            default="train=0.9,valid=0.05,test=0.05",
+            help="shares of the songs; a song is never on two sides",
+        )
+        parser.add_argument("--seed", type=int, default=0, help="draws the split anew")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The options, understood."""
+
+    shape: Shape
+    shard_bytes: int
+    ratios: dict[str, float]
+    seed: int
+
+
+def plan_of(options: PipelineOptions) -> Plan:
+    """Raises BadUsage for an option that makes no sense."""
+    view = options.view_as(CorpusOptions)
+    if not (math.isfinite(view.chunk_seconds) and view.chunk_seconds >= 0.1):
+        raise BadUsage(f"--chunk-seconds {view.chunk_seconds:g}: at least 0.1 s")
+    if not 1 <= view.channels <= 8:
+        raise BadUsage(f"--channels {view.channels}: between 1 and 8")
+    return Plan(
+        Shape(view.chunk_seconds, parse_rate(view.sample_rate), view.channels),
+        parse_bytes(view.shard_bytes),
+        splits.parse_ratios(view.split),
+        view.seed,
+    )
+
+
+class Encode(beam.DoFn):
+    """A recording and its split group → its samples in a part file, or one reject.
+
+    Main output: shards.Sample; further outputs `rejects` and `counts`.
+    """
+
+    def __init__(self, run: runs.Run, plan: Plan) -> None:
+        self.run, self.plan = run, plan
+
+    def process(self, element: tuple[Recording, str]) -> Iterator[Any]:
+        recording, group = element
+        try:
+            yield from self._with_patience(recording, group)
+        except AudioError as error:
+            facts = dataclasses.asdict(recording)
+            name = recordings.name_of(recording)
+            yield TaggedOutput("rejects", reject("corpus", name, "unusable", str(error), facts))
+        else:
+            yield TaggedOutput("counts", ("recordings", 1))
+
+    def _with_patience(self, recording: Recording, group: str) -> list[Sample]:
+        for wait_s in (*RETRY_AFTER_S, None):
+            try:
+                return self._part(recording, group)
+            except ReadFault as error:
+                if wait_s is None:
+                    raise Failed(f"{error}; run again to resume") from error
+                time.sleep(wait_s)
+        raise AssertionError("unreachable")
+
+    def _part(self, recording: Recording, group: str) -> list[Sample]:
+        split = splits.split_of(group, self.plan.ratios, self.plan.seed)
+        name = recordings.fingerprint(recording, split, group, self.plan.shape)
+        path = self.run.path(PARTS, f"{name}.part")
+        with _writing(self.run):
+            held = shards.read_part(path)
+            if held is None:
+                samples = recordings.samples(recording, split, group, self.plan.shape)
+                held = shards.write_part(path, samples)
+        return held
+
+
+class WriteShard(beam.DoFn):
+    """The samples of a shard → the shard, its manifest row, and `index` rows."""
+
+    def __init__(self, run: runs.Run) -> None:
+        self.run = run
+
+    def process(
+        self, element: tuple[Numbered, Iterable[Sample]], numbers: dict[Numbered, int]
+    ) -> Iterator[Any]:
+        numbered, unsorted = element
+        samples = sorted(unsorted, key=lambda sample: sample.row["sample_id"])
+        name = shards.shard_name(numbered[0], numbers[numbered])
+        with _writing(self.run):
+            sha256 = shards.write_shard(self.run.path(name), samples)
+        for sample, offset in zip(samples, shards.offsets(samples), strict=True):
+            row = {**sample.row, "shard": name, "offset": offset, "size": sample.size}
+            yield TaggedOutput("index", row)
+        yield {"path": name, "sha256": sha256}
+
+
+def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> None:
+    """The pipeline: recordings → part files → plan → shards → index."""
+    plan, given = plan_of(options), VERB.given(options)
+    found, kept_counts = _recordings(pipeline, given)
+    grouped, twice = _grouped(found)
+    encoded = grouped | "Encode" >> beam.ParDo(Encode(run, plan)).with_outputs(
+        "rejects", "counts", main="samples"
+    )
+    planned, numbers = _planned(encoded.samples, plan.shard_bytes)
+    written = (
+        planned
+        | "GroupShards" >> beam.GroupByKey()
+        | "WriteShards"
+        >> beam.ParDo(WriteShard(run), AsDict(numbers)).with_outputs("index", main="shards")
+    )
+    rejects = (encoded.rejects, twice) | "AllRejects" >> beam.Flatten()
+    index_files = written.index | "Index" >> tables.WriteTable(
+        run, "index", schemas.INDEX, ["sample_id"]
+    )
+    reject_files = rejects | "Rejects" >> tables.WriteTable(
+        run, "rejects", schemas.REJECT, ["stage", "key"]
+    )
+    manifest = (written.shards, index_files, reject_files) | "Manifest" >> beam.Flatten()
+    counts = (
+        kept_counts,
+        encoded.counts,
+        rejects | "CountRejects" >> beam.Map(lambda _: ("rejects", 1)),
+        written.shards | "CountShards" >> beam.Map(lambda _: ("shards", 1)),
+        written.index | "CountSamples" >> beam.FlatMap(_sample_counts),
+        _hours(written.index),
+        _songs(written.index),
+    ) | "Counts" >> beam.Flatten()
+    _ = (manifest, counts) | tables.Finish(run, clear=[PARTS])
+
+
+def _recordings(
+    pipeline: beam.Pipeline, given: dict[str, str]
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """Every recording that was given, and how many of which kind."""
+    read = (
+        pipeline
+        | "Tables" >> beam.Create(tables.parts(given["pairs"], "pairs") if "pairs" in given else [])
+        | "SpreadTables" >> beam.Reshuffle()
+        | "ReadPairs" >> beam.FlatMap(_kept_pairs).with_outputs("counts", main="pairs")
+    )
+    multitracks = recordings.multitracks(given["stems"]) if "stems" in given else []
+    names = ("pairs", "multitracks") if "stems" in given else ("pairs",)
+    zeros = [(name, 0) for name in (*names, "recordings", "songs", "samples", "shards", "rejects")]
+    counted = pipeline | "Counted" >> beam.Create([*zeros, ("multitracks", len(multitracks))])
+    stems = pipeline | "Multitracks" >> beam.Create(multitracks)
+    found = (read.pairs, stems) | "Recordings" >> beam.Flatten()
+    return found, (read.counts, counted) | "ReadCounts" >> beam.Flatten()
+
+
+def _kept_pairs(path: str) -> Iterator[Any]:
+    """The recordings of one file of verified pairs."""
+    for row in tables.rows(path):
+        if row["decision"] == "kept":
+            yield TaggedOutput("counts", ("pairs", 1))
+            yield recordings.of_pair(row)
+        else:
+            yield TaggedOutput("counts", ("pairs_not_kept", 1))
+
+
+def _grouped(found: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
+    """(recording, split group), and a reject for every recording that came before."""
+    groups = (
+        found
+        | "Tracks" >> beam.Map(lambda recording: (None, (recording.song_id, recording.track_ids)))
+        | "AllTracks" >> beam.GroupByKey()
+        | "Groups" >> beam.FlatMap(lambda group: splits.groups(group[1]).items())
+    )
+    by_song = found | "BySong" >> beam.Map(lambda recording: (recording.song_id, recording))
+    joined = (
+        {"found": by_song, "group": groups}
+        | "JoinGroups" >> beam.CoGroupByKey()
+        | "Once" >> beam.FlatMap(_once).with_outputs("rejects", main="grouped")
+    )
+    return joined.grouped, joined.rejects
+
+
+def _once(song: tuple[str, dict[str, list[Any]]]) -> Iterator[Any]:
+    seen = set()
+    (group,) = song[1]["group"]
+    for recording in sorted(song[1]["found"], key=repr):
+        if recording.recording_id in seen:
+            name = recordings.name_of(recording)
+            row = reject("corpus", name, "duplicate", "came before", dataclasses.asdict(recording))
+            yield TaggedOutput("rejects", row)
+        else:
+            seen.add(recording.recording_id)
+            yield recording, group
+
+
+def _planned(
+    samples: beam.PCollection, shard_bytes: int
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """((split, shard number), sample), and the numbers' renumbering without gaps.
+
+    Samples are spread over buckets by the first digits of their ids. A bucket's samples are
+    planned by themselves, from the bytes of all buckets before it.
+    """
+    by_bucket = samples | "ByBucket" >> beam.Map(lambda sample: (_bucket(sample), sample))
+    before = (
+        samples
+        | "Sizes" >> beam.Map(lambda sample: (_bucket(sample), sample.size))
+        | "BucketBytes" >> beam.CombinePerKey(sum)
+        | "BySplit" >> beam.MapTuple(lambda bucket, size: (bucket[0], (bucket[1], size)))
+        | "SplitBuckets" >> beam.GroupByKey()
+        | "BytesBefore" >> beam.FlatMapTuple(_bytes_before)
+    )
+    planned = (
+        by_bucket
+        | "Buckets" >> beam.GroupByKey()
+        | "PlanShards" >> beam.FlatMap(_plan_bucket, AsDict(before), shard_bytes)
+    )
+    numbers = (
+        planned
+        | "Numbers" >> beam.Keys()
+        | "UsedNumbers" >> beam.Distinct()
+        | "NumbersBySplit" >> beam.GroupByKey()
+        | "Renumber" >> beam.FlatMapTuple(_renumbered)
+    )
+    return planned, numbers
+
+
+def _bucket(sample: Sample) -> Bucket:
+    return sample.row["split"], sample.row["sample_id"][:3]
+
+
+def _bytes_before(split: str, buckets: Iterable[tuple[str, int]]) -> list[tuple[Bucket, int]]:
+    ordered = sorted(buckets)
+    starts = accumulate((size for _, size in ordered[:-1]), initial=0)
+    return [((split, name), start) for (name, _), start in zip(ordered, starts, strict=True)]
+
+
+def _plan_bucket(
+    element: tuple[Bucket, Iterable[Sample]], before: dict[Bucket, int], shard_bytes: int
+) -> list[tuple[Numbered, Sample]]:
+    bucket, unsorted = element
+    samples = sorted(unsorted, key=lambda sample: sample.row["sample_id"])
+    sizes = [sample.size for sample in samples]
+    numbers = shards.plan_shards(sizes, shard_bytes, before[bucket])
+    return [((bucket[0], n), sample) for n, sample in zip(numbers, samples, strict=True)]
+
+
+def _renumbered(split: str, numbers: Iterable[int]) -> list[tuple[Numbered, int]]:
+    return [((split, number), rank) for number, rank in shards.renumber(numbers).items()]
+
+
+def _sample_counts(row: dict[str, Any]) -> list[tuple[str, int]]:
+    return [("samples", 1), (f"samples_{row['split']}", 1), ("bytes", row["size"])]
+
+
+def _hours(index: beam.PCollection) -> beam.PCollection:
+    """Hours of the corpus, and by split and kind; summed in whole µs, so that no order shows."""
+    return (
+        index
+        | "Microseconds" >> beam.FlatMap(_microseconds)
+        | "SumTime" >> beam.CombinePerKey(sum)
+        | "Hours" >> beam.MapTuple(lambda name, time_us: (name, round(time_us / 3.6e9, 6)))
+    )
+
+
+def _microseconds(row: dict[str, Any]) -> list[tuple[str, int]]:
+    time_us = round(row["duration_s"] * 1e6)
+    return [(n, time_us) for n in ("hours", f"hours_{row['split']}", f"hours_{row['kind']}")]
+
+
+def _songs(index: beam.PCollection) -> beam.PCollection:
+    return (
+        index
+        | "SongIds" >> beam.Map(lambda row: row["song_id"])
+        | "Songs" >> beam.Distinct()
+        | "CountSongs" >> beam.Map(lambda _: ("songs", 1))
+    )
+
+
+@contextlib.contextmanager
+def _writing(run: runs.Run) -> Iterator[None]:
+    """One line for a disk that fills up; what is finished stays for the next run."""
+    try:
+        yield
+    except OSError as error:
+        line = f"--output {run.output}: {runs.reason(error)}; run again to resume"
+        raise Failed(line) from error
+
+
+def _check(options: PipelineOptions) -> None:
+    """BadUsage before anything is written."""
+    plan_of(options)
+    given = VERB.given(options)
+    if not given:
+        raise BadUsage("stemlode corpus needs --pairs or --stems, or both (see --help)")
+    if "pairs" in given and runs.fingerprintable(given["pairs"]):
+        tables.parts(given["pairs"], "pairs")
+    if (
+        "stems" in given
+        and runs.fingerprintable(given["stems"])
+        and not recordings.multitracks(given["stems"])
+    ):
+        raise BadUsage(
+            f"--stems {given['stems']}: no song folders in it "
+            "(song/vocals.wav, song/accompaniment.wav or other stems)"
+        )
+
+
+VERB = Verb(
+    "corpus",
+    "Cut verified pairs and multitrack songs into chunks, and store them as WebDataset shards "
+    "with an index.",
+    (),
+    build,
+    CorpusOptions,
+    optional_inputs=("pairs", "stems"),
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `stemlode corpus`; the exit status."""
+    _check(VERB.parse(argv))
+    return launch(VERB, argv)
