@@ -248,7 +248,7 @@ def drums(rng: Generator, bar_starts_s: list[float], bar_s: float, full: list[bo
     tracks = {name: np.zeros(frames, np.float32) for name in kit}
     pattern = PATTERNS[rng.integers(len(PATTERNS))]
     step_s, swing = bar_s / 16, rng.choice([0.0, 0.0, 0.12, 0.2])
-    level = {"kick": 1.0, "snare": rng.uniform(0.6, 0.95), "hat": rng.uniform(0.2, 0.4)}
+    level = {"kick": 1.0, "snare": rng.uniform(0.8, 1.3), "hat": rng.uniform(0.2, 0.4)}
     for bar, start_s in enumerate(bar_starts_s[:-1]):
         fill = bar % 4 == 3 and rng.random() < 0.6
         for name, steps in zip(("kick", "snare", "hat"), pattern, strict=True):

@@ -280,9 +280,9 @@ def loudness(samples: Samples) -> float:
 def balance(stems: dict[str, Samples], rng: Generator) -> dict[str, Samples]:
     """Set the levels of a mix, then one gain for all, so that nothing clips."""
     wanted_db = {
-        "drums": rng.uniform(-5, 0),
-        "bass": rng.uniform(-6, -1),
-        "chords": rng.uniform(-5, 0),
+        "drums": rng.uniform(-4, 0),
+        "bass": rng.uniform(-9, -4),
+        "chords": rng.uniform(-2, 2),
     }
     mixed = {name: stems[name] * relative(stems[name], db) for name, db in wanted_db.items()}
     accompaniment = mixed["drums"] + mixed["bass"] + mixed["chords"]
