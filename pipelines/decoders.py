@@ -1,0 +1,292 @@
+"""The two libraries that decode for `pipelines.audio`: libsndfile and FFmpeg. Free of Beam."""
+
+import contextlib
+import io
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import numpy as np
+import soundfile
+
+from pipelines import files
+
+_UNKNOWN_FRAMES = 1 << 62  # libsndfile's count where a header leaves the length open
+_UNKNOWN_BYTES = 0x7FFF_0000  # chunk sizes from here on are what streaming writers put
+_MISSING_S = 0.5  # a stated length may be off by a codec's padding
+_LASTING = (PermissionError, IsADirectoryError, NotADirectoryError)
+_COUNTED = ("mov", "matroska", "asf", "wav", "aiff", "caf", "flac")  # others only estimate
+_T = TypeVar("_T")
+_SCHEME = re.compile(r"(\w+::)*[A-Za-z][\w+.-]*://")
+
+
+class AudioError(Exception):
+    """A file cannot be used as audio. The message is the cause, short, without the file's name."""
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a header says of one audio stream; `duration_s` is NaN where it does not say."""
+
+    duration_s: float
+    sample_rate: int
+    channels: int
+    format: str
+
+
+def is_local(uri: str) -> bool:
+    """Whether a URI is a plain path or file://."""
+    return uri.startswith("file://") or not _SCHEME.match(uri)
+
+
+def local_path(uri: str) -> Path:
+    """The path that a local URI names, as it stands (nothing is unquoted)."""
+    return Path(uri.removeprefix("file://"))
+
+
+@contextlib.contextmanager
+def opened(uri: str, stream: int) -> "Iterator[Libsndfile | FFmpeg]":
+    """A file opened by the library that knows its format, at the wanted audio stream."""
+    with _bytes_of(uri) as file:
+        if file.seek(0, io.SEEK_END) == 0:
+            raise AudioError("empty file")
+        file.seek(0)
+        found = Libsndfile.open(file)
+        if found is not None:
+            with found.file:
+                if stream:
+                    raise AudioError(f"no audio stream {stream}: the file holds 1")
+                yield found
+        else:
+            file.seek(0)
+            with FFmpeg.open(file, stream) as other:
+                yield other
+
+
+class _Forward(soundfile.SoundFile):
+    """Reads on from where it is.
+
+    soundfile seeks after each block, to where it already is; in an MP3 whose index is fuzzy that
+    lands elsewhere, and every block begins with garbage.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+class Libsndfile:
+    """WAV, AIFF, FLAC, Ogg Vorbis and Opus, MP3, and a score of old formats."""
+
+    streams = 1
+
+    def __init__(self, file: soundfile.SoundFile) -> None:
+        self.file = file
+        rate, frames = file.samplerate, file.frames
+        # libsndfile trusts the size of a cut WAV or AIFF over its header, and logs both
+        log = re.search(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", file.extra_info, re.M)
+        if log and int(log[1]) < _UNKNOWN_BYTES and int(log[2]) > 0:
+            frames = frames * int(log[1]) // int(log[2])
+        self.stated = frames
+        self.info = AudioInfo(frames / rate, rate, file.channels, f"{file.format}/{file.subtype}")
+
+    @classmethod
+    def open(cls, file: "IO[bytes] | Guarded") -> "Libsndfile | None":
+        """None where libsndfile does not know the format, or not its length.
+
+        A descriptor hides the file's name: libsndfile would take a text named .mp3 for MP3.
+        """
+        source = file if isinstance(file, Guarded) else file.fileno()
+        try:
+            found = _Forward(source, closefd=False)
+        except soundfile.LibsndfileError:
+            return None
+        if not 0 < found.frames < _UNKNOWN_FRAMES:
+            found.close()
+            return None
+        return cls(found)
+
+    def blocks(self, block_frames: int) -> Iterator[np.ndarray]:
+        """Blocks float32 [frames, channels]; each is valid until the next is asked for."""
+        buffer = np.empty((block_frames, self.file.channels), np.float32)
+        frames = 0
+        while True:
+            try:
+                block = self.file.read(out=buffer)
+            except soundfile.LibsndfileError as error:
+                _check_length(frames, self.stated, self.info.sample_rate)
+                raise AudioError(f"damaged: {error.error_string or 'does not decode'}") from error
+            frames += len(block)
+            yield block
+            if len(block) < block_frames:
+                break
+        _check_length(frames, self.stated, self.info.sample_rate)
+
+
+class FFmpeg:
+    """MP4 and M4A (also with several streams), Matroska, WMA and the rest, through PyAV."""
+
+    def __init__(self, container: Any, stream: int) -> None:
+        self.container = container
+        found = container.streams.audio
+        if stream >= len(found):
+            raise AudioError(
+                f"no audio stream {stream}: the file holds {len(found)}" if found else "no audio"
+            )
+        self.streams = len(found)
+        self.stream = found[stream]
+        context = self.stream.codec_context
+        if context is None:
+            raise AudioError("no decoder for this kind of audio")
+        if not context.channels:
+            raise AudioError("zero channels")
+        if not context.sample_rate:
+            raise AudioError("a sample rate of zero")
+        duration = math.nan
+        if self.stream.duration is not None:
+            duration = float(self.stream.duration * self.stream.time_base)
+        elif container.duration is not None:
+            duration = container.duration / 1e6
+        names = container.format.name.split(",")
+        counted = duration > 0 and any(name in _COUNTED for name in names)
+        self.stated = round(duration * context.sample_rate) if counted else 0
+        self.info = AudioInfo(
+            duration, context.sample_rate, context.channels, f"{names[0]}/{context.name}"
+        )
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, file: "IO[bytes] | Guarded", stream: int) -> "Iterator[FFmpeg]":
+        """AudioError where FFmpeg knows no such format either."""
+        import av  # noqa: PLC0415 - a bare GPU box reads FLAC alone and need not have it
+
+        try:
+            container = av.open(file, metadata_errors="replace")
+        except (av.FFmpegError, ValueError):
+            raise AudioError("not audio, or of an unknown format") from None
+        with container:
+            yield cls(container, stream)
+
+    def blocks(self, block_frames: int) -> Iterator[np.ndarray]:
+        """Blocks float32 [frames, channels] of `block_frames` or a little more."""
+        frames, held = 0, 0
+        parts: list[np.ndarray] = []
+        for part in self._parts():
+            parts.append(part)
+            frames += len(part)
+            held += len(part)
+            if held >= block_frames:
+                yield np.concatenate(parts)
+                parts, held = [], 0
+        if parts:
+            yield np.concatenate(parts)
+        if self.stated:
+            _check_length(frames, self.stated, self.info.sample_rate)
+
+    def _parts(self) -> Iterator[np.ndarray]:
+        import av  # noqa: PLC0415
+
+        context, rate = self.stream.codec_context, self.info.sample_rate
+        context.thread_count = 1  # parallelism is over files
+        to_float = av.AudioResampler("flt", context.layout, rate)
+        frames, broken = 0, False
+        for packet in self._packets():
+            try:
+                decoded = packet.decode()
+            except (av.FFmpegError, ValueError):
+                broken = frames > 0
+                continue
+            for frame in decoded:
+                if broken:
+                    raise AudioError(f"damaged: only the first {frames / rate:.1f} s decode")
+                for flat in to_float.resample(frame):
+                    frames += flat.samples
+                    yield flat.to_ndarray().reshape(-1, self.info.channels)
+
+    def _packets(self) -> Iterator[Any]:
+        """The stream's packets; a container that breaks off is one that ends there."""
+        import av  # noqa: PLC0415
+
+        with contextlib.suppress(av.FFmpegError):
+            yield from self.container.demux(self.stream)
+
+
+class Guarded:
+    """A file that remembers what went wrong below the C code, which drops Python's exceptions.
+
+    Otherwise a broken connection would look like the end of a file, a lasting verdict on a passing
+    fault, and a disk that fills up in a format's last bytes would go unnoticed.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._error: Exception | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        return self._guard(b"", self._file.read, size)
+
+    def write(self, data: bytes) -> int:
+        return self._guard(0, self._file.write, data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._guard(0, self._file.seek, offset, whence)
+
+    def tell(self) -> int:
+        return self._guard(0, self._file.tell)
+
+    def _guard(self, otherwise: _T, call: Callable[..., _T], *args: Any) -> _T:
+        if self._error is not None:
+            return otherwise
+        try:
+            return call(*args)
+        except ValueError:  # a damaged header sends the decoder to an impossible place
+            return otherwise
+        except Exception as error:
+            self._error = error
+            return otherwise
+
+    def raise_error(self) -> None:
+        """The first error met, as an OSError."""
+        if isinstance(self._error, OSError):
+            raise self._error
+        if self._error is not None:
+            raise OSError(f"input or output failed: {self._error}") from self._error
+
+
+@contextlib.contextmanager
+def _bytes_of(uri: str) -> "Iterator[IO[bytes] | Guarded]":
+    with _open_bytes(uri) as file:
+        if is_local(uri):
+            yield file
+            return
+        remote = Guarded(file)
+        try:
+            yield remote
+        except AudioError:
+            remote.raise_error()
+            raise
+        remote.raise_error()
+
+
+def _open_bytes(uri: str) -> IO[bytes]:
+    local = is_local(uri)
+    try:
+        return local_path(uri).open("rb") if local else files.open_input(uri)
+    except FileNotFoundError:
+        raise AudioError("no such file") from None
+    except ValueError as error:  # a null character in a path, a scheme that nobody knows
+        raise AudioError(f"cannot be opened: {error}") from None
+    except OSError as error:
+        if local and isinstance(error, _LASTING):
+            raise AudioError((error.strerror or "cannot be opened").lower()) from None
+        raise
+
+
+def _check_length(frames: int, stated: int, rate: int) -> None:
+    """AudioError where a stream ended well before what its header states."""
+    if stated - frames > min(_MISSING_S * rate, 0.1 * stated):
+        raise AudioError(
+            f"truncated or damaged: {frames / rate:.1f} of {stated / rate:.1f} s decodable"
+        )
