@@ -4,7 +4,10 @@ import threading
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from unidecode import unidecode
+
+from matching.text_rows import ragged, rewrite_rows, string_array, string_bytes
 
 CODE_POINTS = 0x110000
 
@@ -66,15 +69,26 @@ class _ReplacementBytes:
 _REPLACEMENT_BYTES = _ReplacementBytes()
 
 
-def latinise_batch(texts: pa.StringArray) -> pa.StringArray:
-    """`latinise` for a whole Arrow string array (string, not large_string); nulls stay null.
+def latinise_batch(texts: pa.Array) -> pa.Array:
+    """`latinise` for a whole Arrow array of string or large_string; nulls stay null.
 
     Raises UnicodeDecodeError where the array breaks Arrow's promise to hold valid UTF-8.
     """
+    return rewrite_rows(texts, lambda data: data >= 0x80, _latinise_rows)
+
+
+def latinise_ampersands_batch(texts: pa.Array) -> pa.Array:
+    """`latinise_batch`, and "and" for every "&" there is then."""
+    return rewrite_rows(
+        texts,
+        lambda data: (data >= 0x80) | (data == ord("&")),
+        lambda rows: pc.replace_substring(_latinise_rows(rows), "&", "and"),
+    )
+
+
+def _latinise_rows(texts: pa.Array) -> pa.StringArray:
     data, offsets = string_bytes(texts)
     foreign = data >= 0x80
-    if not foreign.any():
-        return texts
     # The bytes that are not ASCII are whole UTF-8 characters, so they decode by themselves.
     characters = data[foreign].tobytes().decode("utf-8")
     code_points = np.frombuffer(characters.encode("utf-32-le"), np.uint32)
@@ -92,34 +106,3 @@ def latinise_batch(texts: pa.StringArray) -> pa.StringArray:
         ragged(_REPLACEMENT_BYTES.start[code_points], lengths)
     ]
     return string_array(latin, np.concatenate([[0], ends])[offsets], texts)
-
-
-def ragged(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The indices start, start + 1, … start + length - 1 of each range, one range after another."""
-    before = np.cumsum(lengths) - lengths
-    return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
-
-
-def string_bytes(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
-    """The bytes of all rows of a string array, uint8 [bytes], and the rows' offsets, int64 [n + 1].
-
-    Row i is `data[offsets[i]:offsets[i + 1]]`; the arrays are not copied where Arrow allows.
-    """
-    _, offset_buffer, data_buffer = texts.buffers()
-    if offset_buffer is None or len(texts) == 0:
-        return np.empty(0, np.uint8), np.zeros(len(texts) + 1, np.int64)
-    offsets = np.frombuffer(offset_buffer, np.int32)[texts.offset :][: len(texts) + 1]
-    first, last = int(offsets[0]), int(offsets[-1])
-    data = np.frombuffer(data_buffer or b"", np.uint8)[first:last]
-    return data, offsets.astype(np.int64) - first
-
-
-def string_array(data: np.ndarray, offsets: np.ndarray, like: pa.Array) -> pa.StringArray:
-    """The inverse of `string_bytes`; a row is null where `like` is null."""
-    if offsets[-1] > np.iinfo(np.int32).max:
-        raise pa.ArrowCapacityError("over 2 GiB of text in one array: use smaller batches")
-    valid = None
-    if like.null_count:
-        valid = pa.py_buffer(np.packbits(like.is_valid().to_numpy(False), bitorder="little"))
-    buffers = [valid, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)]
-    return pa.Array.from_buffers(pa.string(), len(like), buffers)

@@ -19,15 +19,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from matching.latin import latinise, latinise_batch, string_array, string_bytes
+from matching.latin import latinise, latinise_ampersands_batch, latinise_batch
+from matching.text_rows import TextRows, string_bytes
 
 NUMERALS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 MARKERS = ("instrumental", "karaoke")
 WHITESPACE = " \t\n\v\f\r"
+BLOCK_ROWS = 1 << 13
 
 _COMMENT = re.compile(r"[(\[]| - ")
 _NUMERAL = re.compile(rf"\b(?:{'|'.join(NUMERALS)})\b", re.ASCII)
-_DIGITS = {word: str(digit) for digit, word in enumerate(NUMERALS)}
+DIGITS = {word: str(digit) for digit, word in enumerate(NUMERALS)}
 _LEADING_THE = re.compile(r"the\b", re.ASCII)
 _NON_ALPHANUMERIC = re.compile(r"[^a-z0-9]+")
 
@@ -55,11 +57,11 @@ def normalise_ampersand(text: str) -> str:
 
 def normalise_numerals(text: str) -> str:
     """Digits for the words zero … nine."""
-    return _NUMERAL.sub(lambda word: _DIGITS[word[0]], text)
+    return _NUMERAL.sub(lambda word: DIGITS[word[0]], text)
 
 
 def strip_leading_the(text: str) -> str:
-    return _LEADING_THE.sub("", text, count=1) if text.startswith("the") else text
+    return text.removeprefix("the") if _LEADING_THE.match(text) else text
 
 
 def strip_non_alphanumeric(text: str) -> str:
@@ -103,45 +105,89 @@ def artist_key(name: str) -> str:
 # Whole Arrow arrays: the same steps on the bytes of all rows at once.
 
 
-class _Rows:
-    """Lowercase ASCII rows in one buffer: row i is `data[starts[i]:ends[i]]`, uint8.
+def fuzzy_batch(titles: pa.Array | pa.ChunkedArray) -> pa.StringArray:
+    """`fuzzy` for every title of an Arrow array of strings; nulls stay null."""
+    return _in_blocks(_fuzzy_block, titles, pa.string())
 
-    Steps move `starts` and `ends` and overwrite what they delete by spaces, which are dropped in
-    the end; so no step copies the text, and word boundaries stay where they are.
-    """
 
-    def __init__(self, texts: pa.StringArray) -> None:
-        texts = pc.ascii_trim(pc.ascii_lower(latinise_batch(texts)), WHITESPACE)
-        # The two steps commute: neither touches the other's characters.
-        data, offsets = string_bytes(pc.replace_substring(texts, "&", "and"))
-        self.data = data.copy()
-        self.starts = offsets[:-1]
-        self.ends = offsets[1:].copy()
-        self.bounds = offsets
+def _fuzzy_block(titles: pa.Array) -> pa.StringArray:
+    rows = _clean_rows(titles)
+    rows.cut_at("([")
+    rows.cut_at_spaced("-")
+    rows.replace_words(DIGITS)
+    rows.drop_leading_word("the")
+    return rows.alphanumeric(like=titles)
 
-    def strip_comments(self) -> None:
-        cuts = np.flatnonzero((self.data == ord("(")) | (self.data == ord("[")))
-        self._cut(cuts)
-        dashes = np.flatnonzero(self.data[1:-1] == ord("-")) + 1
-        # Rows are trimmed: a space beside the dash belongs to the dash's row.
-        spaced = (self.data[dashes - 1] == ord(" ")) & (self.data[dashes + 1] == ord(" "))
-        self._cut(dashes[spaced] - 1)
 
-    def _cut(self, positions: np.ndarray) -> None:
-        """End every row at its first of these (ascending) positions."""
-        positions = np.append(positions, self.data.size)
-        following = positions[np.searchsorted(positions, self.starts)]
-        self.ends = np.minimum(self.ends, following)
+def artist_key_batch(names: pa.Array | pa.ChunkedArray) -> pa.StringArray:
+    """`artist_key` for every name of an Arrow array of strings; nulls stay null."""
+    return _in_blocks(_artist_key_block, names, pa.string())
 
-    def normalise_numerals(self) -> None:
-        starts, lengths = self._words()
-        first = self.data[starts]
-        for digit, word in enumerate(NUMERALS):
-            found = starts[(first == ord(word[0])) & (lengths == len(word))]
-            for place, letter in enumerate(word):
-                found = found[self.data[found + place] == ord(letter)]
-            self._write(found, str(digit).ljust(len(word)))
 
-    def strip_leading_the(self) -> None:
-        starts, lengths = self._words()
-        ...
+def _artist_key_block(names: pa.Array) -> pa.StringArray:
+    rows = _clean_rows(names)
+    rows.drop_leading_word("the")
+    keys = rows.alphanumeric(like=names)
+    as_they_stand = pc.ascii_trim(names, WHITESPACE).cast(pa.string())
+    return pc.if_else(pc.equal(keys, ""), as_they_stand, keys)
+
+
+def _clean_rows(texts: pa.Array) -> TextRows:
+    """Latinised, in lowercase and trimmed, and with "and" for "&", which no other step looks at."""
+    latin = latinise_ampersands_batch(texts)
+    return TextRows(pc.ascii_trim(pc.ascii_lower(latin), WHITESPACE))
+
+
+def marker_batch(titles: pa.Array | pa.ChunkedArray) -> pa.StringArray:
+    """`marker` for every title of an Arrow array of strings: null where there is none."""
+    return _in_blocks(_marker_block, titles, pa.string())
+
+
+def _marker_block(titles: pa.Array) -> pa.StringArray:
+    data, offsets = string_bytes(pc.ascii_lower(latinise_batch(titles)))
+    text = data.tobytes()
+    first = np.full((len(MARKERS), len(titles)), len(text))
+    for word, positions in zip(MARKERS, first, strict=True):
+        found = _occurrences(word.encode(), text)
+        rows = np.searchsorted(offsets, found, side="right") - 1
+        whole = found + len(word) <= offsets[rows + 1]
+        np.minimum.at(positions, rows[whole], found[whole])
+    choice = pa.array(first.argmin(axis=0), mask=first.min(axis=0) == len(text))
+    return pa.array(MARKERS).take(choice)
+
+
+def _occurrences(word: bytes, text: bytes) -> np.ndarray:
+    """Where a word stands in a text, int64 positions."""
+    found = []
+    position = text.find(word)
+    while position >= 0:
+        found.append(position)
+        position = text.find(word, position + 1)
+    return np.array(found, np.int64)
+
+
+def is_instrumental_batch(titles: pa.Array | pa.ChunkedArray) -> pa.BooleanArray:
+    """`is_instrumental` for every title of an Arrow array of strings; nulls stay null."""
+    return _in_blocks(_is_instrumental_block, titles, pa.bool_())
+
+
+def _is_instrumental_block(titles: pa.Array) -> pa.BooleanArray:
+    return pc.if_else(titles.is_valid(), _marker_block(titles).is_valid(), None)
+
+
+def _in_blocks(
+    function: Callable[[pa.Array], pa.Array], texts: pa.Array | pa.ChunkedArray, kind: pa.DataType
+) -> pa.Array:
+    """Apply a function to blocks of rows whose bytes stay in the processor's cache."""
+    blocks = [
+        function(chunk.slice(start, BLOCK_ROWS))
+        for chunk in _strings(texts).chunks
+        for start in range(0, len(chunk), BLOCK_ROWS)
+    ]
+    return pa.concat_arrays(blocks) if blocks else pa.array([], kind)
+
+
+def _strings(texts: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
+    chunked = texts if isinstance(texts, pa.ChunkedArray) else pa.chunked_array([texts])
+    plain = pa.types.is_string(chunked.type) or pa.types.is_large_string(chunked.type)
+    return chunked if plain else chunked.cast(pa.string())
