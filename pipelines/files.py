@@ -115,7 +115,10 @@ def atomic_write(path: str, check: Callable[[str], None] | None = None) -> Itera
             yield file
         if check is not None:
             check(temporary if is_local(path) else fs.unstrip_protocol(temporary))
-        fs.mv(temporary, name)
+        if is_local(path):
+            Path(temporary).replace(name)  # fsspec would copy where a rename fails
+        else:
+            fs.mv(temporary, name)
     except BaseException:
         with contextlib.suppress(OSError):
             fs.rm(temporary)

@@ -115,8 +115,9 @@ class Verb:
             formatter_class=_Help,
             usage=f"stemlode {self.name} "
             + (f"{self.positional.upper()} " if self.positional else "")
-            + " ".join(f"--{name} PATH" for name in self.inputs if name != self.positional)
-            + " --output FOLDER [options] [Beam options]",
+            + "".join(f"--{name} PATH " for name in self.inputs if name != self.positional)
+            + "".join(f"[--{name} PATH] " for name in self.optional_inputs)
+            + "--output FOLDER [options] [Beam options]",
         )
         shared = argparse.ArgumentParser(add_help=False)
         SharedOptions._add_argparse_args(shared)
