@@ -91,7 +91,10 @@ def cut(
             if frames:
                 yield {name: _of_length(samples, frames) for name, samples in chunk.items()}
             if frames < chunk_frames:
-                return
+                break
+        for stream in streams.values():  # a file damaged further on is a damaged file
+            for _ in stream:
+                pass
 
 
 def quantise(
