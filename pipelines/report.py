@@ -1,0 +1,406 @@
+"""`stemlode report RUN… --output page.html`: run folders → one HTML page that stands alone.
+
+The page needs no network and no other file: charts are inline SVG, pictures and sound are data
+URIs, and its content security policy forbids everything else. Same runs, same bytes. No Beam.
+"""
+
+if __name__ == "__main__":
+    import sys
+
+    from stemlode import run as run_verb
+
+    sys.exit(run_verb("pipelines.report", sys.argv[1:]))
+
+import argparse
+import base64
+import difflib
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipelines import (
+    files,
+    report_counts,
+    report_inputs,
+    report_media,
+    report_pairs,
+    report_text,
+    report_training,
+)
+from pipelines.audio import AudioError
+from pipelines.report_counts import Chain
+from pipelines.report_inputs import Folder
+from pipelines.report_media import Clip
+from pipelines.report_training import Song
+from pipelines.runs import BadUsage
+
+TEMPLATES = Path(__file__).with_name("report_templates")
+PAGE, GENERATOR = "report.html", "stemlode report"
+MEDIA_BYTES = 6_500_000  # of data URIs; the rest of a page is small
+SEPARATED_SONGS = 3  # with players
+LISTED_SONGS, LISTED_OUTPUTS = 20, 40
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every verb does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadUsage(f"{self.prog}: {message} (see --help)")
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Parse everything; BadUsage suggests what an unknown option may have meant."""
+        options, unknown = self.parse_known_args([*argv])
+        if unknown:
+            flag = unknown[0].split("=", maxsplit=1)[0]
+            near = difflib.get_close_matches(flag, self._option_string_actions, 1)
+            hint = f"; did you mean {near[0]}?" if near else " (see --help)"
+            raise BadUsage(f"{self.prog}: unknown {unknown[0]}{hint}")
+        if not options.output:
+            self.error("needs --output")
+        return options
+
+
+class _Budget:
+    """How many bytes of pictures and sound may still go into the page."""
+
+    def __init__(self, left: int) -> None:
+        self.left, self.exceeded = left, False
+
+    def take(self, clips: list[Clip]) -> bool:
+        """Whether there is room for all of these; if so, they are counted."""
+        size = sum(len(clip.player) + len(clip.picture) for clip in clips)
+        if size > self.left:
+            self.exceeded = True
+            return False
+        self.left -= size
+        return True
+
+
+def page(folders: Sequence[Folder], unfinished: Sequence[str] = ()) -> str:
+    """The whole page for some finished runs, as HTML."""
+    budget = _Budget(MEDIA_BYTES)
+    chains = report_counts.chains(folders)
+    evaluations = _evaluations(_of(folders, "evaluate"))
+    separated, untold = _separated(_of(folders, "separate"), budget)
+    causes = report_counts.rejects(folders)
+    context: dict[str, Any] = {
+        "chains": chains,
+        "prunes": _prunes(_of(folders, "prune")),
+        "triples": _triples(_of(folders, "prune"), budget),
+        "causes": causes,
+        "rejected": sum(cause.count for cause in causes),
+        "corpora": _corpora(_of(folders, "corpus")),
+        "trainings": _trainings(_of(folders, "train")),
+        "evaluations": evaluations,
+        "separated": separated,
+        "separated_untold": untold,
+        "provenance": [_provenance(folder) for folder in folders],
+        "unfinished": unfinished,
+        "trimmed": budget.exceeded,
+        "headline": _headline(folders, chains),
+        "steps": _steps(chains, evaluations),
+        "warnings": [
+            f"{check.sentence}: {check.left:,} and {check.right:,}."
+            for chain in chains
+            for check in chain.broken
+        ],
+        "highest_hz": report_media.HIGHEST_HZ,
+        "excerpt_s": report_media.EXCERPT_S,
+        "separated_s": report_media.SEPARATED_S,
+    }
+    return _render(context)
+
+
+def _of(folders: Sequence[Folder], verb: str) -> list[Folder]:
+    return [folder for folder in folders if folder.verb == verb]
+
+
+def _named(folders: Sequence[Folder], position: int) -> dict[str, str]:
+    """The section id of a run and, where a verb ran more than once, a suffix for its title."""
+    folder = folders[position]
+    suffix = f" · {folder.name}" if len(folders) > 1 else ""
+    number = f"-{position + 1}" if position else ""
+    return {"id": f"{folder.verb}{number}", "suffix": suffix}
+
+
+def _headline(folders: Sequence[Folder], chains: Sequence[Chain]) -> str:
+    main = chains[0] if chains else None
+    if main and main.kept is not None and main.tracks is not None:
+        return f"{main.tracks:,} tracks hold {main.kept:,} verified pairs"
+    if main and main.kept is not None:
+        return f"{main.kept:,} of {main.candidates:,} candidate pairs are verified"
+    if main and main.candidates is not None:
+        return f"{main.candidates:,} candidate pairs"
+    if main and main.samples is not None:
+        return f"{main.samples:,} training samples"
+    verbs = list(dict.fromkeys(folder.verb for folder in folders))
+    return "What came of " + ", ".join(verbs)
+
+
+def _steps(chains: Sequence[Chain], evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The headline's numbers: of the first chain, and of the first evaluation's vocals."""
+    steps = []
+    if chains:
+        main = chains[0]
+        numbers = (
+            (main.tracks, "tracks read", 0),
+            (main.candidates, "candidate pairs", 0),
+            (main.kept, "kept by their sound", 0),
+            (main.hours, "hours of samples", 2),
+        )
+        steps += [
+            {"value": report_text.decimals(value, places), "label": label, "gain": False}
+            for value, label, places in numbers
+            if value is not None
+        ]
+    for score in _first_scores(evaluations):
+        of = f" of the {score.source}" if score.source else ""
+        means = dict(zip(score.names, score.means, strict=True))
+        for name, label in (("mixture", f"uSDR{of}, mixture as it is"), ("model", "separated")):
+            if means.get(name) is not None:
+                value = f"{report_text.decimals(means[name], 1)} dB"
+                steps.append({"value": value, "label": label, "gain": name == "model"})
+    return steps
+
+
+def _first_scores(evaluations: list[dict[str, Any]]) -> list[report_training.Scores]:
+    return evaluations[0]["parts"][:1] if evaluations else []
+
+
+def _prunes(prunes: Sequence[Folder]) -> list[dict[str, Any]]:
+    found = []
+    for position, prune in enumerate(prunes):
+        decisions = report_counts.decided(prune)
+        if not decisions:
+            continue
+        histogram, unscored = report_pairs.distribution(prune)
+        worst, best = report_pairs.closest_calls(prune)
+        ordered = report_counts.by_size(decisions)
+        found.append(
+            {
+                **_named(prunes, position),
+                "histogram": histogram,
+                "unscored": unscored,
+                "decisions": ordered,
+                "total": sum(decisions.values()),
+                "criteria": report_pairs.criteria(prune, [name for name, _ in ordered]),
+                "worst": worst,
+                "best": best,
+            }
+        )
+    return found
+
+
+def _triples(prunes: Sequence[Folder], budget: _Budget) -> list[dict[str, Any]]:
+    """Pairs with their pictures and players: of each wanted kind the first that can be read."""
+    found = []
+    for prune in prunes:
+        for choices in report_pairs.examples(prune):
+            for pair in choices:
+                clips = _triple(pair)
+                if clips and budget.take(clips):
+                    found.append({"pair": pair, "clips": clips})
+                if clips:
+                    break
+    return found
+
+
+def _triple(pair: report_pairs.Pair) -> list[Clip]:
+    """The clips of a pair; none where its audio is out of reach by now."""
+    try:
+        return report_media.triple(
+            pair.mix_uri or "",
+            pair.instrumental_uri or "",
+            offset_s=pair.offset_s,
+            gain_db=pair.gain_db,
+            polarity=pair.polarity,
+            duration_s=pair.duration_s,
+        )
+    except (AudioError, OSError):
+        return []
+
+
+def _corpora(corpora: Sequence[Folder]) -> list[dict[str, Any]]:
+    found = []
+    for position, corpus in enumerate(corpora):
+        chain = Chain(corpus=corpus)
+        report_counts.add_corpus(chain)
+        if chain.samples is None:
+            continue
+        columns = (("Share by licence", "licence"), ("Share by kind", "kind"))
+        tables = [(title, report_counts.hours_by(corpus, name)) for title, name in columns]
+        numbers = {"samples": chain.samples, "songs": chain.songs, "hours": chain.hours}
+        found.append({**_named(corpora, position), **numbers, "tables": tables})
+    return found
+
+
+def _trainings(trainings: Sequence[Folder]) -> list[dict[str, Any]]:
+    return [
+        {**_named(trainings, position), **vars(report_training.training(folder))}
+        for position, folder in enumerate(trainings)
+    ]
+
+
+def _evaluations(evaluations: Sequence[Folder]) -> list[dict[str, Any]]:
+    found = []
+    for position, folder in enumerate(evaluations):
+        parts = report_training.evaluation(folder)
+        if parts:
+            summary = (
+                "uSDR is 10 log10(Σ reference² / Σ error²) over a whole song: higher is better, "
+                "and 0 dB is an estimate as wrong as silence."
+            )
+            found.append({**_named(evaluations, position), "parts": parts, "summary": summary})
+    return found
+
+
+def _separated(runs: Sequence[Folder], budget: _Budget) -> tuple[list[dict[str, Any]], int]:
+    """Separated songs with players for the first few, and how many are not even listed."""
+    every = [(folder, song) for folder in runs for song in report_training.songs(folder)]
+    found = []
+    for position, (folder, song) in enumerate(every[:LISTED_SONGS]):
+        clips, note = [], ""
+        if position < SEPARATED_SONGS:
+            try:
+                clips = report_media.separated(_to_compare(folder, song))
+            except (AudioError, OSError) as error:
+                note = f"No players: {error}."
+            if clips and not budget.take(clips):
+                clips, note = [], "No players: the page would grow too large."
+        paths = [song.files[label] for label in sorted(song.files)]
+        found.append({"name": song.name, "clips": clips, "note": note, "paths": paths})
+    return found, max(0, len(every) - LISTED_SONGS)
+
+
+def _to_compare(folder: Folder, song: Song) -> list[tuple[str, str]]:
+    """(label, path), the mixture first."""
+    order = report_training.MIXTURE_FIRST
+    labels = sorted(song.files, key=lambda n: (order.index(n) if n in order else len(order), n))
+    paths = {label: song.files[label] for label in labels}
+    mixture = report_training.mixture_of(folder, song)
+    if mixture and "mixture" not in paths:
+        paths = {"mixture": mixture, **paths}
+    return list(paths.items())
+
+
+def _provenance(folder: Folder) -> dict[str, Any]:
+    def lines(entry: str) -> list[tuple[str, str]]:
+        facts = folder.facts(entry)
+        return [(name, report_training.text(facts[name])) for name in sorted(facts)]
+
+    outputs = lines("outputs")
+    return {
+        "verb": folder.verb,
+        "path": folder.path,
+        "seconds": report_inputs.real(folder.record.get("seconds")),
+        "counts": sorted(folder.facts("counts").items()),
+        "options": lines("options"),
+        "inputs": lines("inputs"),
+        "versions": lines("versions"),
+        "outputs": outputs[:LISTED_OUTPUTS],
+        "outputs_untold": max(0, len(outputs) - LISTED_OUTPUTS),
+    }
+
+
+def _render(context: dict[str, Any]) -> str:
+    """The page's HTML. Every expression is made visible, then escaped; nothing is marked safe but
+    our own style and script, which the policy names by their hashes.
+    """
+    style, script = (
+        (TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
+    )
+    policy = (
+        "default-src 'none'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'; "
+        f"style-src '{_source(style)}'; script-src '{_source(script)}'"
+    )
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=report_text.visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(report_text.FILTERS)
+    return environment.get_template("page.html").render(
+        context,
+        sections=_sections(context),
+        style=Markup(style),
+        script=Markup(script),
+        policy=policy,
+        generator=GENERATOR,
+    )
+
+
+def _sections(context: dict[str, Any]) -> list[tuple[str, str]]:
+    """(id, name) of the sections that the page has."""
+
+    def each(key: str, name: str) -> list[tuple[str, str]]:
+        return [(entry["id"], name + entry["suffix"]) for entry in context[key]]
+
+    return [
+        *([("flow", "Flow")] if context["chains"] else []),
+        *each("prunes", "Sound"),
+        *([("pairs", "Pairs")] if context["triples"] else []),
+        *([("rejects", "Rejects")] if context["causes"] else []),
+        *each("corpora", "Corpus"),
+        *each("trainings", "Training"),
+        *each("evaluations", "Scores"),
+        *([("separated", "Separated audio")] if context["separated"] else []),
+        ("provenance", "Provenance"),
+    ]
+
+
+def _source(content: str) -> str:
+    """How a content security policy names an inline style or script."""
+    digest = hashlib.sha256(content.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="stemlode report",
+        allow_abbrev=False,
+        description="Show what runs did on one HTML page that needs no network and no other file.",
+    )
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="a run folder, or a folder that holds run folders"
+    )
+    parser.add_argument(
+        "--output",
+        required=True,
+        metavar="FILE",
+        help=f"page to write (.html), or a folder for {PAGE}",
+    )
+    return parser
+
+
+def _page_path(output: str) -> str:
+    """Where the page goes: the file named, or report.html in the folder named.
+
+    BadUsage where something else is there.
+    """
+    path = output if output.lower().endswith((".html", ".htm")) else files.join(output, PAGE)
+    if Path(files.absolute(path)).is_dir():
+        raise BadUsage(f"--output {output}: {path} is a folder; choose another name")
+    if files.exists(path):
+        with files.open_input(path) as file:
+            start = file.read(4096)
+        if start and f'content="{GENERATOR}"'.encode() not in start:
+            raise BadUsage(f"--output {output}: holds something else; choose another name")
+    return path
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `stemlode report`; the exit status."""
+    options = _parser().parse(argv)
+    path = _page_path(options.output)
+    folders, unfinished = report_inputs.find(options.runs)
+    html = page(folders, unfinished)
+    files.write_bytes(path, html.encode())
+    print(f"report: {len(folders)} runs on one page, {path}")
+    return 0

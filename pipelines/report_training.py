@@ -1,0 +1,193 @@
+"""What a report says of training, evaluation and separation runs."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines import files
+from pipelines.report_charts import Curves, Dots, curves, dots
+from pipelines.report_inputs import Folder, real
+
+CHARTED, LISTED = 24, 200  # songs of an evaluation
+ROLES = ("mixture", "model", "oracle")
+LABELS = ("song", "title", "name", "song_id", "sample_id")
+SOURCES = ("source", "target", "stem")
+MIXTURE_FIRST = ("mixture", "vocals", "accompaniment", "instrumental")
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training run: its curves and what was trained."""
+
+    chart: Curves | None
+    summary: str
+    caption: str
+    recipe: list[tuple[str, str]]
+    skipped: int
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A song's scores in dB, in the order of the table's columns; None where there is none."""
+
+    label: str
+    values: list[float | None]
+    gain: float | None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one source, song by song."""
+
+    source: str
+    names: list[str]
+    rows: list[Scored]
+    songs: int
+    means: list[float | None]
+    gains: bool
+    mean_gain: float | None
+    chart: Dots | None
+    legend: list[tuple[str, str]]
+    left_out: int
+    untold: int
+
+
+@dataclass
+class Song:
+    """A separated song: its files by what they hold."""
+
+    name: str
+    files: dict[str, str] = field(default_factory=dict)
+
+
+def training(folder: Folder) -> Training:
+    """The curves of `log.jsonl` and the recipe of a run of train."""
+    log, skipped = folder.lines("log.jsonl")
+    lines = {
+        name: [
+            (step, value)
+            for entry in log
+            if (step := real(entry.get("step"))) is not None
+            and (value := real(entry.get(key))) is not None
+        ]
+        for name, key in (("train", "loss"), ("valid", "valid_loss"))
+    }
+    best = real(folder.record.get("best_step"))
+    if best is None and lines["valid"]:
+        best = min(lines["valid"], key=lambda point: point[1])[0]
+    chart = curves(lines, best)
+    recipe = folder.record.get("recipe")
+    facts = recipe if isinstance(recipe, dict) else {}
+    name = facts.get("name") or folder.option("recipe") or "a model"
+    steps = folder.count("steps") or (round(lines["train"][-1][0]) if lines["train"] else None)
+    parts = [f"{name}: {steps:,} steps" if steps else str(name)]
+    seconds = real(folder.record.get("training_seconds"))
+    if seconds:
+        parts.append(f"{seconds / 60:.1f} minutes on {folder.record.get('device', 'a CPU')}")
+    if folder.count("samples_train"):
+        parts.append(f"{folder.count('samples_train'):,} samples")
+    caption = f"The circle marks the best step, {best:,.0f}." if chart and best is not None else ""
+    shown = [(key, text(value)) for key, value in facts.items() if key not in ("name", "summary")]
+    return Training(chart, ", ".join(parts) + ".", caption, shown, skipped)
+
+
+def evaluation(folder: Folder) -> list[Scores]:
+    """The scores of `songs.parquet`, a part for each source; empty where there are none."""
+    columns = folder.columns("songs")
+    scored = {role: _column(columns, role) for role in ROLES}
+    roles = {role: column for role, column in scored.items() if column is not None}
+    label = next((name for name in LABELS if name in columns), None)
+    if label is None or not roles:
+        return []
+    source = next((name for name in SOURCES if name in columns), None)
+    table = folder.table("songs", [label, *roles.values(), *([source] if source else [])])
+    rows = table.to_pylist() if table is not None else []
+    by_source: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_source.setdefault(str(row[source]) if source else "", []).append(row)
+    order = sorted(by_source, key=lambda name: (name != "vocals", name))
+    return [_scores(name, by_source[name], label, roles) for name in order]
+
+
+def songs(folder: Folder) -> list[Song]:
+    """The songs that a run of separate wrote, by the folders its audio lies in."""
+    found: dict[str, Song] = {}
+    for name in folder.facts("outputs"):
+        stem, _, suffix = name.rpartition(".")
+        parts = stem.split("/")
+        if suffix.lower() not in ("wav", "flac", "ogg", "opus", "mp3") or ".." in parts:
+            continue
+        song, label = "/".join(parts[:-1]), parts[-1]
+        if not song:  # song_vocals.wav or song.vocals.wav beside one another
+            place = max(label.rfind("."), label.rfind("_"))
+            song, label = label[: max(0, place)] or label, label[place + 1 :]
+        found.setdefault(song, Song(song)).files[label] = files.join(folder.path, name)
+    return [found[name] for name in sorted(found)]
+
+
+def text(value: Any) -> str:
+    """A JSON value on one line."""
+    if isinstance(value, list):
+        return " ".join(text(item) for item in value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "none" if value is None else str(value)
+
+
+def _column(columns: list[str], role: str) -> str | None:
+    """The column that holds a role's uSDR."""
+    scores = [name for name in columns if "usdr" in name.lower()]
+    for name in scores:
+        other = [r for r in ROLES if r != "model" and r in name.lower()]
+        if role in name.lower() or (role == "model" and not other):
+            return name
+    return None
+
+
+def _scores(source: str, rows: list[dict[str, Any]], label: str, roles: dict[str, str]) -> Scores:
+    order = sorted(rows, key=lambda row: str(row[label]))
+    values = [{role: real(row[column]) for role, column in roles.items()} for row in order]
+    listed = [
+        Scored(str(row[label]), list(found.values()), _gain(found))
+        for row, found in zip(order, values, strict=True)
+    ]
+    gains = [row.gain for row in listed if row.gain is not None]
+    drawn = [
+        (row.label, {role: value for role, value in found.items() if value is not None})
+        for row, found in zip(listed, values, strict=True)
+    ]
+    names = {"mixture": "mixture", "model": "model", "oracle": "oracle"}
+    legend = {
+        "mixture": "the mixture as estimate",
+        "model": "the trained net",
+        "oracle": "the best that its mask could do",
+    }
+    return Scores(
+        source=source,
+        names=[names[role] for role in roles],
+        rows=listed[:LISTED],
+        songs=len(listed),
+        means=[_mean([row.values[i] for row in listed]) for i in range(len(roles))],
+        gains="mixture" in roles and "model" in roles,
+        mean_gain=_mean(gains),
+        chart=dots(drawn[:CHARTED]),
+        legend=[(role, legend[role]) for role in roles],
+        left_out=max(0, len(listed) - CHARTED),
+        untold=max(0, len(listed) - LISTED),
+    )
+
+
+def _gain(found: dict[str, float | None]) -> float | None:
+    mixture, model = found.get("mixture"), found.get("model")
+    return None if mixture is None or model is None else model - mixture
+
+
+def _mean(values: list[float | None] | list[float]) -> float | None:
+    there = [value for value in values if value is not None]
+    return sum(there) / len(there) if there else None
+
+
+def mixture_of(folder: Folder, song: Song) -> str | None:
+    """Where the audio lay that a song was separated from, as far as the run says."""
+    inputs = folder.record.get("songs")
+    path = inputs.get(song.name) if isinstance(inputs, dict) else None
+    return path if isinstance(path, str) else None
