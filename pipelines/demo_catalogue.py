@@ -217,9 +217,8 @@ def catalogue_rows(rng: Generator, pairs: list[PairFiles]) -> list[Row]:
     for number, index in enumerate(order):
         rows[index]["track_id"] = f"track-{number:04d}"
     rows = [rows[index] for index in order]
-    twin = dict(rows[10])  # an id that was given twice
-    twin["title"] = demo_words.title(rng)
-    twin["audio_uri"] = None
+    twin = dict(next(row for row in rows if row["artist_id"] == "artist-0001"))
+    twin["title"] = demo_words.title(rng)  # an id that was given twice
     return [*rows[:700], twin, *rows[700:]]
 
 
@@ -326,7 +325,7 @@ def song_rows(rng: Generator, artist: str, artist_id: str, title: str) -> Iterat
             f"{plain} カラオケ",
             f"{plain} (минус)",
             f"{plain} Instrumental",
-            f"{plain} feat. {guest} (Instrumental)",
+            f"{plain} w/ {guest} (Instrumental)",
             f"(Instrumental) {plain}",
         )
         yield version(demo_words.pick(rng, shapes), length_s)

@@ -122,7 +122,7 @@ def title(rng: Generator) -> str:
         f"Don't {pick(rng, VERBS)} My {noun}",
         f"{pick(rng, NUMBERS)} {noun}s",
         f"{noun} of the {adjective} {other}",
-        f"({pick(rng, VERBS)} Me) {adjective} {noun}",
+        f"{pick(rng, VERBS)} Me, {noun}" if rng.random() < 0.8 else f"(The) {adjective} {noun}",
         f"{pick(rng, VERBS)} Away",
         f"{adjective} {noun}, {adjective} {other}",
     )
