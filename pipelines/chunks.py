@@ -5,6 +5,7 @@ Sources are decoded, resampled and cut block by block, so a song's length costs 
 
 import contextlib
 import dataclasses
+import functools
 import io
 import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -111,7 +112,7 @@ def quantise(
     all of them fit: true samples are integers / 32768 · scale. At scale 1 a 16 bit file's own
     integers come out.
     """
-    peak = max((float(np.abs(samples).max(initial=0)) for samples in sources.values()), default=0)
+    peak = max((_peak(samples) for samples in sources.values()), default=0)
     scale = 2.0 ** max(0, math.ceil(math.log2(max(peak, 1))) - 1)
     while True:
         integers = {
@@ -119,8 +120,8 @@ def quantise(
             for name, samples in sources.items()
         }
         for name, weights in sums.items():
-            terms = [weight * integers[term] for term, weight in sorted(weights.items())]
-            integers[name] = np.sum(terms, axis=0, dtype=np.int32)
+            terms = [weight * integers[term] for term, weight in weights.items()]
+            integers[name] = functools.reduce(np.add, terms)
         if all(
             samples.min(initial=0) >= -FULL_SCALE and samples.max(initial=0) < FULL_SCALE
             for samples in integers.values()
@@ -138,33 +139,40 @@ def flac(samples: np.ndarray, sample_rate: int) -> bytes:
 
 def energy_db(samples: np.ndarray, scale: float) -> float:
     """Mean power of int16 samples in dB re full scale, to 0.001 dB and no less than −120."""
-    total = float(np.sum(samples.astype(np.int64) ** 2))
+    total = int(np.sum(np.square(samples, dtype=np.int32), dtype=np.int64))
     power = total / max(samples.size, 1) * (scale / FULL_SCALE) ** 2
     return round(max(QUIETEST_DB, 10 * math.log10(power)) if power else QUIETEST_DB, 3)
+
+
+def _peak(samples: np.ndarray) -> float:
+    return max(float(samples.max(initial=0)), -float(samples.min(initial=0)))
 
 
 def _chunks(
     source: Source, sample_rate: int, channels: int, chunk_frames: int
 ) -> Generator[np.ndarray]:
     """One source's samples in pieces of `chunk_frames`, the last shorter, none empty."""
-    held = np.zeros((channels, 0), np.float32)
-    skip = source.skip_frames
+    skip, filled = source.skip_frames, 0
+    chunk = np.empty((chunk_frames, channels), np.float32)  # as FLAC files hold it
     for block in _blocks(source, sample_rate, channels):
-        held = np.concatenate([held, block[:, skip:]], axis=1)
-        skip = max(0, skip - block.shape[1])
-        while held.shape[1] >= chunk_frames:
-            yield held[:, :chunk_frames]
-            held = held[:, chunk_frames:]
-    if held.shape[1]:
-        yield held
+        begin, frames = min(skip, block.shape[1]), block.shape[1]
+        skip -= begin
+        while begin < frames:
+            end = min(frames, begin + chunk_frames - filled)
+            chunk[filled : filled + end - begin] = block[:, begin:end].T * np.float32(source.factor)
+            filled, begin = filled + end - begin, end
+            if filled == chunk_frames:
+                yield chunk.T
+                chunk, filled = np.empty_like(chunk), 0
+    if filled:
+        yield chunk[:filled].T
 
 
 def _blocks(source: Source, sample_rate: int, channels: int) -> Iterator[np.ndarray]:
     """A source's decoded blocks, float32 [channels, frames]; errors say which source it is."""
-    factor = np.float32(source.factor)
     try:
         for block in audio.blocks(source.uri, sample_rate=sample_rate):
-            yield _with_channels(block.samples, channels) * factor
+            yield _with_channels(block.samples, channels)
     except AudioError as error:
         raise AudioError(f"{source.name} {source.uri}: {error}") from error
     except OSError as error:

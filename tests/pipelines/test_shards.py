@@ -171,17 +171,16 @@ def test_what_reads_back_differently_gets_no_final_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = _samples(tmp_path)
-    read = files.sha256
+    check = shards.finished_shard
 
-    def after_a_flip(path: str) -> str:
-        with Path(path).open("r+b") as file:
-            file.seek(1000)
-            byte = file.read(1)
-            file.seek(1000)
-            file.write(bytes([byte[0] ^ 1]))
-        return read(path)
+    def after_a_flip(path: str, samples: list[Sample]) -> str | None:
+        if path.endswith(files.TEMPORARY):
+            data = bytearray(Path(path).read_bytes())
+            data[1000] ^= 1
+            Path(path).write_bytes(data)
+        return check(path, samples)
 
-    monkeypatch.setattr(files, "sha256", after_a_flip)
+    monkeypatch.setattr(shards, "finished_shard", after_a_flip)
     with pytest.raises(Failed, match="reads back differently"):
         shards.write_shard(str(tmp_path / "a.tar"), samples)
     assert not list(tmp_path.glob("a.tar*"))
