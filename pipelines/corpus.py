@@ -204,7 +204,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     counts = (
         kept_counts,
         encoded.counts,
-        rejects | "CountRejects" >> beam.Map(lambda _: ("rejects", 1)),
+        rejects | "CountRejects" >> beam.Map(lambda _: ("rejected", 1)),
         written.shards | "CountShards" >> beam.Map(lambda _: ("shards", 1)),
         written.index | "CountSamples" >> beam.FlatMap(_sample_counts),
         _hours(written.index),
@@ -225,7 +225,7 @@ def _recordings(
     )
     multitracks = recordings.multitracks(given["stems"]) if "stems" in given else []
     names = ("pairs", "multitracks") if "stems" in given else ("pairs",)
-    zeros = [(name, 0) for name in (*names, "recordings", "songs", "samples", "shards", "rejects")]
+    zeros = [(name, 0) for name in (*names, "recordings", "songs", "samples", "shards", "rejected")]
     counted = pipeline | "Counted" >> beam.Create([*zeros, ("multitracks", len(multitracks))])
     stems = pipeline | "Multitracks" >> beam.Create(multitracks)
     found = (read.pairs, stems) | "Recordings" >> beam.Flatten()

@@ -177,7 +177,7 @@ def test_shards_index_and_counts_agree(undisturbed: Path) -> None:
 
     counts = runs.record(str(undisturbed))["counts"]
     assert counts["pairs"] == 12 and counts["multitracks"] == 4
-    assert counts["recordings"] + counts["rejects"] == 16
+    assert counts["recordings"] + counts["rejected"] == 16
     assert counts["songs"] == len({row["song_id"] for row in index}) == 12
     assert counts["samples"] == len(index)
     assert counts["shards"] == len(by_shard)
@@ -381,7 +381,7 @@ def test_one_bad_file_costs_one_reject(test_data: Path, tmp_path: Path) -> None:
     kept = {row["song_id"] for row in _index(tmp_path / "out")}
     assert kept == {row["song_id"] for row in rows} - set(expected)
     counts = runs.record(str(tmp_path / "out"))["counts"]
-    assert counts["pairs"] == len(rows) == counts["recordings"] + counts["rejects"]
+    assert counts["pairs"] == len(rows) == counts["recordings"] + counts["rejected"]
 
 
 def _decodes(uri: str) -> bool:
@@ -413,7 +413,7 @@ def test_no_pair_kept_is_an_empty_corpus(tmp_path: Path) -> None:
     assert _run(tmp_path / "out", "--pairs", str(tmp_path / "pairs")) == 0
     assert _index(tmp_path / "out") == []
     counts = runs.record(str(tmp_path / "out"))["counts"]
-    assert (counts["samples"], counts["shards"], counts["rejects"]) == (0, 0, 0)
+    assert (counts["samples"], counts["shards"], counts["rejected"]) == (0, 0, 0)
 
 
 def test_bad_usage_is_one_line_and_writes_nothing(
@@ -503,7 +503,7 @@ def test_reading_that_stays_broken_ends_the_run_and_no_song_is_given_up(
     assert "Input/output error; run again to resume" in capsys.readouterr().err
     assert not (tmp_path / "out" / "_SUCCESS").exists()
     assert _run(tmp_path / "out", *_inputs(music)) == 0
-    assert runs.record(str(tmp_path / "out"))["counts"]["rejects"] == 0
+    assert runs.record(str(tmp_path / "out"))["counts"]["rejected"] == 0
 
 
 # Forks once per attempt, so that the libraries are imported once. An attempt is killed just before
