@@ -59,8 +59,8 @@ class _Parser(argparse.ArgumentParser):
             near = difflib.get_close_matches(flag, self._option_string_actions, 1)
             hint = f"; did you mean {near[0]}?" if near else " (see --help)"
             raise BadUsage(f"{self.prog}: unknown {unknown[0]}{hint}")
-        if not options.output:
-            self.error("needs --output")
+        if not options.runs or not options.output:
+            self.error("needs a run folder" if options.output else "needs --output")
         return options
 
 
@@ -364,15 +364,15 @@ def _source(content: str) -> str:
 def _parser() -> _Parser:
     parser = _Parser(
         prog="stemlode report",
+        usage="%(prog)s RUN [RUN …] --output FILE",
         allow_abbrev=False,
         description="Show what runs did on one HTML page that needs no network and no other file.",
     )
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="a run folder, or a folder that holds run folders"
+        "runs", nargs="*", metavar="RUN", help="a run folder, or a folder that holds run folders"
     )
     parser.add_argument(
         "--output",
-        required=True,
         metavar="FILE",
         help=f"page to write (.html), or a folder for {PAGE}",
     )

@@ -100,7 +100,7 @@ class Chain:
                 0 if position else len(stage.segments),
                 segment.label,
                 segment.value,
-                segment.value / stage.total,
+                segment.value / max(1, stage.total),
                 segment.kind,
             )
             for stage in self.stages
@@ -192,7 +192,7 @@ def add_prune(chain: Chain) -> None:
         Stage(
             "decisions by sound",
             [
-                Segment(known(d), PLAIN.get(d, d), n, goes_on=d == "kept")
+                Segment(known(d), PLAIN.get(d, d[:60]), n, goes_on=d == "kept")
                 for d, n in by_size(decisions)
             ],
         )
@@ -201,7 +201,9 @@ def add_prune(chain: Chain) -> None:
         _check(chain, "candidates = scored pairs", chain.candidates, scored)
     for decision, number in decisions.items():
         stated = prune.count(decision)
-        _check(chain, f"pairs {PLAIN.get(decision, decision)}: counted = in table", stated, number)
+        _check(
+            chain, f"pairs {PLAIN.get(decision, decision)[:40]}: counted = in table", stated, number
+        )
 
 
 def by_size(decisions: dict[str, int]) -> list[tuple[str, int]]:
@@ -248,7 +250,7 @@ def add_corpus(chain: Chain) -> None:
     chain.stages.append(
         Stage(
             "samples",
-            _present([Segment(s if s in SPLITS else "other", s, splits.get(s, 0)) for s in order]),
+            _present([Segment(s if s in SPLITS else "other", s[:60], splits.get(s, 0)) for s in order]),
         )
     )
     _check(chain, "kept pairs = pairs read by corpus", chain.kept, corpus.count("pairs"))
@@ -260,7 +262,7 @@ def add_corpus(chain: Chain) -> None:
         chain, "samples counted by corpus = rows of index", corpus.count("samples"), chain.samples
     )
     for split, number in splits.items():
-        sentence = f"samples in {split}: counted by corpus = in index"
+        sentence = f"samples in {split[:40]}: counted by corpus = in index"
         _check(chain, sentence, corpus.count(f"samples_{split}"), number)
 
 

@@ -34,7 +34,7 @@ def brief(value: Any, most: int) -> str:
 
 def plain(name: Any) -> str:
     """A name of ours for people: underscores become spaces."""
-    return PLAIN.get(str(name), str(name).replace("_", " "))
+    return PLAIN.get(str(name), brief(name, 60).replace("_", " "))
 
 
 def kind(decision: Any) -> str:

@@ -162,7 +162,7 @@ def _scores(source: str, rows: list[dict[str, Any]], label: str, roles: dict[str
         "oracle": "the best that its mask could do",
     }
     return Scores(
-        source=source,
+        source=source[:60],
         names=[names[role] for role in roles],
         rows=listed[:LISTED],
         songs=len(listed),
