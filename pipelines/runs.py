@@ -141,7 +141,8 @@ def versions() -> dict[str, str]:
 
 def to_json(value: Any) -> bytes:
     """Readable JSON with sorted keys: the same value gives the same bytes."""
-    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return text.encode(errors="backslashreplace")  # JSON's own escape for a lone surrogate
 
 
 def reason(error: BaseException) -> str:
