@@ -247,7 +247,7 @@ def curves(
 def _log_ticks(low: float, high: float) -> list[float]:
     powers = range(math.floor(low), math.ceil(high) + 1)
     every = [m * 10.0**p for p in powers for m in ((1,) if high - low > 3 else (1, 2, 5))]
-    return [value for value in every if low <= math.log10(value) <= high]
+    return [value for value in every if value > 0 and low <= math.log10(value) <= high]
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

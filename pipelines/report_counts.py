@@ -250,7 +250,9 @@ def add_corpus(chain: Chain) -> None:
     chain.stages.append(
         Stage(
             "samples",
-            _present([Segment(s if s in SPLITS else "other", s[:60], splits.get(s, 0)) for s in order]),
+            _present(
+                [Segment(s if s in SPLITS else "other", s[:60], splits.get(s, 0)) for s in order]
+            ),
         )
     )
     _check(chain, "kept pairs = pairs read by corpus", chain.kept, corpus.count("pairs"))
