@@ -61,7 +61,7 @@ def _explained(error: Exception, run: runs.Run) -> BadUsage | Failed:
     """The user's one line out of what a runner raises; the traceback goes into a file."""
     with contextlib.suppress(OSError):
         files.write_bytes(run.path(ERROR), traceback.format_exc().encode(errors="replace"))
-    text = re.sub(r" \[while running.*", "", str(error), flags=re.DOTALL).strip()
+    text = re.sub(r" \[while running '.*'\]", "", str(error)).strip()
     ours = re.findall(r"^(?:pipelines\.runs\.)?(BadUsage|Failed): (.+)$", text, re.MULTILINE)
     kind, line = ours[-1] if ours else (type(error).__name__, text)
     if kind in ("BadUsage", "Failed"):

@@ -174,12 +174,9 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     folder = VERB.given(options)["music"]
     endings = options.view_as(ScanOptions).extensions.lower().split(",")
     wanted = {ending.strip().lstrip(".") for ending in endings}
-    found = (
-        pipeline
-        | "Folder" >> beam.Create([folder])
-        | "List" >> beam.FlatMap(files.list_files)
-        | "Sort"
-        >> beam.FlatMap(_sorted_out, folder, wanted).with_outputs("rejects", "counts", main="audio")
+    folders = pipeline | "Folder" >> beam.Create([folder])
+    found = folders | "List" >> beam.FlatMap(_listed, wanted).with_outputs(
+        "rejects", "counts", main="audio"
     )
     read = (
         found.audio
@@ -207,20 +204,19 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     ) | tables.Finish(run)
 
 
-def _sorted_out(path: str, folder: str, wanted: set[str]) -> Iterator[Any]:
+def _listed(folder: str, wanted: set[str]) -> Iterator[Any]:
     """Audio files by their endings; a name that no table can hold is a reject."""
-    yield TaggedOutput("counts", ("files", 1))
-    if posixpath.splitext(path)[1].lower().lstrip(".") not in wanted:
-        yield TaggedOutput("counts", ("not_audio", 1))
-        return
-    try:
-        path.encode("utf-8")
-        yield path
-    except UnicodeEncodeError:
+    for path in files.list_files(folder):
+        yield TaggedOutput("counts", ("files", 1))
         shown = path.encode("utf-8", "backslashreplace").decode()
-        name = shown.removeprefix(folder).lstrip("/")
-        message = "the file's name is not UTF-8: rename it"
-        yield TaggedOutput("rejects", reject("scan", name, "name", message, {"path": shown}))
+        if posixpath.splitext(path)[1].lower().lstrip(".") not in wanted:
+            yield TaggedOutput("counts", ("not_audio", 1))
+        elif shown != path:
+            name = shown.removeprefix(folder).lstrip("/")
+            message = "the file's name is not UTF-8: rename it"
+            yield TaggedOutput("rejects", reject("scan", name, "name", message, {"path": shown}))
+        else:
+            yield path
 
 
 VERB = Verb(
