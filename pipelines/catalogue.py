@@ -1,0 +1,167 @@
+"""Catalogues of tracks: which files they are, and which of their columns is what. Free of Beam."""
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from fsspec.core import url_to_fs
+
+from pipelines import catalogue_files, files, runs, schemas
+from pipelines.catalogue_files import Part, Row, Rows, plain
+from pipelines.runs import BadUsage
+
+COLUMNS = tuple(name for name in schemas.TRACK.names if name != "extra")
+REQUIRED = ("track_id", "title", "duration_s")
+ARTIST = ("artist_id", "artist")  # one of them is enough
+NEEDED = (*REQUIRED, *ARTIST)
+OPENERS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Some rows of a catalogue file. `names` says what the file calls our columns."""
+
+    path: str
+    rows: Rows
+    names: dict[str, str]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def column(self, ours: str) -> pa.Array:
+        """One of our columns, of any type; nulls where the catalogue has none."""
+        if ours not in self.names:
+            return pa.nulls(len(self), pa.string())
+        return self.rows.column(self.names[ours])
+
+    def records(self, rows: np.ndarray) -> list[Row]:
+        """Some rows as they stand, our columns under our names, fit for JSON."""
+        ours = {theirs: name for name, theirs in self.names.items()}
+        return [
+            {ours.get(name, name): plain(value) for name, value in record.items()}
+            for record in self.rows.records(rows)
+        ]
+
+    def further(self, rows: np.ndarray) -> list[str | None]:
+        """The columns that are none of ours, a JSON object a row; None where there are none."""
+        known = set(self.names.values())
+        found: list[str | None] = []
+        for record in self.rows.records(rows):
+            extra = _extra(record.get("extra"))
+            extra |= {k: plain(v) for k, v in record.items() if k not in known and k != "extra"}
+            kept = {name: value for name, value in extra.items() if value is not None}
+            found.append(json.dumps(kept, sort_keys=True, ensure_ascii=False) if kept else None)
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Catalogue:
+    """A file, folder or glob, and the user's mapping of columns (`ours=theirs,…`)."""
+
+    path: str
+    columns: str | None = None
+
+    def parts(self) -> list[Part]:
+        """What there is to read, cut into parts.
+
+        Raises BadUsage where there is nothing to read or a file lacks a column, Failed where a
+        file cannot be read; so that a run over hours does not find out in the middle.
+        """
+        with ThreadPoolExecutor(OPENERS) as pool:
+            found = pool.map(self._checked_parts, self.files())
+            return [part for parts in found for part in parts]
+
+    def files(self) -> list[str]:
+        """The catalogue's files in order; BadUsage where there are none."""
+        if not runs.fingerprintable(self.path):
+            raise BadUsage(f"--catalog {self.path}: no such file or folder")
+        found = [path for path in _files_at(self.path) if catalogue_files.format_of(path)]
+        if not found:
+            endings = ", ".join(catalogue_files.FORMATS)
+            raise BadUsage(f"--catalog {self.path}: no file that ends in {endings}")
+        return found
+
+    def batches(self, part: Part, *, needed_only: bool = False) -> Iterator[Batch]:
+        """The rows of a part; with all columns, or only those that the rule looks at."""
+        names = self.names(part.path)
+        wanted = None
+        if needed_only:
+            wanted = list(dict.fromkeys(names[ours] for ours in NEEDED if ours in names))
+        for rows in catalogue_files.batches(part, wanted):
+            yield Batch(part.path, rows, names)
+
+    def names(self, path: str) -> dict[str, str]:
+        """What a file calls our columns; BadUsage where it lacks one that is needed or mapped."""
+        theirs = catalogue_files.column_names(path)
+        mapped = mapping(self.columns)
+        if not theirs and catalogue_files.format_of(path) == "json":
+            return mapped  # a file without rows is no mistake
+        twice = [name for name in theirs if theirs.count(name) > 1]
+        if twice:
+            raise BadUsage(f"{path}: has two columns {twice[0]}; rename one")
+        names = {ours: mapped.get(ours, ours) for ours in COLUMNS}
+        missing = [ours for ours in mapped if names[ours] not in theirs]
+        missing += [ours for ours in REQUIRED if names[ours] not in theirs]
+        if not any(names[ours] in theirs for ours in ARTIST):
+            missing.append("artist")
+        if missing:
+            ours = missing[0]
+            raise BadUsage(
+                f"{path}: no column {names[ours]}; it has {', '.join(theirs) or 'none'}; "
+                f"say which one to take with --columns {ours}=NAME"
+            )
+        return {ours: name for ours, name in names.items() if name in theirs}
+
+    def _checked_parts(self, path: str) -> list[Part]:
+        self.names(path)
+        return catalogue_files.parts(path)
+
+
+def mapping(columns: str | None) -> dict[str, str]:
+    """`ours=theirs,…` as a dict; BadUsage for anything else."""
+    found: dict[str, str] = {}
+    for entry in (columns or "").split(",") if columns else []:
+        ours, equals, theirs = (word.strip() for word in entry.partition("="))
+        if not equals or not theirs:
+            raise BadUsage(f"--columns {columns}: write ours=theirs,… such as title=name")
+        if ours not in COLUMNS:
+            near = difflib.get_close_matches(ours, COLUMNS, 1, cutoff=0)[0]
+            raise BadUsage(f"--columns {columns}: no column {ours} of ours; did you mean {near}?")
+        found[ours] = theirs
+    return found
+
+
+def _files_at(path: str) -> list[str]:
+    """A file itself, what a glob matches, or the tables in a folder, those of a run being its
+    outputs but for its rejects."""
+    fs, name = url_to_fs(path)
+    if fs.isfile(name):
+        return [path]
+    if not fs.isdir(name):
+        found = sorted(str(entry) for entry in fs.glob(name))
+        return found if files.is_local(path) else [fs.unstrip_protocol(entry) for entry in found]
+    if files.exists(files.join(path, runs.PLAN)):
+        below = sorted(runs.record(path)["outputs"])
+    else:
+        below = [found[len(path.rstrip("/")) + 1 :] for found in files.list_files(path)]
+    return [files.join(path, name) for name in below if _is_table(name)]
+
+
+def _is_table(name: str) -> bool:
+    hidden = any(part[0] in "._" for part in PurePosixPath(name).parts)
+    return not hidden and not PurePosixPath(name).name.startswith(("rejects-", runs.RECORD))
+
+
+def _extra(value: Any) -> Row:
+    """What the column `extra` of a catalogue of ours holds."""
+    try:
+        held = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        held = value
+    return plain(held) if isinstance(held, dict) else {} if held is None else {"extra": plain(held)}

@@ -1,0 +1,157 @@
+"""Rows of a catalogue as Tracks, column by column, and why some of them are none. Free of Beam."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from matching.ids import digest
+from matching.titles import artist_key_batch
+from pipelines import schemas
+from pipelines.catalogue import Batch
+from pipelines.catalogue_files import Row, as_text, plain
+from pipelines.rejects import reject
+
+STAGE = "match"
+NO_ID = "(no track_id)"
+MESSAGES = {  # in the order in which they are looked for; a row's first one counts
+    "no_track_id": "the track has no id",
+    "no_title": "the track has no title",
+    "no_artist": "the track has neither an artist nor an artist id",
+    "bad_duration": "the duration is no positive number of seconds",
+}
+NUMBER = r"^\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$"
+_ERRORS = list(MESSAGES)
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """The columns that the rule looks at, and each row's error as an index of MESSAGES or -1."""
+
+    track_id: pa.StringArray
+    artist_id: pa.StringArray
+    title: pa.StringArray
+    duration_s: pa.DoubleArray
+    error: np.ndarray
+
+    @property
+    def good(self) -> np.ndarray:
+        """The rows without error, int64."""
+        return np.flatnonzero(self.error < 0)
+
+
+def check(batch: Batch) -> Tracks:
+    """Read the needed columns of a batch, whatever their types, and judge each row."""
+    track_id, title = text(batch.column("track_id")), text(batch.column("title"))
+    artist_id = _artist_ids(text(batch.column("artist_id")), text(batch.column("artist")))
+    duration_s = seconds(batch.column("duration_s"))
+    error = np.full(len(batch), -1)
+    for number, column in reversed(list(enumerate((track_id, title, artist_id, duration_s)))):
+        error[np.asarray(pc.is_null(column))] = number
+    return Tracks(track_id, artist_id, title, duration_s, error)
+
+
+def rejects(batch: Batch, tracks: Tracks) -> Iterator[Row]:
+    """One Reject for each row with an error, and for each line that is no row."""
+    wrong = np.flatnonzero(tracks.error >= 0)
+    for row, record in zip(wrong, batch.records(wrong), strict=True):
+        error = _ERRORS[tracks.error[row]]
+        key = tracks.track_id[int(row)].as_py() or NO_ID
+        yield reject(STAGE, key, error, f"{MESSAGES[error]}{_shown(error, record)}", record)
+    for line, why in batch.rows.broken:
+        yield reject(STAGE, NO_ID, "bad_row", f"the line is no row: {why}", {"line": plain(line)})
+
+
+def table(batch: Batch, tracks: Tracks, rows: np.ndarray) -> pa.Table:
+    """Some good rows as a table with the schema TRACK."""
+    chosen = pa.array(rows, pa.int64())
+    columns = {name: text(batch.column(name).take(chosen)) for name in _OTHERS}
+    columns["audio_uri"] = _resolved(columns["audio_uri"], batch.path)
+    columns["release_year"] = _year(columns["release_year"])
+    columns["extra"] = pa.array(batch.further(rows), pa.string())
+    for name in ("track_id", "artist_id", "title", "duration_s"):
+        columns[name] = getattr(tracks, name).take(chosen)
+    return pa.table([columns[name] for name in schemas.TRACK.names], schemas.TRACK)
+
+
+def record(track: Row) -> str:
+    """A track with the schema TRACK (other columns do not count) as JSON, as its row was."""
+    known = {name: track[name] for name in schemas.TRACK.names if name != "extra"}
+    facts = {**json.loads(track["extra"] or "{}"), **known}
+    present = {name: value for name, value in facts.items() if value is not None}
+    return json.dumps(present, sort_keys=True, ensure_ascii=False)
+
+
+def duplicate(track_id: str, text: str) -> Row:
+    """The Reject of a track whose id is taken; `text` is its record."""
+    message = "another track with this id was kept: the one whose record sorts first as JSON"
+    return reject(STAGE, track_id, "duplicate_id", message, json.loads(text))
+
+
+_OTHERS = [
+    name
+    for name in schemas.TRACK.names
+    if name not in ("track_id", "artist_id", "title", "duration_s", "extra")
+]
+
+
+def text(column: pa.Array) -> pa.StringArray:
+    """A column of any type as text: null where it is empty, U+FFFD for what is no UTF-8."""
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        column = column.cast(pa.large_binary()).view(pa.large_string())
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)
+    try:
+        strings = column.cast(pa.string())
+    except pa.ArrowException:  # lists, structs and the like
+        strings = pa.array([as_text(value) for value in column.to_pylist()], pa.string())
+    try:
+        strings.validate(full=True)
+    except pa.ArrowInvalid:
+        strings = pa.array([plain(value) for value in strings.cast(pa.binary()).to_pylist()])
+    return pc.if_else(pc.equal(strings, ""), None, strings)
+
+
+def seconds(column: pa.Array) -> pa.DoubleArray:
+    """A column of durations as float64: null where it holds no finite number above zero."""
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        numbers = column.cast(pa.float64(), safe=False)
+    else:
+        strings = text(column)
+        trimmed = pc.ascii_trim(strings, " \t\n\v\f\r")
+        numbers = pc.if_else(pc.match_substring_regex(strings, NUMBER), trimmed, None).cast(
+            pa.float64()
+        )
+    is_length = pc.and_(pc.is_finite(numbers), pc.greater(numbers, 0))
+    return pc.if_else(is_length, numbers, None)
+
+
+def _artist_ids(artist_id: pa.StringArray, artist: pa.StringArray) -> pa.StringArray:
+    """Ids as they stand, and where there are none, ones derived from the normalised names."""
+    if artist_id.null_count == 0:
+        return artist_id
+    names = artist_key_batch(pc.if_else(artist_id.is_null(), artist, None)).dictionary_encode()
+    derived = [digest(name) if name else None for name in names.dictionary.to_pylist()]
+    return pc.coalesce(artist_id, pa.array(derived, pa.string()).take(names.indices))
+
+
+def _resolved(uris: pa.StringArray, path: str) -> pa.StringArray:
+    """Relative paths are relative to the catalogue file."""
+    folder = path.rpartition("/")[0]
+    stays = pc.or_(pc.match_substring(uris, "://"), pc.starts_with(uris, "/"))
+    return pc.if_else(stays, uris, pc.binary_join_element_wise(folder, uris, "/"))
+
+
+def _year(texts: pa.StringArray) -> pa.Int32Array:
+    """The year of a year or of a date that begins with one."""
+    found = pc.struct_field(pc.extract_regex(texts, r"^\s*(?P<year>\d{4})(?:\D.*)?$"), "year")
+    return found.cast(pa.int32())
+
+
+def _shown(error: str, record: Row) -> str:
+    """The value that is to blame, where there is one to show."""
+    value = record.get("duration_s") if error == "bad_duration" else None
+    return "" if value is None else f": {str(value)[:40]}"
