@@ -11,7 +11,7 @@ from pipelines import schemas
 from pipelines.report_flow import Flow, Segment, Stage, flow
 from pipelines.report_inputs import Folder
 
-TRACKS = ("tracks", "tracks_read", "rows_read", "records_read", "rows", "records")
+TRACKS = ("tracks_read", "tracks")
 PLAIN = {
     "kept": "kept",
     "unreadable": "unreadable",
@@ -154,6 +154,10 @@ def add_match(chain: Chain) -> None:
     stated = match.count("candidates")
     chain.candidates = rows if rows is not None else stated
     _check(chain, "candidates counted by match = rows in its table", stated, rows)
+    kinds = [match.count(n) for n in ("rejected", "empty_keys", "instrumentals", "mixtures")]
+    if None not in kinds:
+        sentence = "tracks read = rejected, without a key, instrumentals and mixtures"
+        _check(chain, sentence, match.count("tracks_read"), sum(n or 0 for n in kinds))
     chain.tracks = next((n for n in map(match.count, TRACKS) if n is not None), None)
     if chain.tracks is None:
         return
