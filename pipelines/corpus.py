@@ -30,7 +30,7 @@ from pipelines import recordings, runs, schemas, shards, splits, tables
 from pipelines.audio import AudioError
 from pipelines.chunks import ReadFault
 from pipelines.launch import launch
-from pipelines.options import Verb
+from pipelines.options import Verb, VerbOptions
 from pipelines.recordings import Recording, Shape
 from pipelines.rejects import reject
 from pipelines.runs import BadUsage, Failed
@@ -61,7 +61,7 @@ def parse_rate(text: str) -> int | None:
     return int(text)
 
 
-class CorpusOptions(PipelineOptions):
+class CorpusOptions(VerbOptions):
     """How songs are cut, stored and split."""
 
     @classmethod

@@ -33,7 +33,7 @@ from pipelines import runs, schemas, tables, tracks
 from pipelines.catalogue import Catalogue
 from pipelines.catalogue_files import Part, Row
 from pipelines.launch import launch
-from pipelines.options import Verb
+from pipelines.options import Verb, VerbOptions
 from pipelines.runs import BadUsage
 
 COUNTS = {  # tracks_read = rejected + empty_keys + instrumentals + mixtures
@@ -54,7 +54,7 @@ PAIRS_AT_ONCE = 10_000
 Slice = tuple[int, bytes]  # a bucket, and a table of it in Arrow's IPC format
 
 
-class MatchOptions(PipelineOptions):
+class MatchOptions(VerbOptions):
     """What `stemlode match` offers beside its input and output."""
 
     @classmethod

@@ -48,6 +48,14 @@ class SharedOptions(PipelineOptions):
         )
 
 
+class VerbOptions(PipelineOptions):
+    """Base of a verb's own options.
+
+    Beam parses the direct subclasses of PipelineOptions all together, whichever verb runs. It does
+    not see these, so two verbs of one process may each have a `--sample-rate` of its own kind.
+    """
+
+
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
     """Shows a default only where there is one."""
 
@@ -59,7 +67,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 class Verb:
     """A Beam verb: what it is called, reads, offers, and how its pipeline is built.
 
-    `options` is the verb's own PipelineOptions subclass. Options whose names are in `neutral` do
+    `options` is the verb's own VerbOptions subclass. Options whose names are in `neutral` do
     not change the output, so a rerun may change them. `positional` names the input that may be
     given without its option name (`scan DIR`).
     """

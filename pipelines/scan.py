@@ -29,7 +29,7 @@ from matching.ids import digest
 from matching.titles import artist_key
 from pipelines import audio, files, runs, schemas, tables
 from pipelines.launch import launch
-from pipelines.options import Verb
+from pipelines.options import Verb, VerbOptions
 from pipelines.rejects import reject
 
 EXTENSIONS = (
@@ -52,7 +52,7 @@ _TRACK_NUMBER = re.compile(r"^\d{1,3}(?:\s*[-._)]\s*|\s+)(?=\S)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
-class ScanOptions(PipelineOptions):
+class ScanOptions(VerbOptions):
     """What counts as audio."""
 
     @classmethod

@@ -601,3 +601,11 @@ def test_many_kills_lose_and_double_nothing(
     flags = ["--direct_num_workers", "2", "--direct_running_mode", "multi_processing"]
     flags = flags if workers > 1 else []
     _kill_and_rerun(music, undisturbed, tmp_path / "out", kills, how, *flags)
+
+
+def test_verbs_of_one_process_may_share_an_option_name(music: Path, tmp_path: Path) -> None:
+    """Beam parses all options classes that it sees, and prune's --sample-rate is a number."""
+    import pipelines.prune  # noqa: F401
+
+    native = [word if word != "8000" else "native" for word in _inputs(music)]
+    assert _run(tmp_path / "out", *native) == 0
