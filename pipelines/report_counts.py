@@ -203,6 +203,9 @@ def add_prune(chain: Chain) -> None:
     )
     if chain.match:
         _check(chain, "candidates = scored pairs", chain.candidates, scored)
+    _check(chain, "candidates read by prune = scored pairs", prune.count("candidates"), scored)
+    rejected = prune.rows("rejects")
+    _check(chain, "rejects counted by prune = in table", prune.count("rejected"), rejected)
     for decision, number in decisions.items():
         stated = prune.count(decision)
         _check(
@@ -222,13 +225,8 @@ def known(decision: str) -> str:
 
 def decided(prune: Folder | None) -> dict[str, int] | None:
     """Scored pairs by decision, from the table; None without one."""
-    table = prune.table(scored_table(prune), ["decision"]) if prune else None
+    table = prune.table("pairs", ["decision"]) if prune else None
     return tally(table, "decision") if table is not None else None
-
-
-def scored_table(prune: Folder) -> str:
-    """What prune calls its table."""
-    return next((name for name in ("pairs", "scored") if prune.parts(name)), "pairs")
 
 
 def add_corpus(chain: Chain) -> None:

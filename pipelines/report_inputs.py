@@ -55,10 +55,9 @@ class Folder:
         value = whole(self.facts("counts").get(name))
         return value if value is None or value >= 0 else None
 
-    def option(self, *names: str) -> Any:
-        """The first option that is set; None where none is."""
-        options = self.facts("options")
-        return next((options[name] for name in names if options.get(name) is not None), None)
+    def option(self, name: str) -> Any:
+        """An option; None where it is not set."""
+        return self.facts("options").get(name)
 
     def parts(self, table: str) -> list[str]:
         """The Parquet files of a table, in order; none where the run has no such table."""

@@ -10,12 +10,9 @@ import pyarrow.compute as pc
 
 from pipelines import schemas
 from pipelines.report_charts import Histogram, histogram
-from pipelines.report_counts import scored_table
 from pipelines.report_inputs import Folder, real
 
 STACK = ("kept", *(d for d in reversed(schemas.DECISIONS) if d not in ("kept", "unreadable")))
-LOWEST = ("min_difference", "minimum_difference", "d_min", "too_similar")
-HIGHEST = ("max_difference", "maximum_difference", "d_max", "too_different")
 COLUMNS = (
     "pair_id",
     "difference",
@@ -56,13 +53,13 @@ class Pair:
 
 def thresholds(prune: Folder) -> dict[str, float]:
     """The least and the greatest difference that are kept, as far as the options say."""
-    found = {"min": real(prune.option(*LOWEST)), "max": real(prune.option(*HIGHEST))}
+    found = {name: real(prune.option(f"d_{name}")) for name in ("min", "max")}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def distribution(prune: Folder) -> tuple[Histogram | None, int]:
     """The histogram of the difference by decision, and how many pairs have none."""
-    table = prune.table(scored_table(prune), ["difference", "decision"])
+    table = prune.table("pairs", ["difference", "decision"])
     if table is None:
         return None, 0
     values = table["difference"].to_numpy().astype(np.float64)
@@ -79,7 +76,7 @@ def closest_calls(prune: Folder) -> tuple[list[Pair], list[Pair]]:
     A kept pair is bad as it comes near a threshold; a dropped one is good as its difference lies
     near the range that is kept, or inside it where another criterion dropped it.
     """
-    table = prune.table(scored_table(prune), COLUMNS)
+    table = prune.table("pairs", COLUMNS)
     if table is None:
         return [], []
     low, high = thresholds(prune).get("min", 0.0), thresholds(prune).get("max", 1.0)
@@ -95,7 +92,7 @@ def closest_calls(prune: Folder) -> tuple[list[Pair], list[Pair]]:
 
 def criteria(prune: Folder, decisions: Sequence[str]) -> list[tuple[str, str]]:
     """Each decision with one of its reasons."""
-    table = prune.table(scored_table(prune), ["decision", "reason"])
+    table = prune.table("pairs", ["decision", "reason"])
     if table is None:
         return []
     first = table.group_by("decision").aggregate([("reason", "min")]).to_pylist()
@@ -109,7 +106,7 @@ def examples(prune: Folder) -> list[list[Pair]]:
     Kept pairs from the lower, the middle and the upper part of the range; one of each other
     decision, from the middle of its range.
     """
-    table = prune.table(scored_table(prune), COLUMNS)
+    table = prune.table("pairs", COLUMNS)
     if table is None:
         return []
     table = table.filter(

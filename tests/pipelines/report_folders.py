@@ -119,7 +119,7 @@ def prune_run(
     rejects: Sequence[Mapping[str, str]] = (),
 ) -> Path:
     """A finished run of prune."""
-    options = {"min_difference": 0.08, "max_difference": 0.75}
+    options = {"d_min": 0.08, "d_max": 0.75}
     run = start("prune", folder, options, candidates=candidates)
     table(run, "pairs", pairs, schemas.SCORED_PAIR)
     table(run, "rejects", rejects, schemas.REJECT)

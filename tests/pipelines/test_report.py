@@ -278,7 +278,7 @@ def test_provenance_has_versions_options_and_hashes(html: str, flow: Path) -> No
         for digest in record["outputs"].values():
             assert digest in section
         assert record["versions"]["pyarrow"] in section
-    assert "--min-difference" in section
+    assert "--d-min" in section
 
 
 def test_the_same_runs_give_the_same_bytes(flow: Path, tmp_path: Path, html: str) -> None:
