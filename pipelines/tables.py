@@ -126,8 +126,9 @@ def read(folder: str, name: str, columns: Sequence[str] | None = None) -> pa.Tab
 def read_part(path: str, columns: Sequence[str] | None = None) -> pa.Table:
     """One file of a table; Failed where it is missing or damaged."""
     try:
-        # Not a Python file: at exit, Arrow's threads may still hold one and abort the process.
-        return pq.read_table(pa.BufferReader(files.read_bytes(path)), columns=columns)
+        with files.open_input(path) as file:
+            # Not pq.read_table: its threads may still hold the file at exit, and then abort.
+            return pq.ParquetFile(file).read(columns=columns, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise runs.Failed(f"{path}: unreadable table: {runs.reason(error)}") from error
 
