@@ -144,13 +144,16 @@ def _files_at(path: str) -> list[str]:
     if fs.isfile(name):
         return [path]
     if not fs.isdir(name):
-        found = sorted(str(entry) for entry in fs.glob(name))
+        found = sorted(
+            str(entry) for entry in fs.glob(name) if _is_table(PurePosixPath(str(entry)).name)
+        )
         return found if files.is_local(path) else [fs.unstrip_protocol(entry) for entry in found]
     if files.exists(files.join(path, runs.PLAN)):
-        below = sorted(runs.record(path)["outputs"])
-    else:
-        below = [found[len(path.rstrip("/")) + 1 :] for found in files.list_files(path)]
-    return [files.join(path, name) for name in below if _is_table(name)]
+        outputs = sorted(runs.record(path)["outputs"])
+        return [files.join(path, below) for below in outputs if _is_table(below)]
+    root = name.rstrip("/") + "/"
+    below = [(found, url_to_fs(found)[1].removeprefix(root)) for found in files.list_files(path)]
+    return [found for found, relative in below if _is_table(relative)]
 
 
 def _is_table(name: str) -> bool:
