@@ -150,8 +150,10 @@ def _steps(chains: Sequence[Chain], evaluations: list[dict[str, Any]]) -> list[d
             (main.tracks, "tracks read", 0),
             (main.candidates, "candidate pairs", 0),
             (main.kept, "kept by their sound", 0),
-            (main.hours, "hours of samples", 2),
+            (main.hours, "hours of samples", 1),
         )
+        if main.hours is not None and main.hours < 1:
+            numbers = (*numbers[:-1], (main.hours * 60, "minutes of samples", 1))
         steps += [
             {"value": report_text.decimals(value, places), "label": label, "gain": False}
             for value, label, places in numbers
@@ -184,6 +186,7 @@ def _prunes(prunes: Sequence[Folder]) -> list[dict[str, Any]]:
             {
                 **_named(prunes, position),
                 "histogram": histogram,
+                "drawn": {box.kind for box in histogram.boxes} if histogram else set(),
                 "unscored": unscored,
                 "decisions": ordered,
                 "total": sum(decisions.values()),

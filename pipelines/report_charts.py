@@ -1,5 +1,6 @@
 """Geometry of the report's charts in SVG units; the templates draw it, so that text is escaped."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -130,7 +131,7 @@ def short(value: float) -> str:
 def histogram(
     values: Mapping[str, np.ndarray], marks: Mapping[str, float], *, bins: int = 48
 ) -> Histogram | None:
-    """Values by kind [n] stacked in bins of one width; None where there is not one value.
+    """Values by kind [n] stacked in bins of nearly one width; None where there is not one value.
 
     What lies past the axis (twice the highest threshold, and at least 1.2) is gathered in the
     last bin.
@@ -143,22 +144,21 @@ def histogram(
     marks = {name: mark for name, mark in marks.items() if mark >= 0}
     widest = max([1.2, *(2 * mark for mark in marks.values())])
     limit = min(widest, max(float(everything.max()) * 1.02, *marks.values(), 0.1))
-    edges = np.linspace(0, limit, bins + 1)
+    edges = _edges(limit, sorted(marks.values()), bins)
     stacks = {kind: _binned(v, edges) for kind, v in finite.items()}
     tallest = max(1, int(sum(stacks.values()).max()))  # type: ignore[union-attr]
-    step = (right - left) / bins
+    across = left + (right - left) * edges / limit
     boxes: list[Box] = []
-    level = np.zeros(bins)
+    level = np.zeros(len(edges) - 1)
     for kind, counted in stacks.items():
         for i in np.flatnonzero(counted):
             tall = (bottom - top) * counted[i] / tallest
             y = bottom - (bottom - top) * level[i] / tallest - tall
             span = f"{edges[i]:.2f} to {edges[i + 1]:.2f}"
-            if i == bins - 1 and everything.max() > limit:
+            if i == len(level) - 1 and everything.max() > limit:
                 span = f"{edges[i]:.2f} and more"
-            boxes.append(
-                Box(left + i * step + 0.5, y, step - 1, tall, kind, f"{span}: {counted[i]:,}")
-            )
+            x, wide = float(across[i]) + 0.5, float(across[i + 1] - across[i]) - 1
+            boxes.append(Box(x, y, wide, tall, kind, f"{span}: {counted[i]:,}"))
         level += counted
     return Histogram(
         width=width,
@@ -182,6 +182,16 @@ def histogram(
         beyond=int((everything > limit).sum()),
         limit=limit,
     )
+
+
+def _edges(limit: float, marks: Sequence[float], bins: int) -> np.ndarray:
+    """Edges of about as many bins of nearly one width, with an edge at every mark."""
+    ends = [0.0, *(mark for mark in marks if 0 < mark < limit), limit]
+    pieces = [
+        np.linspace(low, high, max(1, round(bins * (high - low) / limit)) + 1)[:-1]
+        for low, high in itertools.pairwise(ends)
+    ]
+    return np.concatenate([*pieces, [limit]])
 
 
 def _binned(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

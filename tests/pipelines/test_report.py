@@ -219,7 +219,7 @@ def test_the_headline_says_what_came_out(html: str) -> None:
         "120 tracks read",
         "11 candidate pairs",
         "6 kept by their sound",
-        "0.12 hours of samples",
+        "7.2 minutes of samples",
         "−0.2 dB uSDR, mixture as it is",
         "4.0 dB separated",
     ]

@@ -142,3 +142,18 @@ def test_nothing_to_draw_is_no_chart() -> None:
     assert curves({"train": []}) is None
     assert dots([("song", {})]) is None
     assert flow([Stage("tracks", [Segment("paired", "a", 3)])]) is None
+
+
+@given(st.floats(0.01, 2.5), st.floats(0.01, 2.5))
+def test_no_bar_crosses_a_threshold(low: float, high: float) -> None:
+    low, high = sorted((low, high))
+    values = np.concatenate([np.linspace(0, 3, 50), [low - 1e-6, low, high - 1e-6, high]])
+    kept = (values >= low) & (values < high)
+    chart = histogram({"kept": values[kept], "other": values[~kept]}, {"min": low, "max": high})
+    assert chart is not None
+    left, right = (mark.at for mark in chart.marks)
+    for box in chart.boxes:
+        if box.kind == "kept":
+            assert left - 0.01 <= box.x and box.x + box.width <= right + 0.01
+        else:
+            assert box.x + box.width <= left + 0.01 or box.x >= right - 0.01
