@@ -13,8 +13,6 @@ from pipelines import files, runs
 from pipelines.options import SharedOptions, Verb, is_local
 from pipelines.runs import BadUsage, Failed
 
-ERROR = "_ERROR.txt"  # the last failure's traceback, beside what the run has done so far
-
 
 def launch(verb: Verb, argv: Sequence[str]) -> int:
     """Run a verb from its command line; 0 when done, or done before.
@@ -60,7 +58,7 @@ def _say(record: dict, output: str) -> None:
 def _explained(error: Exception, run: runs.Run) -> BadUsage | Failed:
     """The user's one line out of what a runner raises; the traceback goes into a file."""
     with contextlib.suppress(OSError):
-        files.write_bytes(run.path(ERROR), traceback.format_exc().encode(errors="replace"))
+        files.write_bytes(run.path(runs.ERROR), traceback.format_exc().encode(errors="replace"))
     text = re.sub(r" \[while running '.*'\]", "", str(error)).strip()
     ours = re.findall(r"^(?:pipelines\.runs\.)?(BadUsage|Failed): (.+)$", text, re.MULTILINE)
     kind, line = ours[-1] if ours else (type(error).__name__, text)
@@ -68,4 +66,4 @@ def _explained(error: Exception, run: runs.Run) -> BadUsage | Failed:
         return BadUsage(line) if kind == "BadUsage" else Failed(line)
     last = text.splitlines()[-1] if text else kind
     line = re.sub(r"^[\w.]*(Error|Exception): (\[Errno \d+\] )?|^\[Errno \d+\] ", "", last)
-    return Failed(f"{line} (details in {run.path(ERROR)}; run again to resume)")
+    return Failed(f"{line} (details in {run.path(runs.ERROR)}; run again to resume)")

@@ -16,6 +16,7 @@ from typing import Any
 from pipelines import files
 
 PLAN, RECORD, SUCCESS = "_PLAN.json", "run.json", "_SUCCESS"
+ERROR = "_ERROR.txt"  # the last failure's traceback
 LIBRARIES = ("stemlode", "apache-beam", "numpy", "pyarrow", "torch", "librosa", "soxr", "unidecode")
 
 
@@ -48,6 +49,7 @@ class Run:
         folder to its SHA-256, `facts` are further entries of the record.
         """
         files.remove_temporaries(self.output)
+        files.remove(self.path(ERROR))
         record = {
             "verb": self.verb,
             "options": self.options,

@@ -190,13 +190,13 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     rejects = rejected | "Rejects" >> tables.WriteTable(
         run, "rejects", schemas.REJECT, ["stage", "key"]
     )
-    zeros = [(name, 0) for name in ("files", "not_audio", "tracks", "rejects", "audio_seconds")]
+    zeros = [(name, 0) for name in ("files", "not_audio", "tracks", "rejected", "audio_seconds")]
     counts = (
         pipeline | "Zeros" >> beam.Create(zeros),
         found.counts,
         read.tracks | "CountTracks" >> beam.Map(lambda _: ("tracks", 1)),
         read.tracks | "Length" >> beam.Map(lambda row: ("audio_seconds", round(row["duration_s"]))),
-        rejected | "CountRejects" >> beam.Map(lambda _: ("rejects", 1)),
+        rejected | "CountRejects" >> beam.Map(lambda _: ("rejected", 1)),
     ) | "Counts" >> beam.Flatten()
     _ = (
         (tracks, rejects) | "Manifest" >> beam.Flatten(),

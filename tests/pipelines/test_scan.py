@@ -112,9 +112,9 @@ def test_counts_add_up_and_other_files_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "in" / "broken.mp3").write_text("no audio")
     _scan(tmp_path / "in", tmp_path / "out")
     counts = runs.record(str(tmp_path / "out"))["counts"]
-    wanted = {"files": 3, "tracks": 1, "rejects": 1, "not_audio": 1, "audio_seconds": 2}
+    wanted = {"files": 3, "tracks": 1, "rejected": 1, "not_audio": 1, "audio_seconds": 2}
     assert counts == wanted
-    assert counts["files"] == counts["tracks"] + counts["rejects"] + counts["not_audio"]
+    assert counts["files"] == counts["tracks"] + counts["rejected"] + counts["not_audio"]
 
 
 def test_real_audio_and_broken_files(tmp_path: Path, test_data: Path) -> None:
