@@ -47,7 +47,7 @@ def save(folder: str, checkpoint: Checkpoint) -> None:
     files.write_bytes(files.join(folder, CONFIG), runs.to_json(config))
 
 
-def load(folder: str, device: str = "cpu") -> Checkpoint:
+def load(folder: str, device: torch.device | str = "cpu") -> Checkpoint:
     """Read a checkpoint folder, or a training run's folder; the core is in evaluation mode.
 
     Raises BadUsage where there is no checkpoint, Failed where it is damaged or not ours.

@@ -31,6 +31,7 @@ class Recipe:
     validate_every: int = 1000  # steps
     patience: int = 20  # validations without a better loss before the run stops
     log_every: int = 50  # steps
+    remix_db: float = 0.0  # above 0, vocals change places in a batch, at up to ± this gain
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field that cannot be."""
@@ -95,7 +96,7 @@ class UNetRecipe(Recipe):
 
 
 TARGETS = ("vocals", "accompaniment")
-ZERO_ALLOWED = {"beta1", "dropout", "dropout_layers", "leakiness"}
+ZERO_ALLOWED = {"beta1", "dropout", "dropout_layers", "leakiness", "remix_db"}
 
 # Two independent nets, as in the thesis: "to allow for more divergent training schemes".
 _VOCALS = UNetRecipe(
@@ -124,6 +125,7 @@ def _small(recipe: UNetRecipe) -> UNetRecipe:
         validate_every=50,
         patience=10,
         log_every=10,
+        remix_db=6.0,
     )
 
 

@@ -52,6 +52,64 @@ def istft(spectrum: Tensor, n_fft: int, hop_length: int, samples: int) -> Tensor
     return flat.reshape(*spectrum.shape[:-2], samples)
 
 
+def stft_part(samples: Tensor, first: int, last: int, n_fft: int, hop_length: int) -> Tensor:
+    """Frames first…last - 1 of `stft`, from a signal that may be too long to transform whole.
+
+    Args:
+        samples: [channels, samples], sliced but never copied whole.
+
+    Returns: complex [channels, n_fft / 2 + 1, last - first].
+    """
+    start, stop = first * hop_length - n_fft // 2, (last - 1) * hop_length + n_fft // 2
+    total = samples.shape[-1]
+    part = samples[:, max(0, start) : min(total, stop)]
+    part = torch.nn.functional.pad(part, (max(0, -start), max(0, stop - max(total, start))))
+    return torch.stft(
+        part,
+        n_fft,
+        hop_length,
+        window=_hann(n_fft, samples.device),
+        center=False,
+        return_complex=True,
+    )
+
+
+class OverlapAdd:
+    """`istft` for a spectrum that comes in pieces: nothing is lost or doubled at their edges."""
+
+    def __init__(self, n_fft: int, hop_length: int) -> None:
+        self.n_fft, self.hop_length = n_fft, hop_length
+        self.waiting: Tensor | None = None  # [channels + 1, samples] that later frames still reach
+        self.early = n_fft // 2  # samples before time 0, to be dropped
+
+    def add(self, spectrum: Tensor) -> Tensor:
+        """The next frames, [channels, bins, frames] → the samples they complete."""
+        window = _hann(self.n_fft, spectrum.device)
+        pieces = torch.fft.irfft(spectrum, self.n_fft, dim=1) * window[:, None]
+        # The squared windows go along as one more channel.
+        weights = (window**2)[None, :, None].expand(1, -1, spectrum.shape[-1])
+        pieces = torch.cat((pieces, weights))  # [channels + 1, n_fft, frames]
+        length = (spectrum.shape[-1] - 1) * self.hop_length + self.n_fft
+        sums = torch.nn.functional.fold(
+            pieces, (1, length), kernel_size=(1, self.n_fft), stride=(1, self.hop_length)
+        )[:, 0, 0]
+        if self.waiting is not None:
+            sums[:, : self.waiting.shape[-1]] += self.waiting
+        done = spectrum.shape[-1] * self.hop_length
+        self.waiting = sums[:, done:]
+        return self._finish(sums[:, :done])
+
+    def end(self) -> Tensor:
+        """The samples that the last frames reach alone."""
+        assert self.waiting is not None
+        return self._finish(self.waiting)
+
+    def _finish(self, sums: Tensor) -> Tensor:
+        cut = min(self.early, sums.shape[-1])
+        self.early -= cut
+        return sums[:-1, cut:] / sums[-1:, cut:].clamp(min=1e-6)
+
+
 def drop_bin(magnitude: Tensor) -> Tensor:
     """[..., 513, frames] → [..., 512, frames]: without the highest bin, half the sample rate.
 

@@ -1,0 +1,188 @@
+"""`stemlode evaluate`: a checkpoint and songs whose sources are known → scores.
+
+Scored is what `stemlode separate` gives: all channels at the full rate, vocals band-limited by the
+model's rate, the accompaniment what is left of the mixture.
+"""
+
+import sys
+
+if __name__ == "__main__":
+    from stemlode import run as run_verb
+
+    sys.exit(run_verb("training.evaluate", sys.argv[1:]))
+
+import hashlib
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from tqdm import tqdm
+
+from pipelines import audio, files, runs
+from pipelines.audio import AudioError
+from pipelines.runs import BadUsage, Failed
+from training import masking, songs
+from training.arguments import Parser
+from training.checkpoint import Checkpoint, load
+from training.corpus import open_corpus
+from training.device import pick_device
+from training.metrics import usdr
+from training.separate import apply, separate
+from training.songs import Song
+
+TABLE = "songs.parquet"
+SCHEMA = pa.schema(
+    [
+        pa.field("song", pa.string(), False, {"description": "The song folder's name, or its id."}),
+        pa.field("source", pa.string(), False, {"description": "vocals or accompaniment."}),
+        pa.field("duration_s", pa.float64(), False, {"unit": "s", "description": "Its length."}),
+        *(
+            pa.field(name, pa.float64(), False, {"unit": "dB", "description": sentence})
+            for name, sentence in (
+                ("usdr_mixture", "uSDR of the mixture as estimate; NaN for a silent source."),
+                ("usdr_estimate", "uSDR of the trained net's estimate."),
+                ("usdr_oracle", "uSDR of the best mask in [0, 1] on the model's magnitudes."),
+            )
+        ),
+    ]
+)
+COLUMNS = ("usdr_mixture", "usdr_estimate", "usdr_oracle")
+
+
+def score(name: str, song: Song, trained: Checkpoint) -> list[dict[str, Any]]:
+    """The rows of a song: one for the vocals, one for the accompaniment."""
+    vocals = {
+        "usdr_mixture": song.mixture,
+        "usdr_estimate": separate(song.mixture, song.sample_rate, trained),
+        "usdr_oracle": oracle(song, trained),
+    }
+    rows = []
+    for source, reference in (("vocals", song.vocals), ("accompaniment", song.accompaniment)):
+        estimates = np.stack(
+            [
+                found if source == "vocals" or column == "usdr_mixture" else song.mixture - found
+                for column, found in vocals.items()
+            ]
+        )  # [3, channels, frames]
+        scores = usdr(np.broadcast_to(reference, estimates.shape), estimates)
+        row = {"song": name, "source": source}
+        row["duration_s"] = reference.shape[1] / song.sample_rate
+        rows.append(row | dict(zip(vocals, scores.tolist(), strict=True)))
+    return rows
+
+
+def oracle(song: Song, trained: Checkpoint) -> np.ndarray:
+    """The vocals [channels, frames] by the ideal mask, the rest of the way the net's."""
+    rate = trained.recipe.sample_rate
+    mixture, vocals = (
+        torch.from_numpy(audio.resample(np.ascontiguousarray(samples), song.sample_rate, rate))
+        for samples in (song.mixture, song.vocals)
+    )
+    masks = masking.ideal_masks(mixture, vocals, trained.recipe)
+    return apply(song.mixture, song.sample_rate, mixture, masks, trained)
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Means over the songs in which a source sounds, by source and column."""
+    means = {}
+    for source in ("vocals", "accompaniment"):
+        for column in COLUMNS:
+            values = [row[column] for row in rows if row["source"] == source]
+            heard = [value for value in values if not math.isnan(value)]
+            if heard:
+                means[f"{source}_{column}"] = round(sum(heard) / len(heard), 6)
+    return means
+
+
+def table(scores: dict[str, float]) -> str:
+    """The means as text: a line a source."""
+    lines = [f"{'uSDR in dB':<16}{'mixture':>10}{'estimate':>10}{'oracle':>10}"]
+    for source in ("vocals", "accompaniment"):
+        values = [scores.get(f"{source}_{column}", math.nan) for column in COLUMNS]
+        lines.append(f"{source:<16}" + "".join(f"{value:>10.2f}" for value in values))
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `stemlode evaluate`; the exit status."""
+    options = _parser().parse(argv)
+    for name in ("checkpoint", "output"):
+        if not getattr(options, name):
+            raise BadUsage(f"stemlode evaluate needs --{name} (see --help)")
+    if bool(options.stems) == bool(options.corpus):
+        raise BadUsage("stemlode evaluate needs either --stems or --corpus (see --help)")
+    trained = load(options.checkpoint, pick_device(options.device))
+    inputs = {"checkpoint": files.absolute(options.checkpoint)}
+    decisive: dict[str, Any] = {}
+    listed: Sequence[songs.Stems | songs.Chunks]
+    if options.stems:
+        inputs["stems"] = files.absolute(options.stems)
+        listed = songs.in_folder(inputs["stems"])
+    else:
+        inputs["corpus"], decisive["split"] = files.absolute(options.corpus), options.split
+        listed = songs.in_corpus(open_corpus(inputs["corpus"]), options.split)
+    output = files.absolute(options.output)
+    run = runs.start("evaluate", output, decisive, inputs, overwrite=options.overwrite)
+    if run is None:
+        print(f"evaluate: already complete in {output}")
+        print(table(runs.record(output)["scores"]))
+        return 0
+
+    rows: list[dict[str, Any]] = []
+    rejects: dict[str, str] = {}
+    for song in tqdm(listed, "evaluate", unit="song", disable=None):
+        try:
+            rows += score(song.name, song.load(), trained)
+        except AudioError as error:
+            rejects[song.name] = str(error)
+            print(f"evaluate: left out {song.name}: {error}", file=sys.stderr)
+    if not rows:
+        raise Failed(f"none of {len(listed)} songs can be evaluated; the lines above say why")
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), buffer, compression="zstd")
+    files.write_bytes(run.path(TABLE), buffer.getvalue())
+    scores = summary(rows)
+    run.finish(
+        {
+            "songs": len(rows) // 2,
+            "silent_vocals": _silent(rows, "vocals"),
+            "silent_accompaniment": _silent(rows, "accompaniment"),
+            "rejects": len(rejects),
+        },
+        {TABLE: hashlib.sha256(buffer.getvalue()).hexdigest()},
+        scores=scores,
+        rejects=rejects,
+    )
+    print(f"evaluate: {len(rows) // 2} songs, {len(rejects)} rejected, in {output}")
+    print(table(scores))
+    return 0
+
+
+def _silent(rows: list[dict[str, Any]], source: str) -> int:
+    return sum(row["source"] == source and math.isnan(row["usdr_mixture"]) for row in rows)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="stemlode evaluate",
+        description="Score a checkpoint on songs whose sources are known: uSDR of the mixture as "
+        "estimate, of the net's estimate, and of an oracle's mask.",
+    )
+    parser.add_argument("--checkpoint", metavar="DIR", help="folder written by `stemlode train`")
+    parser.add_argument(
+        "--stems",
+        metavar="DIR",
+        help="folder of song folders with mixture, vocals and accompaniment (or other stems) "
+        "in any audio format; a missing mixture is their sum",
+    )
+    parser.add_argument("--corpus", metavar="DIR", help="folder written by `stemlode corpus`")
+    parser.add_argument("--split", default="valid", help="of the corpus: valid, test or train")
+    parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
+    parser.add_argument("--overwrite", action="store_true", help="start over")
+    parser.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")
+    return parser

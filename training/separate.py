@@ -1,0 +1,261 @@
+"""`stemlode separate INPUT…`: any audio file → its vocals and its accompaniment.
+
+The mask is computed at the model's rate, so vocals reach up to half of that; the accompaniment is
+what is left of the mixture at its full rate, so the two sum to the input.
+"""
+
+import sys
+
+if __name__ == "__main__":
+    from stemlode import run as run_verb
+
+    sys.exit(run_verb("training.separate", sys.argv[1:]))
+
+import contextlib
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import soxr
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from pipelines import audio, files, runs
+from pipelines.audio import Audio, AudioError
+from pipelines.runs import BadUsage, Failed
+from training import masking, wav
+from training.arguments import Parser
+from training.checkpoint import Checkpoint, load
+from training.device import pick_device
+
+STEMS = ("vocals", "accompaniment")
+LONGEST_NAME = 120  # bytes of an output folder's name
+
+
+def separate(samples: np.ndarray, sample_rate: int, checkpoint: Checkpoint) -> np.ndarray:
+    """The vocals of a song in memory: float32 [channels, frames] → the same shape.
+
+    The accompaniment is the song minus these.
+    """
+    rate = checkpoint.recipe.sample_rate
+    low = torch.from_numpy(audio.resample(samples, sample_rate, rate))
+    masks = masking.vocal_masks(low, checkpoint)
+    return apply(samples, sample_rate, low, masks, checkpoint)
+
+
+def apply(
+    samples: np.ndarray,
+    sample_rate: int,
+    low: Tensor,
+    masks: Iterable[Tensor],
+    checkpoint: Checkpoint,
+) -> np.ndarray:
+    """A song through a mask that was made for `low`, its version at the model's rate."""
+    rate = checkpoint.recipe.sample_rate
+    parts = list(masking.masked(low, masks, checkpoint.recipe))
+    estimate = audio.resample(torch.cat(parts, dim=1).numpy(), rate, sample_rate)
+    return fit(estimate, samples.shape[1])
+
+
+def fit(samples: np.ndarray, frames: int) -> np.ndarray:
+    """[channels, n] with its end cut off or continued with zeros, to `frames`: resampling twice
+    may leave a frame too many or too few."""
+    return np.pad(samples[:, :frames], ((0, 0), (0, max(0, frames - samples.shape[1]))))
+
+
+def separate_file(source: str, folder: str, checkpoint: Checkpoint) -> int:
+    """Write vocals.wav and accompaniment.wav of an audio file into a folder; its frames.
+
+    Memory does not grow with the file's length: it is decoded twice, and what lies between is a
+    temporary file at the model's rate. Raises AudioError where the file cannot be used.
+    """
+    rate = checkpoint.recipe.sample_rate
+    with tempfile.TemporaryFile() as scratch:
+        frames, channels, sample_rate = _to_model_rate(source, rate, scratch)
+        low = _mapped(scratch, channels)
+        masks = masking.vocal_masks(low, checkpoint)
+        vocals = _resampled(masking.masked(low, masks, checkpoint.recipe), rate, sample_rate)
+        with contextlib.ExitStack() as stack:
+            sinks = [
+                stack.enter_context(files.atomic_write(files.join(folder, f"{stem}.wav")))
+                for stem in reversed(STEMS)  # closed in turn, the accompaniment last: then all is
+            ][::-1]
+            for sink in sinks:
+                sink.write(wav.header(frames, channels, sample_rate))
+            for mixture, estimate in _side_by_side(audio.blocks(source), vocals):
+                sinks[0].write(wav.samples(estimate))
+                sinks[1].write(wav.samples(mixture - estimate))
+    return frames
+
+
+def _to_model_rate(source: str, rate: int, scratch: IO[bytes]) -> tuple[int, int, int]:
+    """Decode a file into `scratch` at the model's rate; its frames, channels and own rate."""
+    frames, resampler = 0, None
+    for block in audio.blocks(source):
+        channels, sample_rate = block.samples.shape[0], block.sample_rate
+        frames += block.samples.shape[1]
+        if resampler is None:
+            resampler = _Resampler(sample_rate, rate, channels)
+        scratch.write(resampler.next(block.samples).T.tobytes())
+    assert resampler is not None  # audio.blocks gives at least one
+    scratch.write(resampler.end().T.tobytes())
+    scratch.flush()
+    return frames, channels, sample_rate
+
+
+def _mapped(scratch: IO[bytes], channels: int) -> Tensor:
+    """A file of float32 frames as a tensor [channels, frames] that stays on the disk."""
+    count = scratch.seek(0, 2) // (4 * channels)
+    if not count:  # less than one frame at the model's rate
+        return torch.zeros(channels, 1)
+    held = np.memmap(scratch, np.float32, "r+", shape=(count, channels))
+    return torch.from_numpy(held).T
+
+
+def _resampled(blocks: Iterable[Tensor], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
+    """Blocks [channels, frames] at another rate."""
+    resampler = None
+    for block in blocks:
+        if resampler is None:
+            resampler = _Resampler(from_rate, to_rate, block.shape[0])
+        yield resampler.next(block.numpy())
+    if resampler is not None:
+        yield resampler.end()
+
+
+def _side_by_side(
+    mixture: Iterable[Audio], vocals: Iterator[np.ndarray]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Blocks of the mixture, each with as many frames of the vocals; zeros where these end."""
+    held = np.zeros((0, 0), np.float32)
+    for block in mixture:
+        frames = block.samples.shape[1]
+        parts = [held] if held.size else []
+        have = held.shape[1]
+        while have < frames and (part := next(vocals, None)) is not None:
+            parts.append(part)
+            have += part.shape[1]
+        held = np.concatenate(parts, axis=1) if parts else np.zeros_like(block.samples[:, :0])
+        yield block.samples, fit(held, frames)
+        held = held[:, frames:]
+
+
+class _Resampler:
+    """soxr over blocks [channels, frames]; nothing to do where the rates are equal."""
+
+    def __init__(self, from_rate: int, to_rate: int, channels: int) -> None:
+        self.channels = channels
+        self.stream = None
+        if from_rate != to_rate:
+            self.stream = soxr.ResampleStream(
+                from_rate, to_rate, channels, dtype="float32", quality=audio.QUALITY
+            )
+
+    def next(self, block: np.ndarray) -> np.ndarray:
+        return block if self.stream is None else self._chunk(block, last=False)
+
+    def end(self) -> np.ndarray:
+        empty = np.zeros((self.channels, 0), np.float32)
+        return empty if self.stream is None else self._chunk(empty, last=True)
+
+    def _chunk(self, block: np.ndarray, last: bool) -> np.ndarray:
+        assert self.stream is not None
+        frames = np.ascontiguousarray(block.T, np.float32)  # [frames, channels]
+        return self.stream.resample_chunk(frames, last=last).reshape(-1, self.channels).T
+
+
+def folder_names(inputs: Sequence[str]) -> list[str]:
+    """A folder name for each input: its file's name without extension, made safe and unique."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for path in inputs:
+        stem = Path(path.rstrip("/").rsplit("/", 1)[-1]).stem
+        safe = re.sub(r"[^\w .,+()&'!-]+", "_", stem).strip(" .") or "song"
+        safe = safe.encode()[:LONGEST_NAME].decode(errors="ignore").strip(" .")
+        name, number = safe, 1
+        while name.casefold() in taken or name.casefold() in RESERVED:
+            number += 1
+            name = f"{safe}-{number}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+RESERVED = {runs.PLAN.casefold(), runs.RECORD, runs.SUCCESS.casefold()}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `stemlode separate`; the exit status, 1 where an input could not be separated."""
+    parser = Parser(
+        prog="stemlode separate",
+        description="Split audio files into vocals and accompaniment, as 32-bit float WAV files "
+        "of the input's length, rate and channels that sum to the input.",
+    )
+    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="audio files of any format")
+    parser.add_argument("--checkpoint", metavar="DIR", help="folder written by `stemlode train`")
+    parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
+    parser.add_argument("--overwrite", action="store_true", help="start over")
+    parser.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")
+    options = parser.parse(argv)
+    for name in ("checkpoint", "output"):
+        if not getattr(options, name):
+            raise BadUsage(f"stemlode separate needs --{name} (see --help)")
+    device = pick_device(options.device)
+    trained = load(options.checkpoint, device)
+    inputs = list(dict.fromkeys(files.absolute(path) for path in options.inputs))
+    output = files.absolute(options.output)
+    run = _claimed(output, inputs, files.absolute(options.checkpoint), options.overwrite)
+    if run is None:
+        print(f"separate: already complete in {output}")
+        return 0
+
+    rejects: dict[str, str] = {}
+    written: dict[str, str] = {}
+    seconds = 0.0
+    for source, name in tqdm(
+        list(zip(inputs, folder_names(inputs), strict=True)), "separate", unit="file", disable=None
+    ):
+        outputs = [f"{name}/{stem}.wav" for stem in STEMS]
+        if not all(files.exists(run.path(path)) for path in outputs):
+            try:
+                separate_file(source, run.path(name), trained)
+            except AudioError as error:
+                rejects[source] = str(error)
+                print(f"error: {source}: {error}", file=sys.stderr)
+                continue
+        seconds += audio.probe(run.path(outputs[0])).duration_s
+        written |= {path: files.sha256(run.path(path)) for path in outputs}
+    run.finish(
+        {"inputs": len(inputs), "separated": len(inputs) - len(rejects), "rejects": len(rejects)},
+        written,
+        audio_seconds=round(seconds, 3),
+        songs=dict(zip(folder_names(inputs), inputs, strict=True)),
+        rejects=rejects,
+    )
+    for path in written:
+        print(run.path(path))
+    if rejects:
+        raise Failed(
+            f"{len(rejects)} of {len(inputs)} inputs could not be separated; "
+            "the same command tries them again"
+        )
+    return 0
+
+
+def _claimed(output: str, inputs: list[str], checkpoint: str, overwrite: bool) -> runs.Run | None:
+    """The run to do; None where it is done and had no rejects, which are worth another try."""
+
+    def start() -> runs.Run | None:
+        return runs.start(
+            "separate", output, {"inputs": inputs}, {"checkpoint": checkpoint}, overwrite=overwrite
+        )
+
+    run = start()
+    if run is None and runs.record(output)["rejects"]:
+        files.remove(files.join(output, runs.SUCCESS))
+        run = start()
+    return run

@@ -1,0 +1,86 @@
+"""Where a training run is, and how it comes back there after a crash, bit by bit."""
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipelines import files, runs
+from pipelines.runs import Failed
+from training import checkpoint
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run is: everything a resumed run needs but tensors."""
+
+    step: int = 0
+    epoch: int = 0
+    position: int = 0  # samples of the epoch that are used up
+    seconds: float = 0.0
+    best_loss: float = math.inf
+    best_step: int = 0
+    stale: int = 0  # validations since the best one
+
+
+def preserve(path: str, core: nn.Module, adam: torch.optim.Adam, progress: Progress) -> None:
+    """Everything that a resumed run needs, in one file that appears whole or not at all."""
+    tensors = {f"core.{name}": tensor for name, tensor in core.state_dict().items()}
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    for name, parameter in core.named_parameters():
+        tensors |= {f"adam.{name}.{key}": value for key, value in adam.state[parameter].items()}
+    checkpoint.write_tensors(path, tensors, dataclasses.asdict(progress))
+
+
+def restore(path: str, core: nn.Module, adam: torch.optim.Adam, device: torch.device) -> Progress:
+    """The inverse of `preserve`; Failed where the file is damaged."""
+    tensors, facts = checkpoint.read_tensors(path)
+    try:
+        progress = Progress(**facts)
+        parts = {
+            name.removeprefix("core."): t for name, t in tensors.items() if name[:5] == "core."
+        }
+        checkpoint.fit(core, parts)
+        core.load_state_dict(parts)
+        for name, parameter in core.named_parameters():
+            # The moments get the parameters' memory layout back, on which rounding may depend.
+            moments = ("exp_avg", "exp_avg_sq")
+            adam.state[parameter] = {
+                "step": tensors[f"adam.{name}.step"],
+                **{
+                    k: torch.empty_like(parameter).copy_(tensors[f"adam.{name}.{k}"])
+                    for k in moments
+                },
+            }
+        torch.set_rng_state(tensors["random.cpu"])
+        if device.type == "cuda" and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        cause = f"{path}: damaged, or of another run: {runs.reason(error)}"
+        raise Failed(f"{cause}; start over with --overwrite") from error
+    return progress
+
+
+def log_line(progress: Progress, losses: list[float]) -> dict[str, Any]:
+    """One line of the log; the loss is the mean since the line before."""
+    return {
+        "step": progress.step,
+        "epoch": progress.epoch,
+        "loss": sum(losses) / len(losses),
+        "seconds": round(progress.seconds, 3),
+    }
+
+
+def write_log(path: str, log: list[dict[str, Any]]) -> None:
+    """The whole log, atomically: remote stores cannot append."""
+    files.write_bytes(path, "".join(json.dumps(row) + "\n" for row in log).encode())
+
+
+def read_log(path: str) -> list[dict[str, Any]]:
+    """The lines of a log."""
+    return [json.loads(line) for line in files.read_bytes(path).splitlines()]
