@@ -111,8 +111,9 @@ def write_melody(
     motifs = [RHYTHMS[i] for i in rng.choice(len(RHYTHMS), 3, replace=False)]
     eighth_s, end_s = bar_s / 8, bar_starts_s[-1]
     syllables: list[Syllable] = []
+    left_out = int(rng.integers(1, 12))  # most songs are shorter
     for phrase, bar in enumerate(range(first_bar, len(triads), 2)):
-        if phrase > 0 and rng.random() < 0.12:
+        if phrase == left_out:
             continue
         last_bar = (2, 1, 2, -3) if rng.random() < 0.5 else (1, 1, 4, -2)
         rhythm = motifs[int(rng.integers(3))] + last_bar
@@ -286,7 +287,7 @@ def balance(stems: dict[str, Samples], rng: Generator) -> dict[str, Samples]:
     }
     mixed = {name: stems[name] * relative(stems[name], db) for name, db in wanted_db.items()}
     accompaniment = mixed["drums"] + mixed["bass"] + mixed["chords"]
-    vocals_db = rng.uniform(-2.5, 2.5) + 20 * np.log10(max(loudness(accompaniment), 1e-9))
+    vocals_db = rng.uniform(-1.5, 2.5) + 20 * np.log10(max(loudness(accompaniment), 1e-9))
     mixed["vocals"] = stems["vocals"] * relative(stems["vocals"], vocals_db)
     mixture = accompaniment + mixed["vocals"]
     peaks = [np.abs(samples).max() for samples in (mixture, accompaniment, *mixed.values())]

@@ -70,11 +70,11 @@ class Voice:
 def random_voice(rng: Generator, high: bool) -> Voice:
     return Voice(
         formant_scale=rng.uniform(1.08, 1.22) if high else rng.uniform(0.94, 1.06),
-        tilt=rng.uniform(0.9, 1.45),
+        tilt=rng.uniform(0.75, 1.15),
         vibrato_hz=rng.uniform(4.8, 6.4),
         vibrato_cents=rng.uniform(15, 60),
         glide_s=rng.uniform(0.018, 0.05),
-        breath=rng.uniform(0.01, 0.05),
+        breath=rng.uniform(0.02, 0.08),
         consonants=rng.uniform(0.6, 1.3),
     )
 
