@@ -162,10 +162,10 @@ def _steps(chains: Sequence[Chain], evaluations: list[dict[str, Any]]) -> list[d
     for score in _first_scores(evaluations):
         of = f" of the {score.source}" if score.source else ""
         means = dict(zip(score.names, score.means, strict=True))
-        for name, label in (("mixture", f"uSDR{of}, mixture as it is"), ("model", "separated")):
+        for name, label in (("mixture", f"uSDR{of}, mixture as it is"), ("estimate", "separated")):
             if means.get(name) is not None:
                 value = f"{report_text.decimals(means[name], 1)} dB"
-                steps.append({"value": value, "label": label, "gain": name == "model"})
+                steps.append({"value": value, "label": label, "gain": name == "estimate"})
     return steps
 
 
@@ -275,7 +275,8 @@ def _separated(runs: Sequence[Folder], budget: _Budget) -> tuple[list[dict[str, 
             if clips and not budget.take(clips):
                 clips, note = [], "No players: the page would grow too large."
         paths = [song.files[label] for label in sorted(song.files)]
-        found.append({"name": song.name, "clips": clips, "note": note, "paths": paths})
+        name = report_training.title_of(folder, song)
+        found.append({"name": name, "clips": clips, "note": note, "paths": paths})
     return found, max(0, len(every) - LISTED_SONGS)
 
 

@@ -22,6 +22,7 @@ PLAIN = {
     "misaligned": "misaligned",
     "too_different": "too different",
 }
+EXAMPLES = 4  # of rejects for one cause
 SPLITS = ("train", "valid", "test")
 
 
@@ -283,20 +284,33 @@ def hours_by(corpus: Folder, column: str) -> list[tuple[str, int, float]]:
     return sorted(rows, key=lambda row: (-row[2], row[0]))
 
 
-def rejects(folders: Sequence[Folder], examples: int = 4) -> list[Cause]:
+def rejects(folders: Sequence[Folder]) -> list[Cause]:
     """Rejects of all runs by verb and cause, the most frequent first, with a few of each."""
-    found: list[Cause] = []
-    for folder in folders:
-        table = folder.table("rejects", ["stage", "key", "error", "message"])
-        if table is None:
-            continue
-        counted = Counter(zip(table["stage"].to_pylist(), table["error"].to_pylist(), strict=True))
-        for (stage, error), number in counted.items():
-            rows = table.filter((pc.field("stage") == stage) & (pc.field("error") == error))
-            rows = rows.sort_by([("key", "ascending"), ("message", "ascending")]).slice(0, examples)
-            shown = [(row["key"], row["message"]) for row in rows.to_pylist()]
-            found.append(Cause(stage, error, number, shown))
+    found = [cause for folder in folders for cause in (*_tabled(folder), *_recorded(folder))]
     return sorted(found, key=lambda c: (-c.count, c.stage, c.error, c.examples))
+
+
+def _tabled(folder: Folder) -> list[Cause]:
+    """The rejects of a Beam verb: a table."""
+    table = folder.table("rejects", ["stage", "key", "error", "message"])
+    if table is None:
+        return []
+    counted = Counter(zip(table["stage"].to_pylist(), table["error"].to_pylist(), strict=True))
+    found = []
+    for (stage, error), number in counted.items():
+        rows = table.filter((pc.field("stage") == stage) & (pc.field("error") == error))
+        rows = rows.sort_by([("key", "ascending"), ("message", "ascending")]).slice(0, EXAMPLES)
+        shown = [(row["key"], row["message"]) for row in rows.to_pylist()]
+        found.append(Cause(stage, error, number, shown))
+    return found
+
+
+def _recorded(folder: Folder) -> list[Cause]:
+    """The rejects of a training verb: an object of the record, key → reason."""
+    held = folder.facts("rejects")
+    shown = [(key, str(reason)) for key, reason in sorted(held.items())[:EXAMPLES]]
+    number = max(folder.count("rejects") or 0, len(held))
+    return [Cause(folder.verb, "unusable", number, shown)] if held else []
 
 
 def _check(chain: Chain, sentence: str, left: int | None, right: int | None) -> None:

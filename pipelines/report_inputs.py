@@ -48,7 +48,8 @@ class Folder:
 
     def facts(self, entry: str) -> dict[str, Any]:
         """An object of the record (`counts`, `options`, …); empty where there is none."""
-        return self.record.get(entry, {})
+        found = self.record.get(entry)
+        return found if isinstance(found, dict) else {}
 
     def count(self, name: str) -> int | None:
         """A whole count of the record, not negative; None where there is none."""

@@ -82,12 +82,19 @@ def triple(
 
 
 def separated(uris: Sequence[tuple[str, str]]) -> list[Clip]:
-    """The same excerpt of several files (label, path) as players at one level."""
+    """The same excerpt of several files (label, path), the mixture first, at one level."""
     rate = next((r for r in PLAYER_RATES if r == audio.probe(uris[0][1]).sample_rate), 44_100)
     start = _lively(uris[0][1], SEPARATED_S)
     sounds = [(label, excerpt(uri, start, SEPARATED_S, rate)[:2]) for label, uri in uris]
     loudest = max(1.0, *(float(np.abs(sound).max(initial=0.0)) for _, sound in sounds))
-    return [Clip(label, player(sound / loudest, rate)) for label, sound in sounds]
+    magnitudes = [
+        np.abs(stft(audio.resample(sound.mean(axis=0), rate, RATE))) for _, sound in sounds
+    ]
+    reference = float(magnitudes[0].max(initial=0.0)) or 1.0
+    return [
+        Clip(label, player(sound / loudest, rate), picture(magnitude, reference))
+        for (label, sound), magnitude in zip(sounds, magnitudes, strict=True)
+    ]
 
 
 def excerpt(

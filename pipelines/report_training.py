@@ -8,9 +8,11 @@ from pipelines.report_charts import Curves, Dots, curves, dots
 from pipelines.report_inputs import Folder, real
 
 CHARTED, LISTED = 24, 200  # songs of an evaluation
-ROLES = ("mixture", "model", "oracle")
-LABELS = ("song", "title", "name", "song_id", "sample_id")
-SOURCES = ("source", "target", "stem")
+ROLES = {
+    "mixture": "the mixture as estimate",
+    "estimate": "the trained net",
+    "oracle": "the best that its mask could do",
+}
 MIXTURE_FIRST = ("mixture", "vocals", "accompaniment", "instrumental")
 
 
@@ -81,31 +83,29 @@ def training(folder: Folder) -> Training:
     steps = folder.count("steps") or (round(lines["train"][-1][0]) if lines["train"] else None)
     parts = [f"{name}: {steps:,} steps" if steps else str(name)]
     seconds = real(folder.record.get("training_seconds"))
-    if seconds:
-        parts.append(f"{seconds / 60:.1f} minutes on {folder.record.get('device', 'a CPU')}")
+    if seconds is not None:
+        took = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} minutes"
+        parts.append(f"{took} on {folder.record.get('device', 'cpu')}")
     if folder.count("samples_train"):
         parts.append(f"{folder.count('samples_train'):,} samples")
+    summary = f"{facts['summary']}. " if facts.get("summary") else ""
     caption = f"The circle marks the best step, {best:,.0f}." if chart and best is not None else ""
     shown = [(key, text(value)) for key, value in facts.items() if key not in ("name", "summary")]
-    return Training(chart, ", ".join(parts) + ".", caption, shown, skipped)
+    return Training(chart, f"{summary}{', '.join(parts)}.", caption, shown, skipped)
 
 
 def evaluation(folder: Folder) -> list[Scores]:
     """The scores of `songs.parquet`, a part for each source; empty where there are none."""
     columns = folder.columns("songs")
-    scored = {role: _column(columns, role) for role in ROLES}
-    roles = {role: column for role, column in scored.items() if column is not None}
-    label = next((name for name in LABELS if name in columns), None)
-    if label is None or not roles:
+    roles = {role: f"usdr_{role}" for role in ROLES if f"usdr_{role}" in columns}
+    if not roles:
         return []
-    source = next((name for name in SOURCES if name in columns), None)
-    table = folder.table("songs", [label, *roles.values(), *([source] if source else [])])
-    rows = table.to_pylist() if table is not None else []
+    table = folder.table("songs", ["song", "source", *roles.values()])
     by_source: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        by_source.setdefault(str(row[source]) if source else "", []).append(row)
+    for row in table.to_pylist() if table is not None else []:
+        by_source.setdefault(str(row["source"]), []).append(row)
     order = sorted(by_source, key=lambda name: (name != "vocals", name))
-    return [_scores(name, by_source[name], label, roles) for name in order]
+    return [_scores(name, by_source[name], roles) for name in order]
 
 
 def songs(folder: Folder) -> list[Song]:
@@ -133,21 +133,11 @@ def text(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _column(columns: list[str], role: str) -> str | None:
-    """The column that holds a role's uSDR."""
-    scores = [name for name in columns if "usdr" in name.lower()]
-    for name in scores:
-        other = [r for r in ROLES if r != "model" and r in name.lower()]
-        if role in name.lower() or (role == "model" and not other):
-            return name
-    return None
-
-
-def _scores(source: str, rows: list[dict[str, Any]], label: str, roles: dict[str, str]) -> Scores:
-    order = sorted(rows, key=lambda row: str(row[label]))
+def _scores(source: str, rows: list[dict[str, Any]], roles: dict[str, str]) -> Scores:
+    order = sorted(rows, key=lambda row: str(row["song"]))
     values = [{role: real(row[column]) for role, column in roles.items()} for row in order]
     listed = [
-        Scored(str(row[label]), list(found.values()), _gain(found))
+        Scored(str(row["song"]), list(found.values()), _gain(found))
         for row, found in zip(order, values, strict=True)
     ]
     gains = [row.gain for row in listed if row.gain is not None]
@@ -155,30 +145,24 @@ def _scores(source: str, rows: list[dict[str, Any]], label: str, roles: dict[str
         (row.label, {role: value for role, value in found.items() if value is not None})
         for row, found in zip(listed, values, strict=True)
     ]
-    names = {"mixture": "mixture", "model": "model", "oracle": "oracle"}
-    legend = {
-        "mixture": "the mixture as estimate",
-        "model": "the trained net",
-        "oracle": "the best that its mask could do",
-    }
     return Scores(
         source=source[:60],
-        names=[names[role] for role in roles],
+        names=list(roles),
         rows=listed[:LISTED],
         songs=len(listed),
         means=[_mean([row.values[i] for row in listed]) for i in range(len(roles))],
-        gains="mixture" in roles and "model" in roles,
+        gains="mixture" in roles and "estimate" in roles,
         mean_gain=_mean(gains),
         chart=dots(drawn[:CHARTED]),
-        legend=[(role, legend[role]) for role in roles],
+        legend=[(role, ROLES[role]) for role in roles],
         left_out=max(0, len(listed) - CHARTED),
         untold=max(0, len(listed) - LISTED),
     )
 
 
 def _gain(found: dict[str, float | None]) -> float | None:
-    mixture, model = found.get("mixture"), found.get("model")
-    return None if mixture is None or model is None else model - mixture
+    mixture, estimate = found.get("mixture"), found.get("estimate")
+    return None if mixture is None or estimate is None else estimate - mixture
 
 
 def _mean(values: list[float | None] | list[float]) -> float | None:
@@ -188,6 +172,11 @@ def _mean(values: list[float | None] | list[float]) -> float | None:
 
 def mixture_of(folder: Folder, song: Song) -> str | None:
     """Where the audio lay that a song was separated from, as far as the run says."""
-    inputs = folder.record.get("songs")
-    path = inputs.get(song.name) if isinstance(inputs, dict) else None
+    path = folder.facts("songs").get(song.name)
     return path if isinstance(path, str) else None
+
+
+def title_of(folder: Folder, song: Song) -> str:
+    """A separated song's name: the end of the path it came from, for many are called `mixture`."""
+    path = mixture_of(folder, song)
+    return " / ".join(path.split("/")[-2:]) if path else song.name

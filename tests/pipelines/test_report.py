@@ -124,16 +124,29 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folders.train_run(root / "model", corpus, LOG)
     run = folders.start("evaluate", root / "scores", {}, stems=root / "music")
     rows = [
-        {"song": "one", "usdr_mixture": -1.25, "usdr": 4.5, "usdr_oracle": 11.0},
-        {"song": "two", "usdr_mixture": 0.75, "usdr": 3.5, "usdr_oracle": math.nan},
+        {
+            "song": "one",
+            "source": "vocals",
+            "usdr_mixture": -1.25,
+            "usdr_estimate": 4.5,
+            "usdr_oracle": 11.0,
+        },
+        {
+            "song": "two",
+            "source": "vocals",
+            "usdr_mixture": 0.75,
+            "usdr_estimate": 3.5,
+            "usdr_oracle": math.nan,
+        },
     ]
     pq.write_table(pa.Table.from_pylist(rows), run.path("songs.parquet"))
-    folders.finish(run, {"songs": 2})
+    folders.finish(run, {"songs": 2, "rejects": 1}, rejects={"three": "no samples"})
     run = folders.start("separate", root / "separated", {}, music=root / "music")
     (root / "separated" / "song").mkdir()
     for name, frequency in (("vocals", 660), ("accompaniment", 440)):
         folders.tone(root / "separated" / "song" / f"{name}.flac", frequency)
-    folders.finish(run, {"songs": 1})
+    mixture = str(root / "music" / "mix.flac")
+    folders.finish(run, {"songs": 1}, songs={"song": mixture}, rejects={})
     return root
 
 
@@ -208,6 +221,7 @@ def test_the_numbers_are_those_of_the_tables(html: str) -> None:
     assert ["two", "0.75", "3.50", "–", "+2.75"] in rows
     assert ["Mean of 2", "−0.25", "4.00", "11.00", "+4.25"] in rows
     assert ["prune", "unreadable", "1", "track Gone no such file"] in rows
+    assert ["evaluate", "unusable", "1", "three no samples"] in rows
     assert "Does not add up" not in html
 
 
@@ -220,7 +234,7 @@ def test_the_headline_says_what_came_out(html: str) -> None:
         "11 candidate pairs",
         "6 kept by their sound",
         "7.2 minutes of samples",
-        "−0.2 dB uSDR, mixture as it is",
+        "−0.2 dB uSDR of the vocals, mixture as it is",
         "4.0 dB separated",
     ]
 
@@ -258,14 +272,16 @@ def test_kept_and_dropped_pairs_can_be_seen_and_heard(html: str) -> None:
 
 def test_the_training_curves_mark_the_best_step(html: str) -> None:
     assert "The circle marks the best step, 300." in html
-    assert "unet-vocals-small: 400 steps, 1.5 minutes on a CPU." in html
+    assert "unet-vocals-small: 400 steps, 90 s on cpu." in html
     section = html.split('id="train"')[1].partition("</section>")[0]
     assert section.count("<polyline") == 2 and section.count('class="best"') == 1
 
 
 def test_separated_audio_can_be_compared(html: str, flow: Path) -> None:
     section = html.split('id="separated"')[1].partition("</section>")[0]
-    assert section.count("<audio") == 2 and section.count("data-group") == 1
+    captions = re.findall("<figcaption>(.*?)</figcaption>", section)
+    assert captions == ["Mixture", "Vocals", "Accompaniment"]
+    assert section.count("<audio") == 3 and section.count("data-group") == 1
     for name in ("vocals", "accompaniment"):
         assert f"{flow}/separated/song/{name}.flac" in section
 
@@ -333,7 +349,7 @@ def _hostile_flow(root: Path, text: str) -> None:
     log = [{"step": 1, "loss": 2.0, text: text}, {"step": 2, "loss": text}, {"step": 3, "loss": 1}]
     folders.train_run(root / "model", corpus, log)
     run = folders.start("evaluate", root / "scores", {text: text}, stems=root / "candidates")
-    rows = [{"song": text, "source": text, "usdr_mixture": 1.0, "usdr": 2.0}]
+    rows = [{"song": text, "source": text, "usdr_mixture": 1.0, "usdr_estimate": 2.0}]
     pq.write_table(pa.Table.from_pylist(rows), run.path("songs.parquet"))
     folders.finish(run, {text: 1, "odd": text}, recipe={"name": text, text: text})
 

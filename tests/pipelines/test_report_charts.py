@@ -127,7 +127,7 @@ def test_curves_stay_inside_their_frame(points: list[tuple[int, float]]) -> None
 
 
 def test_dots_lie_in_the_order_of_their_values() -> None:
-    chart = dots([("song", {"mixture": -3.0, "model": 4.0, "oracle": 11.0}), ("silent", {})])
+    chart = dots([("song", {"mixture": -3.0, "estimate": 4.0, "oracle": 11.0}), ("silent", {})])
     assert chart is not None
     (row,) = chart.rows
     places = [dot.x for dot in row.dots]

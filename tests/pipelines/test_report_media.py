@@ -103,6 +103,8 @@ def test_long_stereo_is_cut_and_its_players_belong_together(tmp_path: Path) -> N
     assert len(loud) / 44_100 == pytest.approx(report_media.SEPARATED_S, abs=0.2)
     assert np.quantile(np.abs(loud), 0.999) < 1.05  # no clipping, one gain for all
     assert np.std(loud) / np.std(quiet) == pytest.approx(4, rel=0.05)
+    bright, dim = (_image(clip.picture).mean() for clip in clips)
+    assert bright > dim
 
 
 def test_what_cannot_be_read_is_an_audio_error(tmp_path: Path, test_data: Path) -> None:
