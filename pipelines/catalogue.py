@@ -100,14 +100,15 @@ class Catalogue:
         """What a file calls our columns; BadUsage where it lacks one that is needed or mapped."""
         theirs = catalogue_files.column_names(path)
         mapped = mapping(self.columns)
-        if not theirs and catalogue_files.format_of(path) == "json":
-            return mapped  # a file without rows is no mistake
+        names = {ours: mapped.get(ours, ours) for ours in COLUMNS}
+        is_json = catalogue_files.format_of(path) == "json"
+        if is_json and not theirs:
+            return names  # a file without rows is no mistake
         twice = [name for name in theirs if theirs.count(name) > 1]
         if twice:
             raise BadUsage(f"{path}: has two columns {twice[0]}; rename one")
-        names = {ours: mapped.get(ours, ours) for ours in COLUMNS}
-        missing = [ours for ours in mapped if names[ours] not in theirs]
-        missing += [ours for ours in REQUIRED if names[ours] not in theirs]
+        wanted = [ours for ours in (*mapped, *REQUIRED) if ours in REQUIRED or not is_json]
+        missing = [ours for ours in wanted if names[ours] not in theirs]
         if not any(names[ours] in theirs for ours in ARTIST):
             missing.append("artist")
         if missing:
@@ -116,7 +117,8 @@ class Catalogue:
                 f"{path}: no column {names[ours]}; it has {', '.join(theirs) or 'none'}; "
                 f"say which one to take with --columns {ours}=NAME"
             )
-        return {ours: name for ours, name in names.items() if name in theirs}
+        # Any row of JSON may have a column that the first rows lack.
+        return {ours: name for ours, name in names.items() if is_json or name in theirs}
 
     def _checked_parts(self, path: str) -> list[Part]:
         self.names(path)
@@ -138,16 +140,15 @@ def mapping(columns: str | None) -> dict[str, str]:
 
 
 def _files_at(path: str) -> list[str]:
-    """A file itself, what a glob matches, or the tables in a folder, those of a run being its
-    outputs but for its rejects."""
+    """A file itself, or the tables in a folder (a run's outputs but its rejects), or in a glob."""
     fs, name = url_to_fs(path)
     if fs.isfile(name):
         return [path]
     if not fs.isdir(name):
-        found = sorted(
-            str(entry) for entry in fs.glob(name) if _is_table(PurePosixPath(str(entry)).name)
-        )
-        return found if files.is_local(path) else [fs.unstrip_protocol(entry) for entry in found]
+        found = sorted(str(entry) for entry in fs.glob(name) if fs.isfile(entry) or fs.isdir(entry))
+        whole = found if files.is_local(path) else [fs.unstrip_protocol(entry) for entry in found]
+        shown = [entry for entry in whole if _is_table(PurePosixPath(entry).name)]
+        return [file for entry in shown for file in _files_at(entry)]
     if files.exists(files.join(path, runs.PLAN)):
         outputs = sorted(runs.record(path)["outputs"])
         return [files.join(path, below) for below in outputs if _is_table(below)]

@@ -14,7 +14,8 @@ SURROGATES = range(0xD800, 0xE000)
 
 
 def test_every_code_point_is_as_unidecode_says() -> None:
-    everything = [chr(c) for c in range(0x110000) if c not in SURROGATES]
+    code_points = [*range(0x30000), *range(0x30000, 0x110000, 61)]  # it knows none above 0x1f67b
+    everything = [chr(c) for c in code_points if c not in SURROGATES]
     expected = [unidecode(character) for character in everything]
     assert [latinise(character) for character in everything] == expected
     assert latinise_batch(pa.array(everything)).to_pylist() == expected

@@ -71,6 +71,8 @@ def test_folders_and_globs(tmp_path: Path) -> None:
     assert sorted(ids) == ["t0", "t1", "t2", "t3", "t4"]
     ids = [row["track_id"] for row in read(Catalogue(f"{tmp_path}/in/*.parquet"))]
     assert ids == ["t0", "t1"]
+    ids = [row["track_id"] for row in read(Catalogue(f"{tmp_path}/i*"))]
+    assert sorted(ids) == ["t0", "t1", "t2", "t3", "t4"]
 
 
 def test_a_run_s_folder_is_its_tables_but_not_its_rejects(tmp_path: Path) -> None:
@@ -128,6 +130,14 @@ def test_a_mapped_column_that_is_not_there(tmp_path: Path) -> None:
     path = write(tmp_path / "c.parquet", ROWS)
     with pytest.raises(BadUsage, match="no column ISRC; it has track_id, title"):
         Catalogue(str(path), "isrc=ISRC").parts()
+
+
+def test_a_column_that_only_late_json_rows_have(tmp_path: Path) -> None:
+    rows = [*ROWS * 300, ROWS[0] | {"album": "X", "ISRC": "Y"}]
+    catalogue = Catalogue(str(write(tmp_path / "c.jsonl", rows)), "isrc=ISRC")
+    (batch,) = batches(catalogue)
+    assert batch.column("album")[-1].as_py() == "X"
+    assert batch.column("isrc")[-1].as_py() == "Y"
 
 
 @pytest.mark.parametrize("columns", ["title", "title=", "=x", "titel=name", "extra=x", "title=a,,"])
