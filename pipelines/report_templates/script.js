@@ -9,6 +9,3 @@ document.addEventListener("play", (event) => {
     if (group && group.contains(other)) player.currentTime = other.currentTime;
   }
 }, true);
-addEventListener("beforeprint", () => {
-  for (const folded of document.querySelectorAll("details")) folded.open = true;
-});
