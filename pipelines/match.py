@@ -131,28 +131,16 @@ class Select(beam.DoFn):
 
 
 class Deduplicate(beam.DoFn):
-    """Buckets of tracks whose ids may be there twice → one track an id, and the rest as rejects.
-
-    Of several tracks with one id the one stays whose record sorts first, written as JSON: any
-    order of the input gives the same one.
-    """
+    """Buckets of tracks whose ids may be there twice → one track an id, and the rest as rejects."""
 
     def __init__(self, buckets: int) -> None:
         self.buckets = buckets
 
     def process(self, bucket: tuple[int, Iterable[bytes]]) -> Iterator[Any]:
         """Yields slices by key, and tagged `rejects` and `counts`."""
-        table = _joined(bucket[1])
-        counted = table.group_by("track_id").aggregate([([], "count_all")])
-        ids = counted["track_id"].filter(pc.greater(counted["count_all"], 1))
-        repeated = pc.is_in(table["track_id"], value_set=ids)
-        records = [(tracks.record(row), row) for row in table.filter(repeated).to_pylist()]
-        kept: dict[str, Row] = {}
-        for text, row in sorted(records, key=lambda record: record[0]):
-            if kept.setdefault(row["track_id"], row) is not row:
-                yield TaggedOutput("rejects", tracks.duplicate(row["track_id"], text))
-        single = table.filter(pc.invert(repeated))
-        table = pa.concat_tables([single, pa.Table.from_pylist(list(kept.values()), KEYED)])
+        table, further = tracks.once(_joined(bucket[1]))
+        for row in further:
+            yield TaggedOutput("rejects", row)
         for count in _kinds(table["fuzzy_title"], table["marker"]):
             yield TaggedOutput("counts", count)
         yield from _slices(table.filter(pc.not_equal(table["fuzzy_title"], "")), KEY, self.buckets)

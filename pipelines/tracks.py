@@ -85,9 +85,30 @@ def record(track: Row) -> str:
     return json.dumps(present, sort_keys=True, ensure_ascii=False)
 
 
-def duplicate(track_id: str, text: str) -> Row:
+def once(table: pa.Table) -> tuple[pa.Table, list[Row]]:
+    """A table of tracks with one of each id, and a Reject for each further one.
+
+    `table` has the schema TRACK and may have more columns. The track stays that sorts first by
+    title, artist id and duration, which SQL can say too, then by its record.
+    """
+    counted = table.group_by("track_id").aggregate([([], "count_all")])
+    ids = counted["track_id"].filter(pc.greater(counted["count_all"], 1))
+    repeated = pc.is_in(table["track_id"], value_set=ids)
+    rows = [(record(row), row) for row in table.filter(repeated).to_pylist()]
+    rows.sort(key=lambda r: (r[1]["title"], r[1]["artist_id"], r[1]["duration_s"], r[0]))
+    kept: dict[str, Row] = {}
+    further = [
+        _duplicate(row["track_id"], text)
+        for text, row in rows
+        if kept.setdefault(row["track_id"], row) is not row
+    ]
+    first = pa.Table.from_pylist(list(kept.values()), table.schema)
+    return pa.concat_tables([table.filter(pc.invert(repeated)), first]), further
+
+
+def _duplicate(track_id: str, text: str) -> Row:
     """The Reject of a track whose id is taken; `text` is its record."""
-    message = "another track with this id was kept: the one whose record sorts first as JSON"
+    message = "another track with this id was kept: the one that sorts first, by its title first"
     return reject(STAGE, track_id, "duplicate_id", message, json.loads(text))
 
 

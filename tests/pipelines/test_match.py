@@ -254,7 +254,7 @@ def test_file_formats_change_no_candidate(tmp_path: Path) -> None:
     assert candidates(tmp_path / "a") == candidates(tmp_path / "b") != []
 
 
-def test_of_tracks_with_one_id_the_first_record_stays(tmp_path: Path) -> None:
+def test_of_tracks_with_one_id_the_first_by_title_stays(tmp_path: Path) -> None:
     rows = messy_catalogue(4)
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "one.parquet")
     run(tmp_path / "one.parquet", tmp_path / "out", "--buckets=1")
@@ -264,12 +264,13 @@ def test_of_tracks_with_one_id_the_first_record_stays(tmp_path: Path) -> None:
             artist_id = row["artist_id"] or plain_digest(plain_key(row["artist"]))
             track = {**row, "artist_id": artist_id}
             present = {name: value for name, value in track.items() if value is not None}
-            by_id[row["track_id"]].append(json.dumps(present, sort_keys=True, ensure_ascii=False))
-    left = [json.loads(min(records)) for records in by_id.values()]
+            text = json.dumps(present, sort_keys=True, ensure_ascii=False)
+            by_id[row["track_id"]].append((row["title"], artist_id, row["duration_s"], text))
+    left = [json.loads(min(records)[-1]) for records in by_id.values()]
     assert [scalars(row) for row in candidates(tmp_path / "out")] == plain_pairs(left)
     rejects = tables.read(str(tmp_path / "out"), "rejects").to_pylist()
     again = [(r["key"], r["record"]) for r in rejects if r["error"] == "duplicate_id"]
-    expected = [(i, text) for i, records in by_id.items() for text in sorted(records)[1:]]
+    expected = [(i, text) for i, rows in by_id.items() for *_, text in sorted(rows)[1:]]
     assert sorted(again) == sorted(expected) != []
 
 
