@@ -1,0 +1,132 @@
+"""The rule's SQL where a catalogue lies in BigQuery, by Google's own client."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+
+from matching.rules import Rule
+from sql import match, names
+from sql.match import FLOAT, INTEGER, TEXT, Found, NotPlain, Source
+
+KINDS = {
+    "STRING": TEXT,
+    **dict.fromkeys(("INTEGER", "INT64"), INTEGER),
+    **dict.fromkeys(("FLOAT", "FLOAT64", "NUMERIC", "BIGNUMERIC"), FLOAT),
+}
+TYPES = {  # what Arrow's types are loaded as
+    pa.string(): "STRING",
+    pa.large_string(): "STRING",
+    **dict.fromkeys((pa.float32(), pa.float64()), "FLOAT64"),
+    **dict.fromkeys((pa.int8(), pa.int16(), pa.int32(), pa.int64()), "INT64"),
+    pa.bool_(): "BOOL",
+}
+
+
+def connect(project: str | None = None, endpoint: str | None = None) -> bigquery.Client:
+    """A client with the user's own credentials; with none for another server than Google's."""
+    if endpoint is None:
+        return bigquery.Client(project=project)
+    options = {"api_endpoint": endpoint}
+    credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
+    return bigquery.Client(project=project, credentials=credentials, client_options=options)
+
+
+def upload(client: bigquery.Client, paths: Sequence[str], table: str) -> None:
+    """Load local Parquet files of one schema into a table, which is replaced if it exists.
+
+    Raises NotPlain for columns that are neither text nor numbers, names.Unsafe for a name that is
+    no table's, GoogleAPIError where the job fails.
+    """
+    names.table(table)
+    reference = bigquery.TableReference.from_string(table, default_project=client.project)
+    schema = [_field(field) for field in pq.read_schema(paths[0])]
+    client.create_table(bigquery.Table(reference, schema=schema), exists_ok=True)
+    write = bigquery.WriteDisposition
+    for number, path in enumerate(paths):
+        config = bigquery.LoadJobConfig(
+            source_format=bigquery.SourceFormat.PARQUET,
+            schema=schema,
+            write_disposition=write.WRITE_APPEND if number else write.WRITE_TRUNCATE,
+        )
+        with Path(path).open("rb") as file:
+            client.load_table_from_file(file, reference, job_config=config).result()
+
+
+def source(client: bigquery.Client, catalogue: str, columns: Mapping[str, str]) -> Source:
+    """A table (`dataset.table`, `project.dataset.table`) or a query (`SELECT …`) as a catalogue.
+
+    `columns` (ours → theirs) says which column is what; ours stand for themselves where it does
+    not. Costs nothing. Raises names.Unsafe where it is neither, NotPlain where a column that is
+    needed or named is missing, GoogleAPIError where it cannot be read.
+    """
+    relation = names.relation(catalogue)
+    kinds = {field.name: _kind(field) for field in _dry_run(client, f"SELECT * FROM {relation}")}
+    wanted = {ours: columns.get(ours, ours) for ours in match.NEEDED}
+    lost = [theirs for theirs in columns.values() if theirs not in kinds]
+    lost += [wanted[ours] for ours in ("track_id", "title") if wanted[ours] not in kinds]
+    if lost:
+        raise NotPlain(f"no column {lost[0]}; it has {', '.join(kinds)}")
+    return Source(relation, {o: t for o, t in wanted.items() if t in kinds}, kinds)
+
+
+def estimate(client: bigquery.Client, source: Source, rule: Rule) -> int:
+    """The bytes that BigQuery will bill for `find`, by its own dry run."""
+    config = job_config(rule, dry_run=True)
+    return client.query(match.statement(source), job_config=config).total_bytes_processed
+
+
+def find(
+    client: bigquery.Client,
+    source: Source,
+    rule: Rule,
+    *,
+    maximum_bytes_billed: int | None = None,
+    storage_api: bool = True,
+) -> Found:
+    """Match the tracks of a catalogue by one query job.
+
+    BigQuery refuses a job that would bill more than `maximum_bytes_billed`. `storage_api` fetches
+    the result faster, by an API that servers other than Google's lack. Raises GoogleAPIError.
+    """
+    config = job_config(rule, maximum_bytes_billed=maximum_bytes_billed)
+    job = client.query(match.statement(source), job_config=config)
+    result = job.result().to_arrow(create_bqstorage_client=storage_api)
+    facts = {"job_id": job.job_id, "bytes_billed": job.total_bytes_billed}
+    return match.found(result, facts)
+
+
+def job_config(
+    rule: Rule, *, maximum_bytes_billed: int | None = None, dry_run: bool = False
+) -> bigquery.QueryJobConfig:
+    """Every value as a query parameter."""
+    kinds = {str: "STRING", float: "FLOAT64"}
+    return bigquery.QueryJobConfig(
+        query_parameters=[
+            bigquery.ScalarQueryParameter(name, kinds[type(value)], value)
+            for name, value in match.parameters(rule).items()
+        ],
+        maximum_bytes_billed=maximum_bytes_billed,
+        dry_run=dry_run,
+        use_query_cache=not dry_run,
+    )
+
+
+def _dry_run(client: bigquery.Client, statement: str) -> Sequence[bigquery.SchemaField]:
+    """The columns that a statement would give."""
+    config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
+    return client.query(statement, job_config=config).schema or []
+
+
+def _kind(field: bigquery.SchemaField) -> str:
+    kind = KINDS.get(field.field_type, field.field_type)
+    return f"{kind} list" if field.mode == "REPEATED" else kind
+
+
+def _field(field: pa.Field) -> bigquery.SchemaField:
+    if field.type not in TYPES:
+        raise NotPlain(f"column {field.name} is {field.type}")
+    return bigquery.SchemaField(field.name, TYPES[field.type])

@@ -1,0 +1,122 @@
+"""The rule's SQL on Parquet files, by DuckDB inside this process."""
+
+import glob
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import sqlglot
+from sqlglot import exp
+
+from matching.rules import Rule
+from sql import match
+from sql.match import FLOAT, INTEGER, TEXT, Found, NotPlain, Source
+
+PATH = "stemlode_path"  # the column of `records` that says which file a row is from
+KINDS = {
+    "VARCHAR": TEXT,
+    **dict.fromkeys(("FLOAT", "DOUBLE"), FLOAT),
+    **dict.fromkeys(
+        [f"{sign}{size}INT" for sign in ("", "U") for size in ("TINY", "SMALL", "BIG")], INTEGER
+    ),
+    **dict.fromkeys(("INTEGER", "UINTEGER"), INTEGER),
+}
+
+
+def find(
+    paths: Sequence[str],
+    columns: Mapping[str, str],
+    rule: Rule,
+    *,
+    memory: str | None = None,
+    threads: int | None = None,
+    spill: str | None = None,
+) -> Found:
+    """Match the tracks of local Parquet files of one schema.
+
+    Args:
+        paths: the files; no globs.
+        columns: what they call our columns (ours → theirs).
+        rule: what makes two tracks a pair.
+        memory: how much DuckDB may hold before it spills, such as "1GiB"; 80 % of all by default.
+        threads: how many; one a core by default.
+        spill: a folder for what does not fit.
+
+    Returns Found, whose records have a further column PATH. Raises NotPlain where DuckDB cannot
+    read the files as they stand (schemas that differ, columns of other types, text that is no
+    UTF-8), duckdb.Error where memory or disk do not suffice.
+    """
+    with connect(memory=memory, threads=threads, spill=spill) as connection:
+        try:
+            statement = match.statement(source(connection, paths, columns))
+            return match.found(run(connection, statement, match.parameters(rule)))
+        except duckdb.InvalidInputException as error:
+            raise NotPlain(str(error).splitlines()[0]) from error
+
+
+def connect(
+    *, memory: str | None = None, threads: int | None = None, spill: str | None = None
+) -> duckdb.DuckDBPyConnection:
+    """A database in memory that loads no extensions and keeps no order that nobody asked for."""
+    wanted = {
+        "memory_limit": memory,
+        "threads": threads,
+        "temp_directory": spill,
+        "preserve_insertion_order": False,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    return duckdb.connect(config={name: v for name, v in wanted.items() if v is not None})
+
+
+def source(
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[str], columns: Mapping[str, str]
+) -> Source:
+    """Parquet files as the relation `catalogue`; NotPlain where their schemas differ."""
+    literal = [glob.escape(path) for path in paths]
+    schemas = {tuple(_kinds(connection.read_parquet([path])).items()) for path in literal}
+    if len(schemas) > 1:
+        raise NotPlain("the files have different columns")
+    if any(name.lower() == PATH for name, _ in next(iter(schemas))):
+        raise NotPlain(f"a column has the name {PATH}")
+    relation = connection.sql(
+        f"SELECT * FROM read_parquet($paths, filename = '{PATH}')", params={"paths": literal}
+    )
+    relation.create_view("catalogue")
+    kinds = _kinds(relation)
+    lost = [theirs for theirs in columns.values() if theirs not in kinds]
+    if lost:  # DuckDB renames columns that differ in case alone
+        raise NotPlain(f"no column {lost[0]}")
+    return Source("catalogue", columns, kinds)
+
+
+def run(
+    connection: duckdb.DuckDBPyConnection, statement: str, values: Mapping[str, Any]
+) -> pa.Table:
+    """Run a GoogleSQL statement of ours; values fill those parameters that it has."""
+    tree = _in_duckdb(statement)
+    names = {parameter.name for parameter in tree.find_all(exp.Parameter)}
+    given = {name: value for name, value in values.items() if name in names}
+    return connection.sql(tree.sql("duckdb"), params=given).to_arrow_table()
+
+
+def _in_duckdb(statement: str) -> exp.Expr:
+    """GoogleSQL as a tree that sqlglot writes right for DuckDB: what it would get wrong is mended.
+
+    Besides, UNNEST … WITH OFFSET counts from 1 there. Our statements only sort by it.
+    """
+    tree = sqlglot.parse_one(statement, read="bigquery")
+    for length in list(tree.find_all(exp.ByteLength)):  # OCTET_LENGTH, which takes no text
+        length.replace(exp.func("STRLEN", length.this))
+    for hexed in list(tree.find_all(exp.LowerHex)):  # SHA256 writes hex there by itself
+        hexed.replace(exp.func("SHA256", hexed.this.this))
+    for found in list(tree.find_all(exp.RegexpExtract)):  # "" for no match
+        extract = exp.Anonymous(this="REGEXP_EXTRACT", expressions=[found.this, found.expression])
+        found.replace(exp.func("NULLIF", extract, exp.Literal.string("")))
+    return tree
+
+
+def _kinds(relation: duckdb.DuckDBPyRelation) -> dict[str, str]:
+    pairs = zip(relation.columns, map(str, relation.types), strict=True)
+    return {name: KINDS.get(kind, kind) for name, kind in pairs}
