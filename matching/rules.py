@@ -19,6 +19,7 @@ class Rule:
 
 
 THESIS = Rule("thesis", tolerance_s=1.0)
+EXTENDED = Rule("extended", tolerance_s=5.0)  # of titles as matching.extended parses them
 RULES = {rule.name: rule for rule in (THESIS,)}
 
 
