@@ -137,7 +137,8 @@ def plan(songs: Iterable[tuple[str, int]], pairs_per_part: int) -> dict[str, int
 class Score(beam.DoFn):
     """The candidates of a part → rows of schemas.SCORED_PAIR.
 
-    Further outputs: `rejects` (track id, row of schemas.REJECT) and `counts` (name, number).
+    Further outputs: `rejects` (track id, row of schemas.REJECT), `counts` (name, number) and
+    `lengths` (name, seconds).
     """
 
     def __init__(self, run: runs.Run, settings: Settings, thresholds: Thresholds) -> None:
@@ -151,13 +152,15 @@ class Score(beam.DoFn):
             scored = row | heard.measures[row["pair_id"]]
             Metrics.counter("prune", scored["decision"]).inc()
             yield scored
-            yield from (
-                TaggedOutput("counts", count)
-                for count in _counts(scored, heard.seconds.get(row["pair_id"], 0.0))
-            )
+            yield TaggedOutput("counts", ("candidates", 1))
+            yield TaggedOutput("counts", (scored["decision"], 1))
+            if scored["decision"] != "unreadable":
+                kept = scored["decision"] == "kept"
+                length = heard.seconds[row["pair_id"]]
+                yield TaggedOutput("lengths", ("hours_kept" if kept else "hours_dropped", length))
         for item in heard.unreadable.items():
             yield TaggedOutput("rejects", item)
-        yield TaggedOutput("counts", ("hours_decoded", heard.decoded_s / 3600))
+        yield TaggedOutput("lengths", ("hours_decoded", heard.decoded_s))
 
     def _part(self, rows: list[Row]) -> Heard:
         """A part's result: an earlier attempt's, or made now and kept."""
@@ -201,7 +204,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
         | "Parts" >> beam.GroupByKey()
         | "Score"
         >> beam.ParDo(Score(run, settings, thresholds)).with_outputs(
-            "rejects", "counts", main="pairs"
+            "rejects", "counts", "lengths", main="pairs"
         )
     )
     rejected = (  # the same track may be in the candidates of two songs
@@ -213,21 +216,20 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
         scored.pairs | "Pairs" >> tables.WriteTable(run, "pairs", schemas.SCORED_PAIR, ["pair_id"]),
         rejected | "Rejects" >> tables.WriteTable(run, "rejects", schemas.REJECT, ["stage", "key"]),
     ) | "Manifest" >> beam.Flatten()
-    zeros = [*((name, 0) for name in COUNTS), *((name, 0.0) for name in HOURS)]
+    hours = (  # summed in whole microseconds, so that the order does not matter
+        (pipeline | "NoLengths" >> beam.Create([(name, 0.0) for name in HOURS]), scored.lengths)
+        | "Lengths" >> beam.Flatten()
+        | "Microseconds" >> beam.MapTuple(lambda name, seconds: (name, round(seconds * 1e6)))
+        | "AddUpLengths" >> beam.CombinePerKey(sum)
+        | "Hours" >> beam.MapTuple(lambda name, time_us: (name, time_us / 3.6e9))
+    )
     counts = (
-        pipeline | "Zeros" >> beam.Create(zeros),
+        pipeline | "Zeros" >> beam.Create([(name, 0) for name in COUNTS]),
         scored.counts,
+        hours,
         rejected | "CountRejects" >> beam.Map(lambda _: ("rejected", 1)),
     ) | "Counts" >> beam.Flatten()
     _ = (manifest, counts) | tables.Finish(run, clear=[PARTS])
-
-
-def _counts(scored: Row, seconds: float) -> Iterator[tuple[str, float]]:
-    yield "candidates", 1
-    yield scored["decision"], 1
-    if scored["decision"] != "unreadable":
-        name = "hours_kept" if scored["decision"] == "kept" else "hours_dropped"
-        yield name, seconds / 3600
 
 
 VERB = Verb(

@@ -19,7 +19,7 @@ import pytest
 
 from matching.decisions import Thresholds, decide
 from matching.scores import Scores
-from pipelines import audio, files, prune, runs, schemas, scoring, tables
+from pipelines import audio, files, patience, prune, runs, schemas, scoring, tables
 from tests.pipelines import candidate_folders
 from tests.pipelines.candidate_folders import pair
 
@@ -373,7 +373,7 @@ def test_a_passing_fault_is_tried_again_and_a_lasting_one_ends_the_run(
     folder = test_data / "audio/multitrack/mallory"
     rows = [pair("mallory", folder / "mixture.mp3", folder / "accompaniment.mp3")]
     really, calls = audio.read, itertools.count()
-    monkeypatch.setattr(scoring.patiently.__globals__["time"], "sleep", lambda seconds: None)
+    monkeypatch.setattr(patience.time, "sleep", lambda seconds: None)
 
     def shaky(uri: str, **how: Any) -> audio.Audio:
         if next(calls) < 2:
