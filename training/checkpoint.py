@@ -5,8 +5,8 @@ the header of `model.safetensors`, and that copy is the one that is read: one fi
 so weights and configuration always belong together; `config.json` is for people and other tools.
 """
 
+import hashlib
 import json
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,7 +98,9 @@ def fit(core: nn.Module, tensors: dict[str, Tensor]) -> None:
 def write_tensors(path: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """One safetensors file with JSON facts in its header, atomically."""
     on_cpu = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
-    header = {"stemlode": json.dumps(facts, sort_keys=True, allow_nan=False)}
+    whole = {"facts": facts, "sha256": _sha256(on_cpu, facts)}
+    # One entry: safetensors writes several in any order.
+    header = {"stemlode": json.dumps(whole, sort_keys=True, allow_nan=False)}
     files.write_bytes(path, safetensors.torch.save(on_cpu, header))
 
 
@@ -107,9 +109,10 @@ def read_tensors(path: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         data = files.read_bytes(path)
         tensors = safetensors.torch.load(data)
-        facts = json.loads(_header(data)["stemlode"], parse_constant=_refuse)
-        if not isinstance(facts, dict):
-            raise ValueError("the configuration is no object")
+        whole = json.loads(_header(data)["stemlode"])
+        facts = whole["facts"]
+        if not isinstance(facts, dict) or whole["sha256"] != _sha256(tensors, facts):
+            raise ValueError("its checksum does not fit")
     except OSError as error:
         raise Failed(f"{path}: {runs.reason(error)}") from error
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -123,16 +126,16 @@ def _header(data: bytes) -> dict[str, str]:
     return json.loads(data[8 : 8 + length])["__metadata__"]
 
 
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} in the configuration")
+def _sha256(tensors: dict[str, Tensor], facts: dict[str, Any]) -> str:
+    """Of everything in the file, for safetensors itself does not notice a flipped bit."""
+    hasher = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        hasher.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        hasher.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return hasher.hexdigest()
 
 
 def _cause(error: Exception) -> str:
     if isinstance(error, KeyError):
         return "it holds no configuration"
     return runs.reason(error)
-
-
-def finite(scores: dict[str, float]) -> dict[str, float]:
-    """Scores that JSON can hold: without those that are NaN or infinite."""
-    return {name: score for name, score in scores.items() if math.isfinite(score)}

@@ -92,7 +92,7 @@ def open_corpus(folder: str) -> Corpus:
         path = files.join(folder, part)
         try:
             with files.open_input(path) as file:
-                tables.append(pq.read_table(file, columns=COLUMNS))
+                tables.append(pq.ParquetFile(file).read(columns=COLUMNS, use_threads=False))
         except (OSError, pa.ArrowException) as error:
             raise Failed(f"{path}: unreadable index: {runs.reason(error)}") from error
     corpus = Corpus(folder, pa.concat_tables(tables))

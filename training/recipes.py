@@ -1,6 +1,7 @@
 """What is trained, and how: one frozen dataclass a recipe, with every number in it."""
 
 import dataclasses
+import math
 import types
 import typing
 from typing import Any, ClassVar
@@ -8,6 +9,17 @@ from typing import Any, ClassVar
 from torch import nn
 
 from training.unet import CHANNELS, UNet
+
+TARGETS = ("vocals", "accompaniment")
+ZERO_ALLOWED = {"beta1", "dropout", "dropout_layers", "leakiness", "remix_db"}
+
+
+def _many(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, _many(value)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +50,11 @@ class Recipe:
         if self.target not in TARGETS:
             raise ValueError(f"target is {self.target!r}, not one of {', '.join(TARGETS)}")
         for field, value in dataclasses.asdict(self).items():
-            numbers = value if isinstance(value, tuple) else (value,)
-            if field not in ZERO_ALLOWED and any(
-                not isinstance(number, str) and not number > 0 for number in numbers
-            ):
-                raise ValueError(f"{field} is {value}; it must be above 0")
+            numbers = [v for v in _many(value) if not isinstance(v, str)]
+            if not all(math.isfinite(number) and number >= 0 for number in numbers):
+                raise ValueError(f"{field} is {_shown(value)}")
+            if field not in ZERO_ALLOWED and 0 in numbers:
+                raise ValueError(f"{field} is {_shown(value)}; it must be above 0")
         if not 0 <= self.beta1 < 1 or not 0 <= self.beta2 < 1:
             raise ValueError("beta1 and beta2 must lie in [0, 1)")
         if self.hop_length >= self.n_fft:
@@ -83,9 +95,10 @@ class UNetRecipe(Recipe):
             raise ValueError(f"dropout is {self.dropout}; it must lie in [0, 1)")
         if self.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size is {self.kernel_size}; it must be odd")
-        if len(self.channels) > 16 or self.n_fft // 2 % 2 ** len(self.channels):
+        if not 1 <= len(self.channels) <= 16 or self.n_fft // 2 % 2 ** len(self.channels):
             raise ValueError(
-                f"n_fft is {self.n_fft}: half of it cannot be halved {len(self.channels)} times"
+                f"channels has {len(self.channels)} layers, and half of n_fft, {self.n_fft // 2}, "
+                "cannot be halved so often"
             )
 
     def core(self) -> UNet:
@@ -94,9 +107,6 @@ class UNetRecipe(Recipe):
             self.channels, self.kernel_size, self.leakiness, self.dropout, self.dropout_layers
         )
 
-
-TARGETS = ("vocals", "accompaniment")
-ZERO_ALLOWED = {"beta1", "dropout", "dropout_layers", "leakiness", "remix_db"}
 
 # Two independent nets, as in the thesis: "to allow for more divergent training schemes".
 _VOCALS = UNetRecipe(
@@ -205,7 +215,3 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         ):
             raise ValueError(f"recipe field {name} is {value!r}, not {wanted.__name__}")
     return tuple(value) if many else wanted(value)
-
-
-def _shown(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
