@@ -37,34 +37,45 @@ letters AS (
   FROM UNNEST(SPLIT(@latin, '\t')) AS entry
 ),
 
+-- A long text goes by its hash, so as not to be copied with every letter of its own. A hash is
+-- in ASCII and thus no other text's.
 foreign_texts AS (
-  SELECT title AS text
-  FROM checked
-  WHERE error IS NULL AND BYTE_LENGTH(title) != CHAR_LENGTH(title)
-  UNION DISTINCT
-  SELECT artist AS text
-  FROM checked
-  WHERE error IS NULL AND artist_id IS NULL AND BYTE_LENGTH(artist) != CHAR_LENGTH(artist)
+  SELECT text, IF(CHAR_LENGTH(text) > 64, TO_HEX(SHA256(text)), text) AS handle
+  FROM (
+    SELECT title AS text
+    FROM checked
+    WHERE error IS NULL AND BYTE_LENGTH(title) != CHAR_LENGTH(title)
+    UNION DISTINCT
+    SELECT artist AS text
+    FROM checked
+    WHERE error IS NULL AND artist_id IS NULL AND BYTE_LENGTH(artist) != CHAR_LENGTH(artist)
+  )
 ),
 
-spelled_texts AS (
-  SELECT text, letter, place AS position
+foreign_letters AS (
+  SELECT handle, letter, place AS position
   FROM foreign_texts, UNNEST(SPLIT(text, '')) AS letter WITH OFFSET AS place
 ),
 
-latin_texts AS (
+latin_handles AS (
   SELECT
-    text,
+    handle,
     COALESCE(
       STRING_AGG(
-        IF(BYTE_LENGTH(spelled_texts.letter) = 1, spelled_texts.letter, latin), ''
+        IF(BYTE_LENGTH(foreign_letters.letter) = 1, foreign_letters.letter, latin), ''
         ORDER BY position
       ),
       ''
     ) AS latin
-  FROM spelled_texts
-  LEFT JOIN letters ON letters.letter = spelled_texts.letter
-  GROUP BY text
+  FROM foreign_letters
+  LEFT JOIN letters ON letters.letter = foreign_letters.letter
+  GROUP BY handle
+),
+
+latin_texts AS (
+  SELECT foreign_texts.text, latin_handles.latin
+  FROM foreign_texts
+  JOIN latin_handles ON latin_handles.handle = foreign_texts.handle
 ),
 
 -- Artist ids where the catalogue has none: the digest of one spelling of the name.
@@ -213,8 +224,8 @@ reaching_instrumentals AS (
 ),
 
 spanned_instrumentals AS (
-  SELECT instrumental.* EXCEPT (low, high), span
-  FROM reaching_instrumentals AS instrumental, UNNEST(IF(low = high, [low], [low, high])) AS span
+  SELECT track_id, artist_id, fuzzy_title, marker, duration_s, span
+  FROM reaching_instrumentals, UNNEST(IF(low = high, [low], [low, high])) AS span
 ),
 
 pairs AS (

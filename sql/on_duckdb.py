@@ -102,11 +102,13 @@ def run(
 
 
 def _in_duckdb(statement: str) -> exp.Expr:
-    """GoogleSQL as a tree that sqlglot writes right for DuckDB: what it would get wrong is mended.
-
-    Besides, UNNEST … WITH OFFSET counts from 1 there. Our statements only sort by it.
-    """
+    """GoogleSQL as a tree that sqlglot writes right for DuckDB; what it would not, is mended."""
     tree = sqlglot.parse_one(statement, read="bigquery")
+    for select in list(tree.find_all(exp.Select)):
+        for join in select.args.get("joins") or []:
+            if isinstance(join.this, exp.Unnest):
+                select.set("joins", [])
+                select.set("from_", exp.From(this=_unnested(select.args["from_"].this, join.this)))
     for length in list(tree.find_all(exp.ByteLength)):  # OCTET_LENGTH, which takes no text
         length.replace(exp.func("STRLEN", length.this))
     for hexed in list(tree.find_all(exp.LowerHex)):  # SHA256 writes hex there by itself
@@ -115,6 +117,24 @@ def _in_duckdb(statement: str) -> exp.Expr:
         extract = exp.Anonymous(this="REGEXP_EXTRACT", expressions=[found.this, found.expression])
         found.replace(exp.func("NULLIF", extract, exp.Literal.string("")))
     return tree
+
+
+def _unnested(rows: exp.Expr, unnest: exp.Unnest) -> exp.Expr:
+    """`rows, UNNEST(array) AS item WITH OFFSET AS place` as one relation.
+
+    Joined in the FROM clause, DuckDB copies a row for each of its items, a long text for each of
+    its letters; and it counts from 1.
+    """
+    array, item = unnest.expressions[0], unnest.args["alias"].columns[0]
+    columns = [exp.Star(), exp.alias_(exp.Anonymous(this="UNNEST", expressions=[array]), item)]
+    if unnest.args.get("offset"):
+        places = exp.Anonymous(
+            this="GENERATE_SUBSCRIPTS", expressions=[array.copy(), exp.Literal.number(1)]
+        )
+        place = exp.Sub(this=places, expression=exp.Literal.number(1))
+        columns.append(exp.alias_(place, unnest.args["offset"]))
+    relation = exp.select(*columns).from_(rows.copy())
+    return relation.subquery(rows.alias_or_name)
 
 
 def _kinds(relation: duckdb.DuckDBPyRelation) -> dict[str, str]:

@@ -1,0 +1,110 @@
+"""The SQL's titles, markers and artist ids are those of `matching.titles`, for any Unicode."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from matching.ids import digest
+from matching.latin import CODE_POINTS, latinise, replacement
+from matching.rules import THESIS
+from matching.titles import DIGITS, MARKERS, artist_key, fuzzy, fuzzy_batch, marker, marker_batch
+from sql import match, on_duckdb
+from sql.match import FLOAT, TEXT, Source
+
+COLUMNS = {name: name for name in ("track_id", "artist", "title", "duration_s")}
+KINDS = {"track_id": TEXT, "artist": TEXT, "title": TEXT, "duration_s": FLOAT}
+
+
+def in_sql(result: str, titles: Sequence[str], artists: Sequence[str] | None = None) -> pa.Table:
+    """What one of the statement's relations says of some titles, in their order."""
+    tracks = pa.table(
+        {
+            "track_id": [f"{number:08}" for number in range(len(titles))],
+            "artist": pa.array(artists or ["A"] * len(titles), pa.string()),
+            "title": pa.array(titles, pa.string()),
+            "duration_s": [60.0] * len(titles),
+        }
+    )
+    with on_duckdb.connect(threads=2) as connection:
+        connection.register("catalogue", tracks)
+        statement = match.statement(Source("catalogue", COLUMNS, KINDS), result)
+        found = on_duckdb.run(connection, statement, match.parameters(THESIS))
+    assert found.num_rows == len(titles)
+    return found.sort_by("track_id")
+
+
+def keys_and_markers(titles: Sequence[str]) -> list[tuple[str, str | None]]:
+    found = in_sql("SELECT track_id, fuzzy_title, marker FROM keyed", titles)
+    return list(zip(*(found[name].to_pylist() for name in ("fuzzy_title", "marker")), strict=True))
+
+
+# Whole words of the rule between any other text, spaces and scripts.
+PIECES = [
+    *DIGITS,
+    *MARKERS,
+    *("the", "The", "a", "x1", "_", " ", "  ", "\t", "\n", "\v", "\f", "\r", "\x1c", "\x00"),
+    *("(", "[", " - ", "-", "&", "İ", "ß", "Ø", "é", "e\u0301", "\u2028", "\u00a0", "\x85"),
+    *("ー", "가", "🎵", "\U0010ffff", "\ufeff", "\u202e"),
+    *("'", '"', "`", "\\", ";", "--", "%", "{{title}}", "\\b"),
+]
+texts = st.one_of(
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=12).map("".join),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30),
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(texts, min_size=1, max_size=60))
+@example(["  - a", "a - ", " - \n", "\v\v(x", "one one_one  one\n", "the - x", "the_x", "&&"])
+@example(["'; DROP TABLE tracks; --", "\\", "a\\' OR 1=1", "$latin @latin ?", "{{catalogue}}"])
+def test_keys_and_markers_are_those_of_python(titles: list[str]) -> None:
+    assert keys_and_markers(titles) == [(fuzzy(title), marker(title)) for title in titles]
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(texts, min_size=1, max_size=40))
+@example(["!!!", " !!! ", "The The", "the", "AC/DC", "Simon & Garfunkel", "椎名林檎", "\u200b"])
+def test_artist_ids_are_those_of_python(artists: list[str]) -> None:
+    named = [name for name in artists if name.strip(" \t\n\v\f\r")] or ["A"]
+    found = in_sql("SELECT track_id, artist_id FROM lowercase", ["t"] * len(named), named)
+    assert found["artist_id"].to_pylist() == [digest(artist_key(name)) for name in named]
+
+
+def lowercase(titles: Sequence[str]) -> list[str]:
+    return in_sql("SELECT track_id, text FROM lowercase", titles)["text"].to_pylist()
+
+
+def test_every_code_point_that_unidecode_maps() -> None:
+    codes = [code for code in range(1, match.LATIN_END) if replacement(code)]
+    titles = [f"a{chr(code)}b" for code in codes]
+    assert len(titles) > 41_000
+    assert lowercase(titles) == [latinise(title).lower() for title in titles]
+
+
+@pytest.mark.slow
+def test_every_code_point_that_there_is() -> None:
+    codes = [code for code in range(CODE_POINTS) if not 0xD800 <= code <= 0xDFFF]
+    assert lowercase([f"{chr(code)}z" for code in codes]) == [
+        latinise(f"{chr(code)}z").lower() for code in codes
+    ]
+
+
+def test_a_megabyte_is_a_title_as_well() -> None:
+    titles = ["é" * 500_000 + " (Instrumental)", "one " * 250_000]
+    assert keys_and_markers(titles) == [(fuzzy(title), marker(title)) for title in titles]
+
+
+@pytest.mark.parametrize("name", ["discographies", "hiphop_titles", "playlists"])
+def test_every_real_title_and_artist(name: str, test_data: Path) -> None:
+    table = pq.read_table(test_data / "catalogs" / f"{name}.parquet", columns=["title", "artist"])
+    for column in ("title", "artist"):
+        texts = table[column].filter(pc.not_equal(table[column], "")).unique()
+        found = in_sql("SELECT track_id, fuzzy_title, marker FROM keyed", texts.to_pylist())
+        assert found["fuzzy_title"].combine_chunks().equals(fuzzy_batch(texts))
+        assert found["marker"].combine_chunks().equals(marker_batch(texts))
