@@ -17,7 +17,8 @@ def strip_silence(
 
     A frame is silent when its power (mean square) lies more than `trim_db` below that of the
     loudest frame. Frames are centred on multiples of `hop_length` and padded with zeros, as in
-    `librosa.effects.trim`, whose result this equals.
+    `librosa.effects.trim`, whose result this equals but for librosa's floor: there, what is below
+    −100 dB of full scale is not told apart, so that a faint signal keeps its silence.
 
     Args:
         samples: float [frames], mono.
