@@ -128,7 +128,11 @@ def _rows(result: pa.Table, name: str) -> pa.Table:
 def _column(source: Source, ours: str) -> tuple[str | None, str]:
     """A column's SQL and its kind; None where the catalogue has no such column."""
     theirs = source.columns.get(ours)
-    return (None, TEXT) if theirs is None else (f"{ROW}.{quoted(theirs)}", source.kinds[theirs])
+    if theirs is None:
+        return None, TEXT
+    if "." in theirs:  # BigQuery has no such names, and sqlglot would take it for a path
+        raise NotPlain(f"column {theirs} has a dot in its name")
+    return f"{ROW}.{quoted(theirs)}", source.kinds[theirs]
 
 
 def _text(source: Source, ours: str) -> str:

@@ -37,6 +37,8 @@ def subquery(text: str) -> str:
     """One SELECT as a GoogleSQL relation; Unsafe for anything that would reach beyond it."""
     try:
         tokens = tokenize(text, read="bigquery")
+        if tokens and tokens[-1].token_type == TokenType.SEMICOLON:
+            text = text[: tokens.pop().start]
     except SqlglotError as error:
         raise Unsafe(f"the query does not parse: {error}") from error
     if not tokens or tokens[0].token_type not in (TokenType.SELECT, TokenType.WITH):

@@ -29,7 +29,7 @@ def plain_digest(*parts: str) -> str:
     return hashlib.sha256(joined).hexdigest()[:32]
 
 
-def plain_pairs(tracks: list[Row]) -> list[Row]:
+def plain_pairs(tracks: list[Row], tolerance_s: float = 1.0) -> list[Row]:
     """Nested loops over the tracks of each artist."""
     by_artist = defaultdict(list)
     for track in tracks:
@@ -42,7 +42,7 @@ def plain_pairs(tracks: list[Row]) -> list[Row]:
         for key, marker, mix in own:
             for other_key, other_marker, instrumental in instrumentals:
                 difference = mix["duration_s"] - instrumental["duration_s"]
-                if not marker and key == other_key != "" and abs(difference) < 1.0:
+                if not marker and key == other_key != "" and abs(difference) < tolerance_s:
                     found.append(
                         {
                             "pair_id": plain_digest(mix["track_id"], instrumental["track_id"]),
