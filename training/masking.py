@@ -12,12 +12,13 @@ from torch import Tensor
 from training import spectrogram
 from training.checkpoint import Checkpoint
 from training.recipes import Recipe
+from training.spectrogram import Signal
 
 PIECE_FRAMES = 1024  # of which a net sees at once; a multiple of its stride
 OVERLAP_FRAMES = 128  # over which one piece's mask fades into the next one's; likewise
 
 
-def peak_magnitude(samples: Tensor, recipe: Recipe) -> float:
+def peak_magnitude(samples: Signal, recipe: Recipe) -> float:
     """Largest magnitude of the channels' mean: what the net's input is divided by."""
     peak = 0.0
     for first, last in _spans(samples, recipe, PIECE_FRAMES):
@@ -26,7 +27,7 @@ def peak_magnitude(samples: Tensor, recipe: Recipe) -> float:
 
 
 @torch.inference_mode()
-def vocal_masks(samples: Tensor, checkpoint: Checkpoint) -> Iterator[Tensor]:
+def vocal_masks(samples: Signal, checkpoint: Checkpoint) -> Iterator[Tensor]:
     """The vocals' mask by a trained net: consecutive pieces [bins, frames] of the whole song's.
 
     A net for the accompaniment gives 1 minus its mask. Memory does not grow with the song.
@@ -52,7 +53,7 @@ def vocal_masks(samples: Tensor, checkpoint: Checkpoint) -> Iterator[Tensor]:
 
 
 @torch.inference_mode()
-def ideal_masks(mixture: Tensor, source: Tensor, recipe: Recipe) -> Iterator[Tensor]:
+def ideal_masks(mixture: Signal, source: Signal, recipe: Recipe) -> Iterator[Tensor]:
     """The oracle's mask min(|S| / |X|, 1): the best that a mask in [0, 1] can do per bin in L1."""
     for first, last in _spans(mixture, recipe, PIECE_FRAMES):
         whole, part = (_mono(x, first, last, recipe).abs()[0] for x in (mixture, source))
@@ -60,7 +61,7 @@ def ideal_masks(mixture: Tensor, source: Tensor, recipe: Recipe) -> Iterator[Ten
 
 
 @torch.inference_mode()
-def masked(samples: Tensor, masks: Iterable[Tensor], recipe: Recipe) -> Iterator[Tensor]:
+def masked(samples: Signal, masks: Iterable[Tensor], recipe: Recipe) -> Iterator[Tensor]:
     """A signal through a mask, its own phase kept: blocks [channels, samples] in turn."""
     rest = samples.shape[-1]
     overlap_add = spectrogram.OverlapAdd(recipe.n_fft, recipe.hop_length)
@@ -75,14 +76,14 @@ def masked(samples: Tensor, masks: Iterable[Tensor], recipe: Recipe) -> Iterator
     yield overlap_add.end()[:, :rest]
 
 
-def _mono(samples: Tensor, first: int, last: int, recipe: Recipe) -> Tensor:
+def _mono(samples: Signal, first: int, last: int, recipe: Recipe) -> Tensor:
     """Complex [1, bins, frames] of the channels' mean."""
     spectrum = spectrogram.stft_part(samples, first, last, recipe.n_fft, recipe.hop_length)
     return spectrum.mean(dim=0, keepdim=True)
 
 
 def _spans(
-    samples: Tensor, recipe: Recipe, frames: int, overlap: int = 0
+    samples: Signal, recipe: Recipe, frames: int, overlap: int = 0
 ) -> Iterator[tuple[int, int]]:
     """First and last + 1 of pieces of at most `frames` frames that cover a signal."""
     total = spectrogram.frame_count(samples.shape[-1], recipe.hop_length)

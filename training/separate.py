@@ -31,6 +31,7 @@ from training import masking, wav
 from training.arguments import Parser
 from training.checkpoint import Checkpoint, load
 from training.device import pick_device
+from training.spectrogram import Signal
 
 STEMS = ("vocals", "accompaniment")
 LONGEST_NAME = 120  # bytes of an output folder's name
@@ -50,7 +51,7 @@ def separate(samples: np.ndarray, sample_rate: int, checkpoint: Checkpoint) -> n
 def apply(
     samples: np.ndarray,
     sample_rate: int,
-    low: Tensor,
+    low: Signal,
     masks: Iterable[Tensor],
     checkpoint: Checkpoint,
 ) -> np.ndarray:
@@ -76,7 +77,7 @@ def separate_file(source: str, folder: str, checkpoint: Checkpoint) -> int:
     rate = checkpoint.recipe.sample_rate
     with tempfile.TemporaryFile() as scratch:
         frames, channels, sample_rate = _to_model_rate(source, rate, scratch)
-        low = _mapped(scratch, channels)
+        low = _OnDisk(scratch, channels)
         masks = masking.vocal_masks(low, checkpoint)
         vocals = _resampled(masking.masked(low, masks, checkpoint.recipe), rate, sample_rate)
         with contextlib.ExitStack() as stack:
@@ -107,13 +108,19 @@ def _to_model_rate(source: str, rate: int, scratch: IO[bytes]) -> tuple[int, int
     return frames, channels, sample_rate
 
 
-def _mapped(scratch: IO[bytes], channels: int) -> Tensor:
-    """A file of float32 frames as a tensor [channels, frames] that stays on the disk."""
-    count = scratch.seek(0, 2) // (4 * channels)
-    if not count:  # less than one frame at the model's rate
-        return torch.zeros(channels, 1)
-    held = np.memmap(scratch, np.float32, "r+", shape=(count, channels))
-    return torch.from_numpy(held).T
+class _OnDisk:
+    """A spectrogram.Signal in a file of float32 frames. Mapped into memory, it would stay there."""
+
+    def __init__(self, file: IO[bytes], channels: int) -> None:
+        self.file = file
+        self.shape = channels, file.seek(0, 2) // (4 * channels)
+
+    def __getitem__(self, channels_and_samples: tuple[slice, slice]) -> Tensor:
+        first, last, _ = channels_and_samples[1].indices(self.shape[1])
+        self.file.seek(4 * self.shape[0] * first)
+        data = self.file.read(4 * self.shape[0] * max(0, last - first))
+        frames = np.frombuffer(bytearray(data), np.float32).reshape(-1, self.shape[0])
+        return torch.from_numpy(frames.T)[channels_and_samples[0]]
 
 
 def _resampled(blocks: Iterable[Tensor], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
@@ -227,6 +234,9 @@ def main(argv: Sequence[str]) -> int:
                 rejects[source] = str(error)
                 print(f"error: {source}: {error}", file=sys.stderr)
                 continue
+            except OSError as error:
+                why = f"{runs.reason(error)}; run again to resume"
+                raise Failed(f"--output {output}: {source}: {why}") from error
         seconds += audio.probe(run.path(outputs[0])).duration_s
         written |= {path: files.sha256(run.path(path)) for path in outputs}
     run.finish(

@@ -6,9 +6,19 @@ as long as a frame is centred on or after the last sample; hence the padding at 
 """
 
 from functools import lru_cache
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+
+class Signal(Protocol):
+    """float32 [channels, samples], in memory (a Tensor) or on a disk; sliced but never copied."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, channels_and_samples: tuple[slice, slice]) -> Tensor: ...
 
 
 def frame_count(samples: int, hop_length: int) -> int:
@@ -52,23 +62,20 @@ def istft(spectrum: Tensor, n_fft: int, hop_length: int, samples: int) -> Tensor
     return flat.reshape(*spectrum.shape[:-2], samples)
 
 
-def stft_part(samples: Tensor, first: int, last: int, n_fft: int, hop_length: int) -> Tensor:
+def stft_part(samples: Signal, first: int, last: int, n_fft: int, hop_length: int) -> Tensor:
     """Frames first…last - 1 of `stft`, from a signal that may be too long to transform whole.
-
-    Args:
-        samples: [channels, samples], sliced but never copied whole.
 
     Returns: complex [channels, n_fft / 2 + 1, last - first].
     """
     start, stop = first * hop_length - n_fft // 2, (last - 1) * hop_length + n_fft // 2
     total = samples.shape[-1]
-    part = samples[:, max(0, start) : min(total, stop)]
+    part = samples[:, max(0, start) : max(0, min(total, stop))]
     part = torch.nn.functional.pad(part, (max(0, -start), max(0, stop - max(total, start))))
     return torch.stft(
         part,
         n_fft,
         hop_length,
-        window=_hann(n_fft, samples.device),
+        window=_hann(n_fft, part.device),
         center=False,
         return_complex=True,
     )
