@@ -3,11 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BIGQUERY := .venv-bigquery
 # Without an NVIDIA GPU the pinned release has a CPU build; give its wheel or index through TORCH_PIP.
 TORCH ?= $(if $(shell command -v nvidia-smi 2>/dev/null),torch,torch==2.13.0)
 TORCH_PIP ?=
 
-.PHONY: install demo test test-all lint bench clean
+.PHONY: install $(BIGQUERY) demo test test-all lint bench clean
 
 install: $(VENV)/.installed
 
@@ -19,10 +20,20 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $@
 
+# A BigQuery server that some tests talk to, apart from our own environment.
+$(BIGQUERY): $(BIGQUERY)/.installed
+
+$(BIGQUERY)/.installed: tests/sql/bigquery.txt
+	$(PYTHON) -m venv $(BIGQUERY)
+	$(BIGQUERY)/bin/pip install --quiet --requirement $<
+	HOME=$(CURDIR)/$(BIGQUERY) $(BIGQUERY)/bin/python -c \
+		'import duckdb_extensions; duckdb_extensions.import_extension("spatial")'
+	@touch $@
+
 demo: install
 	$(BIN)/stemlode demo --output demo
 
-test: install lint
+test: install lint $(BIGQUERY)/.installed
 	$(BIN)/pytest -m "not slow" -n 2
 
 test-all: test
@@ -37,4 +48,4 @@ bench: install
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) demo build *.egg-info
+	rm -rf $(VENV) $(BIGQUERY) demo build *.egg-info
