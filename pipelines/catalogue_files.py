@@ -121,7 +121,12 @@ class ArrowRows:
         return self.batch.column(found) if found >= 0 else pa.nulls(len(self), pa.string())
 
     def records(self, rows: np.ndarray) -> list[Row]:
-        return self.batch.take(pa.array(rows, pa.int64())).to_pylist()
+        chosen = self.batch.take(pa.array(rows, pa.int64()))
+        try:
+            return chosen.to_pylist()
+        except UnicodeDecodeError:  # a file may break its promise to hold UTF-8
+            columns = [_as_bytes(column) for column in chosen.columns]
+            return pa.RecordBatch.from_arrays(columns, chosen.schema.names).to_pylist()
 
 
 @dataclass
@@ -170,6 +175,12 @@ def plain(value: Any) -> Any:
 def _utf8(text: str) -> str:
     """Lone surrogates, which JSON can spell and UTF-8 cannot hold, become "?"."""
     return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def _as_bytes(column: pa.Array) -> pa.Array:
+    if pa.types.is_string(column.type):
+        return column.view(pa.binary())
+    return column.view(pa.large_binary()) if pa.types.is_large_string(column.type) else column
 
 
 def _parquet(part: Part, columns: Sequence[str] | None) -> Iterator[Rows]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -59,12 +60,10 @@ class WriteTable(beam.PTransform):
 
     def _write(self, group: tuple[int, Iterable[Row | None]], parts: int) -> Row:
         part, rows = group
-        found = sorted((row for row in rows if row is not None), key=self._order)
-        name = f"{self.name}-{part:05d}-of-{parts:05d}.parquet"
-        return write(self.run, name, pa.Table.from_pylist(found, self.schema))
-
-    def _order(self, row: Row) -> tuple[list[str], str]:
-        return [str(row[k]) for k in self.key], json.dumps(row, sort_keys=True, default=str)
+        some = (row for row in rows if row is not None)
+        found = sorted(some, key=lambda row: _order(row, self.key))
+        table = pa.Table.from_pylist(found, self.schema)
+        return write(self.run, _file(self.name, part, parts), table)
 
 
 class Finish(beam.PTransform):
@@ -108,6 +107,22 @@ def write(run: runs.Run, name: str, table: pa.Table) -> Row:
     }
 
 
+def cut(
+    name: str, table: pa.Table, key: Sequence[str], rows_per_file: int = ROWS_PER_FILE
+) -> Iterator[tuple[str, pa.Table]]:
+    """What WriteTable makes of some rows, without a pipeline: names of files, and their rows."""
+    count = max(1, -(-table.num_rows // rows_per_file))
+    columns = [table[k].cast(pa.string()).to_pylist() for k in key] if count > 1 else []
+    places = [_place(values, count) for values in zip(*columns, strict=True)]
+    numbers = np.array(places or [0] * table.num_rows)
+    for part in range(count):
+        found = table.take(np.flatnonzero(numbers == part)).sort_by([(k, "ascending") for k in key])
+        if found.group_by(key).aggregate([]).num_rows < found.num_rows:
+            rows = sorted(found.to_pylist(), key=lambda row: _order(row, key))
+            found = pa.Table.from_pylist(rows, table.schema)
+        yield _file(name, part, count), found
+
+
 def parts(folder: str, name: str) -> list[str]:
     """The files of a finished run's table, in order; BadUsage where there is none."""
     outputs = runs.record(folder)["outputs"]
@@ -146,4 +161,16 @@ def count_by(table: pa.Table, column: str) -> dict[str, int]:
 
 
 def _placed(row: Row, key: tuple[str, ...], parts: int) -> tuple[int, Row]:
-    return int(digest(*(str(row[k]) for k in key))[:8], 16) % parts, row
+    return _place([str(row[k]) for k in key], parts), row
+
+
+def _place(values: Sequence[str], parts: int) -> int:
+    return int(digest(*values)[:8], 16) % parts
+
+
+def _order(row: Row, key: Sequence[str]) -> tuple[list[str], str]:
+    return [str(row[k]) for k in key], json.dumps(row, sort_keys=True, default=str)
+
+
+def _file(name: str, part: int, parts: int) -> str:
+    return f"{name}-{part:05d}-of-{parts:05d}.parquet"

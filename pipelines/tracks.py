@@ -160,8 +160,10 @@ def _artist_ids(artist_id: pa.StringArray, artist: pa.StringArray) -> pa.StringA
 
 
 def _resolved(uris: pa.StringArray, path: str) -> pa.StringArray:
-    """Relative paths are relative to the catalogue file."""
-    folder = path.rpartition("/")[0]
+    """Relative paths are relative to the catalogue file; to a table in a database, to nothing."""
+    folder, in_folder, _ = path.rpartition("/")
+    if not in_folder:
+        return uris
     stays = pc.or_(pc.match_substring(uris, "://"), pc.starts_with(uris, "/"))
     return pc.if_else(stays, uris, pc.binary_join_element_wise(folder, uris, "/"))
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.bigquery_server import bigquery_client  # noqa: F401 (a fixture)
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 

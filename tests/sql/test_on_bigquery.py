@@ -39,12 +39,12 @@ def ordered(records: pa.Table) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", ["discographies", "playlists"])
 def test_a_real_catalogue_goes_up_and_its_candidates_come_back(
-    name: str, client: bigquery.Client, test_data: Path
+    name: str, bigquery_client: bigquery.Client, test_data: Path
 ) -> None:
     path = str(test_data / "catalogs" / f"{name}.parquet")
     for _ in range(2):  # a table that exists is replaced
-        on_bigquery.upload(client, [path], f"local.ds.{name}")
-    found = find(client, f"local.ds.{name}")
+        on_bigquery.upload(bigquery_client, [path], f"local.ds.{name}")
+    found = find(bigquery_client, f"local.ds.{name}")
     plain = plain_pairs(pq.read_table(path).to_pylist())
     assert found.candidates.to_pylist() == [{n: r[n] for n in CANDIDATE.names} for r in plain]
     local = on_duckdb.find([path], COLUMNS, THESIS)
@@ -53,17 +53,17 @@ def test_a_real_catalogue_goes_up_and_its_candidates_come_back(
     assert ordered(found.records) == ordered(local.records.drop([on_duckdb.PATH]))
 
 
-def test_two_files_become_one_table(client: bigquery.Client, tmp_path: Path) -> None:
+def test_two_files_become_one_table(bigquery_client: bigquery.Client, tmp_path: Path) -> None:
     paths = [str(tmp_path / name) for name in ("a.parquet", "b.parquet")]
     for path, title in zip(paths, ["X", "X (Karaoke)"], strict=True):
         tracks = {"track_id": [path], "artist_id": ["a"], "title": [title], "duration_s": [60]}
         pq.write_table(pa.table(tracks), path)
-    on_bigquery.upload(client, paths, "ds.two")
-    assert find(client, "ds.two").candidates.num_rows == 1
+    on_bigquery.upload(bigquery_client, paths, "ds.two")
+    assert find(bigquery_client, "ds.two").candidates.num_rows == 1
 
 
 def test_any_title_and_artist_is_what_python_makes_of_it(
-    client: bigquery.Client, tmp_path: Path
+    bigquery_client: bigquery.Client, tmp_path: Path
 ) -> None:
     titles = [f"{a}{b}{a}" for a in PIECES for b in PIECES[::3]]
     tracks = pa.table(
@@ -74,10 +74,10 @@ def test_any_title_and_artist_is_what_python_makes_of_it(
             "duration_s": [60.0] * len(titles),
         }
     )
-    table = load(client, tracks, "ds.any", tmp_path)
-    source = on_bigquery.source(client, table, {})
+    table = load(bigquery_client, tracks, "ds.any", tmp_path)
+    source = on_bigquery.source(bigquery_client, table, {})
     statement = match.statement(source, "SELECT * FROM keyed ORDER BY track_id")
-    job = client.query(statement, job_config=on_bigquery.job_config(THESIS))
+    job = bigquery_client.query(statement, job_config=on_bigquery.job_config(THESIS))
     rows = {row["track_id"]: row for row in job.result()}
     for number, title in enumerate(titles):
         if not title.strip(" \t\n\v\f\r"):  # no artist
@@ -88,7 +88,7 @@ def test_any_title_and_artist_is_what_python_makes_of_it(
         assert row["artist_id"] == digest(artist_key(title))
 
 
-def test_a_query_with_columns_of_other_names_and_types(client: bigquery.Client) -> None:
+def test_a_query_with_columns_of_other_names_and_types(bigquery_client: bigquery.Client) -> None:
     query = """
         SELECT 1 AS id, 7 AS artist_id, 'X' AS name, ' 6e1 ' AS length, DATE '2020-01-01' AS day
         UNION ALL SELECT 2, 7, 'X [Instrumental]', '60.75', NULL
@@ -96,7 +96,7 @@ def test_a_query_with_columns_of_other_names_and_types(client: bigquery.Client) 
         UNION ALL SELECT 4, 7, NULL, '60.75', NULL -- has no title
     """
     names = {"track_id": "id", "title": "name", "duration_s": "length"}
-    found = find(client, query, Rule("it's", 1.0), **names)
+    found = find(bigquery_client, query, Rule("it's", 1.0), **names)
     (pair,) = found.candidates.to_pylist()
     assert pair["pair_id"] == digest("1", "2")
     assert (pair["artist_id"], pair["rule"]) == ("7", "it's")
@@ -104,14 +104,18 @@ def test_a_query_with_columns_of_other_names_and_types(client: bigquery.Client) 
     assert found.counts["errors"] == 2
     assert sorted(found.records["id"].to_pylist()) == [1, 2, 3, 4]
     numeric = f"SELECT * REPLACE (CAST('60.5' AS NUMERIC) AS length) FROM ({query})"
-    assert find(client, numeric, **names).candidates.num_rows == 2
+    assert find(bigquery_client, numeric, **names).candidates.num_rows == 2
 
 
-def test_a_dry_run_counts_bytes_and_runs_nothing(client: bigquery.Client) -> None:
-    before = {job.job_id for job in client.list_jobs()}
-    source = on_bigquery.source(client, "SELECT '1' AS track_id, 'X' AS title, 1 AS duration_s", {})
-    assert on_bigquery.estimate(client, source, THESIS) >= 0
-    ran = [job for job in client.list_jobs() if job.job_id not in before and not job.dry_run]
+def test_a_dry_run_counts_bytes_and_runs_nothing(bigquery_client: bigquery.Client) -> None:
+    before = {job.job_id for job in bigquery_client.list_jobs()}
+    source = on_bigquery.source(
+        bigquery_client, "SELECT '1' AS track_id, 'X' AS title, 1 AS duration_s", {}
+    )
+    assert on_bigquery.estimate(bigquery_client, source, THESIS) >= 0
+    ran = [
+        job for job in bigquery_client.list_jobs() if job.job_id not in before and not job.dry_run
+    ]
     assert ran == []
 
 
@@ -122,18 +126,18 @@ def test_the_most_that_may_be_billed_and_all_values_go_with_the_job() -> None:
     assert on_bigquery.job_config(THESIS, dry_run=True).dry_run
 
 
-def test_what_cannot_be_read_is_said(client: bigquery.Client) -> None:
+def test_what_cannot_be_read_is_said(bigquery_client: bigquery.Client) -> None:
     with pytest.raises(Unsafe, match="no table"):
-        on_bigquery.source(client, "ds.x`; DROP TABLE ds.y; --", {})
+        on_bigquery.source(bigquery_client, "ds.x`; DROP TABLE ds.y; --", {})
     with pytest.raises(Unsafe, match="one statement"):
-        on_bigquery.source(client, "SELECT 1) AS a; DROP TABLE ds.y; --", {})
+        on_bigquery.source(bigquery_client, "SELECT 1) AS a; DROP TABLE ds.y; --", {})
     with pytest.raises(GoogleAPIError, match=r"ds\.missing"):
-        on_bigquery.source(client, "ds.missing", {})
+        on_bigquery.source(bigquery_client, "ds.missing", {})
     with pytest.raises(NotPlain, match="no column nome; it has a, title"):
-        on_bigquery.source(client, "SELECT 1 AS a, 'X' AS title", {"title": "nome"})
+        on_bigquery.source(bigquery_client, "SELECT 1 AS a, 'X' AS title", {"title": "nome"})
     with pytest.raises(NotPlain, match="no column track_id"):
-        on_bigquery.source(client, "SELECT 1 AS a, 'X' AS title", {})
+        on_bigquery.source(bigquery_client, "SELECT 1 AS a, 'X' AS title", {})
     with pytest.raises(NotPlain, match="duration_s"):
-        find(client, "SELECT '1' AS track_id, 'X' AS title")
+        find(bigquery_client, "SELECT '1' AS track_id, 'X' AS title")
     with pytest.raises(NotPlain, match="title is neither"):
-        find(client, "SELECT '1' AS track_id, ['X'] AS title, 60 AS duration_s")
+        find(bigquery_client, "SELECT '1' AS track_id, ['X'] AS title, 60 AS duration_s")

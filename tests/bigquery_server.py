@@ -7,19 +7,20 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from google.cloud import bigquery
 
-from sql import on_bigquery
-from tests.conftest import PROJECT
+if TYPE_CHECKING:
+    from google.cloud import bigquery
 
-SERVER = PROJECT / ".venv-bigquery"
+SERVER = Path(__file__).resolve().parent.parent / ".venv-bigquery"
 START_S = 120
 
 
 @pytest.fixture(scope="session")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bigquery.Client]:
+def bigquery_client(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[bigquery.Client]":
     """A client of an empty server, project `local`, that has a data set `ds`."""
     program = SERVER / "bin" / "bqemulator"
     if not program.exists():
@@ -39,6 +40,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bigquery.Client
     try:
         _wait(endpoint, server)
         assert server.poll() is None, log.read_text()[-2000:]
+        from sql import on_bigquery
+
         found = on_bigquery.connect("local", endpoint)
         found.create_dataset("ds")
         yield found
