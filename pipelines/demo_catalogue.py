@@ -23,12 +23,15 @@ from scipy import signal
 from pipelines import audio, demo_words, files, runs, schemas, tables
 from pipelines.demo_instruments import SAMPLE_RATE, Samples
 from pipelines.demo_music import render_song
-from pipelines.demo_pairs import ACCOMPANIMENT, MIXTURE, PAIRS, TRAPS, Copy, Pair, Print
+from pipelines.demo_pairs import ACCOMPANIMENT, MIXTURE, PAIRS, TRAPS, Copy, Pair, Print, invented
 
 TRACKS, STEMS = "tracks.parquet", "stems"
 ROWS = 1000
+INVENTED = 30  # pairs beside those of demo_pairs
+SONG_S = (24.1, 25.6)  # two chunks of 12 s
 HELD_OUT = ("brass-lantern", "slow-comet", "winter-parade")
 HELD_OUT_S = 24.0
+NEW = (f"new/{HELD_OUT[0]}.flac", "audio/falcon-69-mixture.flac")  # songs to separate
 SOUNDS = ("mixture", "vocals", "accompaniment")
 OURS = "CC0-1.0"
 
@@ -57,7 +60,8 @@ def build(folder: str, seed: int = 0, processes: int = 2) -> bool:
     """Write the catalogue, its audio and the held-out stems as a run folder; resumes.
 
     Below `folder`: `tracks.parquet` (columns of `schemas.TRACK`), `audio/`, and for each held-out
-    song `stems/<song>/{mixture,vocals,accompaniment}.flac`. False where it was complete already.
+    song `stems/<song>/{mixture,vocals,accompaniment}.flac`; one of their mixtures also in `new/`.
+    False where it was complete already.
     """
     run = runs.start("demo catalogue", folder, {"seed": seed}, {})
     if run is None:
@@ -105,8 +109,8 @@ def plan_songs(seed: int) -> tuple[list[PairFiles], list[SongFiles]]:
     """What to render, and what the catalogue will say of it."""
     rng = np.random.default_rng([seed, 11])
     pairs, songs = [], []
-    for number, pair in enumerate((*PAIRS, *TRAPS)):
-        duration_s = round(float(rng.uniform(20, 26)), 2)
+    for number, pair in enumerate((*PAIRS, *TRAPS, *invented(rng, INVENTED))):
+        duration_s = round(float(rng.uniform(*SONG_S)), 2)
         tracks, copies = [], {}
         for printed in (*pair.originals, pair.instrumental):
             path = path_of(number, printed.copy)
@@ -124,6 +128,8 @@ def plan_songs(seed: int) -> tuple[list[PairFiles], list[SongFiles]]:
                 songs.append(SongFiles(1000 * seed + song_seed, duration_s, (*wanted.items(),)))
     for number, name in enumerate(HELD_OUT):
         paths = tuple((f"{STEMS}/{name}/{sound}.flac", Copy(sound)) for sound in SOUNDS)
+        if number == 0:
+            paths += ((NEW[0], MIXTURE),)
         songs.append(SongFiles(1000 * seed + 900 + number, HELD_OUT_S, paths))
     return pairs, songs
 

@@ -111,7 +111,7 @@ def write_melody(
     motifs = [RHYTHMS[i] for i in rng.choice(len(RHYTHMS), 3, replace=False)]
     eighth_s, end_s = bar_s / 8, bar_starts_s[-1]
     syllables: list[Syllable] = []
-    left_out = int(rng.integers(1, 12))  # most songs are shorter
+    left_out = int(rng.integers(2, 12))  # most songs are shorter
     for phrase, bar in enumerate(range(first_bar, len(triads), 2)):
         if phrase == left_out:
             continue

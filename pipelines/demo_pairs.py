@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from numpy.random import Generator
+
+from pipelines import demo_words
 from pipelines.demo_instruments import SAMPLE_RATE
 
 
@@ -188,3 +191,31 @@ TRAPS = (
         decision="unreadable",
     ),
 )
+
+SHAPES = (
+    "{} (Instrumental)",
+    "{} - Instrumental",
+    "{} [Instrumental Version]",
+    "{} (Karaoke Version)",
+    "{} (Official Instrumental)",
+    "{} - Karaoke",
+)
+
+
+def invented(rng: Generator, count: int) -> list[Pair]:
+    """Further true pairs, so that there is enough music to learn from."""
+    pairs: list[Pair] = []
+    while len(pairs) < count:
+        title = demo_words.title(rng)
+        if title.startswith("("):  # its fuzzy title would be empty
+            continue
+        copies = (
+            ACCOMPANIMENT,
+            ACCOMPANIMENT,
+            level(round(float(rng.uniform(-6, -1)), 1)),
+            shifted(round(float(rng.uniform(-0.1, 0.4)), 3)),
+        )
+        copy = demo_words.pick(rng, copies)
+        marked = demo_words.pick(rng, SHAPES).format(title)
+        pairs.append(pair(demo_words.artist_name(rng), title, marked, copy))
+    return pairs

@@ -131,7 +131,7 @@ def test_separation_is_possible_but_not_by_a_mere_equaliser(songs: list[dict]) -
             for M in (fixed[:, None], oracle)
         ]
         equalised, masked = (sdr(vocals, estimate) for estimate in estimates)
-        assert masked > 9
+        assert masked > 8
         assert masked > equalised + 5
         assert equalised < 8.5
 
