@@ -111,18 +111,53 @@ artist_ids AS (
   FROM artist_keys
 ),
 
--- Fuzzy titles, step by step (eq. 3.5), and markers (eq. 3.1).
-lowercase AS (
+named AS (
   SELECT
     checked.track_id,
     COALESCE(checked.artist_id, artist_ids.artist_id) AS artist_id,
     checked.title,
-    checked.duration_s,
-    LOWER(COALESCE(latin_texts.latin, checked.title)) AS text
+    checked.duration_s
   FROM checked
-  LEFT JOIN latin_texts ON latin_texts.text = checked.title
   LEFT JOIN artist_ids ON artist_ids.artist = checked.artist
   WHERE checked.error IS NULL
+),
+
+-- One track an id: of several the one that sorts first.
+repeated AS (
+  SELECT track_id, COUNT(*) AS times
+  FROM checked
+  WHERE error IS NULL
+  GROUP BY track_id
+  HAVING COUNT(*) > 1
+),
+
+kept_of_repeated AS (
+  SELECT *
+  FROM named
+  WHERE EXISTS (SELECT 1 FROM repeated WHERE repeated.track_id = named.track_id)
+  QUALIFY ROW_NUMBER() OVER (
+    PARTITION BY track_id ORDER BY title, artist_id, duration_s
+  ) = 1
+),
+
+once AS (
+  SELECT *
+  FROM named
+  WHERE NOT EXISTS (SELECT 1 FROM repeated WHERE repeated.track_id = named.track_id)
+  UNION ALL
+  SELECT *
+  FROM kept_of_repeated
+),
+
+-- Fuzzy titles, step by step (eq. 3.5), and markers (eq. 3.1).
+lowercase AS (
+  SELECT
+    once.track_id,
+    once.artist_id,
+    once.duration_s,
+    LOWER(COALESCE(latin_texts.latin, once.title)) AS text
+  FROM once
+  LEFT JOIN latin_texts ON latin_texts.text = once.title
 ),
 
 -- Leading spaces are no part of " - "; trailing ones need no care, for only letters will stay.
@@ -146,38 +181,11 @@ with_digits AS (
   FROM with_words
 ),
 
-keyed AS (
+tracks AS (
   SELECT
     * EXCEPT (text),
     REGEXP_REPLACE(REGEXP_REPLACE(text, r'^the\b', ''), r'[^a-z0-9]+', '') AS fuzzy_title
   FROM with_digits
-),
-
--- One track an id: of several the one that sorts first.
-repeated AS (
-  SELECT track_id, COUNT(*) AS times
-  FROM checked
-  WHERE error IS NULL
-  GROUP BY track_id
-  HAVING COUNT(*) > 1
-),
-
-kept_of_repeated AS (
-  SELECT *
-  FROM keyed
-  WHERE EXISTS (SELECT 1 FROM repeated WHERE repeated.track_id = keyed.track_id)
-  QUALIFY ROW_NUMBER() OVER (
-    PARTITION BY track_id ORDER BY title, artist_id, duration_s
-  ) = 1
-),
-
-tracks AS (
-  SELECT *
-  FROM keyed
-  WHERE NOT EXISTS (SELECT 1 FROM repeated WHERE repeated.track_id = keyed.track_id)
-  UNION ALL
-  SELECT *
-  FROM kept_of_repeated
 ),
 
 -- Only keys with an instrumental go on.

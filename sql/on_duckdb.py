@@ -13,6 +13,21 @@ from matching.rules import Rule
 from sql import match
 from sql.match import FLOAT, INTEGER, TEXT, Found, NotPlain, Source
 
+# Relations that are small, or read more than once: as tables of their own, DuckDB knows their sizes
+# and reads the catalogue again instead of holding it.
+KEPT = {
+    "letters",
+    "foreign_texts",
+    "latin_texts",
+    "artist_ids",
+    "repeated",
+    "kept_of_repeated",
+    "instrumentals",
+    "keys",
+    "others",
+    "pairs",
+    "wanted",
+}
 PATH = "stemlode_path"  # the column of `records` that says which file a row is from
 KINDS = {
     "VARCHAR": TEXT,
@@ -67,7 +82,9 @@ def connect(
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
     }
-    return duckdb.connect(config={name: v for name, v in wanted.items() if v is not None})
+    connection = duckdb.connect(config={name: v for name, v in wanted.items() if v is not None})
+    connection.execute("SET enable_progress_bar = false")
+    return connection
 
 
 def source(
@@ -80,11 +97,11 @@ def source(
         raise NotPlain("the files have different columns")
     if any(name.lower() == PATH for name, _ in next(iter(schemas))):
         raise NotPlain(f"a column has the name {PATH}")
-    relation = connection.sql(
+    rows = connection.sql(
         f"SELECT * FROM read_parquet($paths, filename = '{PATH}')", params={"paths": literal}
     )
-    relation.create_view("catalogue")
-    kinds = _kinds(relation)
+    rows.create_view("catalogue")
+    kinds = _kinds(rows)
     lost = [theirs for theirs in columns.values() if theirs not in kinds]
     if lost:  # DuckDB renames columns that differ in case alone
         raise NotPlain(f"no column {lost[0]}")
@@ -95,10 +112,45 @@ def run(
     connection: duckdb.DuckDBPyConnection, statement: str, values: Mapping[str, Any]
 ) -> pa.Table:
     """Run a GoogleSQL statement of ours; values fill those parameters that it has."""
+    return relation(connection, statement, values).to_arrow_table()
+
+
+def relation(
+    connection: duckdb.DuckDBPyConnection, statement: str, values: Mapping[str, Any]
+) -> duckdb.DuckDBPyRelation:
+    """What `run` would give, not run yet, but for the relations on the way that are KEPT."""
     tree = _in_duckdb(statement)
-    names = {parameter.name for parameter in tree.find_all(exp.Parameter)}
+    passing: dict[str, exp.CTE] = {}
+    for named in list(tree.find_all(exp.CTE)):
+        if named.alias in KEPT:
+            text, given = _alone(named.this, passing, values)
+            connection.execute(f"CREATE TEMP TABLE {named.alias} AS {text}", given)
+        else:
+            passing[named.alias] = named
+    tree.set("with_", None)
+    text, given = _alone(tree, passing, values)
+    return connection.sql(text, params=given)
+
+
+def _alone(
+    query: exp.Expr, passing: Mapping[str, exp.CTE], values: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """A query with those of the passing relations that it reads, and the values it needs."""
+    reached: dict[str, exp.CTE] = {}
+    trees = [query]
+    while trees:
+        for table in trees.pop().find_all(exp.Table):
+            if table.name in passing and table.name not in reached:
+                reached[table.name] = passing[table.name]
+                trees.append(passing[table.name])
+    for named in reached.values():
+        named.set("materialized", False)  # it may be the whole catalogue
+    with_ = ", ".join(passing[name].sql("duckdb") for name in passing if name in reached)
+    parameters = [query, *reached.values()]
+    names = {found.name for tree in parameters for found in tree.find_all(exp.Parameter)}
+    text = query.sql("duckdb")
     given = {name: value for name, value in values.items() if name in names}
-    return connection.sql(tree.sql("duckdb"), params=given).to_arrow_table()
+    return f"WITH {with_} {text}" if with_ else text, given
 
 
 def _in_duckdb(statement: str) -> exp.Expr:

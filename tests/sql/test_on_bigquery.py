@@ -76,7 +76,7 @@ def test_any_title_and_artist_is_what_python_makes_of_it(
     )
     table = load(bigquery_client, tracks, "ds.any", tmp_path)
     source = on_bigquery.source(bigquery_client, table, {})
-    statement = match.statement(source, "SELECT * FROM keyed ORDER BY track_id")
+    statement = match.statement(source, "SELECT * FROM tracks ORDER BY track_id")
     job = bigquery_client.query(statement, job_config=on_bigquery.job_config(THESIS))
     rows = {row["track_id"]: row for row in job.result()}
     for number, title in enumerate(titles):

@@ -40,7 +40,7 @@ def in_sql(result: str, titles: Sequence[str], artists: Sequence[str] | None = N
 
 
 def keys_and_markers(titles: Sequence[str]) -> list[tuple[str, str | None]]:
-    found = in_sql("SELECT track_id, fuzzy_title, marker FROM keyed", titles)
+    found = in_sql("SELECT track_id, fuzzy_title, marker FROM tracks", titles)
     return list(zip(*(found[name].to_pylist() for name in ("fuzzy_title", "marker")), strict=True))
 
 
@@ -105,6 +105,6 @@ def test_every_real_title_and_artist(name: str, test_data: Path) -> None:
     table = pq.read_table(test_data / "catalogs" / f"{name}.parquet", columns=["title", "artist"])
     for column in ("title", "artist"):
         texts = table[column].filter(pc.not_equal(table[column], "")).unique()
-        found = in_sql("SELECT track_id, fuzzy_title, marker FROM keyed", texts.to_pylist())
+        found = in_sql("SELECT track_id, fuzzy_title, marker FROM tracks", texts.to_pylist())
         assert found["fuzzy_title"].combine_chunks().equals(fuzzy_batch(texts))
         assert found["marker"].combine_chunks().equals(marker_batch(texts))

@@ -1,0 +1,119 @@
+"""`match` by DuckDB beside its bare SQL statement, and how its time grows with the catalogue.
+
+    python benchmarks/engines.py [--rows 1000000 2000000 4000000] [--threads 2] [--memory 1GiB]
+
+The catalogues are the real ones (from STEMLODE_TEST_DATA, default ../shared/data beside the
+project), repeated with fresh ids until they have so many rows. The bare statement is sql/match.sql
+on the same Parquet file, its result written to Parquet by DuckDB; the verb adds reading the schema,
+Tracks and Rejects, sorting, hashing and the run's record, but not Python's imports. Each runs in a
+process of its own, in turn; the best of --repeats counts.
+"""
+
+import argparse
+import math
+import multiprocessing
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from matching.rules import THESIS
+from pipelines import engines, runs
+from pipelines.catalogue import NEEDED, Catalogue
+from sql import match, on_duckdb
+
+PROJECT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("STEMLODE_TEST_DATA", PROJECT.parent / "shared" / "data"))
+COLUMNS = ["track_id", "artist_id", "artist", "title", "duration_s", "album", "source"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 2_000_000, 4_000_000])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--memory", default="1GiB", help="what DuckDB may hold before it spills")
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    limits = {"threads": options.threads, "memory": options.memory}
+    spent = []
+    print(f"DuckDB, {options.threads} threads, {options.memory}")
+    for rows in options.rows:
+        with tempfile.TemporaryDirectory() as folder:
+            path = enlarged(f"{folder}/tracks.parquet", rows)
+            bare, verb = [], []
+            for _ in range(options.repeats):
+                bare.append(alone(bare_statement, path, limits))
+                verb.append(alone(whole_verb, path, limits))
+        (bare_s, _, _), (verb_s, pairs, peak) = min(bare), min(verb)
+        spent.append(verb_s)
+        print(
+            f"  {rows:>12,} tracks {pairs:>8,} candidates: statement {bare_s:6.2f} s, "
+            f"verb {verb_s:6.2f} s ({verb_s / bare_s:.2f} times), "
+            f"{rows / verb_s:>10,.0f} tracks/s, peak {peak / 2**30:.2f} GiB"
+        )
+    if len(spent) > 1:
+        growth = math.log(spent[-1] / spent[0]) / math.log(options.rows[-1] / options.rows[0])
+        print(f"  the verb's time grows as n^{growth:.2f}")
+
+
+def enlarged(path: str, rows: int) -> str:
+    """A Parquet file of so many tracks: the real catalogues over and over, with fresh ids."""
+    names = ("playlists", "discographies")
+    tables = [
+        pq.read_table(DATA / "catalogs" / f"{name}.parquet", columns=COLUMNS) for name in names
+    ]
+    real = pa.concat_tables(tables).combine_chunks()
+    with pq.ParquetWriter(path, real.schema) as writer:
+        for start in range(0, rows, real.num_rows):
+            copy = real.slice(0, rows - start)
+            for name in ("track_id", "artist_id"):
+                number = pa.scalar(f"{start:x}", pa.large_string())
+                dash = pa.scalar("-", pa.large_string())
+                fresh = pc.binary_join_element_wise(copy[name], number, dash)
+                copy = copy.set_column(copy.schema.get_field_index(name), name, fresh)
+            writer.write_table(copy)
+    return path
+
+
+def alone(
+    function: Callable[..., int], path: str, limits: dict[str, Any]
+) -> tuple[float, int, int]:
+    """Seconds, what the function returns, and the peak memory in bytes, of a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(measured, (function, path, limits))
+
+
+def measured(
+    function: Callable[..., int], path: str, limits: dict[str, Any]
+) -> tuple[float, int, int]:
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        result = function(path, folder, limits)
+    seconds = time.perf_counter() - start
+    return seconds, result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def bare_statement(path: str, folder: str, limits: dict[str, Any]) -> int:
+    with on_duckdb.connect(**limits, spill=f"{folder}/spill") as connection:
+        source = on_duckdb.source(connection, [path], {name: name for name in NEEDED})
+        relation = on_duckdb.relation(connection, match.statement(source), match.parameters(THESIS))
+        relation.write_parquet(f"{folder}/result.parquet")
+    return pq.read_metadata(f"{folder}/result.parquet").num_rows
+
+
+def whole_verb(path: str, folder: str, limits: dict[str, Any]) -> int:
+    run = runs.start("match", f"{folder}/out", {}, {"catalog": path})
+    assert run is not None
+    engines.write(run, engines.by_duckdb(Catalogue(path), THESIS, **limits), THESIS)
+    return runs.record(run.output)["counts"]["candidates"]
+
+
+if __name__ == "__main__":
+    main()
