@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import soundfile
 import torch
@@ -41,14 +42,15 @@ class Corpus:
 
     def shards(self, split: str) -> list[str]:
         """Paths of a split's shards, in order."""
-        rows = self.index.to_pylist()
-        names = sorted({row["shard"] for row in rows if row["split"] == split})
+        names = sorted(self._of(split)["shard"].unique().to_pylist())
         return [files.join(self.folder, name) for name in names]
 
     def usable(self, split: str, target: str) -> int:
         """How many of a split's samples can teach a target."""
-        rows = self.index.to_pylist()
-        return sum(row["split"] == split and bool(needs(row["sources"], target)) for row in rows)
+        return sum(bool(needs(held, target)) for held in self._of(split)["sources"].to_pylist())
+
+    def _of(self, split: str) -> pa.Table:
+        return self.index.filter(pc.equal(self.index["split"], split))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +94,8 @@ def open_corpus(folder: str) -> Corpus:
         path = files.join(folder, part)
         try:
             with files.open_input(path) as file:
-                tables.append(pq.ParquetFile(file).read(columns=COLUMNS, use_threads=False))
+                table = pq.ParquetFile(file, pre_buffer=False)
+                tables.append(table.read(columns=COLUMNS, use_threads=False))
         except (OSError, pa.ArrowException) as error:
             raise Failed(f"{path}: unreadable index: {runs.reason(error)}") from error
     corpus = Corpus(folder, pa.concat_tables(tables))

@@ -28,12 +28,13 @@ def training_batches(
     recipe: Recipe,
     peaks: dict[str, float],
     progress: Progress,
+    rejects: dict[str, str],
     *,
     seed: int,
     workers: int,
     cache_bytes: int,
 ) -> Iterator[Batch]:
-    """Batches without end; `progress` says after each one what is used up.
+    """Batches without end; `progress` says after each one what is used up, `rejects` what failed.
 
     An epoch's last samples that do not fill a batch are left out, unless they are its only ones.
     """
@@ -58,6 +59,8 @@ def training_batches(
                 continue
             if isinstance(item, Window):
                 held.append(item)
+            elif item is not None:
+                rejects.setdefault(item.key, item.reason)
             if len(held) == recipe.batch_size:
                 progress.position = position
                 yield batch_of(held, peaks)

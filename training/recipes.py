@@ -123,15 +123,18 @@ _INSTRUMENTAL = dataclasses.replace(
 
 
 def _small(recipe: UNetRecipe) -> UNetRecipe:
-    """A sibling that learns something from a few songs in minutes on two CPU cores."""
+    """A sibling that learns from tens of songs in two minutes on two CPU cores.
+
+    With so few songs a net learns them by heart; remixing is worth 1 dB on songs it never heard.
+    """
     return dataclasses.replace(
         recipe,
         name=f"{recipe.name}-small",
         summary=f"{recipe.name} with a quarter of the parameters and faster steps, for a CPU",
         channels=(8, 16, 32, 64, 128, 256),
         batch_size=8,
-        learning_rate=1e-3,
-        steps=1000,
+        learning_rate=5e-4,
+        steps=700,
         validate_every=50,
         patience=10,
         log_every=10,

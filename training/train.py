@@ -56,7 +56,7 @@ def train(  # noqa: PLR0915 (one loop that reads from top to bottom)
     saved_step = progress.step
     validating = bool(data.usable("valid", recipe.target))
     if not validating:
-        tqdm.write("train: the corpus has no valid split, so nothing says when to stop early")
+        tell("the corpus has no valid split, so nothing says when to stop early")
     cache_bytes = int(options.cache_gb * 1e9 / max(1, options.workers))
     valid = Windows(data, "valid", recipe, cache_bytes=cache_bytes // 4)
     valid_items = corpus.loader(valid, options.workers, ahead=recipe.batch_size)
@@ -66,6 +66,7 @@ def train(  # noqa: PLR0915 (one loop that reads from top to bottom)
         recipe,
         peaks,
         progress,
+        rejects,
         seed=options.seed,
         workers=options.workers,
         cache_bytes=cache_bytes,
@@ -177,7 +178,7 @@ def levels(
         for item in tqdm(items, f"levels, {split}", total, unit="sample", disable=None):
             if isinstance(item, Bad):
                 rejects[item.key] = item.reason
-                tqdm.write(f"train: left out {item.key}: {item.reason}", file=sys.stderr)
+                tell(f"left out {item.key}: {item.reason}")
             elif item is not None:
                 samples = item.mixture.to(device)
                 found = spectrogram.stft(samples, recipe.n_fft, recipe.hop_length).abs().max()
@@ -211,6 +212,11 @@ def diverged(loss: float, step: int, saved_step: int, batch: Batch) -> str:
         f"the loss is {loss} at step {step} (samples {some}); {last}; "
         "try a lower --learning-rate in another --output"
     )
+
+
+def tell(line: str) -> None:
+    """A line for the user that does not break the progress bar."""
+    tqdm.write(f"train: {line}", file=sys.stderr)
 
 
 def parser_of(recipe: Recipe | None) -> Parser:
@@ -279,7 +285,11 @@ def main(argv: Sequence[str]) -> int:
     if run is None:
         print(f"train: already complete in {output}")
         return 0
-    train(run, recipe, data, options, device)
+    try:
+        train(run, recipe, data, options, device)
+    except OSError as error:
+        where = error.filename or f"--output {output}"
+        raise Failed(f"{where}: {runs.reason(error)}; run again to resume") from error
     record = runs.record(output)
     ((name, score),) = record["scores"].items()
     print(
