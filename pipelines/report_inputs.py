@@ -188,7 +188,9 @@ def _cast(path: str, table: pa.Table, types: pa.Schema) -> pa.Table:
 def _read(path: str, columns: Sequence[str]) -> pa.Table:
     try:
         with files.open_input(path) as file:
-            table = pq.ParquetFile(file).read(columns=[*columns])
+            # Without threads, which may still hold the file at exit, and then abort.
+            parquet = pq.ParquetFile(file, pre_buffer=False)
+            table = parquet.read(columns=[*columns], use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise Failed(f"{path}: unreadable table: {runs.reason(error)}") from error
     if any("." in column for column in columns):

@@ -143,7 +143,7 @@ def read_part(path: str, columns: Sequence[str] | None = None) -> pa.Table:
     try:
         with files.open_input(path) as file:
             # Not pq.read_table: its threads may still hold the file at exit, and then abort.
-            return pq.ParquetFile(file).read(columns=columns, use_threads=False)
+            return pq.ParquetFile(file, pre_buffer=False).read(columns=columns, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise runs.Failed(f"{path}: unreadable table: {runs.reason(error)}") from error
 
