@@ -115,8 +115,9 @@ def test_artists_have_aliases_and_titles_are_misspelt_and_repeated(rows: list[Ro
             row["artist"]
         )
     assert sum(len(names) > 1 for names in names_by_id.values()) >= 3
-    twice = Counter((row["artist"], row["title"], round(row["duration_s"])) for row in usable)
-    assert max(twice.values()) >= 2
+    lanterns = [row for row in usable if row["title"] == "Paper Lanterns"]
+    assert len(lanterns) == 2, "one song on two releases"
+    assert np.ptp([row["duration_s"] for row in lanterns]) < 1
     anagrams: dict[tuple[str, str], set[str]] = {}
     for row in usable:
         anagrams.setdefault((row["artist"], "".join(sorted(row["title"]))), set()).add(row["title"])
