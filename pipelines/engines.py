@@ -26,6 +26,7 @@ from sql import on_bigquery, on_duckdb
 from sql.match import Found, NotPlain
 from sql.names import Unsafe
 
+MEMORY = "1GiB"
 PLACE = "place"  # a row's number in the catalogue
 COPY = pa.schema(
     [
@@ -49,13 +50,14 @@ class Matched:
 
 
 def by_duckdb(
-    given: Catalogue, rule: Rule, *, memory: str | None = None, threads: int | None = None
+    given: Catalogue, rule: Rule, *, memory: str = MEMORY, threads: int | None = None
 ) -> Matched:
     """Match a catalogue of files inside this process.
 
     Local Parquet files of one schema are read by DuckDB itself; of others it gets a copy of the
-    columns that the rule looks at. `memory` ("1GiB") is what DuckDB may hold before it spills to
-    the folder for temporary files. Raises BadUsage and Failed as reading a catalogue does.
+    columns that the rule looks at. `memory` is what DuckDB may hold before it spills to the folder
+    for temporary files; `threads` are one a core by default. Raises BadUsage and Failed as reading
+    a catalogue does, and Failed where memory or disk do not suffice.
     """
     parts = given.parts()
     with tempfile.TemporaryDirectory(prefix="stemlode-") as folder:
