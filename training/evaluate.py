@@ -88,12 +88,18 @@ def oracle(song: Song, trained: Checkpoint) -> np.ndarray:
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Means over the songs in which a source sounds, by source and column."""
+    """Means by source and column over the songs in which both sources sound.
+
+    Thesis 4.3: "limited to clips that are known to contain vocals"; elsewhere the mixture is the
+    accompaniment itself, and its score has no bound.
+    """
+    silent = {row["song"] for row in rows if math.isnan(row["usdr_mixture"])}
     means = {}
     for source in ("vocals", "accompaniment"):
         for column in COLUMNS:
-            values = [row[column] for row in rows if row["source"] == source]
-            heard = [value for value in values if not math.isnan(value)]
+            heard = [
+                row[column] for row in rows if row["source"] == source and row["song"] not in silent
+            ]
             if heard:
                 means[f"{source}_{column}"] = round(sum(heard) / len(heard), 6)
     return means
@@ -152,7 +158,7 @@ def main(argv: Sequence[str]) -> int:
             "songs": len(rows) // 2,
             "silent_vocals": _silent(rows, "vocals"),
             "silent_accompaniment": _silent(rows, "accompaniment"),
-            "rejects": len(rejects),
+            "rejected": len(rejects),
         },
         {TABLE: hashlib.sha256(buffer.getvalue()).hexdigest()},
         scores=scores,
@@ -181,7 +187,9 @@ def _parser() -> Parser:
         "in any audio format; a missing mixture is their sum",
     )
     parser.add_argument("--corpus", metavar="DIR", help="folder written by `stemlode corpus`")
-    parser.add_argument("--split", default="valid", help="of the corpus: valid, test or train")
+    parser.add_argument(
+        "--split", default="valid", help="of the corpus: train, valid or test (valid)"
+    )
     parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
     parser.add_argument("--overwrite", action="store_true", help="start over")
     parser.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")

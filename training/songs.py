@@ -104,7 +104,8 @@ def in_corpus(corpus: Corpus, split: str) -> list[Chunks]:
             place = (files.join(corpus.folder, row["shard"]), row["offset"], row["size"])
             found.setdefault(name, Chunks(name)).places.append(place)
     if not found:
-        raise BadUsage(f"--split {split}: the corpus has no song in it")
+        held = ", ".join(sorted(set(corpus.index["split"].to_pylist()))) or "none"
+        raise BadUsage(f"--split {split}: the corpus has no song in it; it has songs in {held}")
     return list(found.values())
 
 
@@ -149,10 +150,7 @@ def _same_shape(sources: dict[str, np.ndarray], rate: int) -> dict[str, np.ndarr
 
 
 def _complete(sources: dict[str, np.ndarray], rate: int) -> Song:
-    """A song from what is there: what is missing is a sum or a difference of the rest.
-
-    A song without vocals counts as one with silent vocals.
-    """
+    """A song from what is there: what is missing is a sum or a difference of the rest."""
     given = {"mixture", "vocals", "accompaniment"}
     stems = [samples for name, samples in sources.items() if name not in given]
     mixture, vocals = sources.get("mixture"), sources.get("vocals")
@@ -163,10 +161,9 @@ def _complete(sources: dict[str, np.ndarray], rate: int) -> Song:
         accompaniment = mixture - vocals
     if vocals is None and mixture is not None and accompaniment is not None and not stems:
         vocals = mixture - accompaniment
-    if accompaniment is None:
-        raise AudioError(f"needs vocals and accompaniment; holds {', '.join(sorted(sources))}")
-    if vocals is None:
-        vocals = np.zeros_like(accompaniment)
+    if accompaniment is None or vocals is None:
+        held = ", ".join(sorted(sources))
+        raise AudioError(f"needs vocals and accompaniment, other stems or a mixture; holds {held}")
     if mixture is None:
         mixture = vocals + accompaniment
     return Song(mixture, vocals, accompaniment, rate)

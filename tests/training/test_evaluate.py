@@ -76,8 +76,11 @@ def test_silent_stems_have_no_score_and_are_counted(
     silent = rows["instrumental", "vocals"]
     assert all(math.isnan(silent[column]) for column in evaluate.COLUMNS)
     assert math.isfinite(rows["instrumental", "accompaniment"]["usdr_estimate"])
-    counts = json.loads((tmp_path / "out" / "run.json").read_text())["counts"]
-    assert counts == {"songs": 3, "silent_vocals": 1, "silent_accompaniment": 0, "rejects": 0}
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    heard = [rows[song, "accompaniment"]["usdr_mixture"] for song in ("a", "c")]
+    assert record["scores"]["accompaniment_usdr_mixture"] == pytest.approx(sum(heard) / 2, abs=1e-5)
+    counts = record["counts"]
+    assert counts == {"songs": 3, "silent_vocals": 1, "silent_accompaniment": 0, "rejected": 0}
 
 
 def test_broken_songs_are_rejected_and_the_rest_is_scored(
@@ -92,7 +95,7 @@ def test_broken_songs_are_rejected_and_the_rest_is_scored(
     rows = _evaluate(tiny_checkpoint, tmp_path / "out", "--stems", str(some))
     assert {song for song, _ in rows} == {"instrumental", "c"}
     record = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert record["counts"]["rejects"] == 4
+    assert record["counts"]["rejected"] == 4
     assert "vocals.wav" in record["rejects"]["a"]
     assert record["rejects"]["empty"] == "no audio files"
     assert record["rejects"]["short"] == "its files last from 1.0 to 3.0 s"
@@ -166,13 +169,20 @@ def test_a_finished_run_has_nothing_to_do(
     assert (tmp_path / "out" / "run.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("song", ["so_easy", "song1_planetblupi_sung", "playlist", "trackswitch"])
+@pytest.mark.parametrize("song", ["so_easy", "song1_planetblupi_sung", "playlist"])
 def test_real_multitracks_are_understood(test_data: Path, song: str) -> None:
     found = {s.name: s for s in songs.in_folder(str(test_data / "audio" / "multitrack"))}
     loaded = found[song].load()
     assert loaded.mixture.shape == loaded.vocals.shape == loaded.accompaniment.shape
     rest = loaded.mixture - loaded.vocals - loaded.accompaniment
     assert float(usdr(loaded.mixture, loaded.mixture - rest)) > 20  # mp3 keeps 22 dB
+
+
+@pytest.mark.parametrize("song", ["trackswitch", "falcon"])
+def test_what_holds_no_vocals_cannot_be_evaluated(test_data: Path, song: str) -> None:
+    found = {s.name: s for s in songs.in_folder(str(test_data / "audio" / "multitrack"))}
+    with pytest.raises(audio.AudioError, match="needs vocals"):
+        found[song].load()
 
 
 @pytest.mark.parametrize(
