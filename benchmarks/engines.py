@@ -69,19 +69,18 @@ def main() -> None:
 def enlarged(path: str, rows: int) -> str:
     """A Parquet file of so many tracks: the real catalogues over and over, with fresh ids."""
     names = ("playlists", "discographies")
-    tables = [
-        pq.read_table(DATA / "catalogs" / f"{name}.parquet", columns=COLUMNS) for name in names
-    ]
-    real = pa.concat_tables(tables).combine_chunks()
-    with pq.ParquetWriter(path, real.schema) as writer:
-        for start in range(0, rows, real.num_rows):
-            copy = real.slice(0, rows - start)
+    real = [pq.read_table(DATA / "catalogs" / f"{name}.parquet", columns=COLUMNS) for name in names]
+    number = 0
+    with pq.ParquetWriter(path, real[0].schema) as writer:
+        while rows > 0:
+            copy = real[number % len(real)].slice(0, rows).combine_chunks()
             for name in ("track_id", "artist_id"):
-                number = pa.scalar(f"{start:x}", pa.large_string())
-                dash = pa.scalar("-", pa.large_string())
-                fresh = pc.binary_join_element_wise(copy[name], number, dash)
+                words = (pa.scalar(word, pa.large_string()) for word in (f"{number:x}", "-"))
+                fresh = pc.binary_join_element_wise(copy[name], *words)
                 copy = copy.set_column(copy.schema.get_field_index(name), name, fresh)
             writer.write_table(copy)
+            rows -= copy.num_rows
+            number += 1
     return path
 
 
