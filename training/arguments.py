@@ -7,6 +7,9 @@ from typing import Any, NoReturn
 
 from pipelines.runs import BadUsage
 
+LARGEST_NUMBER = 1e12
+LARGEST_COUNT = 2**63 - 1
+
 
 class Parser(argparse.ArgumentParser):
     """Raises BadUsage where argparse would print its usage and exit."""
@@ -33,8 +36,8 @@ class Parser(argparse.ArgumentParser):
 def above_zero(text: str) -> float:
     """A number above 0, as an argparse type."""
     value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} must be above 0")
+    if not 0 < value < LARGEST_NUMBER:
+        raise argparse.ArgumentTypeError(f"{text} must be above 0, and finite")
     return value
 
 
@@ -43,4 +46,6 @@ def count(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} must not be negative")
+    if value > LARGEST_COUNT:
+        raise argparse.ArgumentTypeError(f"{text} is too large")
     return value

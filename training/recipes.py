@@ -11,6 +11,8 @@ from torch import nn
 from training.unet import CHANNELS, UNet
 
 TARGETS = ("vocals", "accompaniment")
+LARGEST = {"sample_rate": 192_000, "n_fft": 65_536, "patch_frames": 65_536, "batch_size": 65_536}
+LARGEST |= {"channels": 65_536, "kernel_size": 255}
 ZERO_ALLOWED = {"beta1", "dropout", "dropout_layers", "leakiness", "remix_db"}
 
 
@@ -55,6 +57,10 @@ class Recipe:
                 raise ValueError(f"{field} is {_shown(value)}")
             if field not in ZERO_ALLOWED and 0 in numbers:
                 raise ValueError(f"{field} is {_shown(value)}; it must be above 0")
+            if max(numbers, default=0) > LARGEST.get(field, math.inf):
+                raise ValueError(f"{field} is {_shown(value)}; at most {LARGEST[field]}")
+        if self.sample_rate < 1000:
+            raise ValueError(f"sample_rate is {self.sample_rate}; at least 1000 Hz")
         if not 0 <= self.beta1 < 1 or not 0 <= self.beta2 < 1:
             raise ValueError("beta1 and beta2 must lie in [0, 1)")
         if self.hop_length >= self.n_fft:

@@ -240,7 +240,7 @@ def main(argv: Sequence[str]) -> int:
         seconds += audio.probe(run.path(outputs[0])).duration_s
         written |= {path: files.sha256(run.path(path)) for path in outputs}
     run.finish(
-        {"inputs": len(inputs), "separated": len(inputs) - len(rejects), "rejects": len(rejects)},
+        {"inputs": len(inputs), "separated": len(inputs) - len(rejects), "rejected": len(rejects)},
         written,
         audio_seconds=round(seconds, 3),
         songs=dict(zip(folder_names(inputs), inputs, strict=True)),

@@ -116,7 +116,7 @@ def train(  # noqa: PLR0915 (one loop that reads from top to bottom)
         "epochs": progress.epoch,
         "samples_train": data.usable("train", recipe.target),
         "samples_valid": data.usable("valid", recipe.target),
-        "rejects": len(rejects),
+        "rejected": len(rejects),
     }
     run.finish(
         counts,

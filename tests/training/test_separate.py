@@ -128,8 +128,9 @@ def test_memory_does_not_grow_with_the_length(tiny_checkpoint: Path, tmp_path: P
         printed = subprocess.run(run, check=True, capture_output=True, text=True).stdout
         return int(printed.split()[-1]) / 1024
 
-    short, long = peak_mib(3), peak_mib(40)
-    assert long < short + 60  # 40 minutes are 846 MiB in float32
+    short, long = peak_mib(10), peak_mib(40)
+    # The 30 minutes between them are 635 MiB as decoded, 118 MiB at the model's rate.
+    assert long < short + 90
 
 
 def test_broken_inputs_cost_themselves_alone(
@@ -148,7 +149,7 @@ def test_broken_inputs_cost_themselves_alone(
         vocals, _ = _parts(tmp_path / "out", "good")
         assert vocals.duration_s == 1
     record = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert record["counts"] == {"inputs": 6, "rejects": 5, "separated": 1}
+    assert record["counts"] == {"inputs": 6, "rejected": 5, "separated": 1}
     assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir()) == ["good"]
 
 
@@ -162,7 +163,7 @@ def test_a_rerun_does_what_is_left(tiny_checkpoint: Path, tmp_path: Path) -> Non
     assert _separate(inputs, tiny_checkpoint, tmp_path / "out") == 0
     assert (tmp_path / "out" / "good" / "vocals.wav").stat().st_mtime_ns == done
     record = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert record["counts"]["rejects"] == 0 and len(record["outputs"]) == 4
+    assert record["counts"]["rejected"] == 0 and len(record["outputs"]) == 4
     assert record["songs"] == {"good": str(inputs[0]), "later": str(inputs[1])}
 
 
@@ -229,7 +230,6 @@ def test_bad_usage_is_one_line(arguments: list[str], says: str) -> None:
     assert says in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.slow
 def test_as_a_user_runs_it(tiny_checkpoint: Path, tmp_path: Path) -> None:
     audio.write(str(tmp_path / "my song.wav"), _music(1, 44_100, 2), 44_100)
     command = [sys.executable, "-m", "stemlode", "separate", "my song.wav", "missing.wav"]

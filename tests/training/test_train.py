@@ -51,7 +51,7 @@ def test_a_run_leaves_a_checkpoint_a_log_and_a_record(whole: Path) -> None:
     best = min((row for row in log if "valid_loss" in row), key=lambda row: row["valid_loss"])
     assert record["best_step"] == best["step"]
     assert record["scores"] == {"valid_loss": best["valid_loss"]}
-    assert record["counts"]["steps"] == 12 and record["counts"]["rejects"] == 0
+    assert record["counts"]["steps"] == 12 and record["counts"]["rejected"] == 0
     found = checkpoint.load(str(whole))
     assert found.step == best["step"] and found.recipe.name == "unet-vocals"
     assert found.recipe.learning_rate == 0.003 and found.scores == record["scores"]
@@ -205,7 +205,7 @@ def test_a_bad_sample_is_skipped_and_counted_once(damaged: Path, tmp_path: Path)
     _train(damaged, tmp_path / "run", "--steps", "25", "--validate-every", "25")
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["counts"]["epochs"] >= 2
-    assert record["counts"]["rejects"] == 1
+    assert record["counts"]["rejected"] == 1
     ((key, reason),) = record["rejects"].items()
     assert len(key) == 32 and "does not decode" in reason
 
