@@ -5,26 +5,42 @@ leaves half a file under a final name. Free of Beam.
 """
 
 import contextlib
+import errno
 import hashlib
+import os
+import re
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 TEMPORARY = ".tmp"  # every temporary file of ours ends with this
+_ENDLESS = (stat.S_IFIFO, stat.S_IFCHR, stat.S_IFSOCK)
+_OURS = re.compile(rf"(?:^|[./])[0-9a-f]{{32}}{re.escape(TEMPORARY)}$")
+
+
+class BadAddress(ValueError):
+    """A path with a scheme (`foo://…`) that nobody knows, or that is not written right."""
 
 
 def system(path: str) -> tuple[AbstractFileSystem, str]:
     """The file system that a path lies on, and the path's name there.
 
     What has no "://" is a local path, whatever else is in it ("::", "~", "[x]*").
+    Raises BadAddress, or OSError where the package that knows the scheme is not installed.
     """
     if "://" in path:
-        return url_to_fs(path)
+        try:
+            return url_to_fs(path)
+        except ImportError as error:
+            raise OSError(errno.EPROTONOSUPPORT, str(error), path) from error
+        except (ValueError, TypeError) as error:
+            raise BadAddress(f"{path}: {error}") from error
     return LocalFileSystem(), str(Path(path).absolute())
 
 
@@ -49,6 +65,12 @@ def exists(path: str) -> bool:
     return fs.exists(name)
 
 
+def is_file(path: str) -> bool:
+    """Whether a path is that of a file."""
+    fs, name = system(path)
+    return fs.isfile(name)
+
+
 def size(path: str) -> int:
     """A file's size in bytes."""
     fs, name = system(path)
@@ -56,9 +78,18 @@ def size(path: str) -> int:
 
 
 def open_input(path: str) -> IO[bytes]:
-    """A seekable binary reader."""
+    """A seekable binary reader; of a local file, as `open_local`."""
     fs, name = system(path)
+    if isinstance(fs, LocalFileSystem):
+        return open_local(name)
     return fs.open(name, "rb")
+
+
+def open_local(name: str) -> IO[bytes]:
+    """A local file, whatever its name. A pipe or device is an OSError: one could wait for ever."""
+    if stat.S_IFMT(Path(name).stat().st_mode) in _ENDLESS:
+        raise OSError(errno.EINVAL, "not a regular file", name)
+    return Path(name).open("rb")
 
 
 def read_bytes(path: str) -> bytes:
@@ -80,16 +111,26 @@ def list_files(folder: str) -> list[str]:
 def stamps(path: str) -> list[list[str]]:
     """Name, size and time of change of every file at a path or below it, or that a glob matches.
 
-    Tells whether an input has changed without reading it. Hashes stand in for times on S3.
+    Tells whether an input has changed without reading it. Hashes stand in for times on S3. What is
+    listed and yet not there (a link that leads nowhere) has neither.
     """
     fs, name = system(path)
     found = fs.find(name) or fs.glob(name)
     changed = ("mtime", "updated", "LastModified", "ETag", "etag")
-    facts = [(entry, fs.info(entry)) for entry in sorted(map(str, found))]
+    facts = [(entry, _info(fs, entry)) for entry in sorted(map(str, found))]
     return [
         [entry, str(info.get("size")), str(next((info[k] for k in changed if k in info), ""))]
         for entry, info in facts
     ]
+
+
+def _info(fs: AbstractFileSystem, name: str) -> dict[str, Any]:
+    try:
+        return fs.info(name)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP:
+            return {}
+        raise
 
 
 def sha256(path: str) -> str:
@@ -138,8 +179,21 @@ def remove(path: str) -> None:
         fs.rm(name, recursive=True)
 
 
+def is_temporary(path: str) -> bool:
+    """Whether a name is one that we give to half-written files, and nobody else."""
+    return bool(_OURS.search(path))
+
+
 def remove_temporaries(folder: str) -> None:
     """What a killed run left half-written below a folder."""
     for path in list_files(folder):
-        if path.endswith(TEMPORARY):
+        if is_temporary(path):
             remove(path)
+
+
+def remove_empty_folders(folder: str) -> None:
+    """A local folder and those below it, as far as they hold no file; remote stores have none."""
+    if is_local(folder):
+        for path, _, _ in os.walk(folder, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(path).rmdir()

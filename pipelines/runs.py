@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import re
 import time
 from typing import Any
 
@@ -17,6 +18,13 @@ from pipelines import files
 
 PLAN, RECORD, SUCCESS = "_PLAN.json", "run.json", "_SUCCESS"
 ERROR = "_ERROR.txt"  # the last failure's traceback
+# What verbs leave below their folder, finished or killed: --overwrite removes nothing else.
+_OURS = re.compile(
+    r"_PLAN\.json|run\.json|_SUCCESS|_ERROR\.txt|_parts/.*"
+    r"|[a-z]+-\d{5}-of-\d{5}\.parquet|(train|valid|test)/(train|valid|test)-\d{5}\.tar"
+    r"|checkpoint/(model\.safetensors|config\.json)|last/state\.safetensors|levels\.json|log\.jsonl"
+    r"|songs\.parquet|[^/]+/(vocals|accompaniment)\.wav"
+)
 LIBRARIES = ("stemlode", "apache-beam", "numpy", "pyarrow", "torch", "librosa", "soxr", "unidecode")
 
 
@@ -75,19 +83,22 @@ def start(
     """Claim an output folder; None where this very run is already complete there.
 
     `inputs` maps what is read (option name → path) and is fingerprinted. Raises BadUsage where
-    the folder holds something else or a run with another plan, Failed where it cannot be written.
+    the folder holds something else or a run with another plan, or where it and an input lie in
+    each other, Failed where it cannot be written. `overwrite` removes what a run of this verb
+    wrote, and is refused where there is anything else.
     """
+    _check_apart(output, inputs)
     run = Run(verb, output, options, {k: fingerprint(p) for k, p in inputs.items()}, time.time())
     plan = to_json({"verb": verb, "options": options, "inputs": run.inputs})
     try:
         held = _held_plan(output)
         if overwrite and held is not None:
-            files.remove(output)
+            _clear(verb, output, held)
             held = None
         if held is not None and held != plan:
             raise BadUsage(
-                f"--output {output}: {_difference(held, plan)}; "
-                "choose another folder, or start over with --overwrite"
+                f"--output {output}: {_difference(held, plan)}; choose another folder"
+                + (", or start over with --overwrite" if _verb_of(held) == verb else "")
             )
         if held is not None and files.exists(run.path(SUCCESS)):
             return None
@@ -160,9 +171,59 @@ def _held_plan(output: str) -> bytes | None:
     plan = files.join(output, PLAN)
     if files.exists(plan):
         return files.read_bytes(plan)
-    if any(not path.endswith(files.TEMPORARY) for path in files.list_files(output)):
+    if any(not files.is_temporary(path) for path in files.list_files(output)):
         raise BadUsage(f"--output {output}: holds something else; choose another folder")
     return None
+
+
+def _check_apart(output: str, inputs: dict[str, str]) -> None:
+    """BadUsage where the output would become part of an input, or hold one.
+
+    A finished run as input knows its own files, so another run may lie below it.
+    """
+    out = files.join(output, "")
+    for name, path in inputs.items():
+        at = files.join(path, "")
+        if at.startswith(out):
+            raise BadUsage(f"--output {output}: --{name} {path} lies there; choose another folder")
+        if out.startswith(at) and not files.exists(files.join(path, SUCCESS)):
+            raise BadUsage(f"--output {output}: lies in --{name} {path}; choose one outside it")
+
+
+def _clear(verb: str, output: str, held: bytes) -> None:
+    """Remove what a run of this verb wrote; BadUsage where a file is none of ours.
+
+    The mark of success goes first and the plan last: killed half-way, it can be done again.
+    """
+    if _verb_of(held) != verb:
+        what = f"a run of {_verb_of(held)}" if _verb_of(held) else f"an unreadable {PLAN}"
+        raise BadUsage(f"--output {output}: holds {what}, not of {verb}; choose another folder")
+    found = files.list_files(output)
+    root = files.join(output, "")
+    foreign = [path for path in found if not _is_ours(path.removeprefix(root))]
+    if foreign:
+        raise BadUsage(
+            f"--output {output}: --overwrite would remove {foreign[0]}, which no run wrote; "
+            "move it away, or choose another folder"
+        )
+    order = {files.join(output, SUCCESS): 0, files.join(output, PLAN): 2}
+    for path in sorted(found, key=lambda path: order.get(path, 1)):
+        files.remove(path)
+    files.remove_empty_folders(output)
+
+
+def _is_ours(name: str) -> bool:
+    return bool(_OURS.fullmatch(name)) or files.is_temporary(name)
+
+
+def _verb_of(plan: bytes) -> str:
+    """The verb that a plan is of; empty where it is no plan of ours."""
+    try:
+        held = json.loads(plan)
+        known = isinstance(held["options"], dict) and isinstance(held["inputs"], dict)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return held["verb"] if known and isinstance(held.get("verb"), str) else ""
 
 
 def _difference(held: bytes, wanted: bytes) -> str:

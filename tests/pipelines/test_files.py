@@ -1,5 +1,7 @@
 """Files appear whole or not at all."""
 
+import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -40,9 +42,36 @@ def test_hostile_names_are_just_names(tmp_path: Path, name: str) -> None:
 
 def test_only_our_temporaries_are_removed(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
-    (tmp_path / f"half.0123{files.TEMPORARY}").write_text("drop")
+    (tmp_path / f"mine{files.TEMPORARY}").write_text("keep")
+    (tmp_path / f"half.{'0123456789abcdef' * 2}{files.TEMPORARY}").write_text("drop")
     files.remove_temporaries(str(tmp_path))
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.tmp", "mine.txt"]
+
+
+def test_a_scheme_that_nobody_knows_and_one_that_is_not_installed_are_said() -> None:
+    with pytest.raises(files.BadAddress, match=r"foo://a/b: Protocol not known"):
+        files.absolute("foo://a/b")
+    with pytest.raises(files.BadAddress, match="reference://"):
+        files.exists("reference://")
+    if importlib.util.find_spec("s3fs") is None:
+        with pytest.raises(OSError, match="Install s3fs") as caught:
+            files.read_bytes("s3://a/b")
+        assert caught.value.filename == "s3://a/b"
+
+
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    other_end = os.open(tmp_path / "pipe.wav", os.O_RDWR)  # else a failure would wait for ever
+    with pytest.raises(OSError, match="not a regular file"):
+        files.open_input(str(tmp_path / "pipe.wav"))
+    os.close(other_end)
+
+
+def test_stamps_pass_over_a_link_that_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
+    (tmp_path / "x").write_text("one")
+    names = [Path(stamp[0]).name for stamp in files.stamps(str(tmp_path))]
+    assert names == ["dangling", "x"]
 
 
 def test_stamps_tell_a_change(tmp_path: Path) -> None:

@@ -434,7 +434,7 @@ def test_a_table_without_a_column_or_of_another_type_is_named(tmp_path: Path) ->
 
 
 def test_torn_lines_of_a_log_are_counted_not_fatal(tmp_path: Path) -> None:
-    run = folders.train_run(tmp_path / "model", tmp_path, LOG)
+    run = folders.train_run(tmp_path / "model", tmp_path / "corpus", LOG)
     with (run / "log.jsonl").open("ab") as file:
         file.write(b'{"step": 50, "lo\n[1]\n\xff\xfe\n{"step": NaN, "loss": 1}\n')
     page = _show(run, tmp_path=tmp_path)

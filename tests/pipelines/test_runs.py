@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import runs
+from pipelines import files, runs
 
 
 @pytest.fixture
@@ -88,3 +88,64 @@ def test_a_damaged_record_fails_in_a_line(tmp_path: Path, source: str) -> None:
     Path(run.path("run.json")).write_text("{")
     with pytest.raises(runs.Failed, match=r"run\.json"):
         runs.record(run.output)
+
+
+def test_overwrite_removes_what_runs_write_and_nothing_else(tmp_path: Path, source: str) -> None:
+    run = _start(tmp_path, source)
+    assert run is not None
+    ours = ["a-00000-of-00001.parquet", "train/train-00000.tar", "_parts/x", "song/vocals.wav"]
+    for name in ours:
+        files.write_bytes(run.path(name), b"x")
+    run.finish({}, {})
+    files.write_bytes(run.path("notes.txt"), b"mine")
+    with pytest.raises(runs.BadUsage, match=r"--overwrite would remove .*notes\.txt"):
+        _start(tmp_path, source, 2, overwrite=True)
+    assert all(files.exists(run.path(name)) for name in (*ours, "_SUCCESS", "notes.txt"))
+    files.remove(run.path("notes.txt"))
+    assert _start(tmp_path, source, 2, overwrite=True) is not None
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["_PLAN.json"]
+
+
+@pytest.mark.parametrize("plan", ['{"verb": "other", "options": {}, "inputs": {}}', "{}", "mine"])
+def test_overwrite_leaves_another_verb_s_run_and_foreign_plans_alone(
+    tmp_path: Path, source: str, plan: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "_PLAN.json").write_text(plan)
+    for overwrite in (False, True):
+        with pytest.raises(runs.BadUsage, match=r"choose another folder$"):
+            _start(tmp_path, source, overwrite=overwrite)
+    assert (tmp_path / "out" / "_PLAN.json").read_text() == plan
+
+
+def test_a_foreign_file_that_only_looks_temporary_is_something_else(
+    tmp_path: Path, source: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "essay.tmp").write_text("mine")
+    with pytest.raises(runs.BadUsage, match="something else"):
+        _start(tmp_path, source)
+
+
+def test_inputs_and_output_that_lie_in_each_other_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "out" / "music").mkdir(parents=True)
+    (tmp_path / "out" / "music" / "a.wav").write_text("x")
+    music, inside = str(tmp_path / "out" / "music"), str(tmp_path / "out" / "music" / "run")
+    for output in (str(tmp_path / "out"), music):
+        with pytest.raises(runs.BadUsage, match=r"--music .* lies there"):
+            runs.start("verb", output, {}, {"music": music}, overwrite=True)
+    with pytest.raises(runs.BadUsage, match="lies in --music"):
+        runs.start("verb", inside, {}, {"music": music})
+    assert (tmp_path / "out" / "music" / "a.wav").exists()
+
+
+def test_a_run_may_lie_below_the_finished_run_that_it_reads(tmp_path: Path, source: str) -> None:
+    run = _start(tmp_path, source)
+    assert run is not None
+    run.finish({}, {})
+    below = ("other", run.path("below"), {}, {"model": run.output})
+    assert runs.start(*below) is not None
+    again = runs.start(*below)
+    assert again is not None
+    again.finish({}, {})
+    assert runs.start(*below) is None

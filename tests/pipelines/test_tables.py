@@ -52,7 +52,7 @@ def test_an_empty_table_is_one_file_with_its_schema(tmp_path: Path) -> None:
 
 
 def test_the_last_step_clears_what_only_served_the_way(tmp_path: Path) -> None:
-    leftovers = [tmp_path / "a" / "_parts" / "x", tmp_path / "a" / f"y{files.TEMPORARY}"]
+    leftovers = [tmp_path / "a" / "_parts" / "x", tmp_path / "a" / f"y.{32 * '0'}{files.TEMPORARY}"]
     assert runs.start("verb", str(tmp_path / "a"), {}, {}) is not None
     for path in leftovers:
         path.parent.mkdir(exist_ok=True)
