@@ -1,6 +1,7 @@
 """The two libraries that decode for `pipelines.audio`: libsndfile and FFmpeg. Free of Beam."""
 
 import contextlib
+import errno
 import io
 import math
 import re
@@ -16,8 +17,11 @@ from pipelines import files
 
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile's count where a header leaves the length open
 _UNKNOWN_BYTES = 0x7FFF_0000  # chunk sizes from here on are what streaming writers put
+SLOWEST_HZ, FASTEST_HZ = 1000, 6_144_000
 _MISSING_S = 0.5  # a stated length may be off by a codec's padding
-_LASTING = (PermissionError, IsADirectoryError, NotADirectoryError)
+_LASTING = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG}
+_LASTING |= {errno.ELOOP, errno.ENXIO, errno.EINVAL}
+_GONE = (404, 410)  # of HTTP
 _COUNTED = ("mov", "matroska", "asf", "wav", "aiff", "caf", "flac")  # others only estimate
 _T = TypeVar("_T")
 _SCHEME = re.compile(r"(\w+::)*[A-Za-z][\w+.-]*://")
@@ -57,12 +61,14 @@ def opened(uri: str, stream: int) -> "Iterator[Libsndfile | FFmpeg]":
         found = Libsndfile.open(file)
         if found is not None:
             with found.file:
+                _check_rate(found.info.sample_rate)
                 if stream:
                     raise AudioError(f"no audio stream {stream}: the file holds 1")
                 yield found
         else:
             file.seek(0)
             with FFmpeg.open(file, stream) as other:
+                _check_rate(other.info.sample_rate)
                 yield other
 
 
@@ -257,7 +263,7 @@ class Guarded:
 
 @contextlib.contextmanager
 def _bytes_of(uri: str) -> "Iterator[IO[bytes] | Guarded]":
-    with _open_bytes(uri) as file:
+    with open_bytes(uri) as file:
         if is_local(uri):
             yield file
             return
@@ -270,18 +276,28 @@ def _bytes_of(uri: str) -> "Iterator[IO[bytes] | Guarded]":
         remote.raise_error()
 
 
-def _open_bytes(uri: str) -> IO[bytes]:
+def open_bytes(uri: str) -> IO[bytes]:
+    """A file's bytes; AudioError for what no second try will open."""
     local = is_local(uri)
     try:
-        return local_path(uri).open("rb") if local else files.open_input(uri)
-    except FileNotFoundError:
+        return files.open_local(str(local_path(uri))) if local else files.open_input(uri)
+    except FileNotFoundError as error:
+        cause = error.__cause__  # fsspec says "not found" of a web server that is down as well
+        if isinstance(cause, OSError) or getattr(cause, "status", _GONE[0]) not in _GONE:
+            raise OSError(f"cannot be reached: {cause}") from error
         raise AudioError("no such file") from None
     except ValueError as error:  # a null character in a path, a scheme that nobody knows
         raise AudioError(f"cannot be opened: {error}") from None
     except OSError as error:
-        if local and isinstance(error, _LASTING):
+        if local and error.errno in _LASTING:
             raise AudioError((error.strerror or "cannot be opened").lower()) from None
         raise
+
+
+def _check_rate(rate: int) -> None:
+    """AudioError for a rate that no recording has: resampling it could fill any memory or disk."""
+    if not SLOWEST_HZ <= rate <= FASTEST_HZ:
+        raise AudioError(f"damaged: a sample rate of {rate:,} Hz")
 
 
 def _check_length(frames: int, stated: int, rate: int) -> None:

@@ -27,10 +27,11 @@ from mutagen.wave import WAVE
 
 from matching.ids import digest
 from matching.titles import artist_key
-from pipelines import audio, files, runs, schemas, tables
+from pipelines import audio, decoders, files, runs, schemas, tables
 from pipelines.launch import launch
 from pipelines.options import Verb, VerbOptions
 from pipelines.rejects import reject
+from pipelines.runs import BadUsage
 
 EXTENSIONS = (
     "aac aif aiff alac ape caf flac m4a m4b mka mp2 mp3 mp4 mpc oga ogg opus wav webm wma wv"
@@ -86,7 +87,7 @@ def read_tags(path: str) -> tuple[float, dict[str, str]]:
 
     Raises AudioError where its header is none of audio, or states no length.
     """
-    with files.open_input(path) as file:
+    with decoders.open_bytes(path) as file:
         try:
             found = mutagen.File(file, easy=True)
         except Exception:  # on hostile bytes it raises far more than its own errors
@@ -231,4 +232,7 @@ VERB = Verb(
 
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode scan`; the exit status."""
+    folder = VERB.given(VERB.parse(argv))["music"]
+    if files.is_file(folder):
+        raise BadUsage(f"--music {folder}: is a file; name the folder that it lies in")
     return launch(VERB, argv)

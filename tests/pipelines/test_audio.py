@@ -1,11 +1,13 @@
 """Audio in and out: every format alike, damage named, memory bounded, faults not hidden."""
 
+import http.server
 import io
 import math
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -347,3 +349,43 @@ def test_a_disk_that_fills_up_is_noticed_to_the_last_byte(tmp_path: Path, suffix
 def test_remote_files_are_written_too() -> None:
     audio.write("memory://out/n.flac", noise(1), RATE)
     np.testing.assert_allclose(audio.read("memory://out/n.flac").samples, noise(1), atol=1 / 32_767)
+
+
+@pytest.mark.parametrize("rate", [1, 999, 2**31 - 1])
+def test_a_rate_that_no_recording_has_is_an_error(tmp_path: Path, rate: int) -> None:
+    soundfile.write(tmp_path / "x.wav", noise(0.01).T, rate)
+    with pytest.raises(AudioError, match=r"damaged: a sample rate of [\d,]+ Hz"):
+        audio.read(str(tmp_path / "x.wav"), sample_rate=44_100)
+
+
+def test_a_name_that_no_disk_takes_and_a_circle_of_links_are_errors(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    for path in ("x" * 5000, str(tmp_path / "circle"), "reference://"):
+        with pytest.raises(AudioError):
+            audio.read(path)
+
+
+class _Down(http.server.BaseHTTPRequestHandler):
+    """A web server that knows one thing."""
+
+    def do_GET(self) -> None:
+        self.send_error(404 if self.path == "/gone.wav" else 503)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_web_server_that_is_down_is_no_verdict_on_the_file() -> None:
+    pytest.importorskip("aiohttp")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Down) as server:
+        threading.Thread(target=server.serve_forever).start()
+        at = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(AudioError, match="no such file"):
+            audio.read(f"{at}/gone.wav")
+        with pytest.raises(OSError, match="cannot be reached"):
+            audio.read(f"{at}/a.wav")
+        server.shutdown()
+    with pytest.raises(OSError, match="cannot be reached"):
+        audio.read(f"{at}/a.wav")

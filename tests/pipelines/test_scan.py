@@ -144,3 +144,32 @@ def test_a_rerun_changes_no_byte_and_the_module_runs_by_itself(tmp_path: Path) -
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(runs.BadUsage, match="nowhere"):
         scan.main([str(tmp_path / "nowhere"), "--output", str(tmp_path / "out")])
+
+
+def test_links_to_nowhere_pipes_and_names_too_long_to_open_are_rejects(tmp_path: Path) -> None:
+    _audio(tmp_path / "in" / "good.flac")
+    (tmp_path / "in" / "link.wav").symlink_to(tmp_path / "nothing")
+    (tmp_path / "in" / "circle.wav").symlink_to(tmp_path / "in" / "circle.wav")
+    os.mkfifo(tmp_path / "in" / "pipe.wav")
+    other_end = os.open(tmp_path / "in" / "pipe.wav", os.O_RDWR)
+    assert list(_scan(tmp_path / "in", tmp_path / "out")) == ["good.flac"]
+    os.close(other_end)
+    rejects = _rejects(tmp_path / "out")
+    assert rejects["link.wav"] == "no such file"
+    assert rejects["pipe.wav"] == "not a regular file"
+    assert runs.record(str(tmp_path / "out"))["counts"]["files"] == 1 + len(rejects)
+
+
+def test_a_single_file_is_no_folder(tmp_path: Path) -> None:
+    song = _audio(tmp_path / "song.flac")
+    with pytest.raises(runs.BadUsage, match=r"song\.flac: is a file"):
+        scan.main([str(song), "--output", str(tmp_path / "out")])
+
+
+def test_a_catalogue_inside_the_music_is_refused_for_it_would_change_the_music(
+    tmp_path: Path,
+) -> None:
+    _audio(tmp_path / "in" / "song.flac")
+    with pytest.raises(runs.BadUsage, match=r"--output .* lies in --music"):
+        scan.main([str(tmp_path / "in"), "--output", str(tmp_path / "in" / "out")])
+    assert not (tmp_path / "in" / "out").exists()
