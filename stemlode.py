@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import io
 import logging
 import os
 import sys
@@ -25,6 +26,9 @@ VERBS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `stemlode VERB …`; the exit status: 0 done, 1 failed, 2 bad usage."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # any name can be shown on any terminal
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(_help())
         return 0 if argv else 2
@@ -42,14 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(module: str, argv: Sequence[str]) -> int:
     """Call a verb's module and turn what it raises into one line and an exit status."""
     _quiet()
-    from pipelines.runs import BadUsage, Failed, reason  # noqa: PLC0415 (keeps --help fast)
+    from pipelines.files import BadAddress  # noqa: PLC0415 (keeps --help fast)
+    from pipelines.runs import BadUsage, Failed, reason  # noqa: PLC0415
 
     try:
         return importlib.import_module(module).main(argv)
-    except BadUsage as error:
-        return _complain(error, 2)
-    except Failed as error:
-        return _complain(error, 1)
+    except (BadUsage, BadAddress, Failed) as error:
+        return _complain(error, 1 if isinstance(error, Failed) else 2)
     except ModuleNotFoundError as error:
         return _complain(f"{error}; install the extra that has it, see README", 1)
     except OSError as error:
@@ -59,11 +62,19 @@ def run(module: str, argv: Sequence[str]) -> int:
         if os.environ.get("STEMLODE_DEBUG"):
             raise
         line = f"{type(error).__name__}: {reason(error)}"
-        return _complain(f"{line} (a bug of ours; STEMLODE_DEBUG=1 shows where)", 1)
+        bug = "a bug of ours; STEMLODE_DEBUG=1 shows where"
+        memory = "not enough memory: give smaller sizes, or free some"
+        return _complain(f"{line} ({memory if _is_lack_of_memory(error) else bug})", 1)
     except KeyboardInterrupt:
         _complain("interrupted; run the same command again to resume", 1)
         sys.stdout.flush()
         os._exit(1)  # a local runner's threads would go on
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Python's own kind, and PyTorch's, which is no MemoryError."""
+    is_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return is_torch or isinstance(error, MemoryError)
 
 
 def _complain(line: object, status: int) -> int:

@@ -15,7 +15,6 @@ if __name__ == "__main__":
 import argparse
 import contextlib
 import dataclasses
-import math
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,6 +36,7 @@ from pipelines.runs import BadUsage, Failed
 from pipelines.shards import Sample
 
 PARTS = "_parts"
+LONGEST_CHUNK_S = 3600.0  # a chunk is held in memory
 RETRY_AFTER_S = (1.0, 4.0)  # reading that breaks off is tried again after so long
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 Bucket = tuple[str, str]  # split, first digits of the sample id
@@ -104,8 +104,9 @@ class Plan:
 def plan_of(options: PipelineOptions) -> Plan:
     """Raises BadUsage for an option that makes no sense."""
     view = options.view_as(CorpusOptions)
-    if not (math.isfinite(view.chunk_seconds) and view.chunk_seconds >= 0.1):
-        raise BadUsage(f"--chunk-seconds {view.chunk_seconds:g}: at least 0.1 s")
+    if not 0.1 <= view.chunk_seconds <= LONGEST_CHUNK_S:
+        longest = f"{LONGEST_CHUNK_S:g} s"
+        raise BadUsage(f"--chunk-seconds {view.chunk_seconds:g}: from 0.1 s to {longest}")
     if not 1 <= view.channels <= 8:
         raise BadUsage(f"--channels {view.channels}: between 1 and 8")
     return Plan(

@@ -7,7 +7,7 @@ import argparse
 import dataclasses
 import difflib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import (
@@ -56,6 +56,13 @@ class VerbOptions(PipelineOptions):
     """
 
 
+class _Parser(argparse.ArgumentParser):
+    """Raises BadUsage where argparse would print its usage and exit."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadUsage(f"{self.prog}: {message} (see --help)")
+
+
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
     """Shows a default only where there is one."""
 
@@ -100,7 +107,7 @@ class Verb:
         if self.positional and argv and not argv[0].startswith("-"):
             argv[0] = f"--{self.positional}={argv[0]}"
         known, rest = self._parser().parse_known_args(argv)
-        _, unknown = _beam_parser().parse_known_args(rest)
+        _, unknown = _beam_parser(f"stemlode {self.name}").parse_known_args(rest)
         if unknown:
             raise BadUsage(self._unknown(unknown[0]))
         for name in (*self.inputs, "output"):
@@ -113,7 +120,7 @@ class Verb:
         return options
 
     def _parser(self) -> argparse.ArgumentParser:
-        parser = argparse.ArgumentParser(
+        parser = _Parser(
             prog=f"stemlode {self.name}",
             description=self.summary,
             epilog="Options of Apache Beam are passed on, for instance --runner DataflowRunner "
@@ -138,15 +145,15 @@ class Verb:
 
     def _unknown(self, word: str) -> str:
         flag = word.split("=", maxsplit=1)[0]
-        flags = [*self._parser()._option_string_actions, *_beam_parser()._option_string_actions]
+        flags = [*self._parser()._option_string_actions, *_beam_parser("")._option_string_actions]
         near = difflib.get_close_matches(flag, flags, 1)
         hint = f"; did you mean {near[0]}?" if near else " (see --help)"
         return f"stemlode {self.name}: neither Stemlode nor Beam knows {word}{hint}"
 
 
-def _beam_parser() -> argparse.ArgumentParser:
+def _beam_parser(prog: str) -> argparse.ArgumentParser:
     """Every option that Beam itself defines."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    parser = _Parser(prog=prog, add_help=False, allow_abbrev=False, conflict_handler="resolve")
     for options in PipelineOptions.__subclasses__():
         if options.__module__.startswith("apache_beam."):
             options._add_argparse_args(parser)  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ from pipelines.report_counts import Chain
 from pipelines.report_inputs import Folder
 from pipelines.report_media import Clip
 from pipelines.report_training import Song
-from pipelines.runs import BadUsage
+from pipelines.runs import BadUsage, Failed, reason
 
 TEMPLATES = Path(__file__).with_name("report_templates")
 PAGE, GENERATOR = "report.html", "stemlode report"
@@ -391,6 +391,8 @@ def _page_path(output: str) -> str:
     path = output if output.lower().endswith((".html", ".htm")) else files.join(output, PAGE)
     if Path(files.absolute(path)).is_dir():
         raise BadUsage(f"--output {output}: {path} is a folder; choose another name")
+    if path != output and files.is_file(output):
+        raise BadUsage(f"--output {output}: is a file; name a folder, or a page that ends in .html")
     if files.exists(path):
         with files.open_input(path) as file:
             start = file.read(4096)
@@ -405,6 +407,9 @@ def main(argv: Sequence[str]) -> int:
     path = _page_path(options.output)
     folders, unfinished = report_inputs.find(options.runs)
     html = page(folders, unfinished)
-    files.write_bytes(path, html.encode())
+    try:
+        files.write_bytes(path, html.encode())
+    except OSError as error:
+        raise Failed(f"--output {path}: cannot be written: {reason(error)}") from error
     print(f"report: {len(folders)} runs on one page, {path}")
     return 0

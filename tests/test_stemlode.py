@@ -1,5 +1,6 @@
 """The command line as a user types it."""
 
+import os
 import subprocess
 import sys
 
@@ -53,3 +54,40 @@ def test_no_verb_at_all_is_bad_usage() -> None:
     done = _run()
     assert done.returncode == 2
     assert "usage:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["match", "--catalog", "foo://a/b", "--output", "y"], "foo://a/b: Protocol not known"),
+        (["match", "--catalog", "x", "--output", "y", "--buckets", "x"], "--buckets"),
+        (["prune", "--candidates", "x", "--output", "y", "--direct_num_workers", "x"], "workers"),
+    ],
+)
+def test_a_value_that_cannot_be_is_one_line(words: list[str], named: str) -> None:
+    done = _run(*words)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_a_terminal_that_only_knows_ascii_is_served() -> None:
+    plain = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "stemlode", "--help"], capture_output=True, check=False, env=plain
+    )
+    assert done.returncode == 0
+    assert b"separate" in done.stdout and not done.stderr
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("x: can't allocate memory: y")])
+def test_too_little_memory_is_said_to_be_that(
+    error: Exception, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def main(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("pipelines.report.main", main)
+    assert stemlode.main(["report"]) == 1
+    said = capsys.readouterr().err
+    assert "not enough memory" in said and "bug" not in said

@@ -429,6 +429,7 @@ def test_bad_usage_is_one_line_and_writes_nothing(
         "--shard-bytes": [*pairs, "--shard-bytes", "many"],
         "--sample-rate": [*pairs, "--sample-rate", "cd"],
         "--chunk-seconds": [*pairs, "--chunk-seconds", "0"],
+        "from 0.1 s to 3600 s": [*pairs, "--chunk-seconds", "1e9"],
         "--channels": [*pairs, "--channels", "0"],
         "did you mean --chunk-seconds": [*pairs, "--chunk-second", "3"],
     }
