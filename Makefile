@@ -33,10 +33,10 @@ $(BIGQUERY)/.installed: tests/sql/bigquery.txt
 demo: install
 	$(BIN)/stemlode demo --output demo
 
-test: install lint $(BIGQUERY)/.installed
+test: install lint
 	$(BIN)/pytest -m "not slow" -n 2
 
-test-all: test
+test-all: test $(BIGQUERY)/.installed
 	$(BIN)/pytest -m slow -n 2
 
 lint: install
