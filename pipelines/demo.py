@@ -148,4 +148,5 @@ def summary(output: str, steps: Sequence[Step], seconds: dict[str, float]) -> st
         f"report     {files.join(steps[-1].folder, 'report.html')}",
         *(f"separated  {files.join(separated, path)}" for path in records["separate"]["outputs"]),
     ]
-    return "\n".join(["", *(f"{name:<28}{value:>10}" for name, value in rows), "", *paths])
+    table = [f"{name:<28}{value:>10}".rstrip() for name, value in rows]
+    return "\n".join(["", *table, "", *paths])

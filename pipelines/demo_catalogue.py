@@ -6,10 +6,13 @@ seed gives the same rows and the same files.
 """
 
 import importlib.util
+import io
 import itertools
 import math
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,18 +20,21 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.random import Generator
-from scipy import signal
+from scipy.signal import lfilter
+from tqdm import tqdm
 
-from pipelines import audio, demo_words, files, runs, schemas, tables
+from pipelines import audio, demo_words, files, runs, schemas
 from pipelines.demo_instruments import SAMPLE_RATE, Samples
 from pipelines.demo_music import render_song
 from pipelines.demo_pairs import ACCOMPANIMENT, MIXTURE, PAIRS, TRAPS, Copy, Pair, Print, invented
+from pipelines.runs import Failed
 
 TRACKS, STEMS = "tracks.parquet", "stems"
 ROWS = 1000
 INVENTED = 30  # pairs beside those of demo_pairs
-SONG_S = (24.1, 25.6)  # two chunks of 12 s
+SONG_S = (19.0, 27.0)
 HELD_OUT = ("brass-lantern", "slow-comet", "winter-parade")
 HELD_OUT_S = 24.0
 NEW = (f"new/{HELD_OUT[0]}.flac", "audio/falcon-69-mixture.flac")  # songs to separate
@@ -63,26 +69,28 @@ def build(folder: str, seed: int = 0, processes: int = 2) -> bool:
     song `stems/<song>/{mixture,vocals,accompaniment}.flac`; one of their mixtures also in `new/`.
     False where it was complete already.
     """
+    folder = files.absolute(folder)
     run = runs.start("demo catalogue", folder, {"seed": seed}, {})
     if run is None:
         return False
     pairs, songs = plan_songs(seed)
     clip = clip_path()
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for _ in pool.map(write_song, [folder] * len(songs), songs):
-            pass
+    write_songs(folder, songs, processes)
     if clip is not None:
         pairs += [write_clip(clip, folder)]
     files.write_bytes(run.path("audio/damaged.flac"), garbage(seed))
     rows = catalogue_rows(np.random.default_rng([seed, 10]), pairs)
     for row in rows:
         if row["audio_uri"] is not None:
-            row["audio_uri"] = str(Path(folder, row["audio_uri"]).absolute())
-    manifest = tables.write(run, TRACKS, pa.Table.from_pylist(rows, columns()))
+            row["audio_uri"] = files.join(folder, row["audio_uri"])
+    table = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, columns()), table)
+    files.write_bytes(run.path(TRACKS), table.getvalue())
+    files.remove_temporaries(folder)
     outputs = {path: files.sha256(path) for path in files.list_files(folder)}
     below = {str(Path(path).relative_to(folder)): sha256 for path, sha256 in outputs.items()}
     heard = sum(path.startswith("audio/") for path in below)
-    counts = {"tracks": manifest["rows"], "audio_files": heard, "held_out_songs": len(HELD_OUT)}
+    counts = {"tracks": len(rows), "audio_files": heard, "held_out_songs": len(HELD_OUT)}
     run.finish(counts, {path: below[path] for path in below if path != runs.PLAN})
     return True
 
@@ -148,6 +156,22 @@ def path_of(number: int, copy: Copy) -> str | None:
     return f"audio/{number:02d}-{what}{copy.suffix}"
 
 
+def write_songs(folder: str, songs: list[SongFiles], processes: int) -> None:
+    """Write all songs in processes of their own, since rendering is Python's work."""
+    ignore_interrupts = (signal.SIGINT, signal.SIG_IGN)  # they are for this process to handle
+    pool = ProcessPoolExecutor(
+        processes, get_context("spawn"), initializer=signal.signal, initargs=ignore_interrupts
+    )
+    try:
+        done = pool.map(write_song, [folder] * len(songs), songs)
+        for _ in tqdm(done, "demo", total=len(songs), unit="song", disable=None):
+            pass
+    except BrokenProcessPool as error:
+        raise Failed("demo: a process that composes was killed; run the demo again") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def write_song(folder: str, song: SongFiles) -> None:
     """Render a song and write those of its files that are not there yet."""
     missing = [(path, copy) for path, copy in song.copies if not Path(folder, path).exists()]
@@ -167,7 +191,7 @@ def write_song(folder: str, song: SongFiles) -> None:
 def transform(samples: Samples, copy: Copy) -> Samples:
     """What befell a copy: [2, frames] at 44.1 kHz → [2, frames'] at the copy's rate."""
     if copy.dull:
-        samples = signal.lfilter([0.75], [1, -0.25], samples).astype(np.float32)
+        samples = lfilter([0.75], [1, -0.25], samples).astype(np.float32)
     gain = min(10 ** (copy.gain_db / 20), 0.999 / max(float(np.abs(samples).max()), 1e-9))
     samples = samples * np.float32(-gain if copy.inverted else gain)
     shift = round(copy.shift_s * SAMPLE_RATE)

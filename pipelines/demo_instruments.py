@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy import fft, signal
 
 SAMPLE_RATE = 44_100
-TABLE_FRAMES = 4096
+TABLE_FRAMES = 4096  # a power of two
+INAUDIBLE = 9  # decay times, −78 dB
 
 Samples = NDArray[np.float32]
 
@@ -84,11 +85,16 @@ def table(amplitudes: Samples) -> Samples:
     return np.append(period, period[0])
 
 
-def oscillate(period: Samples, phase: NDArray[np.float64]) -> Samples:
-    """Read a wavetable at `phase` (in cycles) with linear interpolation."""
-    position = ((phase - np.floor(phase)) * (len(period) - 1)).astype(np.float32)
-    below = np.minimum(position.astype(np.int32), len(period) - 2)  # float32 may round up
-    fraction = position - below
+def positions(phase: NDArray[np.float64]) -> tuple[NDArray[np.int64], Samples]:
+    """Where in a wavetable a phase in cycles (≥ 0) lies: index below it, fraction to the next."""
+    scaled = phase * TABLE_FRAMES
+    below = scaled.astype(np.int64)
+    fraction = (scaled - below).astype(np.float32)
+    return below & (TABLE_FRAMES - 1), fraction
+
+
+def oscillate(period: Samples, below: NDArray[np.int64], fraction: Samples) -> Samples:
+    """Read a wavetable at `positions`, interpolating linearly."""
     low: Samples = period[below]
     return low + fraction * (period[below + 1] - low)
 
@@ -107,11 +113,15 @@ def play_note(note: Note, timbre: Timbre) -> Samples:
     detunes = (-timbre.detune_cents, timbre.detune_cents) if timbre.detune_cents else (0.0,)
     for cents in detunes:
         phase = time * (f0 * 2.0 ** (cents / 1200.0)) + 0.37 * (cents > 0)
+        below, fraction = positions(phase)
         for band, decay_s in zip(bands, timbre.decay_s, strict=True):
+            heard = min(frames, int(INAUDIBLE * decay_s * SAMPLE_RATE))
             if band.any():
-                fade = np.exp(-time / decay_s, dtype=np.float32)
-                out += oscillate(table(np.where(band, amplitudes, 0)), phase) * fade
-    out *= np.minimum(1.0, time / timbre.attack_s).astype(np.float32)
+                period = table(np.where(band, amplitudes, 0))
+                fade = np.exp(time[:heard].astype(np.float32) * np.float32(-1 / decay_s))
+                out[:heard] += oscillate(period, below[:heard], fraction[:heard]) * fade
+    rising = int(timbre.attack_s * SAMPLE_RATE)
+    out[:rising] *= np.linspace(0, 1, rising, dtype=np.float32)[:frames]
     held = int(note.duration_s * SAMPLE_RATE)
     out[held:] *= np.linspace(1.0, 0.0, frames - held, dtype=np.float32) ** 2
     return out * np.float32(note.velocity / len(detunes))
