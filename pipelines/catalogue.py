@@ -153,7 +153,8 @@ def _files_at(path: str) -> list[str]:
         outputs = sorted(runs.record(path)["outputs"])
         return [files.join(path, below) for below in outputs if _is_table(below)]
     root = name.rstrip("/") + "/"
-    below = [(found, url_to_fs(found)[1].removeprefix(root)) for found in files.list_files(path)]
+    listed = files.list_files(path, follow_links=True)
+    below = [(found, url_to_fs(found)[1].removeprefix(root)) for found in listed]
     return [found for found, relative in below if _is_table(relative)]
 
 

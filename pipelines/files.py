@@ -98,14 +98,31 @@ def read_bytes(path: str) -> bytes:
         return file.read()
 
 
-def list_files(folder: str) -> list[str]:
-    """Every file below a folder, sorted; empty where the folder does not exist."""
+def list_files(folder: str, *, follow_links: bool = False) -> list[str]:
+    """Every file below a folder, sorted; empty where the folder does not exist.
+
+    `follow_links` also looks into linked local folders, as inputs want; what is ours to remove is
+    never found through a link.
+    """
     fs, name = system(folder)
     if not fs.exists(name):
         return []
-    return sorted(
-        fs.unstrip_protocol(found) if not is_local(folder) else found for found in fs.find(name)
-    )
+    if is_local(folder):
+        return sorted(_linked(name) if follow_links else fs.find(name))
+    return sorted(fs.unstrip_protocol(found) for found in fs.find(name))
+
+
+def _linked(folder: str) -> list[str]:
+    """The files below a local folder and its linked folders; a link to a folder above ends."""
+    if not Path(folder).is_dir():
+        return [folder]
+    found = []
+    for path, folders, names in os.walk(folder, followlinks=True):
+        here = Path(path)
+        above = {part.resolve() for part in (here, *here.parents)}
+        folders[:] = [name for name in folders if (here / name).resolve() not in above]
+        found += [str(here / name) for name in names]
+    return found
 
 
 def stamps(path: str) -> list[list[str]]:
@@ -115,7 +132,8 @@ def stamps(path: str) -> list[list[str]]:
     listed and yet not there (a link that leads nowhere) has neither.
     """
     fs, name = system(path)
-    found = fs.find(name) or fs.glob(name)
+    found = list_files(path, follow_links=True) if is_local(path) else fs.find(name)
+    found = found or fs.glob(name)
     changed = ("mtime", "updated", "LastModified", "ETag", "etag")
     facts = [(entry, _info(fs, entry)) for entry in sorted(map(str, found))]
     return [

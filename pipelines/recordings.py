@@ -77,7 +77,7 @@ def multitracks(folder: str) -> list[Recording]:
     folders' names alone, so a corpus does not change where it is made from.
     """
     found: dict[str, dict[str, str]] = {}
-    for path in files.list_files(folder):
+    for path in files.list_files(folder, follow_links=True):
         song, name = posixpath.split(path)
         if posixpath.dirname(song) == folder.rstrip("/") and AUDIO_FILE.search(name):
             source = AUDIO_FILE.sub("", name).lower()

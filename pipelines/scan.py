@@ -207,7 +207,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
 
 def _listed(folder: str, wanted: set[str]) -> Iterator[Any]:
     """Audio files by their endings; a name that no table can hold is a reject."""
-    for path in files.list_files(folder):
+    for path in files.list_files(folder, follow_links=True):
         yield TaggedOutput("counts", ("files", 1))
         shown = path.encode("utf-8", "backslashreplace").decode()
         if posixpath.splitext(path)[1].lower().lstrip(".") not in wanted:

@@ -82,7 +82,7 @@ class Chunks:
 def in_folder(folder: str) -> list[Stems]:
     """The song folders in a folder, by name; BadUsage where there is none."""
     found: dict[str, dict[str, str]] = {}
-    for path in files.list_files(folder):
+    for path in files.list_files(folder, follow_links=True):
         song, _, name = path.rpartition("/")
         if song.rpartition("/")[0] == folder.rstrip("/"):
             named = AUDIO_NAME.fullmatch(name)

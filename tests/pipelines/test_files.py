@@ -81,3 +81,15 @@ def test_stamps_tell_a_change(tmp_path: Path) -> None:
     path.write_text("three")
     assert files.stamps(str(tmp_path)) != before
     assert files.stamps(str(tmp_path / "nothing")) == []
+
+
+def test_linked_folders_are_looked_into_where_asked_and_loops_end(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "song.wav").write_text("x")
+    (tmp_path / "far" / "up").symlink_to(tmp_path)
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "linked").symlink_to(tmp_path / "far")
+    folder = str(tmp_path / "music")
+    assert f"{folder}/linked/song.wav" in files.list_files(folder, follow_links=True)
+    assert f"{folder}/linked/song.wav" not in files.list_files(folder)
+    assert any(stamp[0].endswith("linked/song.wav") for stamp in files.stamps(folder))
