@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 # verb → module with main(argv), and what it makes of what
 VERBS = {
-    "demo": ("pipelines.demo", "the whole flow in a few minutes, with real music"),
+    "demo": ("pipelines.demo", "the whole flow in a few minutes, on music that it makes"),
     "scan": ("pipelines.scan", "a folder of audio → a catalogue"),
     "match": ("pipelines.match", "a catalogue → candidate pairs"),
     "prune": ("pipelines.prune", "candidates → pairs verified by their sound"),
