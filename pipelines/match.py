@@ -68,7 +68,9 @@ class MatchOptions(VerbOptions):
         parser.add_argument(
             "--columns",
             metavar="OURS=THEIRS,…",
-            help="what the catalogue calls our columns, for instance title=name,duration_s=length",
+            help="what the catalogue calls our columns, for instance title=name,duration_s=length; "
+            f"ours are {', '.join(schemas.TRACK.names[:-1])}, of which an artist or an artist_id "
+            "will do, and track_id, title and duration_s are needed; prune needs audio_uri",
         )
         parser.add_argument(
             "--buckets",
