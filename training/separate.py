@@ -202,7 +202,12 @@ def main(argv: Sequence[str]) -> int:
         description="Split audio files into vocals and accompaniment, as 32-bit float WAV files "
         "of the input's length, rate and channels that sum to the input.",
     )
-    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="audio files of any format")
+    parser.add_argument(
+        "inputs",
+        metavar="INPUT",
+        nargs="+",
+        help="audio files of any format; all that belong in one output folder",
+    )
     parser.add_argument("--checkpoint", metavar="DIR", help="folder written by `stemlode train`")
     parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
     parser.add_argument("--overwrite", action="store_true", help="start over")
