@@ -122,9 +122,14 @@ def record(folder: str) -> dict[str, Any]:
         raise BadUsage(f"{folder} {what}")
     path = files.join(folder, RECORD)
     try:
-        return json.loads(files.read_bytes(path))
-    except (OSError, ValueError) as error:
+        found = json.loads(files.read_bytes(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise Failed(f"{path}: unreadable: {reason(error)}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("verb"), str):
+        raise Failed(f"{path}: no run record: it names no verb")
+    if not isinstance(found.get("outputs"), dict):
+        raise Failed(f"{path}: no run record: outputs is no object")
+    return found
 
 
 def fingerprint(path: str) -> str:

@@ -9,6 +9,7 @@ from pipelines.runs import BadUsage
 
 LARGEST_NUMBER = 1e12
 LARGEST_COUNT = 2**63 - 1
+MOST_PROCESSES = 1024
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,4 +49,12 @@ def count(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text} must not be negative")
     if value > LARGEST_COUNT:
         raise argparse.ArgumentTypeError(f"{text} is too large")
+    return value
+
+
+def processes(text: str) -> int:
+    """A number of worker processes, as an argparse type."""
+    value = count(text)
+    if value > MOST_PROCESSES:
+        raise argparse.ArgumentTypeError(f"{text} must not be above {MOST_PROCESSES}")
     return value

@@ -82,5 +82,23 @@ def write_log(path: str, log: list[dict[str, Any]]) -> None:
 
 
 def read_log(path: str) -> list[dict[str, Any]]:
-    """The lines of a log."""
-    return [json.loads(line) for line in files.read_bytes(path).splitlines()]
+    """The lines of a log; Failed where it is damaged."""
+    try:
+        rows = [json.loads(line) for line in files.read_bytes(path).splitlines()]
+        return [{**row, "step": int(row["step"])} for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def read_levels(path: str) -> tuple[dict[str, float], dict[str, str]]:
+    """What one pass over the corpus found: peaks, rejects; Failed where the file is damaged."""
+    try:
+        held = json.loads(files.read_bytes(path))
+        peaks = {str(song): float(peak) for song, peak in held["peaks"].items()}
+        return peaks, {str(key): str(why) for key, why in held["rejects"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: str, error: Exception) -> Failed:
+    return Failed(f"{path}: damaged: {runs.reason(error)}; start over with --overwrite")

@@ -12,7 +12,6 @@ if __name__ == "__main__":
 
     sys.exit(run_verb("training.train", sys.argv[1:]))
 
-import json
 import math
 import time
 from collections import defaultdict
@@ -27,7 +26,7 @@ from tqdm import tqdm
 from pipelines import files, runs
 from pipelines.runs import BadUsage, Failed, Run
 from training import checkpoint, corpus, recipes, spectrogram, state
-from training.arguments import Parser, above_zero, count
+from training.arguments import Parser, above_zero, count, processes
 from training.checkpoint import Checkpoint
 from training.corpus import Bad, Corpus, Window, Windows
 from training.device import pick_device
@@ -168,12 +167,11 @@ def levels(
     One pass over train and valid before the first step; a resumed run reads what it found.
     """
     if files.exists(run.path(LEVELS)):
-        held = json.loads(files.read_bytes(run.path(LEVELS)))
-        return held["peaks"], held["rejects"]
+        return state.read_levels(run.path(LEVELS))
     peaks: dict[str, float] = defaultdict(float)
     rejects: dict[str, str] = {}
     for split in ("train", "valid"):
-        total = data.usable(split, recipe.target)
+        total, heard = data.usable(split, recipe.target), len(peaks)
         items = corpus.loader(Windows(data, split, recipe), workers) if total else []
         for item in tqdm(items, f"levels, {split}", total, unit="sample", disable=None):
             if isinstance(item, Bad):
@@ -183,6 +181,11 @@ def levels(
                 samples = item.mixture.to(device)
                 found = spectrogram.stft(samples, recipe.n_fft, recipe.hop_length).abs().max()
                 peaks[item.song] = max(peaks[item.song], float(found))
+        if total and len(peaks) == heard:
+            raise Failed(
+                f"--corpus {data.folder}: the corpus has no sample in its {split} split "
+                "that can be used; the lines above say why"
+            )
     files.write_bytes(run.path(LEVELS), runs.to_json({"peaks": peaks, "rejects": rejects}))
     return dict(peaks), rejects
 
@@ -235,7 +238,7 @@ def parser_of(recipe: Recipe | None) -> Parser:
     parser.add_argument("--print", action="store_true", help="print the recipe and do nothing")
     parser.add_argument("--minutes", type=above_zero, help="stop after so long")
     parser.add_argument("--seed", type=count, default=0, help="decides weights, order and crops")
-    parser.add_argument("--workers", type=count, default=2, help="decoding processes (2)")
+    parser.add_argument("--workers", type=processes, default=2, help="decoding processes (2)")
     parser.add_argument(
         "--cache-gb", type=above_zero, default=1.0, help="decoded audio to keep (1)"
     )

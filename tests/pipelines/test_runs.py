@@ -85,9 +85,10 @@ def test_a_damaged_record_fails_in_a_line(tmp_path: Path, source: str) -> None:
     run = _start(tmp_path, source)
     assert run is not None
     run.finish({}, {})
-    Path(run.path("run.json")).write_text("{")
-    with pytest.raises(runs.Failed, match=r"run\.json"):
-        runs.record(run.output)
+    for damaged in ("{", "[]", "null", "{}", '{"verb": "verb"}', '{"verb": "verb", "outputs": []}'):
+        Path(run.path("run.json")).write_text(damaged)
+        with pytest.raises(runs.Failed, match=r"run\.json"):
+            runs.record(run.output)
 
 
 def test_overwrite_removes_what_runs_write_and_nothing_else(tmp_path: Path, source: str) -> None:

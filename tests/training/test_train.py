@@ -210,11 +210,25 @@ def test_a_bad_sample_is_skipped_and_counted_once(damaged: Path, tmp_path: Path)
     assert len(key) == 32 and "does not decode" in reason
 
 
-def test_a_corpus_of_which_nothing_is_left_says_so(damaged: Path, tmp_path: Path) -> None:
-    for shard in damaged.glob("train/*.tar"):
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_a_split_of_which_nothing_is_left_says_so(
+    damaged: Path, tmp_path: Path, split: str
+) -> None:
+    for shard in damaged.glob(f"{split}/*.tar"):
         shard.unlink()
-    with pytest.raises(Failed, match="no sample in its train split that can be used"):
+    with pytest.raises(Failed, match=f"no sample in its {split} split that can be used"):
         _train(damaged, tmp_path / "run", "--steps", "5")
+
+
+@pytest.mark.parametrize("name", ["levels.json", "log.jsonl"])
+def test_a_damaged_file_of_an_unfinished_run_is_named(
+    corpus_folder: Path, whole: Path, tmp_path: Path, name: str
+) -> None:
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    (run / "_SUCCESS").unlink()
+    (run / name).write_text('{"half')
+    with pytest.raises(Failed, match=rf"{name}: damaged.*--overwrite"):
+        _train(corpus_folder, run, *OPTIONS)
 
 
 def test_the_instrumental_net_trains_too(corpus_folder: Path, tmp_path: Path) -> None:
@@ -259,6 +273,12 @@ def test_print_shows_the_recipe_as_changed(capsys: pytest.CaptureFixture[str]) -
         (["unet-vocals", "--channels", "8,x"], "--channels"),
         (["unet-vocals", "--target", "drums"], "target is 'drums'"),
         (["unet-vocals", "--minutes", "-1"], "--minutes"),
+        (["unet-vocals", "--sample-rate", "1"], "sample_rate is 1"),
+        (["unet-vocals", "--kernel-size", "99999"], "kernel_size is 99999"),
+        (["unet-vocals", "--cache-gb", "1e300"], "--cache-gb"),
+        (["unet-vocals", "--seed", "99999999999999999999"], "--seed"),
+        (["unet-vocals", "--workers", "9999999"], "--workers"),
+        (["unet-vocals", "--corpus", "/", "--output", "/x", "--device", "meta"], "--device meta"),
         (
             ["unet-vocals", "--corpus", "/", "--output", "/x", "--device", "cuda:99"],
             "--device cuda:99",
