@@ -51,6 +51,7 @@ KEYED = pa.schema(
 )
 KEY, ID = ("artist_id", "fuzzy_title"), ("track_id",)
 PAIRS_AT_ONCE = 10_000
+MOST_BUCKETS = 100_000
 Slice = tuple[int, bytes]  # a bucket, and a table of it in Arrow's IPC format
 
 
@@ -298,8 +299,8 @@ def _among(hashes: np.ndarray, ascending: bytes) -> np.ndarray:
 def _check(options: PipelineOptions) -> None:
     """BadUsage or Failed before anything is written."""
     buckets = options.view_as(MatchOptions).buckets
-    if buckets < 1:
-        raise BadUsage(f"--buckets {buckets}: at least 1")
+    if not 1 <= buckets <= MOST_BUCKETS:
+        raise BadUsage(f"--buckets {buckets}: between 1 and {MOST_BUCKETS:,}")
     catalogue_of(options).parts()
 
 

@@ -17,6 +17,7 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
     WorkerOptions,
 )
+from apache_beam.runners import create_runner
 
 from pipelines import files
 from pipelines.runs import BadUsage, Run
@@ -175,7 +176,13 @@ def _check_workers_get_our_code(options: PipelineOptions) -> None:
         options.view_as(WorkerOptions).sdk_container_image,
         options.view_as(PortableOptions).environment_config,
     )
-    if not is_local(options) and not any(given):
+    if is_local(options):
+        return
+    try:
+        create_runner(options.view_as(StandardOptions).runner)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise BadUsage(f"--runner: {error}") from error
+    if not any(given):
         raise BadUsage(
             "remote workers need our code: attach the wheel with --extra_package, "
             "or name an image that has it with --sdk_container_image"

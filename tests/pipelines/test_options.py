@@ -39,6 +39,12 @@ def test_remote_workers_need_our_code() -> None:
     match.VERB.parse([*NEEDED, "--runner=DataflowRunner", "--extra_package=stemlode.whl"])
 
 
+@pytest.mark.parametrize("runner", ["Foo", "no.such.Runner"])
+def test_a_runner_that_does_not_exist_is_named(runner: str) -> None:
+    with pytest.raises(BadUsage, match=rf"--runner: .*{runner.split('.', maxsplit=1)[0]}"):
+        match.VERB.parse([*NEEDED, f"--runner={runner}"])
+
+
 def test_all_verbs_options_live_in_one_process() -> None:
     """A template's launcher parses every class that is loaded with one parser."""
     every = PipelineOptions(NEEDED).get_all_options(drop_default=False)
