@@ -34,7 +34,7 @@ from pipelines.runs import Failed
 TRACKS, STEMS = "tracks.parquet", "stems"
 ROWS = 1000
 INVENTED = 30  # pairs beside those of demo_pairs
-SONG_S = (19.0, 27.0)
+SONG_S = (24.1, 25.6)
 HELD_OUT = ("brass-lantern", "slow-comet", "winter-parade")
 HELD_OUT_S = 24.0
 NEW = (f"new/{HELD_OUT[0]}.flac", "audio/falcon-69-mixture.flac")  # songs to separate
