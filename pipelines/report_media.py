@@ -142,7 +142,12 @@ def istft(spectrogram: np.ndarray, length: int) -> np.ndarray:
 
 
 def picture(magnitude: np.ndarray, reference: float) -> str:
-    """Magnitudes [bins, frames] as a PNG data URI, in decibels below `reference`, low notes below.
+    """The `png` of a spectrogram as a data URI."""
+    return _data_uri("image/png", png(magnitude, reference))
+
+
+def png(magnitude: np.ndarray, reference: float) -> bytes:
+    """Magnitudes [bins, frames] as a picture, in decibels below `reference`, low notes below.
 
     Two frames become one column, the louder one, and only what lies below HIGHEST_HZ is drawn.
     """
@@ -155,7 +160,7 @@ def picture(magnitude: np.ndarray, reference: float) -> str:
     image.putpalette(_palette())
     data = io.BytesIO()
     image.save(data, "PNG", optimize=True)
-    return _data_uri("image/png", data.getvalue())
+    return data.getvalue()
 
 
 def player(samples: np.ndarray, sample_rate: int) -> str:
