@@ -6,21 +6,59 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from matching import extended
+from matching.titles import fuzzy_batch, marker_batch
+
+LARGE = pa.schema(
+    [
+        ("artist_id", pa.string()),
+        ("fuzzy_title", pa.string()),
+        ("mixtures", pa.int64()),
+        ("instrumentals", pa.int64()),
+        ("candidates", pa.int64()),
+    ]
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """What makes two tracks a pair, beside one artist and one fuzzy title.
+    """What makes two tracks a pair.
 
+    name: which titles are versions of one song, "thesis" or "extended".
     tolerance_s: the durations differ by less than this, in seconds.
     """
 
     name: str
     tolerance_s: float
 
+    @property
+    def is_extended(self) -> bool:
+        """Titles as `matching.extended` parses them, and pairs through `matching.links`."""
+        return self.name == EXTENDED.name
+
 
 THESIS = Rule("thesis", tolerance_s=1.0)
-EXTENDED = Rule("extended", tolerance_s=5.0)  # of titles as matching.extended parses them
-RULES = {rule.name: rule for rule in (THESIS,)}
+EXTENDED = Rule("extended", tolerance_s=5.0)
+RULES = {rule.name: rule for rule in (THESIS, EXTENDED)}
+
+
+def read_titles(
+    titles: pa.Array, albums: pa.Array, rule: Rule
+) -> tuple[pa.StringArray, pa.StringArray]:
+    """The fuzzy titles, empty for those that match nothing, and the markers, null for mixtures.
+
+    Only the extended rule looks at albums.
+    """
+    if not rule.is_extended:
+        return fuzzy_batch(titles), marker_batch(titles)
+    parsed = extended.parse_batch(titles, albums)
+    fuzzy, marker = (parsed[name].combine_chunks() for name in ("fuzzy_title", "marker"))
+    return fuzzy, marker
+
+
+def song_key(fuzzy_title: str) -> str:
+    """A fuzzy title without the extended rule's descriptors of the version."""
+    return fuzzy_title.partition("|")[0]
 
 
 def pairs(tracks: pa.Table, rule: Rule = THESIS) -> tuple[np.ndarray, np.ndarray]:
@@ -31,25 +69,46 @@ def pairs(tracks: pa.Table, rule: Rule = THESIS) -> tuple[np.ndarray, np.ndarray
     |duration(mixture) - duration(instrumental)| < tolerance in float64; NaN never is. Pairs come
     in ascending order of rows. Time grows with rows and pairs, not with the square of a key's size.
     """
+    return sweep(tracks, rule)[:2]
+
+
+def sweep(
+    tracks: pa.Table, rule: Rule, most_per_key: int | None = None
+) -> tuple[np.ndarray, np.ndarray, pa.Table]:
+    """`pairs`, but for the keys that would give more than so many; these keys (schema LARGE).
+
+    Pairs are counted before they are made, so a key that is left out costs no memory.
+    """
     mixtures, instrumentals = _roles(tracks)
     keys = _key_codes(tracks, np.concatenate([mixtures, instrumentals]))
+    mixture_keys, instrumental_keys = np.split(keys, [mixtures.size])
     durations = tracks["duration_s"].to_numpy()
 
     ranks, lows, highs = _duration_ranks(durations[mixtures], durations[instrumentals], rule)
-    mixture_places = keys[: mixtures.size] * (mixtures.size + 1) + ranks
-    key_starts = keys[mixtures.size :] * (mixtures.size + 1)
+    mixture_places = mixture_keys * (mixtures.size + 1) + ranks
+    key_starts = instrumental_keys * (mixtures.size + 1)
     order = np.argsort(mixture_places)
     first = np.searchsorted(mixture_places, key_starts + lows, sorter=order)
     counts = np.searchsorted(mixture_places, key_starts + highs, sorter=order) - first
 
+    large = pa.table(LARGE.empty_table())
+    if most_per_key is not None:
+        totals = np.bincount(instrumental_keys, weights=counts).astype(np.int64)
+        left_out = np.flatnonzero(totals > most_per_key)
+        counts[np.isin(instrumental_keys, left_out)] = 0
+        rows = instrumentals[[np.argmax(instrumental_keys == key) for key in left_out]]
+        columns = [tracks[name].take(pa.array(rows, pa.int64())) for name in LARGE.names[:2]]
+        sizes = [
+            np.bincount(some, minlength=totals.size)[left_out]
+            for some in (mixture_keys, instrumental_keys)
+        ]
+        large = pa.table([*columns, *sizes, totals[left_out]], LARGE.names).cast(LARGE)
+
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     mixture = mixtures[order[np.repeat(first, counts) + within]]
     instrumental = np.repeat(instrumentals, counts)
-    with np.errstate(invalid="ignore"):  # infinite durations: inf - inf
-        close = np.abs(durations[mixture] - durations[instrumental]) < rule.tolerance_s
-    mixture, instrumental = mixture[close], instrumental[close]
     ascending = np.lexsort((instrumental, mixture))
-    return mixture[ascending], instrumental[ascending]
+    return mixture[ascending], instrumental[ascending], large
 
 
 def _roles(tracks: pa.Table) -> tuple[np.ndarray, np.ndarray]:
@@ -80,14 +139,21 @@ def _duration_ranks(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Each mixture's rank by duration, and for each instrumental the ranks its mixtures lie in.
 
-    The bounds (from, to; to excluded) are a float further out than the tolerance, so that no pair
-    is lost by rounding; `pairs` confirms each by eq. 3.4 itself.
+    The bounds (from, to; to excluded) are first sought a float further out than the tolerance, so
+    that no pair is lost by rounding, and then moved in until the difference itself is below it.
     """
-    values = np.unique(mixtures)
-    lows = np.nextafter(instrumentals - rule.tolerance_s, -np.inf)
-    highs = np.nextafter(instrumentals + rule.tolerance_s, np.inf)
-    return (
-        np.searchsorted(values, mixtures),
-        np.searchsorted(values, lows, side="left"),
-        np.searchsorted(values, highs, side="right"),
-    )
+    values, tolerance = np.unique(mixtures), rule.tolerance_s
+    lows = np.searchsorted(values, np.nextafter(instrumentals - tolerance, -np.inf), side="left")
+    highs = np.searchsorted(values, np.nextafter(instrumentals + tolerance, np.inf), side="right")
+    with np.errstate(invalid="ignore"):  # infinite durations: inf - inf
+        while (out := np.flatnonzero(lows < highs)).size:
+            far = out[~(values[lows[out]] - instrumentals[out] > -tolerance)]
+            if not far.size:
+                break
+            lows[far] += 1
+        while (out := np.flatnonzero(lows < highs)).size:
+            far = out[~(values[highs[out] - 1] - instrumentals[out] < tolerance)]
+            if not far.size:
+                break
+            highs[far] -= 1
+    return np.searchsorted(values, mixtures), lows, np.maximum(lows, highs)

@@ -29,6 +29,7 @@ from pipelines import (
     report_media,
     report_pairs,
     report_text,
+    report_titles,
     report_training,
 )
 from pipelines.audio import AudioError
@@ -89,6 +90,7 @@ def page(folders: Sequence[Folder], unfinished: Sequence[str] = ()) -> str:
     causes = report_counts.rejects(folders)
     context: dict[str, Any] = {
         "chains": chains,
+        "matches": _matches(_of(folders, "match")),
         "prunes": _prunes(_of(folders, "prune")),
         "triples": _triples(_of(folders, "prune"), budget),
         "causes": causes,
@@ -171,6 +173,11 @@ def _steps(chains: Sequence[Chain], evaluations: list[dict[str, Any]]) -> list[d
 
 def _first_scores(evaluations: list[dict[str, Any]]) -> list[report_training.Scores]:
     return evaluations[0]["parts"][:1] if evaluations else []
+
+
+def _matches(matches: Sequence[Folder]) -> list[dict[str, Any]]:
+    found = [(_named(matches, i), report_titles.titles(run)) for i, run in enumerate(matches)]
+    return [{**named, **vars(titles)} for named, titles in found if not titles.is_empty]
 
 
 def _prunes(prunes: Sequence[Folder]) -> list[dict[str, Any]]:
@@ -348,6 +355,7 @@ def _sections(context: dict[str, Any]) -> list[tuple[str, str]]:
 
     return [
         *([("flow", "Flow")] if context["chains"] else []),
+        *each("matches", "Titles"),
         *each("prunes", "Sound"),
         *([("pairs", "Pairs")] if context["triples"] else []),
         *([("rejects", "Rejects")] if context["causes"] else []),

@@ -184,6 +184,42 @@ def histogram(
     )
 
 
+def shares(years: Sequence[tuple[int, float]]) -> Histogram | None:
+    """A bar for each year, as high as its share in 0…1; None for less than two years."""
+    if len(years) < 2:
+        return None
+    width, height, left, right, bottom, top = 560.0, 260.0, 44.0, 548.0, 218.0, 16.0
+    first, last = min(year for year, _ in years), max(year for year, _ in years)
+    tallest = max(1e-3, *(share for _, share in years))
+    step = (right - left) / (last - first + 1)
+    boxes = []
+    for year, share in years:
+        tall = (bottom - top) * share / tallest
+        x = left + (year - first) * step + step / 10
+        boxes.append(Box(x, bottom - tall, 0.8 * step, tall, "paired", f"{year}: {share:.1%}"))
+    return Histogram(
+        width=width,
+        height=height,
+        bottom=bottom,
+        boxes=boxes,
+        x_ticks=[
+            Tick(left + (year - first + 0.5) * step, f"{year:.0f}")
+            for year in nice_ticks(first, last, 6)
+            if year == int(year)
+        ],
+        y_ticks=[
+            Tick(bottom - (bottom - top) * t / tallest, f"{100 * t:.3g}%")
+            for t in nice_ticks(0, tallest, 4)
+        ],
+        marks=[],
+        left=left,
+        right=right,
+        counted=len(years),
+        beyond=0,
+        limit=1.0,
+    )
+
+
 def _edges(limit: float, marks: Sequence[float], bins: int) -> np.ndarray:
     """Edges of about as many bins of nearly one width, with an edge at every mark."""
     ends = [0.0, *(mark for mark in marks if 0 < mark < limit), limit]

@@ -2,6 +2,7 @@
 
 import math
 import tracemalloc
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from matching.rules import THESIS, Rule, pairs
+from matching.rules import THESIS, Rule, pairs, sweep
 
 SCHEMA = pa.schema(
     [
@@ -109,3 +110,34 @@ def test_a_huge_key_costs_no_cross_product() -> None:
     tracemalloc.stop()
     assert (mixture.tolist(), instrumental.tolist()) == ([6], [7])
     assert peak < 50_000_000
+
+
+@given(rows=tracks, most=st.integers(1, 6))
+def test_a_key_with_more_pairs_than_allowed_gives_none_and_is_named(rows: list, most: int) -> None:
+    listed = table(rows)
+    every = list(zip(*(side.tolist() for side in pairs(listed)), strict=True))
+    mixtures, instrumentals, large = sweep(listed, THESIS, most)
+    keys = [(row["artist_id"], row["fuzzy_title"]) for row in listed.to_pylist()]
+    counts = Counter(keys[mixture] for mixture, _ in every)
+    left = [pair for pair in every if counts[keys[pair[0]]] <= most]
+    assert list(zip(mixtures.tolist(), instrumentals.tolist(), strict=True)) == left
+    named = {(r["artist_id"], r["fuzzy_title"]): r["candidates"] for r in large.to_pylist()}
+    assert named == {key: count for key, count in counts.items() if count > most}
+
+
+def test_a_hundred_thousand_intros_are_counted_not_multiplied() -> None:
+    """2.5 billion pairs, if they were all made."""
+    count = 100_000
+    intros = pa.table(
+        {
+            "artist_id": ["various artists"] * count,
+            "fuzzy_title": ["intro"] * count,
+            "marker": [None, "karaoke"] * (count // 2),
+            "duration_s": np.linspace(60, 61, count, endpoint=False),
+        }
+    )
+    mixtures, _, large = sweep(intros, THESIS, 1_000_000)
+    assert not mixtures.size
+    (row,) = large.to_pylist()
+    assert row["mixtures"] == row["instrumentals"] == count // 2
+    assert row["candidates"] == (count // 2) ** 2

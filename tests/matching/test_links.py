@@ -1,0 +1,52 @@
+"""A track's keys, against saying them one track at a time."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matching.links import links
+from matching.rules import EXTENDED, THESIS, Rule
+
+SCHEMA = pa.schema(
+    [
+        ("artist_id", pa.string()),
+        ("artist_ids", pa.list_(pa.string())),
+        ("fuzzy_title", pa.string()),
+        ("work_id", pa.string()),
+    ]
+)
+Row = tuple[str, list[str | None] | None, str | None, str | None]
+
+
+def found(rows: list[Row], rule: Rule) -> list[tuple[int, str, str]]:
+    columns = [[row[place] for row in rows] for place in range(4)]
+    tracks = pa.table([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], SCHEMA)
+    places, artists, keys = links(tracks, rule)
+    assert places.tolist() == sorted(places.tolist())
+    return sorted(zip(places.tolist(), artists.to_pylist(), keys.to_pylist(), strict=True))
+
+
+def said(rows: list[Row], rule: Rule) -> list[tuple[int, str, str]]:
+    answers = set()
+    for number, (artist, artists, title, work) in enumerate(rows):
+        extended = rule is EXTENDED
+        descriptors = "|" + title.split("|")[1] if title and "|" in title else ""
+        for one in {artist, *((artists or []) if extended else [])} - {None, ""}:
+            if title:
+                answers.add((number, one, title))
+            if title and work is not None and extended:
+                answers.add((number, one, f"work:{work}{descriptors}"))
+    return sorted(answers)
+
+
+ids = st.sampled_from(["a", "b", "c"])
+lists = st.none() | st.lists(st.sampled_from(["a", "b", "", None]), max_size=3)
+titles = st.sampled_from(["song", "song|live", "", None])
+tables = st.lists(st.tuples(ids, lists, titles, st.sampled_from([None, "w", "v|x"])), max_size=6)
+
+
+@pytest.mark.parametrize("rule", [THESIS, EXTENDED], ids=lambda rule: rule.name)
+@given(rows=tables)
+def test_every_key_of_every_track(rule: Rule, rows: list[Row]) -> None:
+    assert found(rows, rule) == said(rows, rule)
