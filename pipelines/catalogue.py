@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import Any
@@ -16,7 +16,8 @@ from pipelines import catalogue_files, files, runs, schemas
 from pipelines.catalogue_files import Part, Row, Rows, plain
 from pipelines.runs import BadUsage
 
-COLUMNS = tuple(name for name in schemas.TRACK.names if name != "extra")
+ARTIST_IDS = "artist_ids"  # all artists of a track: a list, or text with ";" between them
+COLUMNS = (*(name for name in schemas.TRACK.names if name != "extra"), ARTIST_IDS)
 REQUIRED = ("track_id", "title", "duration_s")
 ARTIST = ("artist_id", "artist")  # one of them is enough
 NEEDED = (*REQUIRED, *ARTIST)
@@ -40,6 +41,12 @@ class Batch:
             return pa.nulls(len(self), pa.string())
         return self.rows.column(self.names[ours])
 
+    def lists(self, ours: str) -> pa.Array:
+        """The same where a value may be a list."""
+        if ours not in self.names:
+            return pa.nulls(len(self), pa.string())
+        return self.rows.lists(self.names[ours])
+
     def records(self, rows: np.ndarray) -> list[Row]:
         """Some rows as they stand, our columns under our names, fit for JSON."""
         ours = {theirs: name for name, theirs in self.names.items()}
@@ -50,7 +57,7 @@ class Batch:
 
     def further(self, rows: np.ndarray) -> list[str | None]:
         """The columns that are none of ours, a JSON object a row; None where there are none."""
-        known = set(self.names.values())
+        known = {theirs for ours, theirs in self.names.items() if ours != ARTIST_IDS}
         found: list[str | None] = []
         for record in self.rows.records(rows):
             extra = _extra(record.get("extra"))
@@ -79,20 +86,14 @@ class Catalogue:
 
     def files(self) -> list[str]:
         """The catalogue's files in order; BadUsage where there are none."""
-        if not runs.fingerprintable(self.path):
-            raise BadUsage(f"--catalog {self.path}: no such file or folder")
-        found = [path for path in _files_at(self.path) if catalogue_files.format_of(path)]
-        if not found:
-            endings = ", ".join(catalogue_files.FORMATS)
-            raise BadUsage(f"--catalog {self.path}: no file that ends in {endings}")
-        return found
+        return tables_at(self.path, "--catalog")
 
-    def batches(self, part: Part, *, needed_only: bool = False) -> Iterator[Batch]:
-        """The rows of a part; with all columns, or only those that the rule looks at."""
+    def batches(self, part: Part, columns: Sequence[str] | None = None) -> Iterator[Batch]:
+        """The rows of a part; with all columns, or only with some of ours."""
         names = self.names(part.path)
         wanted = None
-        if needed_only:
-            wanted = list(dict.fromkeys(names[ours] for ours in NEEDED if ours in names))
+        if columns is not None:
+            wanted = list(dict.fromkeys(names[ours] for ours in columns if ours in names))
         for rows in catalogue_files.batches(part, wanted):
             yield Batch(part.path, rows, names)
 
@@ -125,15 +126,26 @@ class Catalogue:
         return catalogue_files.parts(path)
 
 
-def mapping(columns: str | None) -> dict[str, str]:
+def tables_at(path: str, option: str) -> list[str]:
+    """The tables at a path, below it or matching it as a glob; BadUsage where there are none."""
+    if not runs.fingerprintable(path):
+        raise BadUsage(f"{option} {path}: no such file or folder")
+    found = [file for file in _files_at(path) if catalogue_files.format_of(file)]
+    if not found:
+        endings = ", ".join(catalogue_files.FORMATS)
+        raise BadUsage(f"{option} {path}: no file that ends in {endings}")
+    return found
+
+
+def mapping(columns: str | None, known: Sequence[str] = COLUMNS) -> dict[str, str]:
     """`ours=theirs,…` as a dict; BadUsage for anything else."""
     found: dict[str, str] = {}
     for entry in (columns or "").split(",") if columns else []:
         ours, equals, theirs = (word.strip() for word in entry.partition("="))
         if not equals or not theirs:
             raise BadUsage(f"--columns {columns}: write ours=theirs,… such as title=name")
-        if ours not in COLUMNS:
-            near = difflib.get_close_matches(ours, COLUMNS, 1, cutoff=0)[0]
+        if ours not in known:
+            near = difflib.get_close_matches(ours, known, 1, cutoff=0)[0]
             raise BadUsage(f"--columns {columns}: no column {ours} of ours; did you mean {near}?")
         found[ours] = theirs
     return found

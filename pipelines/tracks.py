@@ -3,17 +3,22 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from matching.ids import digest
-from matching.titles import artist_key_batch
-from pipelines import schemas
+from matching.rules import Rule, read_titles
+from matching.titles import artist_key_batch, marker_batch
+from pipelines import catalogue, schemas
 from pipelines.catalogue import Batch
-from pipelines.catalogue_files import Row, as_text, plain
+from pipelines.catalogue_files import SEPARATOR, Row, as_text, plain
 from pipelines.rejects import reject
+
+if TYPE_CHECKING:
+    from pipelines.aliases import Aliases
 
 STAGE = "match"
 NO_ID = "(no track_id)"
@@ -23,8 +28,20 @@ MESSAGES = {  # in the order in which they are looked for; a row's first one cou
     "no_artist": "the track has neither an artist nor an artist id",
     "bad_duration": "the duration is no positive number of seconds",
 }
+# Of the durations of good rows.
+WHOLE_SECONDS, LONG = "whole_seconds", "long"
+LONG_S = 10_000.0  # as milliseconds, 10 s; as seconds, 2.8 hours
 NUMBER = r"^\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$"
 _ERRORS = list(MESSAGES)
+KEYED = pa.schema(
+    [
+        *(schemas.TRACK.field(name) for name in ("track_id", "artist_id", "title", "duration_s")),
+        pa.field(catalogue.ARTIST_IDS, pa.list_(pa.string())),
+        pa.field("work_id", pa.string()),
+        pa.field("fuzzy_title", pa.string()),
+        pa.field("marker", pa.string()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -43,15 +60,78 @@ class Tracks:
         return np.flatnonzero(self.error < 0)
 
 
-def check(batch: Batch) -> Tracks:
-    """Read the needed columns of a batch, whatever their types, and judge each row."""
+def check(batch: Batch, aliases: "Aliases | None" = None) -> Tracks:
+    """Read the needed columns of a batch, whatever their types, and judge each row.
+
+    Where the artist's name is among the aliases, that id is taken instead of the row's own.
+    """
     track_id, title = text(batch.column("track_id")), text(batch.column("title"))
-    artist_id = _artist_ids(text(batch.column("artist_id")), text(batch.column("artist")))
+    own, artist = text(batch.column("artist_id")), text(batch.column("artist"))
+    artist_id = _artist_ids(own, artist, aliases)
     duration_s = seconds(batch.column("duration_s"))
     error = np.full(len(batch), -1)
     for number, column in reversed(list(enumerate((track_id, title, artist_id, duration_s)))):
         error[np.asarray(pc.is_null(column))] = number
     return Tracks(track_id, artist_id, title, duration_s, error)
+
+
+def needed(rule: Rule) -> tuple[str, ...]:
+    """Our columns that a rule looks at."""
+    further = ("album", catalogue.ARTIST_IDS, "work_id", "recording_id")
+    return (*catalogue.NEEDED, *(further if rule.is_extended else ()))
+
+
+def keyed(batch: Batch, tracks: Tracks, rule: Rule) -> pa.Table:
+    """The good rows as a table with the schema KEYED: what makes their keys."""
+    return _keyed(batch, tracks, rule, pa.array(tracks.good, pa.int64()))
+
+
+def marked(batch: Batch, tracks: Tracks, rule: Rule) -> pa.Table:
+    """The same of those rows alone that have a marker."""
+    good = pa.array(tracks.good, pa.int64())
+    if not rule.is_extended:  # whose markers are found before its keys are made
+        good = good.filter(marker_batch(tracks.title.take(good)).is_valid())
+    table = _keyed(batch, tracks, rule, good)
+    return table.filter(table["marker"].is_valid())
+
+
+def _keyed(batch: Batch, tracks: Tracks, rule: Rule, rows: pa.Int64Array) -> pa.Table:
+    columns = {name: getattr(tracks, name).take(rows) for name in KEYED.names[:4]}
+    albums = columns["work_id"] = pa.nulls(len(rows), pa.string())
+    columns[catalogue.ARTIST_IDS] = pa.nulls(len(rows), pa.list_(pa.string()))
+    if rule.is_extended:
+        albums, columns["work_id"] = (
+            text(batch.column(name).take(rows)) for name in ("album", "work_id")
+        )
+        columns[catalogue.ARTIST_IDS] = lists(batch.lists(catalogue.ARTIST_IDS).take(rows))
+    columns["fuzzy_title"], columns["marker"] = read_titles(columns["title"], albums, rule)
+    return pa.table([columns[name] for name in KEYED.names], KEYED)
+
+
+def duration_counts(tracks: Tracks) -> Iterator[tuple[str, int]]:
+    """How many good rows have a duration in whole seconds, or a very long one."""
+    lengths = tracks.duration_s.take(pa.array(tracks.good, pa.int64())).to_numpy()
+    yield WHOLE_SECONDS, int((lengths == np.floor(lengths)).sum())
+    yield LONG, int((lengths > LONG_S).sum())
+
+
+def releases(batch: Batch, tracks: Tracks) -> pa.Table:
+    """The releases (artist_id, album) of the good rows, with their years; a row for each track."""
+    if not {"album", "release_year"} <= set(batch.names):
+        return releases_of(schemas.TRACK.empty_table())
+    good = pa.array(tracks.good, pa.int64())
+    columns = {
+        "artist_id": tracks.artist_id.take(good),
+        "album": text(batch.column("album").take(good)),
+        "release_year": year(text(batch.column("release_year").take(good))),
+    }
+    return releases_of(pa.table(columns))
+
+
+def releases_of(tracks: pa.Table) -> pa.Table:
+    """The same of a table with columns as in TRACK: year, artist_id, album."""
+    chosen = tracks.select(["release_year", "artist_id", "album"])
+    return chosen.rename_columns(["year", "artist_id", "album"]).drop_null()
 
 
 def rejects(batch: Batch, tracks: Tracks) -> Iterator[Row]:
@@ -70,7 +150,7 @@ def table(batch: Batch, tracks: Tracks, rows: np.ndarray) -> pa.Table:
     chosen = pa.array(rows, pa.int64())
     columns = {name: text(batch.column(name).take(chosen)) for name in _OTHERS}
     columns["audio_uri"] = _resolved(columns["audio_uri"], batch.path)
-    columns["release_year"] = _year(columns["release_year"])
+    columns["release_year"] = year(columns["release_year"])
     columns["extra"] = pa.array(batch.further(rows), pa.string())
     for name in ("track_id", "artist_id", "title", "duration_s"):
         columns[name] = getattr(tracks, name).take(chosen)
@@ -136,6 +216,17 @@ def text(column: pa.Array) -> pa.StringArray:
     return pc.if_else(pc.equal(strings, ""), None, strings)
 
 
+def lists(column: pa.Array) -> pa.ListArray:
+    """A column of lists of any type, or of text with a separator, as lists of trimmed text."""
+    kind = column.type
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        column = pc.split_pattern(text(column), SEPARATOR)
+    lists = column.cast(pa.large_list(column.type.value_type))
+    entries = pc.ascii_trim(text(lists.values), " \t\n\v\f\r")
+    whole = pa.LargeListArray.from_arrays(lists.offsets, entries, mask=lists.is_null())
+    return whole.cast(pa.list_(pa.string()))
+
+
 def seconds(column: pa.Array) -> pa.DoubleArray:
     """A column of durations as float64: null where it holds no finite number above zero."""
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
@@ -150,13 +241,24 @@ def seconds(column: pa.Array) -> pa.DoubleArray:
     return pc.if_else(is_length, numbers, None)
 
 
-def _artist_ids(artist_id: pa.StringArray, artist: pa.StringArray) -> pa.StringArray:
-    """Ids as they stand, and where there are none, ones derived from the normalised names."""
-    if artist_id.null_count == 0:
+def _artist_ids(
+    artist_id: pa.StringArray, artist: pa.StringArray, aliases: "Aliases | None"
+) -> pa.StringArray:
+    """Ids that the aliases have for a name, else as they stand, else derived from the name."""
+    if artist_id.null_count == 0 and aliases is None:
         return artist_id
-    names = artist_key_batch(pc.if_else(artist_id.is_null(), artist, None)).dictionary_encode()
-    derived = [digest(name) if name else None for name in names.dictionary.to_pylist()]
-    return pc.coalesce(artist_id, pa.array(derived, pa.string()).take(names.indices))
+    looked_at = artist if aliases else pc.if_else(artist_id.is_null(), artist, None)
+    keys = artist_key_batch(looked_at).dictionary_encode()
+    derived = pc.if_else(artist_id.is_null(), keys.indices, None)
+    wanted = set(derived.drop_null().unique().to_pylist())
+    digests = [
+        digest(key) if key and place in wanted else None
+        for place, key in enumerate(keys.dictionary.to_pylist())
+    ]
+    given = pc.coalesce(artist_id, pa.array(digests, pa.string()).take(derived))
+    if aliases is None:
+        return given
+    return pc.coalesce(aliases.ids_of(keys.dictionary).take(keys.indices), given)
 
 
 def _resolved(uris: pa.StringArray, path: str) -> pa.StringArray:
@@ -168,7 +270,7 @@ def _resolved(uris: pa.StringArray, path: str) -> pa.StringArray:
     return pc.if_else(stays, uris, pc.binary_join_element_wise(folder, uris, "/"))
 
 
-def _year(texts: pa.StringArray) -> pa.Int32Array:
+def year(texts: pa.StringArray) -> pa.Int32Array:
     """The year of a year or of a date that begins with one."""
     found = pc.struct_field(pc.extract_regex(texts, r"^\s*(?P<year>\d{4})(?:\D.*)?$"), "year")
     return found.cast(pa.int32())

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import catalogue_files, files, rejects, runs, schemas, tables
-from pipelines.catalogue import Batch, Catalogue, mapping
+from pipelines.catalogue import NEEDED, Batch, Catalogue, mapping
 from pipelines.runs import BadUsage, Failed
 
 ROWS = [
@@ -35,8 +36,8 @@ def write(path: Path, rows: list[dict]) -> Path:
     return path
 
 
-def batches(catalogue: Catalogue, **flags: bool) -> list[Batch]:
-    return [b for part in catalogue.parts() for b in catalogue.batches(part, **flags)]
+def batches(catalogue: Catalogue, columns: Sequence[str] | None = None) -> list[Batch]:
+    return [b for part in catalogue.parts() for b in catalogue.batches(part, columns)]
 
 
 def read(catalogue: Catalogue) -> list[dict]:
@@ -57,7 +58,7 @@ def test_every_format_gives_the_same_rows(name: str, tmp_path: Path) -> None:
 
 def test_only_needed_columns_are_read_where_they_are_enough(tmp_path: Path) -> None:
     path = write(tmp_path / "c.parquet", [row | {"lyrics": "la"} for row in ROWS])
-    for batch in batches(Catalogue(str(path)), needed_only=True):
+    for batch in batches(Catalogue(str(path)), columns=NEEDED):
         assert "lyrics" not in batch.records(np.arange(1))[0]
         assert batch.column("title")[0].as_py()
 
