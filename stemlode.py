@@ -15,6 +15,7 @@ VERBS = {
     "scan": ("pipelines.scan", "a folder of audio → a catalogue"),
     "match": ("pipelines.match", "a catalogue → candidate pairs"),
     "prune": ("pipelines.prune", "candidates → pairs verified by their sound"),
+    "review": ("pipelines.review", "a sample of scored pairs → thresholds, by ear, on a local page"),
     "corpus": ("pipelines.corpus", "verified pairs, multitrack folders → shards and an index"),
     "train": ("training.train", "a corpus → a checkpoint"),
     "evaluate": ("training.evaluate", "a checkpoint and true stems → scores"),

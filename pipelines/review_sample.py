@@ -70,7 +70,7 @@ class Pair:
     polarity: int
     drift_ppm: float | None
     alignment_confidence: float | None
-    coherent: bool
+    coherent: bool | None
     matched_spans: tuple[tuple[float, float], ...]
 
     @property
@@ -177,7 +177,7 @@ def _pair(row: dict[str, Any], stratum: int) -> Pair:
         polarity=-1 if row["polarity"] == -1 else 1,
         drift_ppm=real(row["drift_ppm"]),
         alignment_confidence=real(row["alignment_confidence"]),
-        coherent=bool(row["coherent"]),
+        coherent=row["coherent"],
         matched_spans=tuple(spans),
     )
 

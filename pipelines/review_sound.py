@@ -8,7 +8,7 @@ import io
 import math
 import threading
 from collections import OrderedDict
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 
@@ -25,6 +25,7 @@ RATE = 44_100  # Hz
 EXCERPT_S = 60
 KEPT = 4  # rendered excerpts in memory, about 32 MB each
 PATIENCE_S = 120.0  # for an excerpt to be rendered
+LATEST_S = 86_400  # where an excerpt may begin
 PIECE = 512 * report_media.HOP_LENGTH  # frames of which a difference is made at a time
 MARGIN = 2 * report_media.N_FFT
 LARGEST_GAIN_DB = 40.0
@@ -100,7 +101,7 @@ def render(pair: Pair, start_s: int) -> Excerpt:
         errors["difference"] = f"there is none without the {' and the '.join(errors)}"
     frames = max((sound.shape[1] for sound in heard.values()), default=0)
     sounds = {name: Sound(error=error) for name, error in errors.items()}
-    return Excerpt(start_s, frames / RATE, sounds | _rendered(heard), pair.coherent)
+    return Excerpt(start_s, frames / RATE, sounds | _rendered(heard), bool(pair.coherent))
 
 
 class Renderer:
@@ -128,6 +129,8 @@ class Renderer:
             return future.result(PATIENCE_S)
         except FutureTimeoutError:
             raise AudioError(f"not decoded within {PATIENCE_S:g} s") from None
+        except CancelledError:
+            raise AudioError("no longer wanted: others were asked for since") from None
         except BaseException:
             with self._lock:
                 self._done.pop(key, None)

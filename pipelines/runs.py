@@ -23,6 +23,7 @@ _OURS = re.compile(
     r"_PLAN\.json|run\.json|_SUCCESS|_ERROR\.txt|_parts/.*"
     r"|[a-z]+-\d{5}-of-\d{5}\.parquet|(train|valid|test)/(train|valid|test)-\d{5}\.tar"
     r"|checkpoint/(model\.safetensors|config\.json)|last/state\.safetensors|levels\.json|log\.jsonl"
+    r"|sample\.json|judgements\.jsonl|thresholds\.json"
     r"|songs\.parquet|[^/]+/(vocals|accompaniment)\.wav"
 )
 LIBRARIES = ("stemlode", "apache-beam", "numpy", "pyarrow", "torch", "librosa", "soxr", "unidecode")
