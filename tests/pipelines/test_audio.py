@@ -389,3 +389,25 @@ def test_a_web_server_that_is_down_is_no_verdict_on_the_file() -> None:
         server.shutdown()
     with pytest.raises(OSError, match="cannot be reached"):
         audio.read(f"{at}/a.wav")
+
+
+def test_vorbis_is_what_libsndfile_makes_of_it(test_data: Path, tmp_path: Path) -> None:
+    """FFmpeg decodes it in half the time; the samples must be the same, to the last one."""
+    whole = test_data / "audio/instrumental/Awakening.ogg"
+    mono = tmp_path / "mono.ogg"
+    audio.write(str(mono), noise(3, 1), RATE)
+    for path in (whole, mono):
+        expected, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        found = audio.read(str(path))
+        assert found.sample_rate == rate
+        np.testing.assert_allclose(found.samples, expected.T, atol=1e-5)
+
+
+def test_ogg_that_ends_early_or_has_a_hole(test_data: Path, tmp_path: Path) -> None:
+    data = (test_data / "audio/instrumental/Awakening.ogg").read_bytes()
+    path, middle = tmp_path / "n.ogg", len(data) // 2
+    path.write_bytes(data[:middle])  # Ogg states no length: what is there is read
+    assert audio.read(str(path)).duration_s == pytest.approx(106.4, abs=0.1)
+    path.write_bytes(data[:middle] + bytes(200_000) + data[middle + 200_000 :])
+    with pytest.raises(AudioError, match=r"truncated or damaged: .* of 208\.0 s decodable"):
+        audio.read(str(path))
