@@ -1,5 +1,6 @@
-"""Audio in and out: libsndfile first, FFmpeg (PyAV) for what it does not read, and for Vorbis, which
-FFmpeg decodes twice as fast to the same samples. Free of Beam.
+"""Audio in and out: libsndfile first, FFmpeg (PyAV) for what it does not read. Free of Beam.
+
+Vorbis goes to FFmpeg too, which decodes it twice as fast to the same samples.
 
 Files are read in blocks, and mixed down and resampled block by block, so that a mono read at a low
 rate never holds the full-rate signal, whatever a header claims. Content decides the format, not

@@ -200,9 +200,9 @@ class FFmpeg:
                     frames += part.samples
                     _push(queue, part)
             if queue.samples >= block_frames:
-                yield queue.read().to_ndarray().T
+                yield _drained(queue)
         if queue.samples:
-            yield queue.read().to_ndarray().T
+            yield _drained(queue)
         if self.stated:
             _check_length(frames, self.stated, rate)
 
@@ -252,6 +252,11 @@ def _push(queue: Any, frame: Any) -> None:
         queue.write(frame)
     except ValueError as error:
         raise AudioError("damaged: the rate or the channels change on the way") from error
+
+
+def _drained(queue: Any) -> np.ndarray:
+    """All that a queue of planar frames holds, [frames, channels]."""
+    return queue.read().to_ndarray().T
 
 
 class Guarded:
