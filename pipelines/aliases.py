@@ -68,7 +68,11 @@ def read(path: str, columns: str | None = None) -> Aliases:
     found = [
         batch for file in catalogue.tables_at(path, OPTION) for batch in _batches(file, mapped)
     ]
-    table = pa.concat_tables([pa.table({"key": [], "id": []}, _SCHEMA), *found])
+    return of(pa.concat_tables([_SCHEMA.empty_table(), *found]))
+
+
+def of(table: pa.Table) -> Aliases:
+    """A table of artist keys (`key`) and artist ids (`id`), any of them null, empty or repeated."""
     complete = pc.and_(_is_there(table["key"]), _is_there(table["id"]))
     once = table.filter(complete).group_by(["key", "id"]).aggregate([])
     sizes = once.group_by("key").aggregate([("id", "count"), ("id", "min")]).sort_by("key")

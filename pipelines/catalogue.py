@@ -12,15 +12,16 @@ import numpy as np
 import pyarrow as pa
 from fsspec.core import url_to_fs
 
-from pipelines import catalogue_files, files, runs, schemas
+from pipelines import catalogue_files, files, musicbrainz, runs, schemas
 from pipelines.catalogue_files import Part, Row, Rows, plain
 from pipelines.runs import BadUsage
 
 ARTIST_IDS = "artist_ids"  # all artists of a track: a list, or text with ";" between them
-COLUMNS = (*(name for name in schemas.TRACK.names if name != "extra"), ARTIST_IDS)
-REQUIRED = ("track_id", "title", "duration_s")
+DURATION, MILLISECONDS = "duration_s", "duration_ms"  # the latter where there is no duration_s
+COLUMNS = (*(name for name in schemas.TRACK.names if name != "extra"), ARTIST_IDS, MILLISECONDS)
+REQUIRED = ("track_id", "title", DURATION)
 ARTIST = ("artist_id", "artist")  # one of them is enough
-NEEDED = (*REQUIRED, *ARTIST)
+NEEDED = (*REQUIRED, MILLISECONDS, *ARTIST)
 OPENERS = 16
 
 
@@ -57,7 +58,8 @@ class Batch:
 
     def further(self, rows: np.ndarray) -> list[str | None]:
         """The columns that are none of ours, a JSON object a row; None where there are none."""
-        known = {theirs for ours, theirs in self.names.items() if ours != ARTIST_IDS}
+        further = {ARTIST_IDS} | ({MILLISECONDS} if DURATION in self.names else set())
+        known = {theirs for ours, theirs in self.names.items() if ours not in further}
         found: list[str | None] = []
         for record in self.rows.records(rows):
             extra = _extra(record.get("extra"))
@@ -108,21 +110,45 @@ class Catalogue:
         twice = [name for name in theirs if theirs.count(name) > 1]
         if twice:
             raise BadUsage(f"{path}: has two columns {twice[0]}; rename one")
-        wanted = [ours for ours in (*mapped, *REQUIRED) if ours in REQUIRED or not is_json]
-        missing = [ours for ours in wanted if names[ours] not in theirs]
+        required = tuple(
+            MILLISECONDS if ours == DURATION and _in_milliseconds(names, mapped, theirs) else ours
+            for ours in REQUIRED
+        )
+        names.pop(DURATION if MILLISECONDS in required else MILLISECONDS)
+        wanted = [ours for ours in (*mapped, *required) if ours in required or not is_json]
+        missing = [ours for ours in wanted if names.get(ours) not in theirs]
         if not any(names[ours] in theirs for ours in ARTIST):
             missing.append("artist")
         if missing:
+            kind = musicbrainz.other_kind(theirs)
+            if is_json and kind and not mapped:
+                raise BadUsage(
+                    f"{path}: looks like a MusicBrainz dump of {kind}; "
+                    "a catalogue is the one of recordings (recording.tar.xz)"
+                )
             ours = missing[0]
             raise BadUsage(
-                f"{path}: no column {names[ours]}; it has {', '.join(theirs) or 'none'}; "
+                f"{path}: no column {names.get(ours, mapped.get(ours))}; it has "
+                f"{', '.join(theirs) or 'none'}; "
                 f"say which one to take with --columns {ours}=NAME"
             )
         # Any row of JSON may have a column that the first rows lack.
         return {ours: name for ours, name in names.items() if is_json or name in theirs}
 
+    def check_types(self, path: str) -> None:
+        """BadUsage where a needed column has a type that no value of it can be read from."""
+        types = catalogue_files.column_types(path)
+        for ours, theirs in self.names(path).items():
+            kind = types.get(theirs, pa.null())
+            if ours in NEEDED and not _fits(ours, kind):
+                wanted = "numbers" if ours in (DURATION, MILLISECONDS) else "text"
+                raise BadUsage(
+                    f"{path}: column {theirs} holds {kind}, not {wanted}; "
+                    f"take another with --columns {ours}=NAME"
+                )
+
     def _checked_parts(self, path: str) -> list[Part]:
-        self.names(path)
+        self.check_types(path)
         return catalogue_files.parts(path)
 
 
@@ -132,7 +158,7 @@ def tables_at(path: str, option: str) -> list[str]:
         raise BadUsage(f"{option} {path}: no such file or folder")
     found = [file for file in _files_at(path) if catalogue_files.format_of(file)]
     if not found:
-        endings = ", ".join(catalogue_files.FORMATS)
+        endings = ", ".join(catalogue_files.ENDINGS)
         raise BadUsage(f"{option} {path}: no file that ends in {endings}")
     return found
 
@@ -148,7 +174,24 @@ def mapping(columns: str | None, known: Sequence[str] = COLUMNS) -> dict[str, st
             near = difflib.get_close_matches(ours, known, 1, cutoff=0)[0]
             raise BadUsage(f"--columns {columns}: no column {ours} of ours; did you mean {near}?")
         found[ours] = theirs
+    if {DURATION, MILLISECONDS} <= found.keys():
+        raise BadUsage(f"--columns {columns}: take one of {DURATION} and {MILLISECONDS}")
     return found
+
+
+def _in_milliseconds(names: dict[str, str], mapped: dict[str, str], theirs: list[str]) -> bool:
+    """Whether a file's durations are those in milliseconds: where it says so, or has no others."""
+    if MILLISECONDS in mapped:
+        return DURATION not in mapped
+    return names[DURATION] not in theirs and DURATION not in mapped and MILLISECONDS in theirs
+
+
+def _fits(ours: str, kind: pa.DataType) -> bool:
+    if pa.types.is_nested(kind):
+        return False
+    if ours in (DURATION, MILLISECONDS):
+        return not (pa.types.is_temporal(kind) or pa.types.is_boolean(kind))
+    return True
 
 
 def _files_at(path: str) -> list[str]:

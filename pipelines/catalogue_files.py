@@ -1,11 +1,15 @@
-"""The rows of Parquet, CSV and JSON Lines files as they stand, a batch at a time. Free of Beam."""
+"""The rows of Parquet, CSV and JSON Lines files as they stand, a batch at a time. Free of Beam.
+
+CSV and JSON Lines may be compressed with gzip or zstd, and may be a MusicBrainz dump's archive.
+"""
 
 import contextlib
 import csv
-import gzip
 import io
 import itertools
 import json
+import lzma
+import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +22,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 
-from pipelines import files
+from pipelines import csv_blocks, files, musicbrainz
 from pipelines.runs import BadUsage, Failed, reason
 
 FORMATS = {
@@ -29,10 +33,11 @@ FORMATS = {
     ".ndjson": "json",
     ".json": "json",
 }
-GZIP = ".gz"
+CODECS = {".gz": "gzip", ".zst": "zstd"}
+ARCHIVES = (".tar", ".tar.xz", ".tar.gz")  # of a MusicBrainz dump
+ENDINGS = (*FORMATS, *ARCHIVES)
 BATCH_ROWS = 1 << 16
 PART_ROWS = 1 << 20
-CSV_BLOCK_BYTES = 1 << 25  # a row has to fit into a block, and titles can be hostile
 PEEK_ROWS = 1000
 SEPARATOR = ";"  # between the entries of a list that is text
 
@@ -67,9 +72,13 @@ class Rows(Protocol):
 
 def format_of(path: str) -> str | None:
     """parquet, csv, tsv or json by the name's end; None for any other."""
-    name = PurePosixPath(path.lower().removesuffix(GZIP))
-    found = FORMATS.get(name.suffix)
-    return None if found == "parquet" and path.lower().endswith(GZIP) else found
+    name = PurePosixPath(path.lower())
+    if name.name == musicbrainz.RECORDINGS or name.name.endswith(ARCHIVES):
+        return "json"
+    if name.suffix not in CODECS:
+        return FORMATS.get(name.suffix)
+    found = FORMATS.get(name.with_suffix("").suffix)
+    return None if found == "parquet" else found
 
 
 def column_names(path: str) -> list[str]:
@@ -84,7 +93,15 @@ def column_names(path: str) -> list[str]:
                 return list(dict.fromkeys(key for row in first if row[0] for key in row[0]))
         with _open(path) as file:
             text = io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="")
-            return next(csv.reader(text, delimiter=_delimiter(path)), [])
+            return next(csv.reader(text, delimiter=_delimiter(path), strict=True), [])
+
+
+def column_types(path: str) -> dict[str, pa.DataType]:
+    """The types of a Parquet file's columns; empty for formats that know none."""
+    if format_of(path) != "parquet":
+        return {}
+    with _naming(path), _native(path) as file:
+        return {field.name: field.type for field in pq.ParquetFile(file).schema_arrow}
 
 
 def parts(path: str) -> list[Part]:
@@ -227,13 +244,28 @@ def _csv(path: str, columns: Sequence[str] | None) -> Iterator[Rows]:
     parse = pacsv.ParseOptions(
         delimiter=_delimiter(path), newlines_in_values=True, invalid_row_handler=skip
     )
-    read = pacsv.ReadOptions(use_threads=False, block_size=CSV_BLOCK_BYTES)
-    with _native(path) as file:
-        for batch in pacsv.open_csv(file, read, parse, convert):
-            found, broken[:] = list(broken), []
-            yield ArrowRows(batch, found)
-        if broken:
-            yield JsonRows([], broken)
+    header = 1
+    with _open(path) as file:
+        for data, lines in csv_blocks.blocks(path, file, _delimiter(path)):
+            broken += lines
+            if header and any(why.startswith("line 1:") for _, why in lines):
+                raise Failed(f"{path}: cannot be read: the header, {lines[0][1]}")
+            if not data.strip(b"\r\n"):
+                continue
+            read = pacsv.ReadOptions(
+                use_threads=False,
+                block_size=len(data),
+                column_names=names,
+                skip_rows_after_names=header,
+            )
+            header = 0
+            for batch in pacsv.read_csv(io.BytesIO(data), read, parse, convert).to_batches(
+                BATCH_ROWS
+            ):
+                found, broken[:] = list(broken), []
+                yield ArrowRows(batch, found)
+    if broken:
+        yield JsonRows([], broken)
 
 
 def _json(path: str) -> Iterator[Rows]:
@@ -257,20 +289,41 @@ def _json_rows(path: str, file: IO[bytes]) -> Iterator[tuple[Row | None, Broken 
         except (ValueError, RecursionError) as error:
             yield None, (text, f"no JSON: {reason(error)}")
             continue
-        is_row = isinstance(row, dict)
-        yield (row, None) if is_row else (None, (text, "no JSON object"))
+        if not isinstance(row, dict):
+            yield None, (text, "no JSON object")
+        elif musicbrainz.is_recording(row):
+            yield musicbrainz.track(row), None
+        else:
+            yield row, None
 
 
 def _native(path: str) -> pa.NativeFile:
     """A reader for Arrow, whose threads may outlive the interpreter: no Python file if possible."""
     name = url_to_fs(path)[1]
-    file = pa.OSFile(name) if files.is_local(path) else pa.PythonFile(files.open_input(path), "r")
-    return pa.CompressedInputStream(file, "gzip") if path.lower().endswith(GZIP) else file
+    return pa.OSFile(name) if files.is_local(path) else pa.PythonFile(files.open_input(path), "r")
 
 
-def _open(path: str) -> IO[bytes]:
-    file = files.open_input(path)
-    return gzip.open(file) if path.lower().endswith(GZIP) else file  # type: ignore[return-value]
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[IO[bytes]]:
+    """What a file of text holds, unpacked."""
+    with files.open_input(path) as file:
+        codec = CODECS.get(PurePosixPath(path.lower()).suffix)
+        if path.lower().endswith(ARCHIVES):
+            with tarfile.open(fileobj=file, mode="r|*") as archive:
+                yield _dumped(path, archive)
+        elif codec:
+            yield io.BufferedReader(pa.CompressedInputStream(file, codec))
+        else:
+            yield file
+
+
+def _dumped(path: str, archive: tarfile.TarFile) -> IO[bytes]:
+    """The objects in the archive of a MusicBrainz dump; archives may be large and are read once."""
+    for member in archive:
+        found = archive.extractfile(member) if musicbrainz.FOLDER in member.name else None
+        if found is not None:
+            return found
+    raise BadUsage(f"{path}: is no MusicBrainz dump: it holds nothing in {musicbrainz.FOLDER}")
 
 
 def _delimiter(path: str) -> str:
@@ -282,5 +335,16 @@ def _naming(path: str) -> Iterator[None]:
     """Failed with the file's name for whatever is wrong with the file."""
     try:
         yield
-    except (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException) as error:
+    except _DAMAGE as error:
         raise Failed(f"{path}: cannot be read: {reason(error)}") from error
+
+
+_DAMAGE = (
+    OSError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    tarfile.TarError,
+    csv.Error,
+    pa.ArrowException,
+)

@@ -68,7 +68,7 @@ def check(batch: Batch, aliases: "Aliases | None" = None) -> Tracks:
     track_id, title = text(batch.column("track_id")), text(batch.column("title"))
     own, artist = text(batch.column("artist_id")), text(batch.column("artist"))
     artist_id = _artist_ids(own, artist, aliases)
-    duration_s = seconds(batch.column("duration_s"))
+    duration_s = _durations(batch)
     error = np.full(len(batch), -1)
     for number, column in reversed(list(enumerate((track_id, title, artist_id, duration_s)))):
         error[np.asarray(pc.is_null(column))] = number
@@ -241,6 +241,12 @@ def seconds(column: pa.Array) -> pa.DoubleArray:
     return pc.if_else(is_length, numbers, None)
 
 
+def _durations(batch: Batch) -> pa.DoubleArray:
+    if catalogue.DURATION in batch.names:
+        return seconds(batch.column(catalogue.DURATION))
+    return pc.divide(seconds(batch.column(catalogue.MILLISECONDS)), 1000.0)
+
+
 def _artist_ids(
     artist_id: pa.StringArray, artist: pa.StringArray, aliases: "Aliases | None"
 ) -> pa.StringArray:
@@ -278,5 +284,6 @@ def year(texts: pa.StringArray) -> pa.Int32Array:
 
 def _shown(error: str, record: Row) -> str:
     """The value that is to blame, where there is one to show."""
-    value = record.get("duration_s") if error == "bad_duration" else None
+    names = (catalogue.DURATION, catalogue.MILLISECONDS) if error == "bad_duration" else ()
+    value = next((record[name] for name in names if record.get(name) is not None), None)
     return "" if value is None else f": {str(value)[:40]}"

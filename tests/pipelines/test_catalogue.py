@@ -1,6 +1,8 @@
 """Catalogues: every format and folder is read, and what is wrong with one is said in one line."""
 
+import datetime
 import gzip
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +13,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import catalogue_files, files, rejects, runs, schemas, tables
+from pipelines import catalogue_files, files, rejects, runs, schemas, tables, tracks
 from pipelines.catalogue import NEEDED, Batch, Catalogue, mapping
 from pipelines.runs import BadUsage, Failed
 
@@ -24,15 +26,16 @@ ROWS = [
 def write(path: Path, rows: list[dict]) -> Path:
     """Rows in the format that the name says."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    opened = gzip.open if path.suffix == ".gz" else open
     if path.suffix == ".parquet":
         pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=2)
-    elif ".csv" in path.suffixes:
-        with opened(path, "wb") as file:
-            pacsv.write_csv(pa.Table.from_pylist(rows), file)
-    else:
-        with opened(path, "wt", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+        return path
+    text = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    if ".csv" in path.suffixes:
+        sink = io.BytesIO()
+        pacsv.write_csv(pa.Table.from_pylist(rows), sink)
+        text = sink.getvalue()
+    codec = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
+    path.write_bytes(pa.Codec(codec).compress(text, asbytes=True) if codec else text)
     return path
 
 
@@ -46,7 +49,18 @@ def read(catalogue: Catalogue) -> list[dict]:
 
 @pytest.mark.parametrize(
     "name",
-    ["c.parquet", "c.csv", "c.csv.gz", "c.CSV", "c.jsonl", "c.jsonl.gz", "c.ndjson", "c.json"],
+    [
+        "c.parquet",
+        "c.csv",
+        "c.csv.gz",
+        "c.csv.zst",
+        "c.CSV",
+        "c.jsonl",
+        "c.jsonl.gz",
+        "c.jsonl.zst",
+        "c.ndjson",
+        "c.json",
+    ],
 )
 def test_every_format_gives_the_same_rows(name: str, tmp_path: Path) -> None:
     path = write(tmp_path / name, ROWS) if name != "c.CSV" else tmp_path / name
@@ -65,7 +79,8 @@ def test_only_needed_columns_are_read_where_they_are_enough(tmp_path: Path) -> N
 
 def test_folders_and_globs(tmp_path: Path) -> None:
     write(tmp_path / "in" / "b.parquet", ROWS[:2])
-    write(tmp_path / "in" / "deep" / "a.csv.gz", ROWS[2:])
+    write(tmp_path / "in" / "deep" / "a.csv.gz", ROWS[2:4])
+    write(tmp_path / "in" / "deep" / "b.jsonl.zst", ROWS[4:])
     for other in ("_hidden.csv", ".x.csv", "rejects-0.parquet", "run.json", "cover.jpg"):
         (tmp_path / "in" / other).write_text("not a catalogue")
     ids = [row["track_id"] for row in read(Catalogue(str(tmp_path / "in")))]
@@ -167,6 +182,10 @@ def test_twice_the_same_column(tmp_path: Path) -> None:
         ("c.jsonl.gz", b"not gzip"),
         ("c.csv.gz", gzip.compress(b"track_id,title,artist,duration_s\n" + b"x" * 9999)[:-20]),
         ("c.jsonl.gz", gzip.compress(b'{"track_id": 1}\n' * 99)[:-9]),
+        ("c.csv.zst", b"not zstd"),
+        ("c.jsonl.zst", pa.compress(b'{"track_id": 1}\n' * 99, "zstd", asbytes=True)[:-9]),
+        ("c.parquet.zst", b"a Parquet file packs itself"),
+        ("c.csv", b'"track_id,title,artist,duration_s\n1,a,b,2\n'),
     ],
 )
 def test_an_unreadable_file_is_named(name: str, content: bytes, tmp_path: Path) -> None:
@@ -242,3 +261,79 @@ def test_a_catalogue_on_another_file_system() -> None:
             "z",
         ]
     files.remove("memory://bucket")
+
+
+def test_packed_files_in_several_pieces(tmp_path: Path) -> None:
+    """As `cat a.zst b.zst` and parallel packers write them."""
+    for name, codec in (("c.jsonl.gz", "gzip"), ("c.jsonl.zst", "zstd")):
+        lines = [json.dumps(row).encode() + b"\n" for row in ROWS]
+        packed = [pa.Codec(codec).compress(line, asbytes=True) for line in lines]
+        (tmp_path / name).write_bytes(b"".join(packed))
+        assert read(Catalogue(str(tmp_path / name))) == ROWS
+
+
+def test_an_open_quote_swallows_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    lines = [
+        "track_id,title,artist,duration_s",
+        '1,"a",b,2',
+        '2,"Heroes,b,2',
+        '3,"c",b,2',
+        "4,d,b,2",
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    for columns in (None, ("track_id", "duration_s")):
+        (batch,) = batches(Catalogue(str(path)), columns)
+        assert batch.column("track_id").to_pylist() == [b"1", b"3", b"4"]
+        ((line, why),) = batch.rows.broken
+        assert line == '2,"Heroes,b,2' and "line 3" in why
+
+
+def test_lists_of_artists_in_every_format(tmp_path: Path) -> None:
+    found = {}
+    for name, value in (("c.parquet", ["a", " b"]), ("c.jsonl", ["a", " b"]), ("c.csv", "a; b")):
+        rows = [{**ROWS[0], "artist_ids": value}, {**ROWS[1], "artist_ids": None}]
+        (batch,) = batches(Catalogue(str(write(tmp_path / name, rows))))
+        found[name] = tracks.lists(batch.lists("artist_ids")).to_pylist()
+    assert found["c.parquet"] == [["a", "b"], None] == found["c.csv"]
+    assert found["c.jsonl"][0] == ["a", "b"] and not any(found["c.jsonl"][1])
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("title", pa.array([["a", "list"]])),
+        ("track_id", pa.array([{"a": "struct"}])),
+        ("artist", pa.array([[("a", "map")]], pa.map_(pa.string(), pa.string()))),
+        ("duration_s", pa.array([True])),
+        ("duration_s", pa.array([datetime.timedelta(minutes=3)])),
+        ("duration_s", pa.array([datetime.time(0, 3)])),
+        ("duration_s", pa.array([[3.0]])),
+    ],
+)
+def test_a_column_whose_type_cannot_be_is_named(
+    column: str, values: pa.Array, tmp_path: Path
+) -> None:
+    table = pa.Table.from_pylist(ROWS[:1])
+    place = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(place, column, values), tmp_path / "c.parquet")
+    with pytest.raises(BadUsage, match=rf"c\.parquet: column {column} holds .*--columns {column}="):
+        Catalogue(str(tmp_path / "c.parquet")).parts()
+
+
+@pytest.mark.parametrize("name", ["c.parquet", "c.csv", "c.jsonl"])
+def test_durations_in_milliseconds(name: str, tmp_path: Path) -> None:
+    rows = [{**row, "length": 1234, "duration_ms": 5678} for row in ROWS]
+    path = str(write(tmp_path / name, rows))
+    for columns, expected in ((None, 0.5), ("duration_ms=length", 1.234)):
+        batch, *_ = batches(Catalogue(path, columns))
+        assert tracks.check(batch).duration_s[0].as_py() == expected
+        further = json.loads(batch.further(np.array([0]))[0] or "")
+        assert float(further["length" if columns is None else "duration_s"]) == (
+            1234 if columns is None else 0.5
+        )
+    lost = [{k: v for k, v in row.items() if k != "duration_s"} for row in rows]
+    batch, *_ = batches(Catalogue(str(write(tmp_path / name, lost)), None), NEEDED)
+    assert tracks.check(batch).duration_s[0].as_py() == 5.678
+    with pytest.raises(BadUsage, match="one of duration_s and duration_ms"):
+        mapping("duration_s=a,duration_ms=b")
