@@ -4,6 +4,7 @@ The file only grows. An undo is a line as well, which takes back the last judgem
 stands. A line that a crash cut short is passed over, and the next one begins afresh.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -36,6 +37,8 @@ class Judgements:
         self._lock = threading.Lock()
         try:
             new = not Path(path).exists()
+            if not new and not Path(path).is_file():
+                raise OSError(errno.EINVAL, "not a regular file", path)
             self._file = Path(path).open("a+b", buffering=0)  # noqa: SIM115 (held while we run)
             if new:
                 _sync_folder(Path(path).parent)

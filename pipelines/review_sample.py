@@ -123,9 +123,7 @@ def draw(scored: Folder, size: int, seed: int, *, stratified: bool) -> Sample:
     decision = np.asarray(table["decision"].to_pylist(), dtype=object)
     readable = np.flatnonzero(np.isfinite(difference) & (decision != "unreadable"))
     if not len(readable):
-        what = (
-            "no pair" if not table.num_rows else f"{table.num_rows:,} pairs, none of them audible"
-        )
+        what = "only unreadable pairs" if table.num_rows else "no pair"
         raise BadUsage(f"{scored.path} holds {what}: there is nothing to review")
     heard = difference[readable]
     strata = np.digitize(heard, EDGES[1:]) if stratified else np.zeros(len(heard), np.int64)

@@ -1,0 +1,181 @@
+"""What a reviewer hears: aligned, level, bounded, and said where there is nothing to hear."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipelines import audio, review_sound
+from pipelines.audio import AudioError
+from pipelines.review_sample import Pair, Track
+from tests.pipelines import review_folders
+from tests.pipelines.review_folders import RATE
+
+
+def pair(mix: str | None, instrumental: str | None, **facts: object) -> Pair:
+    plain = Pair(
+        pair_id="a",
+        stratum=0,
+        mix=Track("Song", "Artist", 4.0, mix),
+        instrumental=Track("Song (Instrumental)", "Artist", 4.0, instrumental),
+        decision="kept",
+        reason="",
+        difference=0.3,
+        asymmetry=None,
+        offset_s=0.0,
+        gain_db=0.0,
+        polarity=1,
+        drift_ppm=None,
+        alignment_confidence=None,
+        coherent=None,
+        matched_spans=(),
+    )
+    return replace(plain, **facts)  # type: ignore[arg-type]
+
+
+def heard(excerpt: review_sound.Excerpt, name: str) -> np.ndarray:
+    """[2, frames] of a sound of an excerpt."""
+    sound = excerpt.sounds[name]
+    assert not sound.error
+    assert sound.png.startswith(b"\x89PNG")
+    samples, rate = soundfile.read(io.BytesIO(sound.wav), dtype="float32", always_2d=True)
+    assert rate == RATE
+    return samples.T
+
+
+def level_db(samples: np.ndarray) -> float:
+    return 10 * float(np.log10(np.mean(samples.astype(np.float64) ** 2) + 1e-20))
+
+
+@pytest.fixture(scope="module")
+def shifted(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A mixture, and its instrumental 37.3 samples later, inverted and 6 dB lower."""
+    folder = tmp_path_factory.mktemp("shifted")
+    rng = np.random.default_rng(3)
+    noise = audio.resample(rng.normal(0, 0.1, (2, 4 * 8192)).astype(np.float32), 8192, RATE)
+    audio.write(str(folder / "mix.wav"), noise + review_folders.voice()[:, : noise.shape[1]], RATE)
+    spectrum = np.fft.rfft(np.pad(noise, ((0, 0), (0, 4096))))
+    turn = np.exp(-2j * np.pi * np.fft.rfftfreq(noise.shape[1] + 4096) * 37.3)
+    later = np.fft.irfft(spectrum * turn)[:, : noise.shape[1]]
+    audio.write(str(folder / "instrumental.wav"), -0.5 * later, RATE)
+    return str(folder / "mix.wav"), str(folder / "instrumental.wav")
+
+
+@pytest.mark.parametrize("coherent", [True, False])
+def test_the_difference_of_an_aligned_pair_is_the_voice(
+    shifted: tuple[str, str], coherent: bool
+) -> None:
+    aligned = pair(*shifted, offset_s=37.3 / RATE, gain_db=6.0206, polarity=-1, coherent=coherent)
+    excerpt = review_sound.render(aligned, 0)
+    middle = slice(RATE // 2, 3 * RATE)
+    voice = review_folders.voice()[:, middle]
+    left = heard(excerpt, "difference")[:, middle] - voice
+    assert level_db(left) < level_db(voice) - (35 if coherent else 8)
+    # the instrumental comes as it lies in the mixture
+    rest = heard(excerpt, "mixture")[:, middle] - voice
+    assert level_db(rest - heard(excerpt, "instrumental")[:, middle]) < level_db(rest) - 35
+
+
+def test_the_three_sounds_are_of_one_length_wherever_they_begin(
+    shifted: tuple[str, str],
+) -> None:
+    for offset_s in (-2.5, -0.4, 1.7, 9.0):
+        excerpt = review_sound.render(pair(*shifted, offset_s=offset_s), 1)
+        assert {heard(excerpt, name).shape for name in review_sound.NAMES} == {(2, 3 * RATE)}
+    early = heard(review_sound.render(pair(*shifted, offset_s=-2.5), 1), "instrumental")
+    assert not early[:, : RATE * 3 // 2].any()  # not there yet
+    assert early[:, RATE * 8 // 5 :].any()
+
+
+def test_a_difference_made_in_pieces_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0, 0.2, (2, 1, 50_000)).astype(np.float32)
+    whole = review_sound._residual(x, y)
+    monkeypatch.setattr(review_sound, "PIECE", 7 * 1024)
+    assert np.abs(review_sound._residual(x, y) - whole).max() < 1e-5
+
+
+def test_what_would_clip_is_turned_down_with_the_others(tmp_path: Path) -> None:
+    loud = np.full((2, RATE), 0.9, np.float32)
+    audio.write(str(tmp_path / "a.wav"), loud, RATE)
+    excerpt = review_sound.render(pair(*[str(tmp_path / "a.wav")] * 2, gain_db=20.0), 0)
+    assert heard(excerpt, "instrumental").max() == pytest.approx(1.0, abs=1e-3)
+    assert heard(excerpt, "mixture").max() == pytest.approx(0.1, abs=1e-3)
+
+
+def test_what_cannot_be_read_is_said_and_the_rest_is_played(tmp_path: Path) -> None:
+    audio.write(str(tmp_path / "good.wav"), review_folders.chord(1), RATE)
+    (tmp_path / "bad.wav").write_text("no sound")
+    good = str(tmp_path / "good.wav")
+    for bad, why in (
+        (str(tmp_path / "bad.wav"), "not audio"),
+        (str(tmp_path / "missing.wav"), "no such file"),
+        (None, "names no file"),
+        ("", "names no file"),
+        (str(tmp_path), "directory"),
+        ("/dev/zero", "not a regular file"),
+        ("nope://x", "nope"),
+    ):
+        excerpt = review_sound.render(pair(bad, good), 0)
+        assert why in excerpt.sounds["mixture"].error.lower()
+        assert "mixture" in excerpt.sounds["difference"].error
+        assert heard(excerpt, "instrumental").any()
+        excerpt = review_sound.render(pair(good, bad), 0)
+        assert why in excerpt.sounds["instrumental"].error.lower()
+        assert heard(excerpt, "mixture").any()
+    nothing = review_sound.render(pair(None, None), 0)
+    assert all(sound.error for sound in nothing.sounds.values())
+    past = review_sound.render(pair(good, good), 77)
+    assert past.sounds["mixture"].error == "ends before 77 s"
+
+
+def test_a_long_song_gives_a_minute_from_where_it_matches(tmp_path: Path) -> None:
+    song = np.tile(review_folders.chord(1, 10.0)[:1], 20)
+    audio.write(str(tmp_path / "long.flac"), song, RATE)
+    long = pair(*[str(tmp_path / "long.flac")] * 2)
+    assert review_sound.duration(long) == pytest.approx(200)
+    assert review_sound.first_start(long, 200.0) == 66
+    assert review_sound.first_start(replace(long, matched_spans=((10.0, 20.0),)), 200.0) == 0
+    spans = ((0.0, 20.0), (90.0, 190.0))
+    assert review_sound.first_start(replace(long, matched_spans=spans), 200.0) == 110
+    assert review_sound.first_start(replace(long, matched_spans=((150.0, 200.0),)), 200.0) == 140
+    assert review_sound.first_start(long, None) == 0
+    excerpt = review_sound.render(long, 110)
+    assert excerpt.seconds == review_sound.EXCERPT_S
+    assert heard(excerpt, "mixture").shape == (2, 60 * RATE)
+
+
+def test_few_excerpts_are_kept_and_each_is_rendered_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered: list[int] = []
+    plain = review_sound.render
+
+    def counted(some: Pair, start_s: int) -> review_sound.Excerpt:
+        rendered.append(start_s)
+        return plain(some, start_s)
+
+    monkeypatch.setattr(review_sound, "render", counted)
+    audio.write(str(tmp_path / "a.wav"), review_folders.chord(1), RATE)
+    renderer = review_sound.Renderer([pair(*[str(tmp_path / "a.wav")] * 2)])
+    for start in (0, 0, 1, 0, 2, 3, 4, 0):
+        renderer.excerpt(0, start)
+    assert rendered == [0, 1, 2, 3, 4]  # 1 had to go, 0 was asked for again
+    assert len(renderer._done) == review_sound.KEPT
+
+
+def test_a_file_that_takes_too_long_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    gate = threading.Event()
+    monkeypatch.setattr(review_sound, "render", lambda some, start_s: gate.wait())
+    monkeypatch.setattr(review_sound, "PATIENCE_S", 0.05)
+    renderer = review_sound.Renderer([pair(None, None)])
+    with pytest.raises(AudioError, match="not decoded within"):
+        renderer.excerpt(0, 0)
+    gate.set()
