@@ -79,36 +79,72 @@ def sweep(
 
     Pairs are counted before they are made, so a key that is left out costs no memory.
     """
+    found = reach(tracks, rule)
+    large = pa.table(LARGE.empty_table())
+    counts = found.counts
+    if most_per_key is not None:
+        left_out = found.per_key() > most_per_key
+        counts = np.where(left_out[found.keys], 0, counts)
+        large = found.key_table(tracks, left_out)
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    mixture = found.mixtures[np.repeat(found.first, counts) + within]
+    instrumental = np.repeat(found.instrumentals, counts)
+    ascending = np.lexsort((instrumental, mixture))
+    return mixture[ascending], instrumental[ascending], large
+
+
+@dataclasses.dataclass(frozen=True)
+class Reach:
+    """Which mixtures each instrumental pairs with, without the pairs made.
+
+    mixtures: rows of those of the keys that hold an instrumental, by key and duration.
+    mixture_keys: the number of the key of each.
+    instrumentals: rows.
+    keys: the number of the key of each.
+    first: where in `mixtures` those that it pairs with begin.
+    counts: how many they are.
+    """
+
+    mixtures: np.ndarray
+    mixture_keys: np.ndarray
+    instrumentals: np.ndarray
+    keys: np.ndarray
+    first: np.ndarray
+    counts: np.ndarray
+
+    def per_key(self) -> np.ndarray:
+        """How many pairs each key gives, int64 [keys]."""
+        size = max(np.max(self.keys, initial=-1), np.max(self.mixture_keys, initial=-1)) + 1
+        return np.bincount(self.keys, self.counts, minlength=size).astype(np.int64)
+
+    def key_table(self, tracks: pa.Table, chosen: np.ndarray) -> pa.Table:
+        """Some keys (bool [keys]) that hold an instrumental, as a table with the schema LARGE."""
+        keys, places = np.unique(self.keys, return_index=True)
+        places, keys = places[chosen[keys]], keys[chosen[keys]]
+        rows = pa.array(self.instrumentals[places], pa.int64())
+        columns = [tracks[name].take(rows) for name in LARGE.names[:2]]
+        sizes = [
+            np.bincount(some, minlength=chosen.size)[keys]
+            for some in (self.mixture_keys, self.keys)
+        ]
+        return pa.table([*columns, *sizes, self.per_key()[keys]], LARGE.names).cast(LARGE)
+
+
+def reach(tracks: pa.Table, rule: Rule) -> Reach:
+    """What pairs with what, of a table as for `pairs`; time grows with its rows alone."""
     mixtures, instrumentals = _roles(tracks)
     keys = _key_codes(tracks, np.concatenate([mixtures, instrumentals]))
     mixture_keys, instrumental_keys = np.split(keys, [mixtures.size])
     durations = tracks["duration_s"].to_numpy()
-
     ranks, lows, highs = _duration_ranks(durations[mixtures], durations[instrumentals], rule)
     mixture_places = mixture_keys * (mixtures.size + 1) + ranks
     key_starts = instrumental_keys * (mixtures.size + 1)
     order = np.argsort(mixture_places)
     first = np.searchsorted(mixture_places, key_starts + lows, sorter=order)
     counts = np.searchsorted(mixture_places, key_starts + highs, sorter=order) - first
-
-    large = pa.table(LARGE.empty_table())
-    if most_per_key is not None:
-        totals = np.bincount(instrumental_keys, weights=counts).astype(np.int64)
-        left_out = np.flatnonzero(totals > most_per_key)
-        counts[np.isin(instrumental_keys, left_out)] = 0
-        rows = instrumentals[[np.argmax(instrumental_keys == key) for key in left_out]]
-        columns = [tracks[name].take(pa.array(rows, pa.int64())) for name in LARGE.names[:2]]
-        sizes = [
-            np.bincount(some, minlength=totals.size)[left_out]
-            for some in (mixture_keys, instrumental_keys)
-        ]
-        large = pa.table([*columns, *sizes, totals[left_out]], LARGE.names).cast(LARGE)
-
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    mixture = mixtures[order[np.repeat(first, counts) + within]]
-    instrumental = np.repeat(instrumentals, counts)
-    ascending = np.lexsort((instrumental, mixture))
-    return mixture[ascending], instrumental[ascending], large
+    return Reach(
+        mixtures[order], mixture_keys[order], instrumentals, instrumental_keys, first, counts
+    )
 
 
 def _roles(tracks: pa.Table) -> tuple[np.ndarray, np.ndarray]:
