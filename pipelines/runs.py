@@ -14,13 +14,13 @@ import re
 import time
 from typing import Any
 
-from pipelines import files
+from pipelines import files, locks
 
 PLAN, RECORD, SUCCESS = "_PLAN.json", "run.json", "_SUCCESS"
 ERROR = "_ERROR.txt"  # the last failure's traceback
 # What verbs leave below their folder, finished or killed: --overwrite removes nothing else.
 _OURS = re.compile(
-    r"_PLAN\.json|run\.json|_SUCCESS|_ERROR\.txt|_parts/.*"
+    r"_PLAN\.json|run\.json|_SUCCESS|_LOCK|_ERROR\.txt|_parts/.*"
     r"|[a-z]+-\d{5}-of-\d{5}\.parquet|(train|valid|test)/(train|valid|test)-\d{5}\.tar"
     r"|checkpoint/(model\.safetensors|config\.json)|last/state\.safetensors|levels\.json|log\.jsonl"
     r"|sample\.json|judgements\.jsonl|thresholds\.json"
@@ -71,6 +71,8 @@ class Run:
         }
         files.write_bytes(self.path(RECORD), to_json(record))
         files.write_bytes(self.path(SUCCESS), b"")
+        locks.release(self.output)
+        files.remove(self.path(locks.NAME))  # where a worker process finishes its launcher's run
 
 
 def start(
@@ -85,29 +87,48 @@ def start(
 
     `inputs` maps what is read (option name → path) and is fingerprinted. Raises BadUsage where
     the folder holds something else or a run with another plan, or where it and an input lie in
-    each other, Failed where it cannot be written. `overwrite` removes what a run of this verb
-    wrote, and is refused where there is anything else.
+    each other, Failed where it cannot be written or another process works there. `overwrite`
+    removes what a run of this verb wrote, and is refused where there is anything else.
     """
     _check_apart(output, inputs)
     run = Run(verb, output, options, {k: fingerprint(p) for k, p in inputs.items()}, time.time())
     plan = to_json({"verb": verb, "options": options, "inputs": run.inputs})
     try:
         held = _held_plan(output)
+        if not overwrite and _is_complete(run, plan):
+            return None
+        claim(output)
         if overwrite and held is not None:
             _clear(verb, output, held)
-            held = None
-        if held is not None and held != plan:
-            raise BadUsage(
-                f"--output {output}: {_difference(held, plan)}; choose another folder"
-                + (", or start over with --overwrite" if _verb_of(held) == verb else "")
-            )
-        if held is not None and files.exists(run.path(SUCCESS)):
+        if _is_complete(run, plan):  # by another process, in between
+            locks.release(output)
             return None
-        if held is None:
+        if not files.exists(run.path(PLAN)):
             files.write_bytes(run.path(PLAN), plan)
     except OSError as error:
+        locks.release(output)
         raise Failed(f"--output {output}: cannot be written: {reason(error)}") from error
+    except (BadUsage, Failed):
+        locks.release(output)
+        raise
     return run
+
+
+def claim(output: str) -> None:
+    """Failed where another process works in this folder; it is this process' until it ends."""
+    if holder := locks.claim(output):
+        raise Failed(f"--output {output}: {holder} works there; wait until it ends, or end it")
+
+
+def _is_complete(run: Run, plan: bytes) -> bool:
+    """Whether this very run is done; BadUsage where its folder holds something else."""
+    held = _held_plan(run.output)
+    if held is not None and held != plan:
+        raise BadUsage(
+            f"--output {run.output}: {_difference(held, plan)}; choose another folder"
+            + (", or start over with --overwrite" if _verb_of(held) == run.verb else "")
+        )
+    return held is not None and files.exists(run.path(SUCCESS))
 
 
 def record(folder: str) -> dict[str, Any]:
@@ -177,9 +198,14 @@ def _held_plan(output: str) -> bytes | None:
     plan = files.join(output, PLAN)
     if files.exists(plan):
         return files.read_bytes(plan)
-    if any(not files.is_temporary(path) for path in files.list_files(output)):
+    if any(not _may_lie_around(path) for path in files.list_files(output)):
         raise BadUsage(f"--output {output}: holds something else; choose another folder")
     return None
+
+
+def _may_lie_around(path: str) -> bool:
+    """Whether a run that was killed before it wrote its plan may have left this."""
+    return files.is_temporary(path) or path.rsplit("/", 1)[-1] == locks.NAME
 
 
 def _check_apart(output: str, inputs: dict[str, str]) -> None:
@@ -204,7 +230,8 @@ def _clear(verb: str, output: str, held: bytes) -> None:
     if _verb_of(held) != verb:
         what = f"a run of {_verb_of(held)}" if _verb_of(held) else f"an unreadable {PLAN}"
         raise BadUsage(f"--output {output}: holds {what}, not of {verb}; choose another folder")
-    found = files.list_files(output)
+    lock = files.join(output, locks.NAME)
+    found = [path for path in files.list_files(output) if path != lock]
     root = files.join(output, "")
     foreign = [path for path in found if not _is_ours(path.removeprefix(root))]
     if foreign:

@@ -1,5 +1,7 @@
 """Run folders: claimed once, resumed, finished, never mistaken for something else."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,7 +106,8 @@ def test_overwrite_removes_what_runs_write_and_nothing_else(tmp_path: Path, sour
     assert all(files.exists(run.path(name)) for name in (*ours, "_SUCCESS", "notes.txt"))
     files.remove(run.path("notes.txt"))
     assert _start(tmp_path, source, 2, overwrite=True) is not None
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["_PLAN.json"]
+    left = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert left == ["_LOCK", "_PLAN.json"]
 
 
 @pytest.mark.parametrize("plan", ['{"verb": "other", "options": {}, "inputs": {}}', "{}", "mine"])
@@ -150,3 +153,38 @@ def test_a_run_may_lie_below_the_finished_run_that_it_reads(tmp_path: Path, sour
     assert again is not None
     again.finish({}, {})
     assert runs.start(*below) is None
+
+
+WORKS = """
+import sys, time
+from pipelines import runs
+print(runs.start("match", sys.argv[1], {}, {}) is not None, flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+def _at_work(output: Path, seconds: float) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-c", WORKS, str(output), str(seconds)]
+    child = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None and child.stdout.readline() == "True\n"
+    return child
+
+
+def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    child = _at_work(output, 60)
+    with pytest.raises(runs.Failed, match=rf"out: process {child.pid} works there"):
+        runs.start("match", str(output), {}, {})
+    child.kill()
+    child.wait()
+    run = runs.start("match", str(output), {}, {})  # the lock died with its process
+    assert run is not None
+    assert runs.start("match", str(output), {}, {}) is not None  # the same process may go on
+    run.finish({}, {})
+    assert not (output / "_LOCK").exists()
+    assert runs.start("match", str(output), {}, {}) is None
+
+
+def test_a_process_that_ends_leaves_no_lock(tmp_path: Path) -> None:
+    assert _at_work(tmp_path / "out", 0).wait() == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["_PLAN.json"]
