@@ -80,15 +80,9 @@ def sweep(
     Pairs are counted before they are made, so a key that is left out costs no memory.
     """
     found = reach(tracks, rule)
-    large = pa.table(LARGE.empty_table())
-    counts = found.counts
-    if most_per_key is not None:
-        left_out = found.per_key() > most_per_key
-        counts = np.where(left_out[found.keys], 0, counts)
-        large = found.key_table(tracks, left_out)
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    mixture = found.mixtures[np.repeat(found.first, counts) + within]
-    instrumental = np.repeat(found.instrumentals, counts)
+    left_out = found.per_key() > (np.inf if most_per_key is None else most_per_key)
+    large = found.key_table(tracks, left_out)
+    mixture, instrumental = found.pairs(~left_out)
     ascending = np.lexsort((instrumental, mixture))
     return mixture[ascending], instrumental[ascending], large
 
@@ -116,6 +110,13 @@ class Reach:
         """How many pairs each key gives, int64 [keys]."""
         size = max(np.max(self.keys, initial=-1), np.max(self.mixture_keys, initial=-1)) + 1
         return np.bincount(self.keys, self.counts, minlength=size).astype(np.int64)
+
+    def pairs(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The pairs of some keys (bool [keys]): rows of mixtures, rows of instrumentals."""
+        counts = np.where(chosen[self.keys], self.counts, 0)
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        mixtures = self.mixtures[np.repeat(self.first, counts) + within]
+        return mixtures, np.repeat(self.instrumentals, counts)
 
     def key_table(self, tracks: pa.Table, chosen: np.ndarray) -> pa.Table:
         """Some keys (bool [keys]) that hold an instrumental, as a table with the schema LARGE."""

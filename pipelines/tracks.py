@@ -81,9 +81,10 @@ def needed(rule: Rule) -> tuple[str, ...]:
     return (*catalogue.NEEDED, *(further if rule.is_extended else ()))
 
 
-def keyed(batch: Batch, tracks: Tracks, rule: Rule) -> pa.Table:
-    """The good rows as a table with the schema KEYED: what makes their keys."""
-    return _keyed(batch, tracks, rule, pa.array(tracks.good, pa.int64()))
+def keyed(batch: Batch, tracks: Tracks, rule: Rule, rows: np.ndarray | None = None) -> pa.Table:
+    """The good rows, or some of them, as a table with the schema KEYED: what makes their keys."""
+    chosen = tracks.good if rows is None else rows
+    return _keyed(batch, tracks, rule, pa.array(chosen, pa.int64()))
 
 
 def marked(batch: Batch, tracks: Tracks, rule: Rule) -> pa.Table:
