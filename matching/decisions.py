@@ -26,10 +26,20 @@ D_MAX = 0.70
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The window of the difference in which a pair is kept: d_min ≤ difference < d_max."""
+    """Every number on which a decision depends.
+
+    A pair is kept where d_min ≤ difference < d_max and nothing below forbids it.
+    """
 
     d_min: float = D_MIN
     d_max: float = D_MAX
+    min_asymmetry: float = 0.3  # by how much either must hold more, −1…1
+    min_confidence: float = 0.3  # of the alignment
+    max_drift_ppm: float = 30.0  # 6 ms over a song of 200 s
+    min_share: float = 0.9  # of the mixture that must match
+    min_part: float = 0.1  # of the mixture that matches where a part does
+    min_bass: float = 0.3  # correlation below which the bass is missing
+    max_rest: float = 0.25  # of the mixture where the instrumental may be silent
 
 
 def decide(scores: Scores, thresholds: Thresholds) -> tuple[str, str]:

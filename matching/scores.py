@@ -61,6 +61,13 @@ class Scores:
     gain_db: float | None
     polarity: int
     alignment_confidence: float
+    drift_ppm: float | None = None
+    coherent: bool | None = None
+    residual_db: dict[str, float] | None = None
+    matched_spans: list[list[float]] | None = None
+    matched_share: float | None = None
+    bass_correlation: float | None = None
+    rest_share: float | None = None
 
 
 def score(mixture: Recording, instrumental: Recording) -> Scores:

@@ -104,7 +104,7 @@ SCORED_PAIR = pa.schema(
             "difference",
             "f64",
             "ratio",
-            "Σ|X − gY| / Σ|X| after alignment, g the least-squares gain.",
+            "Σ|X − gY| / Σ|X| after alignment, g the gain of gain_db.",
         ),
         _field(
             "asymmetry",
@@ -119,10 +119,23 @@ SCORED_PAIR = pa.schema(
         _field("alignment_confidence", "f64", "0…1", "How far the correlation peak stands out."),
         _field("coherent", "bool", NONE, "Whether mixture − instrumental is a usable vocal."),
         _field(
-            "residual_db", "str→f64", DECIBELS, "Residual level relative to the mixture, by band."
+            "residual_db",
+            "str→f64",
+            DECIBELS,
+            "Level of mixture − instrumental relative to the mixture where the voice rests, by band.",
         ),
         _field(
             "matched_spans", "spans", SECONDS, "Where in the mixture the two match: start, end."
+        ),
+        _field("matched_share", "f64", "0…1", "How much of the mixture's sound the spans cover."),
+        _field(
+            "bass_correlation",
+            "f64",
+            "0…1",
+            "How far the instrumental's bass is the mixture's; null where that has none.",
+        ),
+        _field(
+            "rest_share", "f64", "0…1", "How much of the mixture sounds where the other is silent."
         ),
         _field("decision", "str", NONE, f"One of {', '.join(DECISIONS)}.", required=True),
         _field("reason", "str", NONE, "The decision's criterion with its numbers.", required=True),
@@ -143,13 +156,17 @@ INDEX = pa.schema(
         _field("split", "str", NONE, "train, valid or test.", required=True),
         _field("shard", "str", NONE, "Path of the shard below the corpus folder.", required=True),
         _field(
-            "offset", "i64", BYTES, "Where the sample's first tar header begins.", required=True
+            "offset",
+            "i64",
+            BYTES,
+            "Where the sample's first tar header begins; in a Parquet shard, the number of its row.",
+            required=True,
         ),
         _field(
             "size",
             "i64",
             BYTES,
-            "Of all the sample's tar entries, padding included.",
+            "Of all the sample's tar entries, padding included; a Parquet shard is planned by the same.",
             required=True,
         ),
         _field("kind", "str", NONE, f"One of {', '.join(KINDS)}.", required=True),
