@@ -1,8 +1,8 @@
 """What `stemlode match` would find, without writing anything. Free of Beam.
 
 Up to MOST_TRACKS tracks are looked at, all of them, and counted as a run counts them. Of a larger
-catalogue the artists are sampled: all tracks of those that have most, for they hold the largest
-keys, and of the others a share chosen by a hash of the artist's id, whose counts are scaled up. An
+catalogue the artists are sampled by a hash of their ids: the more tracks one has, the likelier, and
+those who have most for certain, for they hold the largest keys. What is found is scaled up. An
 artist's tracks stay together, and a key belongs to an artist: it is counted whole or not at all.
 """
 
@@ -26,9 +26,10 @@ from pipelines.aliases import Aliases
 from pipelines.catalogue import ARTIST_IDS, Batch, Catalogue
 from pipelines.catalogue_files import Part, Row
 
-MOST_TRACKS = 3_000_000
+MOST_TRACKS = 2_000_000
 MOST_PAIRS = 2_000_000  # that are looked at one by one, where a pair may be found twice
 BUCKETS = 1 << 20  # of artists: what is sampled
+ONE_ID_OF = 16  # is looked at for repetitions
 LISTED = 10
 FACTS = pa.schema(
     [
@@ -95,15 +96,16 @@ def expected(
     if found is None:
         weights = _weights(reading.sizes, most_tracks)
         found = reading.some_of(parts, weights)
-    table, repeated = _once(found, weights)
-    counted = _count(table, rule, most_per_key, weights)
+    table = _once(found)
+    is_whole = len(found) == reading.good
+    repeated = len(found) - len(table) if is_whole else reading.repeated()
+    counted = _count(table, rule, most_per_key, weights, reading.sizes)
     totals = reading.totals
-    known = totals["tracks_read"] - totals["errors"]
     return Estimate(
         tracks_read=totals["tracks_read"],
         rejects=totals["errors"] + repeated,
         most_per_key=most_per_key,
-        share=len(found) / known if known else 1.0,
+        share=1.0 if is_whole else len(found) / reading.good,
         notes=[*match_record.duration_notes(totals, rule), *(aliases.notes() if aliases else [])],
         seconds=time.monotonic() - started,
         **counted,
@@ -149,6 +151,7 @@ class _Reading:
 
     sizes: how many tracks the artists of each bucket have, int64 [BUCKETS].
     totals: rows, errors, and the counts of tracks.duration_counts.
+    ids: hashes of one id in ONE_ID_OF.
     """
 
     catalogue: Catalogue
@@ -156,11 +159,21 @@ class _Reading:
     aliases: Aliases | None
     sizes: np.ndarray = field(default_factory=lambda: np.zeros(BUCKETS, np.int64))
     totals: Counter[str] = field(default_factory=Counter)
+    ids: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def good(self) -> int:
+        """How many rows are tracks."""
+        return self.totals["tracks_read"] - self.totals["errors"]
+
+    def repeated(self) -> float:
+        """About how many rows have the id of another."""
+        ids = np.concatenate([np.empty(0, np.uint64), *self.ids])
+        return float(ONE_ID_OF * (ids.size - np.unique(ids).size))
 
     def all_of(self, parts: list[Part], most: int) -> pa.Table | None:
         """All tracks (schema FACTS), or None where there are more than so many."""
         found: list[pa.Table] = []
-        held = 0
         for batch in self._batches(parts):
             checked = tracks.check(batch, self.aliases)
             self.totals["tracks_read"] += len(batch) + len(batch.rows.broken)
@@ -168,10 +181,13 @@ class _Reading:
             self.totals.update(dict(tracks.duration_counts(checked)))
             buckets, _ = _buckets(batch, checked, self.rule)
             self.sizes += np.bincount(buckets, minlength=BUCKETS)
-            held += len(checked.good)
-            if held <= most:
+            ids = row_hashes(checked.track_id.take(pa.array(checked.good, pa.int64())))
+            self.ids.append(ids[ids % np.uint64(ONE_ID_OF) == 0])
+            if self.good <= most:
                 found.append(_facts(batch, checked, self.rule, checked.good))
-        return pa.concat_tables([FACTS.empty_table(), *found]) if held <= most else None
+            else:
+                found.clear()
+        return pa.concat_tables([FACTS.empty_table(), *found]) if self.good <= most else None
 
     def some_of(self, parts: list[Part], weights: np.ndarray) -> pa.Table:
         """Those tracks (schema FACTS) that have an artist in a bucket with a weight."""
@@ -225,32 +241,46 @@ def _facts(batch: Batch, checked: tracks.Tracks, rule: Rule, rows: np.ndarray) -
 
 
 def _weights(sizes: np.ndarray, most: int) -> np.ndarray:
-    """For how many buckets of its like each stands, 0 for those that are not looked at.
+    """For how many tracks one in each bucket stands, 0 for buckets that are not looked at.
 
-    Half of the tracks to look at are those of the largest buckets, which stand for themselves.
+    About `most` tracks are looked at. The chance of a bucket grows with the root of its size, which
+    is the best for counts that grow with the size, where the work does too.
     """
-    order = np.argsort(-sizes, kind="stable")
-    heavy, light = np.split(order, [np.searchsorted(np.cumsum(sizes[order]), most // 2, "right")])
-    share = (most - most // 2) / max(1, sizes[light].sum())
-    spread = (light.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) / 2.0**64
-    chosen = light[spread < share]
+    roots = np.sqrt(sizes)
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        share = (low + high) / 2
+        too_many = np.minimum(1, share * roots) @ sizes > most
+        low, high = (low, share) if too_many else (share, high)
+    chance = np.minimum(1, low * roots)
+    numbers = np.arange(BUCKETS, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    chosen = numbers / 2.0**64 < chance
     weights = np.zeros(BUCKETS)
-    weights[heavy] = 1
-    weights[chosen] = sizes[light].sum() / max(1, sizes[chosen].sum())
+    weights[chosen] = 1 / chance[chosen]
+    # Their tracks, scaled up, are to be as many as there are.
+    light = weights > 1
+    scale = sizes[chance < 1].sum() / max(1.0, weights[light] @ sizes[light])
+    weights[light] = np.maximum(1, weights[light] * scale)
     return weights
 
 
-def _once(table: pa.Table, weights: np.ndarray) -> tuple[pa.Table, float]:
-    """A row of each id, the first, and how many further ones there are in all."""
-    hashes = table["id_hash"].to_numpy()
-    first = np.unique(hashes, return_index=True)[1]
-    further = np.ones(len(hashes), bool)
-    further[first] = False
-    artists = table["artist_id"].combine_chunks().filter(pa.array(further))
-    return table.take(pa.array(np.sort(first))), float(weights[_bucket_of(artists)].sum())
+def _error(found: np.ndarray, sizes: np.ndarray, weights: np.ndarray) -> float:
+    """Two standard errors of the sum of what was found in each bucket, scaled up already."""
+    light = weights > 1
+    ratio = found[light].sum() / max(1.0, weights[light] @ sizes[light])
+    beyond = found[light] - ratio * weights[light] * sizes[light]
+    return 2 * math.sqrt(((1 - 1 / weights[light]) * beyond**2).sum())
 
 
-def _count(table: pa.Table, rule: Rule, most_per_key: int, weights: np.ndarray) -> dict[str, Any]:
+def _once(table: pa.Table) -> pa.Table:
+    """A row of each id, the first."""
+    rows = np.unique(table["id_hash"].to_numpy(), return_index=True)[1]
+    return table.take(pa.array(np.sort(rows)))
+
+
+def _count(
+    table: pa.Table, rule: Rule, most_per_key: int, weights: np.ndarray, sizes: np.ndarray
+) -> dict[str, Any]:
     """The counts of an Estimate from its tracks (schema FACTS, each id once)."""
     linked, rows = _linked(table, rule)
     buckets = _bucket_of(linked["artist_id"].combine_chunks())
@@ -265,7 +295,6 @@ def _count(table: pa.Table, rule: Rule, most_per_key: int, weights: np.ndarray) 
     pairs = np.where(left_out[reach.keys], 0, reach.counts) * weight[reach.instrumentals] * share
     candidates = float(pairs.sum())
     by_bucket = np.bincount(buckets[reach.instrumentals], pairs, BUCKETS)
-    variance = ((1 - 1 / np.maximum(weights, 1)) * by_bucket**2).sum()
 
     times = np.bincount(rows[has], minlength=len(table))
     stands_for = np.bincount(rows[has], weight[has] / times[rows[has]], len(table))
@@ -274,7 +303,7 @@ def _count(table: pa.Table, rule: Rule, most_per_key: int, weights: np.ndarray) 
     )
     return {
         "candidates": candidates,
-        "error": 2 * math.sqrt(variance) / max(1.0, candidates),
+        "error": _error(by_bucket, sizes, weights) / max(1.0, candidates),
         "instrumentals": float(stands_for[np.asarray(table["marker"].is_valid())].sum()),
         "tracks": float(stands_for.sum()),
         "hours": float(stands_for @ table["duration_s"].to_numpy()) / 3600,

@@ -1,41 +1,67 @@
-"""Runs a Beam verb: claims the output folder, runs the pipeline, says what came of it."""
+"""Runs a verb: claims the output folder, does the work, says what came of it."""
 
 import contextlib
 import logging
 import os
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import files, runs
 from pipelines.options import SharedOptions, Verb, is_local
 from pipelines.runs import BadUsage, Failed
 
 
-def launch(verb: Verb, argv: Sequence[str]) -> int:
-    """Run a verb from its command line; 0 when done, or done before.
+def launch(verb: Verb, given: Sequence[str] | PipelineOptions) -> int:
+    """Run a verb's pipeline from its command line or options; 0 when done, or done before.
 
     Raises BadUsage or Failed, each with one line for the user.
     """
-    options = verb.parse(argv)
+    options = given if isinstance(given, PipelineOptions) else verb.parse(given)
+    return carry_out(verb, options, verb.given(options), pipeline_of(verb, options))
+
+
+def pipeline_of(verb: Verb, options: PipelineOptions) -> Callable[[runs.Run], None]:
+    """The verb's work as one Beam pipeline."""
+
+    def work(run: runs.Run) -> None:
+        pipeline = beam.Pipeline(options=options)
+        verb.build(pipeline, options, run)
+        pipeline.run().wait_until_finish()
+
+    return work
+
+
+def carry_out(
+    verb: Verb,
+    options: PipelineOptions,
+    inputs: Mapping[str, str],
+    work: Callable[[runs.Run], None],
+    **plan: Any,
+) -> int:
+    """Claim the output folder, do the work, say what came of it; 0 when done, or done before.
+
+    `inputs` are paths by name; `plan` are further options that decide the output. Raises BadUsage
+    or Failed, each with one line for the user.
+    """
     shared = options.view_as(SharedOptions)
     output = files.absolute(shared.output)
-    inputs = verb.given(options)
     for name, path in inputs.items():
         if not runs.fingerprintable(path):
             raise BadUsage(f"--{name} {path}: no such file or folder")
-    run = runs.start(verb.name, output, verb.own(options), inputs, overwrite=shared.overwrite)
+    own = verb.own(options) | plan
+    run = runs.start(verb.name, output, own, dict(inputs), overwrite=shared.overwrite)
     if run is None:
         print(f"{verb.name}: already complete in {output}")
         return 0
     if is_local(options) and not os.environ.get("STEMLODE_DEBUG"):
         logging.disable(logging.CRITICAL)  # a failing step logs its traceback; we keep it in a file
     try:
-        pipeline = beam.Pipeline(options=options)
-        verb.build(pipeline, options, run)
-        pipeline.run().wait_until_finish()
+        work(run)
     except Exception as error:
         raise _explained(error, run) from error
     if files.exists(run.path(runs.SUCCESS)):
@@ -53,6 +79,8 @@ def _say(record: dict, output: str) -> None:
             if isinstance(count, int)
             else f"  {name.replace('_', ' '):<28} {count:>14,.2f}"
         )
+    for note in record.get("notes", []):
+        print(f"note: {note}")
 
 
 def _explained(error: Exception, run: runs.Run) -> BadUsage | Failed:

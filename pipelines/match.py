@@ -1,10 +1,9 @@
 """`stemlode match`: a catalogue of tracks → pairs of a mixture and its instrumental, by title.
 
-Thesis ch. 3.5.2, eq. 3.4. The catalogue is read twice. The first reading leaves a few bytes a
-track: hashes of the keys that hold an instrumental, and hashes of track ids that may be there
-twice. The second sends on only the tracks that these hashes let through, a few in a hundred, as
-Arrow slices in buckets by key. Hashes only save work: what decides is compared as it is, so the
-number of buckets, the order of the input and the workers change no byte of the output.
+Thesis ch. 3.5.2, eq. 3.4, or the extended rule (`matching.extended`). Three engines write the same
+bytes: DuckDB in this process, a Beam pipeline (`pipelines.match_beam`), BigQuery where the
+catalogue lies (both by the SQL in `sql/`; `pipelines.engines`). So the engine is no part of the
+run's plan: what one has finished, another finds done.
 """
 
 if __name__ == "__main__":
@@ -15,44 +14,25 @@ if __name__ == "__main__":
     sys.exit(run_verb("pipelines.match", sys.argv[1:]))
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+import dataclasses
+import math
+from collections.abc import Sequence
 
 import apache_beam as beam
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.pvalue import AsSingleton, TaggedOutput
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from matching import rules
-from matching.ids import digest
-from matching.row_hashes import row_hashes
-from matching.titles import fuzzy_batch, marker_batch
-from pipelines import runs, schemas, tables, tracks
-from pipelines.catalogue import Catalogue
-from pipelines.catalogue_files import Part, Row
-from pipelines.launch import launch
-from pipelines.options import Verb, VerbOptions
+from pipelines import aliases, engines, estimate, match_beam, runs
+from pipelines.catalogue import COLUMNS, Catalogue
+from pipelines.launch import carry_out, launch
+from pipelines.match_record import Task
+from pipelines.options import SharedOptions, Verb, VerbOptions
 from pipelines.runs import BadUsage
 
-COUNTS = {  # tracks_read = rejected + empty_keys + instrumentals + mixtures
-    "tracks_read": "rows of the catalogue",
-    "rejected": "rows that are no track, or a track once more",
-    "empty_keys": "tracks whose fuzzy title is empty, which match nothing",
-    "instrumentals": "tracks with a key and a marker",
-    "mixtures": "tracks with a key and no marker",
-    "keys": "different keys (artist id, fuzzy title) that hold an instrumental",
-    "songs": "different keys that gave candidates",
-    "candidates": "pairs of a mixture and an instrumental",
-}
-KEYED = pa.schema(
-    [*schemas.TRACK, pa.field("fuzzy_title", pa.string()), pa.field("marker", pa.string())]
-)
-KEY, ID = ("artist_id", "fuzzy_title"), ("track_id",)
-PAIRS_AT_ONCE = 10_000
+DUCKDB, BEAM, BIGQUERY = "duckdb", "beam", "bigquery"
 MOST_BUCKETS = 100_000
-Slice = tuple[int, bytes]  # a bucket, and a table of it in Arrow's IPC format
+MOST_PER_KEY = 1_000_000
+BIGQUERY_FLAGS = ("--project",)  # Beam's own, which BigQuery needs too
 
 
 class MatchOptions(VerbOptions):
@@ -60,248 +40,87 @@ class MatchOptions(VerbOptions):
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument(
+        add = parser.add_argument
+        add(
+            "--engine",
+            choices=(DUCKDB, BEAM, BIGQUERY),
+            help="what does the work; changes no result. duckdb: inside this process, the default; "
+            "beam: a pipeline, the default where an option of Beam's is given; bigquery: one query "
+            "job where --catalog is a table (project.dataset.table) or a query (SELECT …)",
+        )
+        add(
             "--rule",
             choices=sorted(rules.RULES),
             default=rules.THESIS.name,
-            help="what makes two tracks a pair",
+            help="what makes two tracks a pair: the thesis' eq. 3.4, or what a decade of titles "
+            "taught beyond it",
         )
-        parser.add_argument(
+        tolerances = ", ".join(f"{r.tolerance_s:g} ({name})" for name, r in rules.RULES.items())
+        add(
+            "--tolerance",
+            type=float,
+            metavar="SECONDS",
+            help=f"the durations of a pair differ by less than this; by default {tolerances}",
+        )
+        add(
+            "--max-key",
+            type=int,
+            default=MOST_PER_KEY,
+            metavar="PAIRS",
+            help="an artist's title that would give more candidates gives none, and is reported",
+        )
+        add(
+            "--one-to-one",
+            action="store_true",
+            help="keep one original for each instrumental: of the same album, else of the nearest "
+            "duration, else with an ISRC of one registrant and year, else the earliest release",
+        )
+        add(
+            "--estimate",
+            action="store_true",
+            help="write nothing; print what a run would find, read and cost",
+        )
+        add(
             "--columns",
             metavar="OURS=THEIRS,…",
             help="what the catalogue calls our columns, for instance title=name,duration_s=length; "
-            f"ours are {', '.join(schemas.TRACK.names[:-1])}, of which an artist or an artist_id "
+            f"ours are {', '.join(COLUMNS)}, of which an artist or an artist_id "
             "will do, and track_id, title and duration_s are needed; prune needs audio_uri",
         )
-        parser.add_argument(
-            "--buckets",
+        add("--buckets", type=int, default=64, help="beam: how many groups the work is spread over")
+        add("--memory", default=engines.MEMORY, help="duckdb: what it may hold before it spills")
+        add("--threads", type=int, help="duckdb: how many; one a core by default")
+        add("--spill", metavar="FOLDER", help="duckdb: where it spills; the system's by default")
+        add(
+            "--maximum-bytes-billed",
             type=int,
-            default=64,
-            help="how many groups the work is spread over; changes no result",
+            metavar="BYTES",
+            help="bigquery: refuse a job that would bill more",
         )
-
-
-class Survey(beam.DoFn):
-    """Parts of the catalogue → hashes of all track ids, and of the keys of instrumentals."""
-
-    def __init__(self, catalogue: Catalogue, buckets: int) -> None:
-        self.catalogue, self.buckets = catalogue, buckets
-
-    def process(self, part: Part) -> Iterator[Any]:
-        """Yields (bucket, uint64 bytes) of ids, and tagged `keys` uint64 bytes."""
-        for batch in self.catalogue.batches(part, needed_only=True):
-            checked = tracks.check(batch)
-            good = pa.array(checked.good)
-            ids = row_hashes(checked.track_id.take(good))
-            for bucket, rows in _by_bucket(ids, self.buckets):
-                yield bucket, ids[rows].tobytes()
-            titles = checked.title.take(good)
-            marked = marker_batch(titles).is_valid()
-            artists = checked.artist_id.take(good).filter(marked)
-            keys = row_hashes(artists, fuzzy_batch(titles.filter(marked)))
-            yield TaggedOutput("keys", np.unique(keys).tobytes())
-
-
-class Select(beam.DoFn):
-    """Parts of the catalogue → the tracks that may be in a pair, rejects and counts."""
-
-    def __init__(self, catalogue: Catalogue, buckets: int) -> None:
-        self.catalogue, self.buckets = catalogue, buckets
-
-    def process(self, part: Part, keys: bytes, repeated: bytes) -> Iterator[Any]:
-        """Yields slices by key, and tagged `repeated` slices by id, `rejects` and `counts`."""
-        chosen, doubtful = [KEYED.empty_table()], [KEYED.empty_table()]
-        for batch in self.catalogue.batches(part):
-            checked = tracks.check(batch)
-            yield TaggedOutput("counts", ("tracks_read", len(batch) + len(batch.rows.broken)))
-            for row in tracks.rejects(batch, checked):
-                yield TaggedOutput("rejects", row)
-
-            good = pa.array(checked.good)
-            titles, artists = checked.title.take(good), checked.artist_id.take(good)
-            fuzzy, marker = fuzzy_batch(titles), marker_batch(titles)
-            again = _among(row_hashes(checked.track_id.take(good)), repeated)
-            wanted = _among(row_hashes(artists, fuzzy), keys) & np.asarray(pc.not_equal(fuzzy, ""))
-            for count in _kinds(fuzzy.filter(~again), marker.filter(~again)):
-                yield TaggedOutput("counts", count)
-            for rows, found in ((wanted & ~again, chosen), (again, doubtful)):
-                table = tracks.table(batch, checked, checked.good[rows])
-                columns = [*table.columns, fuzzy.filter(rows), marker.filter(rows)]
-                found.append(pa.table(columns, KEYED))
-        yield from _slices(pa.concat_tables(chosen), KEY, self.buckets)
-        for piece in _slices(pa.concat_tables(doubtful), ID, self.buckets):
-            yield TaggedOutput("repeated", piece)
-
-
-class Deduplicate(beam.DoFn):
-    """Buckets of tracks whose ids may be there twice → one track an id, and the rest as rejects."""
-
-    def __init__(self, buckets: int) -> None:
-        self.buckets = buckets
-
-    def process(self, bucket: tuple[int, Iterable[bytes]]) -> Iterator[Any]:
-        """Yields slices by key, and tagged `rejects` and `counts`."""
-        table, further = tracks.once(_joined(bucket[1]))
-        for row in further:
-            yield TaggedOutput("rejects", row)
-        for count in _kinds(table["fuzzy_title"], table["marker"]):
-            yield TaggedOutput("counts", count)
-        yield from _slices(table.filter(pc.not_equal(table["fuzzy_title"], "")), KEY, self.buckets)
-
-
-class Pair(beam.DoFn):
-    """Buckets of tracks by key → candidates."""
-
-    def __init__(self, rule: rules.Rule) -> None:
-        self.rule = rule
-
-    def process(self, bucket: tuple[int, Iterable[bytes]]) -> Iterator[Any]:
-        """Yields rows of schemas.CANDIDATE, and tagged `counts`."""
-        table = _joined(bucket[1])
-        marked = table.filter(table["marker"].is_valid())
-        yield TaggedOutput("counts", ("keys", marked.group_by(KEY).aggregate([]).num_rows))
-        songs = set()
-        mixtures, instrumentals = rules.pairs(table, self.rule)
-        for start in range(0, len(mixtures), PAIRS_AT_ONCE):
-            chunk = slice(start, start + PAIRS_AT_ONCE)
-            mixes = table.take(mixtures[chunk]).to_pylist()
-            others = table.take(instrumentals[chunk]).to_pylist()
-            for mix, instrumental in zip(mixes, others, strict=True):
-                row = candidate(mix, instrumental, self.rule)
-                songs.add(row["song_id"])
-                yield row
-        yield TaggedOutput("counts", ("songs", len(songs)))
-        yield TaggedOutput("counts", ("candidates", len(mixtures)))
-
-
-def candidate(mix: Row, instrumental: Row, rule: rules.Rule) -> Row:
-    """A row of schemas.CANDIDATE from two rows of KEYED that the rule has found to be a pair."""
-    artist_id, fuzzy_title = mix["artist_id"], mix["fuzzy_title"]
-    return {
-        "pair_id": digest(mix["track_id"], instrumental["track_id"]),
-        "song_id": digest(artist_id, fuzzy_title),
-        "mix_track_id": mix["track_id"],
-        "instrumental_track_id": instrumental["track_id"],
-        "artist_id": artist_id,
-        "fuzzy_title": fuzzy_title,
-        "duration_difference_s": mix["duration_s"] - instrumental["duration_s"],
-        "marker": instrumental["marker"],
-        "rule": rule.name,
-        "mix_audio_uri": mix["audio_uri"],
-        "instrumental_audio_uri": instrumental["audio_uri"],
-        "mix": {name: mix[name] for name in schemas.TRACK.names},
-        "instrumental": {name: instrumental[name] for name in schemas.TRACK.names},
-    }
+        add(
+            "--bigquery-endpoint",
+            metavar="URL",
+            help="bigquery: a server other than Google's, asked without credentials",
+        )
 
 
 def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> None:
-    """The pipeline: catalogue → hashes → tracks that may be in a pair → candidates."""
-    view = options.view_as(MatchOptions)
-    catalogue, buckets = catalogue_of(options), view.buckets
-    parts = pipeline | "Parts" >> beam.Create(catalogue.parts()) | "Spread" >> beam.Reshuffle()
-    survey = parts | "Survey" >> beam.ParDo(Survey(catalogue, buckets)).with_outputs(
-        "keys", main="ids"
-    )
-    keys = survey.keys | "AllKeys" >> beam.CombineGlobally(_union)
-    repeated = (
-        survey.ids
-        | "GroupIds" >> beam.GroupByKey()
-        | "Repeated" >> beam.Map(lambda bucket: _repeated(bucket[1]))
-        | "AllRepeated" >> beam.CombineGlobally(_union)
-    )
-    selected = parts | "Select" >> beam.ParDo(
-        Select(catalogue, buckets), AsSingleton(keys), AsSingleton(repeated)
-    ).with_outputs("repeated", "rejects", "counts", main="tracks")
-    once = (
-        selected.repeated
-        | "GroupRepeated" >> beam.GroupByKey()
-        | "Deduplicate"
-        >> beam.ParDo(Deduplicate(buckets)).with_outputs("rejects", "counts", main="tracks")
-    )
-    paired = (
-        (selected.tracks, once.tracks)
-        | "AllTracks" >> beam.Flatten()
-        | "GroupKeys" >> beam.GroupByKey()
-        | "Pair" >> beam.ParDo(Pair(rules.RULES[view.rule])).with_outputs("counts", main="pairs")
-    )
-    rejects = (selected.rejects, once.rejects) | "AllRejects" >> beam.Flatten()
-    manifest = (
-        paired.pairs
-        | "Candidates" >> tables.WriteTable(run, "candidates", schemas.CANDIDATE, ["pair_id"]),
-        rejects | "Rejects" >> tables.WriteTable(run, "rejects", schemas.REJECT, ["stage", "key"]),
-    ) | "Manifest" >> beam.Flatten()
-    counts = (
-        pipeline | "Zeros" >> beam.Create([(name, 0) for name in COUNTS]),
-        selected.counts,
-        once.counts,
-        paired.counts,
-        rejects | "CountRejects" >> beam.Map(lambda _: ("rejected", 1)),
-    ) | "Counts" >> beam.Flatten()
-    _ = (manifest, counts) | tables.Finish(run)
+    """The verb as a Beam pipeline."""
+    buckets = options.view_as(MatchOptions).buckets
+    match_beam.build(pipeline, catalogue_of(options), task_of(options), buckets, run)
 
 
 def catalogue_of(options: PipelineOptions) -> Catalogue:
-    """The catalogue that the options name."""
+    """The catalogue of files that the options name."""
     return Catalogue(VERB.given(options)["catalog"], options.view_as(MatchOptions).columns)
 
 
-def _kinds(fuzzy: pa.Array, marker: pa.Array) -> Iterator[tuple[str, int]]:
-    """How many tracks have an empty key, are instrumentals, are mixtures."""
-    keyed, marked = np.asarray(pc.not_equal(fuzzy, "")), np.asarray(pc.is_valid(marker))
-    yield "empty_keys", int((~keyed).sum())
-    yield "instrumentals", int((keyed & marked).sum())
-    yield "mixtures", int((keyed & ~marked).sum())
-
-
-def _slices(table: pa.Table, columns: Sequence[str], buckets: int) -> Iterator[Slice]:
-    """A table cut into buckets by what its columns hold."""
-    hashes = row_hashes(*(table[name].combine_chunks() for name in columns))
-    for bucket, rows in _by_bucket(hashes, buckets):
-        piece = table.take(pa.array(rows))
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, piece.schema) as writer:
-            writer.write_table(piece)
-        yield bucket, sink.getvalue().to_pybytes()
-
-
-def _joined(slices: Iterable[bytes]) -> pa.Table:
-    return pa.concat_tables([pa.ipc.open_stream(piece).read_all() for piece in slices])
-
-
-def _by_bucket(hashes: np.ndarray, buckets: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(bucket, rows) for every bucket that has any."""
-    places = (hashes % np.uint64(buckets)).astype(np.int64)
-    order = np.argsort(places, kind="stable")
-    numbers, starts = np.unique(places[order], return_index=True)
-    yield from zip(numbers.tolist(), np.split(order, starts[1:]), strict=True) if len(order) else ()
-
-
-def _union(sets: Iterable[bytes]) -> bytes:
-    """Sets of uint64, each as bytes in ascending order, in one."""
-    return np.unique(np.frombuffer(b"".join(sets), np.uint64)).tobytes()
-
-
-def _repeated(lists: Iterable[bytes]) -> bytes:
-    """The numbers (uint64, as bytes) that are there more than once, in ascending order."""
-    numbers, counts = np.unique(np.frombuffer(b"".join(lists), np.uint64), return_counts=True)
-    return numbers[counts > 1].tobytes()
-
-
-def _among(hashes: np.ndarray, ascending: bytes) -> np.ndarray:
-    """Which of the numbers are in a set, bool; the set is uint64 as bytes in ascending order."""
-    members = np.frombuffer(ascending, np.uint64)
-    if members.size == 0:
-        return np.zeros(len(hashes), bool)
-    places = np.minimum(np.searchsorted(members, hashes), members.size - 1)
-    return members[places] == hashes
-
-
-def _check(options: PipelineOptions) -> None:
-    """BadUsage or Failed before anything is written."""
-    buckets = options.view_as(MatchOptions).buckets
-    if not 1 <= buckets <= MOST_BUCKETS:
-        raise BadUsage(f"--buckets {buckets}: between 1 and {MOST_BUCKETS:,}")
-    catalogue_of(options).parts()
+def task_of(options: PipelineOptions) -> Task:
+    """What makes a pair."""
+    view, given = options.view_as(MatchOptions), VERB.given(options)
+    rule = dataclasses.replace(rules.RULES[view.rule], tolerance_s=view.tolerance)
+    known = aliases.read(given["aliases"]) if "aliases" in given else None
+    return Task(rule, view.max_key, view.one_to_one, known)
 
 
 VERB = Verb(
@@ -310,11 +129,77 @@ VERB = Verb(
     ("catalog",),
     build,
     MatchOptions,
-    neutral=("buckets",),
+    optional_inputs=("aliases",),
+    neutral=(
+        "engine",
+        "estimate",
+        "buckets",
+        "memory",
+        "threads",
+        "spill",
+        "maximum_bytes_billed",
+        "bigquery_endpoint",
+    ),
+    dry=("estimate",),
 )
 
 
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode match`; the exit status."""
-    _check(VERB.parse(argv))
-    return launch(VERB, argv)
+    options = VERB.parse(argv)
+    engine = _settle(options, VERB.beam_flags(argv))
+    view = options.view_as(MatchOptions)
+    if engine == BIGQUERY:
+        return _in_bigquery(options, view)
+    given = catalogue_of(options)
+    given.parts()  # what is wrong with the catalogue is said before anything is written
+    if view.estimate:
+        task = task_of(options)
+        found = estimate.expected(given, task.rule, task.most_per_key, task.aliases)
+        print("\n".join(estimate.lines(found)))
+        return 0
+    if engine == BEAM:
+        return launch(VERB, options)
+
+    def work(run: runs.Run) -> None:
+        task, limits = task_of(options), engines.Limits(view.memory, view.threads, view.spill)
+        engines.write(run, task, engines.by_duckdb(given, task, limits), engine)
+
+    return carry_out(VERB, options, VERB.given(options), work)
+
+
+def _in_bigquery(options: PipelineOptions, view: MatchOptions) -> int:
+    catalog = options.view_as(SharedOptions).catalog
+    task, project = task_of(options), options.view_as(GoogleCloudOptions).project
+    inputs = {name: path for name, path in VERB.given(options).items() if name != "catalog"}
+    with engines.bigquery_table(catalog, view.columns, project, view.bigquery_endpoint) as table:
+        if view.estimate:
+            print(f"BigQuery will bill {table.bytes_billed(task):,} bytes (its own dry run)")
+            return 0
+
+        def work(run: runs.Run) -> None:
+            matched = table.match(task, view.maximum_bytes_billed)
+            engines.write(run, task, matched, BIGQUERY)
+
+        plan = {"catalog": catalog, "catalog_modified": table.modified()}
+        return carry_out(VERB, options, inputs, work, **plan)
+
+
+def _settle(options: PipelineOptions, beam_flags: list[str]) -> str:
+    """Fill in defaults, and check what the options say; the engine."""
+    view = options.view_as(MatchOptions)
+    further = [flag for flag in beam_flags if flag not in BIGQUERY_FLAGS]
+    view.engine = view.engine or (BEAM if further else DUCKDB)
+    if further and view.engine != BEAM:
+        raise BadUsage(f"{further[0]} is an option of Beam's: it needs --engine {BEAM}")
+    if view.tolerance is None:
+        view.tolerance = rules.RULES[view.rule].tolerance_s
+    if not (math.isfinite(view.tolerance) and view.tolerance > 0):
+        raise BadUsage(f"--tolerance {view.tolerance}: a number of seconds above zero")
+    if not 1 <= view.buckets <= MOST_BUCKETS:
+        raise BadUsage(f"--buckets {view.buckets}: between 1 and {MOST_BUCKETS:,}")
+    for name in ("max_key", "threads", "maximum_bytes_billed"):
+        value = getattr(view, name)
+        if value is not None and value < 1:
+            raise BadUsage(f"--{name.replace('_', '-')} {value}: at least 1")
+    return view.engine

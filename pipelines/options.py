@@ -28,6 +28,7 @@ LOCAL_RUNNERS = ("fnapirunner", "directrunner", "bundlebaseddirectrunner", "pris
 # Two classes that both define --output collide, so what verbs share is defined once, here.
 INPUTS = {
     "catalog": "catalogue of tracks: a Parquet, CSV or JSON Lines file, a folder or a glob",
+    "aliases": "table of artists' names (alias) and the id of each (artist_id)",
     "candidates": "folder written by `stemlode match`",
     "pairs": "folder written by `stemlode prune`",
     "corpus": "folder written by `stemlode corpus`",
@@ -77,7 +78,8 @@ class Verb:
 
     `options` is the verb's own VerbOptions subclass. Options whose names are in `neutral` do
     not change the output, so a rerun may change them. `positional` names the input that may be
-    given without its option name (`scan DIR`).
+    given without its option name (`scan DIR`). With an option named in `dry` the verb writes
+    nothing and needs no output folder.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Verb:
     optional_inputs: tuple[str, ...] = ()
     neutral: tuple[str, ...] = ()
     positional: str | None = None
+    dry: tuple[str, ...] = ()
 
     def own(self, options: PipelineOptions) -> dict[str, Any]:
         """The verb's own options that decide the output, by name."""
@@ -111,7 +114,8 @@ class Verb:
         _, unknown = _beam_parser(f"stemlode {self.name}").parse_known_args(rest)
         if unknown:
             raise BadUsage(self._unknown(unknown[0]))
-        for name in (*self.inputs, "output"):
+        is_dry = any(getattr(known, name) for name in self.dry)
+        for name in self.inputs if is_dry else (*self.inputs, "output"):
             if not getattr(known, name):
                 raise BadUsage(f"stemlode {self.name} needs --{name} (see --help)")
         if not any(word.split("=")[0] == "--runner" for word in argv):
@@ -119,6 +123,11 @@ class Verb:
         options = PipelineOptions(argv)
         _check_workers_get_our_code(options)
         return options
+
+    def beam_flags(self, argv: Sequence[str]) -> list[str]:
+        """Those of a command line's options that are Beam's own."""
+        _, rest = self._parser().parse_known_args(argv)
+        return [word.split("=")[0] for word in rest if word.startswith("--")]
 
     def _parser(self) -> argparse.ArgumentParser:
         parser = _Parser(

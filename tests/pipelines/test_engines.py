@@ -14,34 +14,34 @@ import pyarrow.parquet as pq
 import pytest
 from google.cloud import bigquery
 
-from matching.rules import THESIS
-from pipelines import engines, match, runs, tables
-from pipelines.catalogue import Catalogue
+from pipelines import match, runs, tables
 from pipelines.runs import BadUsage, Failed
 from sql import on_bigquery
-from tests.pipelines.test_match import BAD, GOOD, PARTNER, messy_catalogue
+from tests.pipelines.test_match import BAD, GOOD, PARTNER, is_full, messy_catalogue
 
 Row = dict[str, Any]
+NOWHERE = "http://127.0.0.1:9"  # where no server is
 
 
 def by_beam(catalog: Path, output: Path, *flags: str) -> Path:
-    assert match.main([f"--catalog={catalog}", f"--output={output}", *flags]) == 0
-    return output
+    return by("beam", catalog, output, *flags)
 
 
-def by_duckdb(catalog: Path, output: Path, columns: str | None = None, **limits: Any) -> Path:
-    run = runs.start("match", str(output), {}, {})
-    assert run is not None
-    engines.write(
-        run, engines.by_duckdb(Catalogue(str(catalog), columns), THESIS, **limits), THESIS
-    )
+def by_duckdb(catalog: Path, output: Path, *flags: str) -> Path:
+    return by("duckdb", catalog, output, *flags)
+
+
+def by(engine: str, catalog: Path | str, output: Path, *flags: str) -> Path:
+    arguments = [f"--catalog={catalog}", f"--output={output}", f"--engine={engine}", *flags]
+    assert match.main(arguments) == 0
     return output
 
 
 def same(one: Path, other: Path) -> dict[str, int]:
     """The counts of two runs that wrote the same bytes."""
     first, second = (runs.record(str(folder)) for folder in (one, other))
-    assert first["counts"] == second["counts"]
+    for facts in ("counts", "notes", "durations", "releases", "large_keys"):
+        assert first[facts] == second[facts]
     assert {path.name: path.read_bytes() for path in one.glob("*.parquet")} == {
         path.name: path.read_bytes() for path in other.glob("*.parquet")
     }
@@ -55,16 +55,16 @@ def test_duckdb_writes_what_the_pipeline_writes(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "one.parquet", row_group_size=100)
     counts = same(
         by_beam(tmp_path / "one.parquet", tmp_path / "a"),
-        by_duckdb(tmp_path / "one.parquet", tmp_path / "b", threads=2),
+        by_duckdb(tmp_path / "one.parquet", tmp_path / "b", "--threads=2"),
     )
-    assert min(counts.values()) > 0
+    assert is_full(counts)
     random.Random(2).shuffle(rows)
     folder = tmp_path / "many [1]"
     folder.mkdir()
     schema = pa.Table.from_pylist(rows).schema
     for name, some in (("x", rows[:200]), ("y", rows[200:])):
         pq.write_table(pa.Table.from_pylist(some, schema), folder / f"{name}.parquet")
-    assert same(tmp_path / "a", by_duckdb(folder, tmp_path / "c", threads=1)) == counts
+    assert same(tmp_path / "a", by_duckdb(folder, tmp_path / "c", "--threads=1")) == counts
 
 
 def test_formats_and_schemas_that_duckdb_gets_a_copy_of(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_formats_and_schemas_that_duckdb_gets_a_copy_of(tmp_path: Path) -> None:
     with gzip.open(folder / "d.jsonl.gz", "wt") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows[450:])
     counts = same(by_beam(folder, tmp_path / "a"), by_duckdb(folder, tmp_path / "b"))
-    assert min(counts.values()) > 0
+    assert is_full(counts)
 
 
 def test_bad_rows_are_the_same_rejects(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_columns_of_all_kinds_travel_along(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "tracks.parquet")
     same(
         by_beam(tmp_path / "tracks.parquet", tmp_path / "a", "--columns=album=mapped"),
-        by_duckdb(tmp_path / "tracks.parquet", tmp_path / "b", "album=mapped"),
+        by_duckdb(tmp_path / "tracks.parquet", tmp_path / "b", "--columns=album=mapped"),
     )
     (pair,) = tables.read(str(tmp_path / "b"), "candidates").to_pylist()
     assert pair["mix"]["artist_id"] == "7" and pair["mix"]["album"] == "x"
@@ -165,31 +165,35 @@ def test_candidates_over_several_files(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_what_duckdb_cannot_do_is_one_line(tmp_path: Path) -> None:
     rows = [{**GOOD, "track_id": f"é{n}", "title": f"é {n}"} for n in range(50_000)]
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "tracks.parquet")
+    catalog = tmp_path / "tracks.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), catalog)
     with pytest.raises(Failed, match=r"tracks\.parquet: DuckDB: .*[Mm]emory"):
-        engines.by_duckdb(Catalogue(str(tmp_path / "tracks.parquet")), THESIS, memory="1MB")
+        by_duckdb(catalog, tmp_path / "a", "--memory=1MB")
+    with pytest.raises(BadUsage, match=r"--memory lots: "):
+        by_duckdb(catalog, tmp_path / "b", "--memory=lots")
+    with pytest.raises(BadUsage, match=r"--spill .*nowhere: no such folder"):
+        by_duckdb(catalog, tmp_path / "c", f"--spill={tmp_path}/nowhere")
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("rule", ["thesis", "extended"])
 @pytest.mark.parametrize("name", ["discographies", "playlists"])
 def test_real_catalogues(
-    name: str, bigquery_client: bigquery.Client, test_data: Path, tmp_path: Path
+    name: str, rule: str, bigquery_client: bigquery.Client, test_data: Path, tmp_path: Path
 ) -> None:
     catalog = test_data / "catalogs" / f"{name}.parquet"
-    by_beam(catalog, tmp_path / "a")
-    assert same(tmp_path / "a", by_duckdb(catalog, tmp_path / "b"))["candidates"] > 0
-    on_bigquery.upload(bigquery_client, [str(catalog)], f"ds.{name}")
-    assert same(tmp_path / "a", by_bigquery(bigquery_client, f"ds.{name}", tmp_path / "c"))
+    flags = (f"--rule={rule}", "--tolerance=2")
+    by_beam(catalog, tmp_path / "a", *flags)
+    counts = same(tmp_path / "a", by_duckdb(catalog, tmp_path / "b", *flags))
+    assert counts["candidates"] > 0
+    on_bigquery.upload(bigquery_client, [str(catalog)], f"ds.{name}_{rule}")
+    table = f"ds.{name}_{rule}"
+    assert same(tmp_path / "a", by_bigquery(bigquery_client, table, tmp_path / "c", *flags))
 
 
-def by_bigquery(
-    bigquery_client: bigquery.Client, given: str, output: Path, columns: str | None = None
-) -> Path:
-    run = runs.start("match", str(output), {}, {})
-    assert run is not None
-    matched = engines.by_bigquery(bigquery_client, given, columns, THESIS, storage_api=False)
-    engines.write(run, matched, THESIS)
-    return output
+def by_bigquery(client: bigquery.Client, given: str, output: Path, *flags: str) -> Path:
+    server = f"--bigquery-endpoint={client._connection.API_BASE_URL}"
+    return by("bigquery", given, output, "--project=local", server, *flags)
 
 
 @pytest.mark.slow
@@ -203,17 +207,123 @@ def test_bigquery_writes_what_the_pipeline_writes(
         by_beam(catalog, tmp_path / "a"),
         by_bigquery(bigquery_client, "local.ds.messy", tmp_path / "b"),
     )
-    assert min(counts.values()) > 0
+    assert counts["candidates"] and counts["rejected"]
     query = "SELECT * EXCEPT (title), title AS name FROM ds.messy"
-    named = by_bigquery(bigquery_client, query, tmp_path / "c", "title=name")
+    named = by_bigquery(bigquery_client, query, tmp_path / "c", "--columns=title=name")
     assert same(tmp_path / "a", named) == counts
 
 
 @pytest.mark.slow
-def test_what_bigquery_refuses_is_one_line(bigquery_client: bigquery.Client) -> None:
-    with pytest.raises(BadUsage, match=r"ds\.x`; DROP TABLE y: .* is no table"):
-        engines.by_bigquery(bigquery_client, "ds.x`; DROP TABLE y", None, THESIS)
-    with pytest.raises(Failed, match=r"--catalog ds\.none: BigQuery: .*none.* not found"):
-        engines.by_bigquery(bigquery_client, "ds.none", None, THESIS)
-    with pytest.raises(BadUsage, match="no column nome"):
-        engines.by_bigquery(bigquery_client, "SELECT 1 AS a", "title=nome", THESIS)
+def test_a_table_that_changed_is_another_catalogue(
+    bigquery_client: bigquery.Client, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    catalog = tmp_path / "tracks.parquet"
+    pq.write_table(pa.Table.from_pylist([GOOD, PARTNER]), catalog)
+    on_bigquery.upload(bigquery_client, [str(catalog)], "ds.changing")
+    by_bigquery(bigquery_client, "ds.changing", tmp_path / "out")
+    by_bigquery(bigquery_client, "ds.changing", tmp_path / "out")
+    assert "already complete" in capsys.readouterr().out
+    on_bigquery.upload(bigquery_client, [str(catalog)], "ds.changing")
+    with pytest.raises(BadUsage, match="--overwrite"):
+        by_bigquery(bigquery_client, "ds.changing", tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_what_bigquery_refuses_is_one_line(
+    bigquery_client: bigquery.Client, tmp_path: Path
+) -> None:
+    for given, flags, kind, words in (
+        ("ds.x`; DROP TABLE y", (), BadUsage, r"ds\.x`; DROP TABLE y: .* is no table"),
+        ("ds.none", (), Failed, r"--catalog ds\.none: BigQuery: .*none.* not found"),
+        ("SELECT 1 AS a", ("--columns=title=nome",), BadUsage, "no column nome"),
+    ):
+        with pytest.raises(kind, match=words):
+            by_bigquery(bigquery_client, given, tmp_path / "out", *flags)
+    assert not (tmp_path / "out").exists()
+
+
+def test_bigquery_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(Failed, match=r"--catalog ds\.t: BigQuery: "):
+        by("bigquery", "ds.t", tmp_path / "out", "--project=p", f"--bigquery-endpoint={NOWHERE}")
+
+
+def test_an_artists_title_that_is_there_too_often(tmp_path: Path) -> None:
+    """100 × 100 "Intro": said and left out, and the rest is found, whatever the engine."""
+    rows = [GOOD, PARTNER]
+    for number in range(100):
+        facts = {"artist": "Various", "duration_s": 60 + number / 200}
+        rows.append({"track_id": f"m{number}", "title": "Intro", **facts})
+        rows.append({"track_id": f"i{number}", "title": "Intro [Karaoke]", **facts})
+    catalog = tmp_path / "tracks.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), catalog)
+    found = by_beam(catalog, tmp_path / "a", "--max-key=9999")
+    counts = same(found, by_duckdb(catalog, tmp_path / "b", "--max-key=9999"))
+    assert (counts["candidates"], counts["left_out"]) == (1, 10_000)
+    record = runs.record(str(found))
+    assert record["large_keys"][0]["fuzzy_title"] == "intro"
+    assert "'intro'" in record["notes"][0] and "10,000" in record["notes"][0]
+    every = ("--max-key=10000",)
+    assert same(
+        by_beam(catalog, tmp_path / "c", *every), by_duckdb(catalog, tmp_path / "d", *every)
+    )["candidates"] == 10_001  # fmt: skip
+
+
+def test_one_original_for_each_instrumental(tmp_path: Path) -> None:
+    rows = [
+        {**PARTNER, "album": "Single", "release_year": 2001},
+        {**GOOD, "track_id": "album", "duration_s": 100.45, "album": "Album"},
+        {**GOOD, "track_id": "single", "duration_s": 100.1, "album": "SINGLE (Deluxe)"},
+    ]
+    catalog = tmp_path / "tracks.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), catalog)
+    counts = same(
+        by_beam(catalog, tmp_path / "a", "--one-to-one"),
+        by_duckdb(catalog, tmp_path / "b", "--one-to-one"),
+    )
+    assert (counts["candidates"], counts["not_chosen"]) == (1, 1)
+    (pair,) = tables.read(str(tmp_path / "a"), "candidates").to_pylist()
+    assert pair["mix_track_id"] == "single"
+
+
+def test_releases_with_instrumentals_by_year(tmp_path: Path) -> None:
+    rows = [
+        {**GOOD, "track_id": f"{year}{n}{title}", "title": title, "album": f"{year}{n}",
+         "release_year": year}
+        for year, albums in ((1999, 2), (2004, 3), (None, 1))
+        for n in range(albums)
+        for title in (["X", "X (Instrumental)"] if n == 1 else ["X"])
+    ]  # fmt: skip
+    catalog = tmp_path / "tracks.jsonl"
+    catalog.write_text("\n".join(map(json.dumps, rows)))
+    same(by_beam(catalog, tmp_path / "a"), by_duckdb(catalog, tmp_path / "b"))
+    assert runs.record(str(tmp_path / "a"))["releases"] == {
+        "1999": {"releases": 2, "with_instrumentals": 1},
+        "2004": {"releases": 3, "with_instrumentals": 1},
+    }
+
+
+def test_durations_in_whole_seconds_are_said(tmp_path: Path) -> None:
+    rows = [{**GOOD, "track_id": str(n), "title": str(n), "duration_s": 180 + n} for n in range(9)]
+    catalog = tmp_path / "tracks.jsonl"
+    catalog.write_text("\n".join(map(json.dumps, rows)))
+    same(by_beam(catalog, tmp_path / "a"), by_duckdb(catalog, tmp_path / "b"))
+    assert "9 of 9 durations are whole seconds" in runs.record(str(tmp_path / "a"))["notes"][0]
+
+
+def test_extended_keys_artists_works_and_recordings(tmp_path: Path) -> None:
+    """Different credits of one recording, and different titles of one work; all engines agree."""
+    rows = [
+        {**GOOD, "artist_id": "band", "artist_ids": ["band", "singer"]},
+        {**PARTNER, "artist_id": "singer", "artist_ids": ["singer"], "title": "Song Instr."},
+        {**GOOD, "track_id": "w1", "title": "Eine Geige", "work_id": "w", "duration_s": 300.0},
+        {**GOOD, "track_id": "w2", "title": "A Violin - Off Vocal", "work_id": "w",
+         "duration_s": 304.9},
+        {**GOOD, "track_id": "r1", "title": "Same", "recording_id": "r"},
+        {**GOOD, "track_id": "r2", "title": "Same (Karaoke)", "recording_id": "r"},
+    ]  # fmt: skip
+    catalog = tmp_path / "tracks.jsonl"
+    catalog.write_text("\n".join(map(json.dumps, rows)))
+    flags = ("--rule=extended",)
+    same(by_beam(catalog, tmp_path / "a", *flags), by_duckdb(catalog, tmp_path / "b", *flags))
+    found = tables.read(str(tmp_path / "a"), "candidates").to_pylist()
+    assert sorted(pair["mix_track_id"] for pair in found) == ["m", "w1"]
