@@ -45,7 +45,7 @@ lint: install
 	$(BIN)/mypy
 
 bench: install
-	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(BIGQUERY) demo build *.egg-info

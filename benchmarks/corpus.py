@@ -1,6 +1,6 @@
 """Corpus writing: the tar layer alone, and all of it against FLAC encoding alone.
 
-Run with `python benchmarks/corpus.py`; takes about a minute on one core.
+Run with `python -m benchmarks.corpus`; takes about a minute on one core.
 """
 
 import contextlib

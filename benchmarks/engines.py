@@ -1,6 +1,6 @@
 """`match` by DuckDB beside its bare SQL statement, and how its time grows with the catalogue.
 
-    python benchmarks/engines.py [--rows 1000000 2000000 4000000] [--threads 2] [--memory 1GiB]
+    python -m benchmarks.engines [--rows 1000000 4000000] [--rule extended] [--plot FILE.svg]
 
 The catalogues are the real ones (from STEMLODE_TEST_DATA, default ../shared/data beside the
 project), repeated with fresh ids until they have so many rows. The bare statement is sql/match.sql
@@ -11,6 +11,8 @@ neighbours on the machine change least.
 """
 
 import argparse
+import contextlib
+import io
 import math
 import multiprocessing
 import os
@@ -25,10 +27,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from matching.rules import THESIS
-from pipelines import engines, runs
-from pipelines.catalogue import NEEDED, Catalogue
-from sql import match, on_duckdb
+from benchmarks.plot import growth_plot
+from matching.rules import RULES, THESIS
+from pipelines import match, runs, tracks
+from sql import match as statements
+from sql import on_duckdb
 
 PROJECT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("STEMLODE_TEST_DATA", PROJECT.parent / "shared" / "data"))
@@ -42,10 +45,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory", default="1GiB", help="what DuckDB may hold before it spills")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rule", choices=sorted(RULES), default=THESIS.name)
+    parser.add_argument("--plot", metavar="FILE", help="an SVG of how processor time grows")
     options = parser.parse_args()
-    limits = {"threads": options.threads, "memory": options.memory}
+    limits = {"threads": options.threads, "memory": options.memory, "rule": options.rule}
     spent = []
-    print(f"DuckDB, {options.threads} threads, {options.memory}")
+    print(f"DuckDB, {options.threads} threads, {options.memory}, rule {options.rule}")
     for rows in options.rows:
         with tempfile.TemporaryDirectory() as folder:
             path = enlarged(f"{folder}/tracks.parquet", rows)
@@ -64,6 +69,8 @@ def main() -> None:
     if len(spent) > 1:
         growth = math.log(spent[-1] / spent[0]) / math.log(options.rows[-1] / options.rows[0])
         print(f"  the verb's time grows as n^{growth:.2f}")
+        if options.plot:
+            Path(options.plot).write_text(growth_plot(options.rows, spent, growth))
 
 
 def enlarged(path: str, rows: int) -> str:
@@ -99,18 +106,24 @@ def measured(function: Callable[..., int], path: str, limits: dict[str, Any]) ->
 
 
 def bare_statement(path: str, folder: str, limits: dict[str, Any]) -> int:
-    with on_duckdb.connect(**limits, spill=f"{folder}/spill") as connection:
-        source = on_duckdb.source(connection, [path], {name: name for name in NEEDED})
-        relation = on_duckdb.relation(connection, match.statement(source), match.parameters(THESIS))
+    rule = RULES[limits["rule"]]
+    columns = (*tracks.needed(rule), "album", "release_year")
+    with on_duckdb.connect(
+        threads=limits["threads"], memory=limits["memory"], spill=f"{folder}/spill"
+    ) as connection:
+        has = set(pq.read_schema(path).names)
+        source = on_duckdb.source(connection, [path], {c: c for c in columns if c in has})
+        values = statements.parameters(rule, match.MOST_PER_KEY)
+        relation = on_duckdb.relation(connection, statements.statement(source, rule), values)
         relation.write_parquet(f"{folder}/result.parquet")
     return pq.read_metadata(f"{folder}/result.parquet").num_rows
 
 
 def whole_verb(path: str, folder: str, limits: dict[str, Any]) -> int:
-    run = runs.start("match", f"{folder}/out", {}, {"catalog": path})
-    assert run is not None
-    engines.write(run, engines.by_duckdb(Catalogue(path), THESIS, **limits), THESIS)
-    return runs.record(run.output)["counts"]["candidates"]
+    flags = (f"--{name}={value}" for name, value in limits.items())
+    with contextlib.redirect_stdout(io.StringIO()):
+        match.main([f"--catalog={path}", f"--output={folder}/out", "--engine=duckdb", *flags])
+    return runs.record(f"{folder}/out")["counts"]["candidates"]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Tracks a second of the whole verb `match`, beside reading the same rows and beside plain Beam.
 
-    python benchmarks/match.py [--rows 1000000] [--processes 1]
+    python -m benchmarks.match [--rows 1000000] [--processes 1]
 
 The catalogue is a real one (from STEMLODE_TEST_DATA, default ../shared/data beside the project),
 repeated with fresh track and artist ids until it has so many rows. Beside it, in the same run:
@@ -45,7 +45,7 @@ def main() -> None:
         read_s = seconds(lambda: read(catalogue))
         group_s = seconds(lambda: group(catalogue, workers))
         output = f"{folder}/out"
-        arguments = [f"--catalog={catalogue.path}", f"--output={output}", *workers]
+        arguments = [f"--catalog={catalogue.path}", f"--output={output}", "--engine=beam", *workers]
         match_s = seconds(lambda: match.main(arguments))
         counts = runs.record(output)["counts"]
     print(f"{rows:,} tracks, {counts['candidates']:,} candidates, {options.processes} process(es)")

@@ -1,6 +1,6 @@
 """Precision and recall of both rules on judged pairs of real tracks, and the speed of parsing.
 
-Run with `python benchmarks/quality.py`; takes some ten seconds. The catalogues are found through
+Run with `python -m benchmarks.quality`; takes some ten seconds. The catalogues are found through
 STEMLODE_TEST_DATA, the labels in tests/matching/labels.csv: 1 says that the right track is the
 instrumental of the same recording and edit as the left one, judged by reading. The extended rule
 was tuned on the split `tune`; `held_out` holds other artists. Pairs without durations test titles,

@@ -1,0 +1,113 @@
+"""`match` by DuckDB beside splink on DuckDB, blocked exactly: the same catalogue, the same pairs.
+
+    python -m benchmarks.peer [--rows 1000000] [--threads 2]
+
+splink is what a data engineer would pick. It does not clean titles, so it gets what its users write
+before it: the thesis' rule in a few of DuckDB's string functions, without transliteration. Its link
+is exact on artist and title, with one comparison, whether the durations differ by less than a
+second. Both read one Parquet file and write one, each in a process of its own.
+"""
+
+import argparse
+import contextlib
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import splink.comparison_level_library as levels
+import splink.comparison_library as comparisons
+from splink import DuckDBAPI, Linker, SettingsCreator, block_on
+
+from benchmarks.engines import alone, enlarged
+from pipelines import match, tables
+
+CLEANED = r"""
+    CREATE TABLE tracks AS
+    SELECT
+      track_id AS unique_id, artist_id, duration_s,
+      regexp_matches(lower(title), 'instrumental|karaoke') AS is_instrumental,
+      regexp_replace(
+        regexp_replace(
+          replace(regexp_replace(lower(title), '[(\[].*| - .*', ''), '&', 'and'), '^the\b', ''
+        ),
+        '[^a-z0-9]+', '', 'g'
+      ) AS fuzzy_title
+    FROM read_parquet($path)
+"""
+MIXTURES = """
+    CREATE TABLE mixtures AS
+    SELECT * FROM tracks WHERE NOT is_instrumental AND fuzzy_title != ''
+"""
+INSTRUMENTALS = """
+    CREATE TABLE instrumentals AS
+    SELECT * FROM tracks WHERE is_instrumental AND fuzzy_title != ''
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    limits = {"threads": options.threads, "memory": "1GiB"}
+    with tempfile.TemporaryDirectory() as folder:
+        path = enlarged(f"{folder}/tracks.parquet", options.rows)
+        ours_s, ours_cpu_s, ours, ours_peak = alone(by_match, path, limits)
+        theirs_s, theirs_cpu_s, theirs, theirs_peak = alone(by_splink, path, limits)
+    print(f"{options.rows:,} tracks, {options.threads} threads")
+    for name, seconds, cpu_s, pairs, peak in (
+        ("stemlode match", ours_s, ours_cpu_s, ours, ours_peak),
+        ("splink", theirs_s, theirs_cpu_s, theirs, theirs_peak),
+    ):
+        print(
+            f"  {name:<16}{seconds:7.2f} s {cpu_s:7.2f} s of processor {pairs:>9,} pairs "
+            f"{peak / 2**30:6.2f} GiB"
+        )
+    ratios = ours_s / theirs_s, ours_peak / theirs_peak
+    print("  match / splink: {:.2f} in time, {:.2f} in memory".format(*ratios))
+
+
+def by_match(path: str, folder: str, limits: dict[str, Any]) -> int:
+    flags = (f"--{name}={value}" for name, value in limits.items())
+    with contextlib.redirect_stdout(io.StringIO()):
+        match.main([f"--catalog={path}", f"--output={folder}/out", "--engine=duckdb", *flags])
+    return tables.read(f"{folder}/out", "candidates").num_rows
+
+
+def by_splink(path: str, folder: str, limits: dict[str, Any]) -> int:
+    connection = duckdb.connect(
+        config={"threads": limits["threads"], "temp_directory": f"{folder}/spill"}
+    )
+    connection.execute(CLEANED, {"path": path})
+    connection.execute(MIXTURES)
+    connection.execute(INSTRUMENTALS)
+    close = levels.CustomLevel("abs(duration_s_l - duration_s_r) < 1.0", "close")
+    others = levels.ElseLevel()
+    settings = SettingsCreator(
+        link_type="link_only",
+        comparisons=[
+            comparisons.CustomComparison(
+                [
+                    close.configure(m_probability=0.999, u_probability=0.001),
+                    others.configure(m_probability=0.001, u_probability=0.999),
+                ],
+                "duration_s",
+            )
+        ],
+        blocking_rules_to_generate_predictions=[block_on("artist_id", "fuzzy_title")],
+        probability_two_random_records_match=0.5,
+        retain_matching_columns=False,
+    )
+    api = DuckDBAPI(connection)
+    linker = Linker([api.register("mixtures"), api.register("instrumentals")], settings)
+    found = linker.inference.predict(threshold_match_probability=0.5)
+    result = Path(folder) / "pairs.parquet"
+    found.to_parquet(str(result))
+    return pq.read_metadata(result).num_rows
+
+
+if __name__ == "__main__":
+    main()
