@@ -1,9 +1,10 @@
 """`stemlode prune`: candidates → scored pairs, each with a decision and its reason.
 
 Titles only propose; here the sound decides (thesis section 3.5.2, from "we strip out any silent
-frames"). Only references travel: candidates are grouped by song, songs are placed into parts of a
+frames"). Only references travel: candidates are grouped by song, groups are placed into parts of a
 bounded number of pairs by a plan that depends on nothing but the candidates, and each part's
-result is a small file that a later attempt finds again.
+result is a small file that a later attempt finds again. `--rescore` judges what was measured
+before under other thresholds, without reading audio.
 """
 
 if __name__ == "__main__":
@@ -24,23 +25,29 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.pvalue import AsSingleton, TaggedOutput
+from apache_beam.pvalue import AsSingleton
 
 from matching import alignment, decisions, difference, silence
 from matching.decisions import Thresholds
 from matching.ids import digest
 from matching.scores import Settings
-from pipelines import files, runs, schemas, tables
-from pipelines.launch import launch
+from pipelines import (
+    files,
+    grouping,
+    prune_estimate,
+    rescore,
+    runs,
+    scored,
+    tables,
+    thresholds,
+)
+from pipelines.launch import carry_out, pipeline_of
 from pipelines.options import Verb, VerbOptions
 from pipelines.patience import patiently
 from pipelines.runs import BadUsage
 from pipelines.scoring import Heard, Listener, Row
 
 PARTS = "_parts"
-PAIRS_PER_PART = 32
-COUNTS = ("candidates", "unreadable", "too_similar", "too_different", "kept", "rejected")
-HOURS = ("hours_kept", "hours_dropped", "hours_decoded")
 
 
 class PruneOptions(VerbOptions):
@@ -48,50 +55,65 @@ class PruneOptions(VerbOptions):
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument(
+        add = parser.add_argument
+        add(
             "--d-min",
             type=float,
-            default=decisions.D_MIN,
-            help="pairs whose normalised difference is below this are too similar",
+            help="pairs whose normalised difference is below this are too similar "
+            f"(default: {decisions.D_MIN})",
         )
-        parser.add_argument(
+        add(
             "--d-max",
             type=float,
-            default=decisions.D_MAX,
-            help="pairs whose normalised difference is not below this are too different",
+            help="pairs whose normalised difference is not below this are too different "
+            f"(default: {decisions.D_MAX})",
         )
-        parser.add_argument(
+        add(
+            "--thresholds",
+            metavar="FILE",
+            help="take both from a file that `stemlode review` wrote",
+        )
+        add(
+            "--rescore",
+            metavar="FOLDER",
+            help="instead of --candidates: judge the pairs of an earlier run of prune again, by "
+            "what it measured; no audio is read",
+        )
+        add(
+            "--estimate",
+            action="store_true",
+            help="write nothing; listen to a few pairs and print what all of them would cost",
+        )
+        add(
             "--trim-db",
             type=float,
             default=silence.TRIM_DB,
             help="sound this far below the loudest is silence, and stripped at both ends",
         )
-        parser.add_argument(
+        add(
             "--sample-rate",
             type=int,
             default=difference.SAMPLE_RATE,
             help="rate in Hz at which recordings are compared, in mono",
         )
-        parser.add_argument(
-            "--n-fft", type=int, default=difference.N_FFT, help="samples of an STFT window"
-        )
-        parser.add_argument(
+        add("--n-fft", type=int, default=difference.N_FFT, help="samples of an STFT window")
+        add(
             "--hop-length",
             type=int,
             default=difference.HOP_LENGTH,
             help="samples from one STFT window to the next",
         )
-        parser.add_argument(
+        add(
             "--max-offset",
             type=float,
             default=alignment.MAX_OFFSET_S,
             help="seconds by which an instrumental may be shifted",
         )
-        parser.add_argument(
+        add(
             "--pairs-per-part",
             type=int,
-            default=PAIRS_PER_PART,
-            help="pairs that are scored between two saved states",
+            default=grouping.PAIRS_PER_PART,
+            help="pairs that are scored between two saved states; larger groups are split",
         )
 
 
@@ -118,28 +140,8 @@ def settings_of(options: PipelineOptions) -> tuple[Settings, Thresholds]:
     return settings, Thresholds(view.d_min, view.d_max)
 
 
-def plan(songs: Iterable[tuple[str, int]], pairs_per_part: int) -> dict[str, int]:
-    """Song id → number of its part, for (song id, pairs) in any order.
-
-    Songs are taken in the order of their ids, which are hashes and so as good as shuffled. A part
-    holds at most `pairs_per_part` pairs, or a single song that has more.
-    """
-    parts: dict[str, int] = {}
-    part, held = 0, 0
-    for song_id, pairs in sorted(songs):
-        if held and held + pairs > pairs_per_part:
-            part, held = part + 1, 0
-        parts[song_id] = part
-        held += pairs
-    return parts
-
-
 class Score(beam.DoFn):
-    """The candidates of a part → rows of schemas.SCORED_PAIR.
-
-    Further outputs: `rejects` (track id, row of schemas.REJECT), `counts` (name, number) and
-    `lengths` (name, seconds).
-    """
+    """The candidates of a part → rows of schemas.SCORED_PAIR; further outputs as in `scored`."""
 
     def __init__(self, run: runs.Run, settings: Settings, thresholds: Thresholds) -> None:
         self.run = run
@@ -149,18 +151,16 @@ class Score(beam.DoFn):
         rows = sorted(part[1], key=lambda row: (row["song_id"], row["pair_id"]))
         heard = self._part(rows)
         for row in rows:
-            scored = row | heard.measures[row["pair_id"]]
-            Metrics.counter("prune", scored["decision"]).inc()
-            yield scored
-            yield TaggedOutput("counts", ("candidates", 1))
-            yield TaggedOutput("counts", (scored["decision"], 1))
-            if scored["decision"] != "unreadable":
-                kept = scored["decision"] == "kept"
-                length = heard.seconds[row["pair_id"]]
-                yield TaggedOutput("lengths", ("hours_kept" if kept else "hours_dropped", length))
+            pair_id = row["pair_id"]
+            yield from scored.outputs(row | heard.measures[pair_id], heard.seconds.get(pair_id))
         for item in heard.unreadable.items():
-            yield TaggedOutput("rejects", item)
-        yield TaggedOutput("lengths", ("hours_decoded", heard.decoded_s))
+            yield beam.pvalue.TaggedOutput("rejects", item)
+        yield scored.length("hours_decoded", heard.decoded_s)
+        yield scored.length("seconds_decoding", heard.decode_ms / 1000)
+        yield scored.length("seconds_scoring", heard.score_ms / 1000)
+
+    def teardown(self) -> None:
+        self.listener.close()
 
     def _part(self, rows: list[Row]) -> Heard:
         """A part's result: an earlier attempt's, or made now and kept."""
@@ -171,80 +171,108 @@ class Score(beam.DoFn):
         heard = Heard()
         for _, song in groupby(rows, key=lambda row: row["song_id"]):
             one = self.listener.hear(song)
-            heard.measures |= one.measures
-            heard.unreadable |= one.unreadable
-            heard.seconds |= one.seconds
-            heard.decoded_s += one.decoded_s
+            heard.add(one)
             Metrics.counter("prune", "audio_seconds").inc(round(one.decoded_s))
             Metrics.counter("prune", "decode_ms").inc(round(one.decode_ms))
+            Metrics.counter("prune", "score_ms").inc(round(one.score_ms))
         data = json.dumps(dataclasses.asdict(heard), sort_keys=True).encode()
         patiently(lambda: files.write_bytes(path, data), path)
         return heard
 
 
+def place(song: tuple[str, Iterable[Row]], parts: dict[str, int], most: int) -> Iterator[Any]:
+    """A song's candidates, each with the number of its part."""
+    song_id, rows = song
+    for number, group in enumerate(grouping.groups(rows, most)):
+        yield from ((parts[song_id] + number, row) for row in group)
+
+
 def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> None:
-    """The pipeline: candidates → parts → scored pairs and rejects."""
-    settings, thresholds = settings_of(options)
-    candidates = (
+    """The pipeline: candidates → songs → parts → scored pairs and rejects."""
+    view = options.view_as(PruneOptions)
+    settings, window = settings_of(options)
+    if view.rescore:
+        rescore.build(pipeline, view.rescore, window, run)
+        return
+    most = view.pairs_per_part
+    songs = (
         pipeline
         | "Tables" >> beam.Create(tables.parts(VERB.given(options)["candidates"], "candidates"))
         | "SpreadTables" >> beam.Reshuffle()
         | "ReadCandidates" >> beam.FlatMap(tables.rows)
+        | "KeyBySong" >> beam.Map(lambda row: (row["song_id"], row))
+        | "Songs" >> beam.GroupByKey()
     )
     planned = AsSingleton(
-        candidates
-        | "Songs" >> beam.Map(lambda row: row["song_id"])
-        | "CountPairs" >> beam.combiners.Count.PerElement()
+        songs
+        | "CountPairs" >> beam.MapTuple(lambda song_id, rows: (song_id, sum(1 for _ in rows)))
         | "AllSongs" >> beam.combiners.ToList()
-        | "Plan" >> beam.Map(plan, options.view_as(PruneOptions).pairs_per_part)
+        | "Plan" >> beam.Map(grouping.plan, most)
     )
-    scored = (
-        candidates
-        | "Place" >> beam.Map(lambda row, parts: (parts[row["song_id"]], row), planned)
+    found = (
+        songs
+        | "Place" >> beam.FlatMap(place, planned, most)
         | "Parts" >> beam.GroupByKey()
         | "Score"
-        >> beam.ParDo(Score(run, settings, thresholds)).with_outputs(
-            "rejects", "counts", "lengths", main="pairs"
-        )
+        >> beam.ParDo(Score(run, settings, window)).with_outputs(*scored.TAGS, main="pairs")
     )
-    rejected = (  # the same track may be in the candidates of two songs
-        scored.rejects
-        | "GroupRejects" >> beam.GroupByKey()
-        | "OnceATrack" >> beam.Map(lambda track: min(track[1], key=lambda row: row["record"]))
-    )
-    manifest = (
-        scored.pairs | "Pairs" >> tables.WriteTable(run, "pairs", schemas.SCORED_PAIR, ["pair_id"]),
-        rejected | "Rejects" >> tables.WriteTable(run, "rejects", schemas.REJECT, ["stage", "key"]),
-    ) | "Manifest" >> beam.Flatten()
-    hours = (  # summed in whole microseconds, so that the order does not matter
-        (pipeline | "NoLengths" >> beam.Create([(name, 0.0) for name in HOURS]), scored.lengths)
-        | "Lengths" >> beam.Flatten()
-        | "Microseconds" >> beam.MapTuple(lambda name, seconds: (name, round(seconds * 1e6)))
-        | "AddUpLengths" >> beam.CombinePerKey(sum)
-        | "Hours" >> beam.MapTuple(lambda name, time_us: (name, time_us / 3.6e9))
-    )
-    counts = (
-        pipeline | "Zeros" >> beam.Create([(name, 0) for name in COUNTS]),
-        scored.counts,
-        hours,
-        rejected | "CountRejects" >> beam.Map(lambda _: ("rejected", 1)),
-    ) | "Counts" >> beam.Flatten()
-    _ = (manifest, counts) | tables.Finish(run, clear=[PARTS])
+    scored.write(run, found.pairs, found.rejects, found.counts, found.lengths, clear=[PARTS])
 
 
 VERB = Verb(
     "prune",
     "Listen to candidates: align, compare, and keep those that differ by their vocals.",
-    ("candidates",),
+    (),
     build,
     PruneOptions,
-    neutral=("pairs_per_part",),
+    optional_inputs=("candidates",),
+    neutral=("pairs_per_part", "thresholds", "rescore", "estimate"),
+    dry=("estimate",),
 )
 
 
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode prune`; the exit status."""
     options = VERB.parse(argv)
+    given = VERB.given(options)
+    _settle(options, argv, given)
+    view = options.view_as(PruneOptions)
+    if view.rescore:
+        inputs = {"rescore": view.rescore}
+        return carry_out(VERB, options, inputs, pipeline_of(VERB, options))
+    parts = tables.parts(given["candidates"], "candidates")
+    if view.estimate:
+        rows = (row for part in parts for row in tables.rows(part))
+        listener = Listener(*settings_of(options))
+        print("\n".join(prune_estimate.lines(rows, listener, view.pairs_per_part)))
+        return 0
+    return carry_out(VERB, options, given, pipeline_of(VERB, options))
+
+
+def _settle(options: PipelineOptions, argv: Sequence[str], given: dict[str, str]) -> None:
+    """Fill in what other options and files say; BadUsage where they contradict each other."""
+    view = options.view_as(PruneOptions)
+    if bool(view.rescore) == ("candidates" in given):
+        if view.rescore:
+            raise BadUsage("--rescore takes the place of --candidates: give one of them")
+        raise BadUsage("stemlode prune needs --candidates or --rescore (see --help)")
+    if view.thresholds is not None:
+        if view.d_min is not None or view.d_max is not None:
+            raise BadUsage("--thresholds holds what --d-min and --d-max say: give one or the other")
+        window = thresholds.read(view.thresholds)
+        view.d_min, view.d_max = window.d_min, window.d_max
+    view.d_min = decisions.D_MIN if view.d_min is None else view.d_min
+    view.d_max = decisions.D_MAX if view.d_max is None else view.d_max
+    if view.rescore:
+        words = [word.split("=", maxsplit=1)[0] for word in argv]
+        name = next((n for n in ("estimate", *rescore.MEASURED) if _flag(n) in words), None)
+        if name:
+            raise BadUsage(f"{_flag(name)} needs the audio, which --rescore does not read")
+        view.rescore = files.absolute(view.rescore)
+        for option, value in rescore.options_of(view.rescore).items():
+            setattr(view, option, value)
     settings_of(options)
-    tables.parts(VERB.given(options)["candidates"], "candidates")
-    return launch(VERB, argv)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

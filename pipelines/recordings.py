@@ -29,6 +29,7 @@ class Shape:
     chunk_seconds: float
     sample_rate: int | None
     channels: int
+    flac_bits: int = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,10 +122,8 @@ def samples(
     """
     rate = shape.sample_rate or _native_rate(recording)
     chunk_frames = round(shape.chunk_seconds * rate)
-    if recording.kind == "pair":
-        pieces = _pair_chunks(recording, rate, shape.channels, chunk_frames)
-    else:
-        pieces = _multitrack_chunks(recording, rate, shape.channels, chunk_frames)
+    cut = _pair_chunks if recording.kind == "pair" else _multitrack_chunks
+    pieces = cut(recording, rate, shape, chunk_frames)
     empty = True
     for first_frame, (integers, scale) in pieces:
         empty = False
@@ -147,12 +146,16 @@ def samples(
             "release_year": recording.release_year,
             "augmentation": None,
             "energies_db": {
-                name: chunks.energy_db(integers[name], scale) for name in sorted(integers)
+                name: chunks.energy_db(integers[name], scale, shape.flac_bits)
+                for name in sorted(integers)
             },
             "teacher_sha256": None,
             "confidence": None,
         }
-        contents = {f"{name}.flac": chunks.flac(integers[name], rate) for name in sorted(integers)}
+        contents = {
+            f"{name}.flac": chunks.flac(integers[name], rate, shape.flac_bits)
+            for name in sorted(integers)
+        }
         contents["json"] = json.dumps(row, sort_keys=True, ensure_ascii=False).encode()
         yield row | {"sha256": shards.hashes(contents)}, contents
     if empty:
@@ -162,7 +165,7 @@ def samples(
 _Chunks = Iterator[tuple[int, tuple[dict[str, np.ndarray], float]]]
 
 
-def _pair_chunks(recording: Recording, rate: int, channels: int, chunk_frames: int) -> _Chunks:
+def _pair_chunks(recording: Recording, rate: int, shape: Shape, chunk_frames: int) -> _Chunks:
     """First frame in the mixture's file, (integers, scale) of a pair's chunks."""
     placed = (recording.offset_s, recording.gain_db)
     if not all(recording.uris.values()):
@@ -177,29 +180,27 @@ def _pair_chunks(recording: Recording, rate: int, channels: int, chunk_frames: i
         polarity=recording.polarity,
         sample_rate=rate,
     )
-    cut = chunks.cut(sources, sample_rate=rate, channels=channels, chunk_frames=chunk_frames)
+    cut = chunks.cut(sources, sample_rate=rate, channels=shape.channels, chunk_frames=chunk_frames)
     for number, chunk in enumerate(cut):
-        yield first + number * chunk_frames, chunks.quantise(chunk, {})
+        yield first + number * chunk_frames, chunks.quantise(chunk, {}, shape.flac_bits)
 
 
-def _multitrack_chunks(
-    recording: Recording, rate: int, channels: int, chunk_frames: int
-) -> _Chunks:
+def _multitrack_chunks(recording: Recording, rate: int, shape: Shape, chunk_frames: int) -> _Chunks:
     """First frame, (integers, scale) of a multitrack's chunks; mixture = vocals + accompaniment."""
     sums = _sums(recording.uris)
     cut = chunks.cut(
         [Source(name, uri) for name, uri in sorted(recording.uris.items())],
         sample_rate=rate,
-        channels=channels,
+        channels=shape.channels,
         chunk_frames=chunk_frames,
         until="mixture" if "mixture" in recording.uris else "",
     )
     power = missed = 0.0
     for number, chunk in enumerate(cut):
         given = chunk.pop("mixture") if "mixture" in sums and "mixture" in chunk else None
-        integers, scale = chunks.quantise(chunk, sums)
+        integers, scale = chunks.quantise(chunk, sums, shape.flac_bits)
         if given is not None:
-            written = integers["mixture"] * np.float32(scale / chunks.FULL_SCALE)
+            written = integers["mixture"] * np.float32(scale / chunks.full_scale(shape.flac_bits))
             power += float(np.sum(given**2, dtype=np.float64))
             missed += float(np.sum((given - written) ** 2, dtype=np.float64))
         yield number * chunk_frames, (integers, scale)

@@ -1,4 +1,4 @@
-"""Candidates of one song, heard: each track is decoded once, each pair measured and judged.
+"""Candidates heard: each track of a song is decoded once, each pair measured and judged.
 
 Free of Beam.
 """
@@ -11,23 +11,34 @@ from typing import Any
 
 from matching import decisions, scores
 from matching.decisions import Thresholds
-from matching.scores import Recording, Settings
-from pipelines import audio, rejects
+from matching.scores import Recording, Scores, Settings
+from pipelines import rejects, schemas
+from pipelines.audio import AudioError
+from pipelines.decoding import Decoder, DecoderError
+from pipelines.grouping import in_order
 from pipelines.patience import patiently
 
 Row = dict[str, Any]
-Sound = Recording | str  # a track's sound, or why there is none
 ROLES = ("mix", "instrumental")
 SILENT = "nothing but silence"
 NO_URI = "no audio_uri"
 _ERRORS = {NO_URI: "no_audio_uri", SILENT: "silent", "no such file": "missing"}
-_NOT_MEASURED = {  # what later measures will fill
-    "drift_ppm": None,
-    "coherent": None,
-    "residual_db": None,
-    "matched_spans": None,
-}
-_NO_SCORES = dict.fromkeys(field.name for field in dataclasses.fields(scores.Scores))
+MEASURES = tuple(
+    name
+    for name in schemas.SCORED_PAIR.names
+    if name not in (*schemas.CANDIDATE.names, "decision", "reason")
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Unheard:
+    """Why there is no sound of a track: in a word, and in a sentence."""
+
+    error: str
+    message: str
+
+
+Sound = Recording | Unheard
 
 
 @dataclasses.dataclass
@@ -36,7 +47,8 @@ class Heard:
 
     `measures` maps a pair id to the fields that schemas.SCORED_PAIR adds to a candidate,
     `unreadable` a track id to its row of schemas.REJECT, `seconds` a pair id to its mixture's
-    length; `decoded_s` and `decode_ms` say how much audio was read, and how long that took.
+    length; `decoded_s` says how much audio was read, `decode_ms` and `score_ms` how long that and
+    comparing took.
     """
 
     measures: dict[str, Row] = dataclasses.field(default_factory=dict)
@@ -44,20 +56,35 @@ class Heard:
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     decoded_s: float = 0.0
     decode_ms: float = 0.0
+    score_ms: float = 0.0
+
+    def add(self, other: "Heard") -> None:
+        """Take in what became of further candidates."""
+        self.measures |= other.measures
+        self.unreadable |= other.unreadable
+        self.seconds |= other.seconds
+        self.decoded_s += other.decoded_s
+        self.decode_ms += other.decode_ms
+        self.score_ms += other.score_ms
 
 
 class Listener:
-    """Measures and judges the candidates of a song."""
+    """Measures and judges the candidates of a song. `close` ends its decoding process."""
 
     def __init__(self, settings: Settings, thresholds: Thresholds) -> None:
         self.settings, self.thresholds = settings, thresholds
+        self.decoder = Decoder(settings.sample_rate)
+        self.decoder_cpu_s = 0.0
+
+    def close(self) -> None:
+        self.decoder.close()
 
     def hear(self, candidates: Iterable[Row]) -> Heard:
         """Rows of schemas.CANDIDATE with one song_id → what became of each.
 
         Raises Failed where audio lies somewhere that cannot be reached.
         """
-        pairs = sorted(candidates, key=lambda row: row["pair_id"])
+        pairs = sorted(candidates, key=in_order)
         heard = Heard()
         held: dict[str, Sound] = {}
         uses = Counter(row[f"{role}_track_id"] for row in pairs for role in ROLES)
@@ -68,10 +95,9 @@ class Listener:
                 if track_id not in held:
                     held[track_id] = self._sound(row[f"{role}_audio_uri"], heard)
                 sounds[role] = sound = held[track_id]
-                if isinstance(sound, str):
-                    error = _ERRORS.get(sound, "unreadable")
+                if isinstance(sound, Unheard):
                     heard.unreadable[track_id] = rejects.reject(
-                        "prune", track_id, error, sound, row[role]
+                        "prune", track_id, sound.error, sound.message, row[role]
                     )
             self._judge(row["pair_id"], sounds["mix"], sounds["instrumental"], heard)
             for role in ROLES:
@@ -83,32 +109,41 @@ class Listener:
 
     def _sound(self, uri: str | None, heard: Heard) -> Sound:
         if not uri:
-            return NO_URI
-        rate = self.settings.sample_rate
+            return Unheard(_ERRORS[NO_URI], NO_URI)
         begun = time.perf_counter()
         try:
-            decoded = patiently(lambda: audio.read(uri, sample_rate=rate, mono=True), uri)
-        except audio.AudioError as error:
-            return str(error)
+            decoded = patiently(lambda: self.decoder.decode(uri), uri)
+        except DecoderError as error:
+            return Unheard(error.error, str(error))
+        except AudioError as error:
+            return Unheard(_ERRORS.get(str(error), "unreadable"), str(error))
         finally:
             heard.decode_ms += 1000 * (time.perf_counter() - begun)
+        self.decoder_cpu_s += decoded.cpu_s
         heard.decoded_s += decoded.duration_s
-        recording = Recording(decoded.samples[0], self.settings)
-        return SILENT if recording.is_silent else recording
+        begun = time.perf_counter()
+        recording = Recording(decoded.samples[:], self.settings)
+        heard.score_ms += 1000 * (time.perf_counter() - begun)
+        return Unheard(_ERRORS[SILENT], SILENT) if recording.is_silent else recording
 
     def _judge(self, pair_id: str, mixture: Sound, instrumental: Sound, heard: Heard) -> None:
         if isinstance(mixture, Recording):
             heard.seconds[pair_id] = mixture.duration_s
         if isinstance(mixture, Recording) and isinstance(instrumental, Recording):
+            begun = time.perf_counter()
             found = scores.score(mixture, instrumental)
             decision, reason = decisions.decide(found, self.thresholds)
-            measures = dataclasses.asdict(found)
+            heard.score_ms += 1000 * (time.perf_counter() - begun)
+            measures = measures_of(found)
         else:
             sounds = {"mixture": mixture, "instrumental": instrumental}
-            decision, measures = "unreadable", dict(_NO_SCORES)
+            decision, measures = "unreadable", dict.fromkeys(MEASURES)
             reason = "; ".join(
-                f"{role}: {why}" for role, why in sounds.items() if isinstance(why, str)
+                f"{role}: {why.message}" for role, why in sounds.items() if isinstance(why, Unheard)
             )
-        heard.measures[pair_id] = {
-            **measures, **_NOT_MEASURED, "decision": decision, "reason": reason,
-        }  # fmt: skip
+        heard.measures[pair_id] = {**measures, "decision": decision, "reason": reason}
+
+
+def measures_of(found: Scores) -> Row:
+    """The columns of schemas.SCORED_PAIR that scores fill."""
+    return dict.fromkeys(MEASURES) | dataclasses.asdict(found)

@@ -19,8 +19,9 @@ import pytest
 
 from matching.decisions import Thresholds, decide
 from matching.scores import Scores
-from pipelines import audio, files, patience, prune, runs, schemas, scoring, tables
-from tests.pipelines import candidate_folders
+from pipelines import audio, decoding, files, patience, prune, runs, schemas, scoring, tables
+from pipelines.decoding import Decoded, Decoder
+from tests.pipelines import candidate_folders, hostile_decoder
 from tests.pipelines.candidate_folders import pair
 
 BROKEN = {  # broken file → what its reject says
@@ -228,16 +229,74 @@ def test_a_track_is_decoded_once_however_many_pairs_use_it(
     others = [folder / "mallory/accompaniment.mp3", folder / "mallory/vocals.mp3",
               folder / "so_easy/vocals.mp3"]  # fmt: skip
     reads: Counter[str] = Counter()
-    really = audio.read
+    really = Decoder.decode
 
-    def counted(uri: str, **how: Any) -> audio.Audio:
+    def counted(self: Decoder, uri: str) -> Decoded:
         reads[uri] += 1
-        return really(uri, **how)
+        return really(self, uri)
 
-    monkeypatch.setattr(scoring.audio, "read", counted)
+    monkeypatch.setattr(Decoder, "decode", counted)
     rows = _prune(tmp_path, [pair("song", a, b) for a, b in itertools.product(tracks, others)])
     assert len(rows) == 6
     assert reads == {str(path): 1 for path in [*tracks, *others]}
+
+
+def test_a_hanging_and_a_crashing_decoder_cost_one_reject_each(
+    tmp_path: Path, test_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = test_data / "audio/multitrack/mallory"
+    mixture, accompaniment = folder / "mixture.mp3", folder / "accompaniment.mp3"
+    bad = [tmp_path / name for name in ("hangs.mp3", "segfaults.mp3")]
+    rows = [pair("good", mixture, accompaniment)]
+    for path in bad:
+        shutil.copy(accompaniment, path)
+        rows += [pair(path.stem, mixture, path), pair(path.stem, path, accompaniment)]
+    monkeypatch.setattr(decoding, "COMMAND", hostile_decoder.COMMAND)
+    monkeypatch.setattr(decoding, "limit_s", lambda seconds: 2.0)
+    scored = _prune(tmp_path, rows)
+    assert Counter(row["decision"] for row in scored) == {"kept": 1, "unreadable": 4}
+    rejects = {row["key"]: row["error"] for row in _rejects(tmp_path)}
+    assert rejects == {f"track {bad[0]}": "timeout", f"track {bad[1]}": "crashed"}
+    reasons = " ".join(row["reason"] for row in scored)
+    assert "not decoded within 2 s" in reasons and "SIGSEGV" in reasons
+
+
+def test_hostile_names_and_ids_stay_what_they_are(tmp_path: Path, test_data: Path) -> None:
+    """Nothing of a candidate becomes a path, and any name can be read."""
+    folder = test_data / "audio/multitrack/mallory"
+    rows = []
+    for number, name in enumerate(["../../x", "<script>", "new\nline", "a\x00b", "'; DROP", "~"]):
+        tracks = []
+        for source in ("mixture", "accompaniment"):
+            path = tmp_path / f"{name.replace('/', '_').replace(chr(0), '_')} {source}.mp3"
+            shutil.copy(folder / f"{source}.mp3", path)
+            one = candidate_folders.track(f"{name} {source}", str(path))
+            tracks.append(one | {"track_id": f"{name}/{source}"})
+        row = candidate_folders.candidate(f"song {number % 2}", *tracks)
+        rows.append(row | {"pair_id": name, "song_id": f"../{number % 2}\n"})
+    before = {path.name for path in tmp_path.iterdir()}
+    scored = _prune(tmp_path, rows)
+    assert {row["pair_id"]: row["decision"] for row in scored} == {
+        row["pair_id"]: "kept" for row in rows
+    }
+    assert {path.name for path in tmp_path.iterdir()} == before | {"candidates", "pairs"}
+
+
+def test_a_full_temporary_folder_ends_the_run_with_a_line(
+    tmp_path: Path, test_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = test_data / "audio/multitrack/mallory"
+    rows = [pair("mallory", folder / "mixture.mp3", folder / "accompaniment.mp3")]
+    script = (
+        "import resource, sys; from pipelines import decoding_process as d\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9999, 9999)); d.serve(int(sys.argv[1]))"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding, "COMMAND", (sys.executable, "-c", script))
+        with pytest.raises(runs.Failed, match=r"^temporary folder .*: File too large; free some"):
+            _prune(tmp_path, rows)
+    assert not (tmp_path / "pairs" / runs.SUCCESS).exists()
+    assert _decisions(_prune(tmp_path, rows)) == {"mallory": "kept"}
 
 
 def test_no_candidates_are_an_empty_table(tmp_path: Path) -> None:
@@ -296,19 +355,6 @@ def test_what_is_no_folder_of_candidates_is_bad_usage(tmp_path: Path) -> None:
         with pytest.raises(runs.BadUsage, match=str(folder)):
             prune.main(["--candidates", str(folder), "--output", str(tmp_path / "o")])
         assert not (tmp_path / "o").exists()
-
-
-def test_the_plan_bounds_parts_and_does_not_know_the_order() -> None:
-    songs = [(hashlib.sha256(bytes([n])).hexdigest(), 1 + n % 9) for n in range(100)] + [("0", 50)]
-    planned = prune.plan(songs, 16)
-    assert planned == prune.plan(songs[::-1], 16)
-    sizes: Counter[int] = Counter()
-    for song_id, pairs in songs:
-        sizes[planned[song_id]] += pairs
-    assert sizes[planned["0"]] == 50  # a song stays together
-    assert max(size for part, size in sizes.items() if part != planned["0"]) <= 16
-    assert sorted(sizes) == list(range(len(sizes)))
-    assert prune.plan([], 16) == {}
 
 
 def _many(test_data: Path) -> list[dict[str, Any]]:
@@ -372,23 +418,23 @@ def test_a_passing_fault_is_tried_again_and_a_lasting_one_ends_the_run(
 ) -> None:
     folder = test_data / "audio/multitrack/mallory"
     rows = [pair("mallory", folder / "mixture.mp3", folder / "accompaniment.mp3")]
-    really, calls = audio.read, itertools.count()
+    really, calls = Decoder.decode, itertools.count()
     monkeypatch.setattr(patience.time, "sleep", lambda seconds: None)
 
-    def shaky(uri: str, **how: Any) -> audio.Audio:
+    def shaky(self: Decoder, uri: str) -> Decoded:
         if next(calls) < 2:
             raise ConnectionResetError("connection reset")
-        return really(uri, **how)
+        return really(self, uri)
 
-    def down(uri: str, **how: Any) -> audio.Audio:
+    def down(self: Decoder, uri: str) -> Decoded:
         raise ConnectionResetError("connection reset")
 
     with monkeypatch.context() as patch:
-        patch.setattr(scoring.audio, "read", down)
+        patch.setattr(Decoder, "decode", down)
         with pytest.raises(runs.Failed, match=r"mixture\.mp3: connection reset; run again"):
             _prune(tmp_path, rows)
         assert not (tmp_path / "pairs" / runs.SUCCESS).exists()
-        patch.setattr(scoring.audio, "read", shaky)
+        patch.setattr(Decoder, "decode", shaky)
         assert _decisions(_prune(tmp_path, rows)) == {"mallory": "kept"}
     assert _rejects(tmp_path) == []
 

@@ -1,0 +1,126 @@
+"""The process that decodes for `pipelines.decoding`, and the messages between the two.
+
+It imports no more than audio needs, so that it starts in a fraction of a second. Free of Beam.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines import audio
+from pipelines.audio import AudioError
+from pipelines.runs import reason
+
+LIMIT_S, LIMIT_PER_S = 30.0, 0.05
+LONGEST_S = 12 * 3600  # a small file can decode to more than any disk holds
+MEMORY_BYTES = 2 << 30  # what a decoder may take beyond its libraries
+_TOLD_EVERY_S = 1.0
+
+
+def serve(descriptor: int) -> None:
+    """The process' side: answers requests on a socket until the other end hangs up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it comes to the whole group; the worker decides
+    with contextlib.suppress(ImportError):
+        import av  # noqa: F401, PLC0415 - before memory is bounded
+    with contextlib.suppress(OSError, ValueError):  # where the system knows no such bound
+        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY_BYTES, most))
+    with socket.socket(fileno=descriptor) as line, contextlib.suppress(BrokenPipeError):
+        send(line, {"ready": True})
+        while (request := receive(line, None, with_file=True)) is not None:
+            with os.fdopen(request.pop("file"), "wb", buffering=0) as file:
+                answer = _read(line, file.fileno(), **request)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            send(line, answer)
+
+
+def _read(line: socket.socket, file: int, uri: str, sample_rate: int) -> dict[str, Any]:
+    """Decode into a file; what to answer."""
+    begun, cpu = time.monotonic(), time.process_time()
+    told, frames = begun, 0
+    try:
+        _die_late(begun, 0)
+        for block in audio.blocks(uri, sample_rate=sample_rate, mono=True):
+            frames += block.samples.shape[1]
+            if frames > LONGEST_S * sample_rate:
+                return {"audio": f"longer than {LONGEST_S // 3600} hours"}
+            try:
+                _write(file, block.samples[0])
+            except OSError as error:
+                return {"disk": reason(error)}
+            if time.monotonic() - told > _TOLD_EVERY_S:
+                told = time.monotonic()
+                _die_late(begun, frames / sample_rate)
+                send(line, {"seconds": frames / sample_rate})
+    except AudioError as error:
+        return {"audio": str(error)}
+    except OSError as error:
+        return {"passing": reason(error), "errno": error.errno or errno.EIO}
+    except ImportError as error:
+        return {"failed": f"{error}; install the extra that has it, see README"}
+    return {"frames": frames, "cpu_s": time.process_time() - cpu}
+
+
+def _write(file: int, samples: np.ndarray) -> None:
+    view = memoryview(samples.data).cast("B")
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _die_late(begun: float, seconds: float) -> None:
+    """Should nobody be there any more to kill a decoder that hangs, the system will."""
+    left = begun + limit_s(seconds) + LIMIT_S - time.monotonic()
+    signal.setitimer(signal.ITIMER_REAL, max(1.0, left))
+
+
+def limit_s(seconds: float) -> float:
+    """How long a file may take that has given so many seconds of audio."""
+    return LIMIT_S + LIMIT_PER_S * seconds
+
+
+def send(line: socket.socket, message: dict[str, Any], file: int | None = None) -> None:
+    """A message is a byte, which may carry a file, and a line of JSON."""
+    line.settimeout(None)
+    if file is None:
+        line.sendall(b" ")
+    else:
+        socket.send_fds(line, [b" "], [file])
+    line.sendall(json.dumps(message).encode() + b"\n")
+
+
+def receive(
+    line: socket.socket, timeout_s: float | None, *, with_file: bool = False
+) -> dict[str, Any] | None:
+    """A message, with `file` where it carries one; None where the other end has hung up."""
+    ends = None if timeout_s is None else time.monotonic() + timeout_s
+    found, files = b"", list[int]()
+    while not found.endswith(b"\n"):
+        if ends is not None:
+            left = ends - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            line.settimeout(left)
+        if with_file and not found:
+            data, files, _, _ = socket.recv_fds(line, 1, 1)
+        else:
+            data = line.recv(1 << 16)
+        if not data:
+            return None
+        found += data
+    message = json.loads(found)
+    return {**message, "file": files[0]} if with_file else message
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))
