@@ -193,6 +193,7 @@ def listen(port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((HOST, port))
+        found.listen()  # whoever opens the address at once waits instead of being refused
     except OSError as error:
         found.close()
         raise BadUsage(

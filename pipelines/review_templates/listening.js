@@ -34,17 +34,9 @@ export class Listening {
     requestAnimationFrame(tick);
   }
 
-  // Show a pair, and prepare another one (or null) when that is done.
-  async open(index, next) {
+  // Show a pair, and when it can be heard prepare another one (null for none).
+  async open(pair, next) {
     const turn = this.begin();
-    let pair;
-    try {
-      pair = await this.call(`pairs/${index}`);
-    } catch (error) {
-      if (turn === this.turns) this.fail(error.message);
-      return;
-    }
-    if (turn !== this.turns) return;
     this.pair = pair;
     this.name(pair);
     await this.hear(pair.start_s, turn);

@@ -7,7 +7,9 @@ const at = (id) => document.getElementById(id);
 
 let state = null;
 let index = 0;
-let busy = false;
+let busy = false; // while a judgement is on its way, so that none falls on a pair just shown
+let asked = 0;
+let shown = 0;
 
 function alarm(message) {
   at("alarm").textContent = message;
@@ -46,7 +48,19 @@ async function attempt(action) {
 }
 
 const listening = new Listening(call);
-const thresholds = new Thresholds(call, attempt, () => attempt(refresh));
+const thresholds = new Thresholds(call, attempt, refresh);
+
+// Ask for the state, or for a change of it; an answer that a later one has overtaken is dropped.
+async function ask(path, body) {
+  asked += 1;
+  const number = asked;
+  const found = await call(path, body);
+  if (number > shown) {
+    shown = number;
+    show(found);
+  }
+  return found;
+}
 
 function show(found) {
   state = found;
@@ -75,14 +89,18 @@ function showVerdict() {
 }
 
 async function refresh() {
-  show(await call("state"));
+  await ask("state").catch((error) => alarm(error.message));
 }
 
+// Show another pair: its number, names and verdict change at once, so that no key judges a pair that
+// is not on the page. Its sound follows when it is ready.
 async function go(to) {
-  index = (to + count) % count;
+  const wanted = (to + count) % count;
+  const pair = await call(`pairs/${wanted}`);
+  index = wanted;
   showVerdict();
-  refresh().catch(() => {}); // the histogram marks the pair
-  await listening.open(index, followUp());
+  listening.open(pair, followUp());
+  refresh(); // the histogram marks the pair
 }
 
 // The pair to prepare while this one is heard: the next that nobody has judged.
@@ -95,21 +113,22 @@ function followUp() {
 }
 
 const judge = (verdict) => attempt(async () => {
-  show(await call("judge", { index, verdict }));
+  await ask("judge", { index, verdict });
   const next = followUp();
-  if (next !== null) go(next);
+  if (next !== null) await go(next);
 });
 
 const undo = () => attempt(async () => {
   if (!state.undo) return;
-  const request = call("undo", { event: state.undo.event });
+  const request = ask("undo", { event: state.undo.event });
   const found = await request.catch(async (error) => {
     await refresh();
     throw error;
   });
-  show(found);
-  if (found.undone !== null) go(found.undone);
+  if (found.undone !== null) await go(found.undone);
 });
+
+const move = (step) => attempt(() => go(index + step));
 
 const KEYS = {
   " ": () => listening.toggle(),
@@ -124,15 +143,15 @@ const KEYS = {
   n: () => judge("not_a_pair"),
   u: () => judge("unsure"),
   z: undo,
-  ",": () => go(index - 1),
-  ".": () => go(index + 1),
+  ",": () => move(-1),
+  ".": () => move(1),
 };
 
 // Whether a key belongs to what has the focus: text to type, a switch to flip, a button to press.
 function isTaken(target, key) {
   if (target.matches("input[type=number]")) return true;
   if (target.matches("input[type=range], input[type=radio]")) return key.startsWith("Arrow");
-  return key === " " && target.matches("button:focus-visible, summary:focus-visible, a");
+  return key === " " && target.matches("button, summary, a");
 }
 
 document.addEventListener("keydown", (event) => {
@@ -143,23 +162,20 @@ document.addEventListener("keydown", (event) => {
   if (!event.repeat || key.startsWith("Arrow")) KEYS[key]();
 });
 
-// A button that a mouse has focused must not be pressed again by the space bar that plays.
-document.addEventListener("keyup", (event) => {
-  if (event.key === " " && !isTaken(event.target, " ")) event.preventDefault();
+// What a mouse has pressed gives the focus back: the space bar is to play, not to press it again.
+document.addEventListener("click", (event) => {
+  if (event.detail > 0) event.target.closest("button, summary")?.blur();
 });
 
 for (const button of document.querySelectorAll("[data-verdict]")) {
   button.addEventListener("click", () => judge(button.dataset.verdict));
 }
 at("undo").addEventListener("click", undo);
-at("previous").addEventListener("click", () => go(index - 1));
-at("next").addEventListener("click", () => go(index + 1));
-window.addEventListener("focus", () => attempt(refresh)); // another tab may have judged
+at("previous").addEventListener("click", () => move(-1));
+at("next").addEventListener("click", () => move(1));
+window.addEventListener("focus", refresh); // another tab may have judged
 
 await attempt(async () => {
-  const found = await call("state");
-  state = found;
-  index = found.next ?? 0;
-  show(found);
+  await ask("state");
+  await go(state.next ?? 0);
 });
-if (state) go(index);
