@@ -15,8 +15,12 @@ VERBS = {
     "scan": ("pipelines.scan", "a folder of audio → a catalogue"),
     "match": ("pipelines.match", "a catalogue → candidate pairs"),
     "prune": ("pipelines.prune", "candidates → pairs verified by their sound"),
-    "review": ("pipelines.review", "a sample of scored pairs → thresholds, by ear, on a local page"),
+    "review": (
+        "pipelines.review",
+        "a sample of scored pairs → thresholds, by ear, on a local page",
+    ),
     "corpus": ("pipelines.corpus", "verified pairs, multitrack folders → shards and an index"),
+    "verify": ("pipelines.verify", "a corpus → is every byte what its record says?"),
     "train": ("training.train", "a corpus → a checkpoint"),
     "evaluate": ("training.evaluate", "a checkpoint and true stems → scores"),
     "separate": ("training.separate", "audio files → vocals and accompaniment"),

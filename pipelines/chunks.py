@@ -16,7 +16,6 @@ import soundfile
 from pipelines import audio, runs
 from pipelines.audio import AudioError
 
-FULL_SCALE = 1 << 15  # of 16 bit
 QUIETEST_DB = -120.0  # what digital silence counts as
 
 
@@ -98,49 +97,57 @@ def cut(
                 pass
 
 
+def full_scale(bits: int) -> int:
+    """The integer that stands for 1.0."""
+    return 1 << (bits - 1)
+
+
 def quantise(
-    sources: Mapping[str, np.ndarray], sums: Mapping[str, Mapping[str, int]]
+    sources: Mapping[str, np.ndarray], sums: Mapping[str, Mapping[str, int]], bits: int = 16
 ) -> tuple[dict[str, np.ndarray], float]:
-    """Float sources → 16 bit integers that hold them and their sums, and the scale they took.
+    """Float sources → integers of 16 or 24 bit that hold them and their sums, and the scale they took.
 
     Args:
         sources: float32 [channels, frames] by name, full scale ±1.
         sums: further sources by name, each a weighted sum (name → ±1) of those before it. They
             are summed as integers, so that every residual between them is exact.
 
-    Returns int16 [channels, frames] by name, and the smallest power of two ≥ 1 with which
-    all of them fit: true samples are integers / 32768 · scale. At scale 1 a 16 bit file's own
-    integers come out.
+    Returns int16 (of 24 bit: int32) [channels, frames] by name, and the smallest power of two ≥ 1
+    with which all of them fit: true samples are integers / 2^(bits − 1) · scale. At scale 1 a
+    file's own integers come out, where it has no more bits.
     """
+    full, kept = full_scale(bits), np.int16 if bits == 16 else np.int32
     peak = max((_peak(samples) for samples in sources.values()), default=0)
     scale = 2.0 ** max(0, math.ceil(math.log2(max(peak, 1))) - 1)
     while True:
         integers = {
-            name: np.rint(samples * np.float32(FULL_SCALE / scale)).astype(np.int32)
+            name: np.rint(samples * np.float32(full / scale)).astype(np.int32)
             for name, samples in sources.items()
         }
         for name, weights in sums.items():
             terms = [weight * integers[term] for term, weight in weights.items()]
             integers[name] = functools.reduce(np.add, terms)
         if all(
-            samples.min(initial=0) >= -FULL_SCALE and samples.max(initial=0) < FULL_SCALE
+            samples.min(initial=0) >= -full and samples.max(initial=0) < full
             for samples in integers.values()
         ):
-            return {name: samples.astype(np.int16) for name, samples in integers.items()}, scale
+            return {name: samples.astype(kept) for name, samples in integers.items()}, scale
         scale *= 2
 
 
-def flac(samples: np.ndarray, sample_rate: int) -> bytes:
-    """int16 [channels, frames] as a FLAC file of 16 bit."""
+def flac(samples: np.ndarray, sample_rate: int, bits: int = 16) -> bytes:
+    """Integers of 16 or 24 bit [channels, frames] as a FLAC file of as many."""
     file = io.BytesIO()
-    soundfile.write(file, samples.T, sample_rate, format="FLAC", subtype="PCM_16")
+    frames = samples.T if bits == 16 else samples.T << 8  # libsndfile takes the upper 24 of 32
+    soundfile.write(file, frames, sample_rate, format="FLAC", subtype=f"PCM_{bits}")
     return file.getvalue()
 
 
-def energy_db(samples: np.ndarray, scale: float) -> float:
-    """Mean power of int16 samples in dB re full scale, to 0.001 dB and no less than −120."""
-    total = int(np.sum(np.square(samples, dtype=np.int32), dtype=np.int64))
-    power = total / max(samples.size, 1) * (scale / FULL_SCALE) ** 2
+def energy_db(samples: np.ndarray, scale: float, bits: int = 16) -> float:
+    """Mean power of integer samples in dB re full scale, to 0.001 dB and no less than −120."""
+    wide = np.int32 if bits == 16 else np.int64
+    total = int(np.sum(np.square(samples, dtype=wide), dtype=np.int64))
+    power = total / max(samples.size, 1) * (scale / full_scale(bits)) ** 2
     return round(max(QUIETEST_DB, 10 * math.log10(power)) if power else QUIETEST_DB, 3)
 
 

@@ -25,7 +25,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsDict, TaggedOutput
 
-from pipelines import recordings, runs, schemas, shards, splits, tables
+from pipelines import parquet_shards, recordings, runs, schemas, shards, splits, tables
 from pipelines.audio import AudioError
 from pipelines.chunks import ReadFault
 from pipelines.launch import launch
@@ -33,23 +33,14 @@ from pipelines.options import Verb, VerbOptions
 from pipelines.recordings import Recording, Shape
 from pipelines.rejects import reject
 from pipelines.runs import BadUsage, Failed
-from pipelines.shards import Sample
+from pipelines.shards import Sample, parse_bytes
 
 PARTS = "_parts"
+FORMATS = ("webdataset", "parquet")
 LONGEST_CHUNK_S = 3600.0  # a chunk is held in memory
 RETRY_AFTER_S = (1.0, 4.0)  # reading that breaks off is tried again after so long
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 Bucket = tuple[str, str]  # split, first digits of the sample id
 Numbered = tuple[str, int]  # split, number of the shard
-
-
-def parse_bytes(text: str) -> int:
-    """`256MiB`, `1GB` or `4096` in bytes; BadUsage for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]i?)?b?", text.strip().lower())
-    size = int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0
-    if size < 1:
-        raise BadUsage(f"--shard-bytes {text}: write a size such as 256MiB")
-    return size
 
 
 def parse_rate(text: str) -> int | None:
@@ -84,6 +75,15 @@ class CorpusOptions(VerbOptions):
             help="size at which a shard is full; it exceeds this by less than one sample",
         )
         parser.add_argument(
+            "--format",
+            choices=FORMATS,
+            default=FORMATS[0],
+            help="WebDataset tars, or Parquet with the audio in large_binary",
+        )
+        parser.add_argument(
+            "--flac-bits", type=int, choices=(16, 24), default=16, help="resolution of every sample"
+        )
+        parser.add_argument(
             "--split",
             default="train=0.9,valid=0.05,test=0.05",
             help="shares of the songs; a song is never on two sides",
@@ -96,6 +96,7 @@ class Plan:
     """The options, understood."""
 
     shape: Shape
+    format: str  # one of FORMATS
     shard_bytes: int
     ratios: dict[str, float]
     seed: int
@@ -110,7 +111,8 @@ def plan_of(options: PipelineOptions) -> Plan:
     if not 1 <= view.channels <= 8:
         raise BadUsage(f"--channels {view.channels}: between 1 and 8")
     return Plan(
-        Shape(view.chunk_seconds, parse_rate(view.sample_rate), view.channels),
+        Shape(view.chunk_seconds, parse_rate(view.sample_rate), view.channels, view.flac_bits),
+        view.format,
         parse_bytes(view.shard_bytes),
         splits.parse_ratios(view.split),
         view.seed,
@@ -162,18 +164,27 @@ class Encode(beam.DoFn):
 class WriteShard(beam.DoFn):
     """The samples of a shard → the shard, its manifest row, and `index` rows."""
 
-    def __init__(self, run: runs.Run) -> None:
-        self.run = run
+    def __init__(self, run: runs.Run, format: str) -> None:
+        self.run, self.is_parquet = run, format == "parquet"
 
     def process(
         self, element: tuple[Numbered, Iterable[Sample]], numbers: dict[Numbered, int]
     ) -> Iterator[Any]:
         numbered, unsorted = element
         samples = sorted(unsorted, key=lambda sample: sample.row["sample_id"])
-        name = shards.shard_name(numbered[0], numbers[numbered])
-        with _writing(self.run):
-            sha256 = shards.write_shard(self.run.path(name), samples)
-        for sample, offset in zip(samples, shards.offsets(samples), strict=True):
+        split, number = numbered[0], numbers[numbered]
+        if self.is_parquet:
+            name = parquet_shards.shard_name(split, number)
+            note = self.run.path(PARTS, f"{split}-{number:05d}.json")
+            with _writing(self.run):
+                sha256 = parquet_shards.write_shard(self.run.path(name), samples, note)
+            offsets = list(range(len(samples)))
+        else:
+            name = shards.shard_name(split, number)
+            with _writing(self.run):
+                sha256 = shards.write_shard(self.run.path(name), samples)
+            offsets = shards.offsets(samples)
+        for sample, offset in zip(samples, offsets, strict=True):
             row = {**sample.row, "shard": name, "offset": offset, "size": sample.size}
             yield TaggedOutput("index", row)
         yield {"path": name, "sha256": sha256}
@@ -192,7 +203,9 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
         planned
         | "GroupShards" >> beam.GroupByKey()
         | "WriteShards"
-        >> beam.ParDo(WriteShard(run), AsDict(numbers)).with_outputs("index", main="shards")
+        >> beam.ParDo(WriteShard(run, plan.format), AsDict(numbers)).with_outputs(
+            "index", main="shards"
+        )
     )
     rejects = (encoded.rejects, twice) | "AllRejects" >> beam.Flatten()
     index_files = written.index | "Index" >> tables.WriteTable(

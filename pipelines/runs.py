@@ -21,7 +21,8 @@ ERROR = "_ERROR.txt"  # the last failure's traceback
 # What verbs leave below their folder, finished or killed: --overwrite removes nothing else.
 _OURS = re.compile(
     r"_PLAN\.json|run\.json|_SUCCESS|_LOCK|_ERROR\.txt|_parts/.*"
-    r"|[a-z]+-\d{5}-of-\d{5}\.parquet|(train|valid|test)/(train|valid|test)-\d{5}\.tar"
+    r"|[a-z]+(-append\d+)?-\d{5}-of-\d{5}\.parquet"
+    r"|_APPEND\.json|(train|valid|test)/(train|valid|test)-\d{5,}\.(tar|parquet)"
     r"|checkpoint/(model\.safetensors|config\.json)|last/state\.safetensors|levels\.json|log\.jsonl"
     r"|sample\.json|judgements\.jsonl|thresholds\.json"
     r"|songs\.parquet|[^/]+/(vocals|accompaniment)\.wav"

@@ -8,7 +8,9 @@ ranges, checked twice on the way: as they are read, and in the shard before it g
 
 import dataclasses
 import hashlib
+import io
 import json
+import re
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,11 +18,14 @@ from itertools import accumulate
 from typing import IO, Any
 
 from pipelines import files
-from pipelines.runs import Failed
+from pipelines.runs import BadUsage, Failed
 
 BLOCK = 512  # what tar files count in
 END = bytes(2 * BLOCK)  # two empty blocks end a tar file
 COPY_BYTES = 1 << 20
+SHARD = re.compile(r"(train|valid|test)/\1-(\d{5,})\.(tar|parquet)")
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+crc32 = zlib.crc32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +37,15 @@ class Sample:
     offset: int  # bytes into the part file
     size: int  # bytes, padding included
     crc32: int
+
+
+def parse_bytes(text: str) -> int:
+    """`256MiB`, `1GB` or `4096` in bytes; BadUsage for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]i?)?b?", text.strip().lower())
+    size = int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0
+    if size < 1:
+        raise BadUsage(f"--shard-bytes {text}: write a size such as 256MiB")
+    return size
 
 
 def entry(name: str, data: bytes) -> bytes:
@@ -47,6 +61,16 @@ def entry(name: str, data: bytes) -> bytes:
 def entries(sample_id: str, contents: Mapping[str, bytes]) -> bytes:
     """A sample's files (by extension, `mixture.flac`) as consecutive tar entries, names sorted."""
     return b"".join(entry(f"{sample_id}.{name}", contents[name]) for name in sorted(contents))
+
+
+def contents(data: bytes) -> dict[str, bytes]:
+    """The inverse of `entries`: a sample's files by extension; tarfile.TarError for other bytes."""
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+        for member in tar:
+            begin = member.offset_data
+            found[member.name.partition(".")[2]] = data[begin : begin + member.size]
+    return found
 
 
 def hashes(contents: Mapping[str, bytes]) -> dict[str, str]:
@@ -153,6 +177,11 @@ def finished_shard(path: str, samples: Sequence[Sample]) -> str | None:
             return None
     hasher.update(END)
     return hasher.hexdigest()
+
+
+def read_sample(sample: Sample) -> bytes:
+    """A sample's tar entries out of its part file; Failed where that is damaged."""
+    return b"".join(_ranges([sample]))
 
 
 def _ranges(samples: Sequence[Sample]) -> Iterator[bytes]:
