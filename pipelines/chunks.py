@@ -105,7 +105,7 @@ def full_scale(bits: int) -> int:
 def quantise(
     sources: Mapping[str, np.ndarray], sums: Mapping[str, Mapping[str, int]], bits: int = 16
 ) -> tuple[dict[str, np.ndarray], float]:
-    """Float sources → integers of 16 or 24 bit that hold them and their sums, and the scale they took.
+    """Float sources → integers of 16 or 24 bit that hold them and their sums, and the scale.
 
     Args:
         sources: float32 [channels, frames] by name, full scale ±1.

@@ -407,7 +407,7 @@ def test_finished_parts_are_not_scored_again(
 
     monkeypatch.setattr(scoring.Listener, "hear", counted)
     assert prune.main([*words, "--pairs-per-part", "1"]) == 0
-    assert len(heard) == 2  # of five songs, three were done
+    assert len(heard) == 6  # of nine groups of a pair, three were done
     (tmp_path / "whole").mkdir()
     _prune(tmp_path / "whole", rows)
     assert _tables(tmp_path / "pairs") == _tables(tmp_path / "whole/pairs")

@@ -133,7 +133,7 @@ def test_what_is_no_run_of_prune_is_bad_usage(scored: Path, tmp_path: Path) -> N
     old = shutil.copytree(scored / "pairs", tmp_path / "old")
     record = json.loads((old / runs.RECORD).read_text())
     (old / runs.RECORD).write_text(json.dumps(record | {"options": {"n_fft": "many"}}))
-    with pytest.raises(BadUsage, match="run.json does not say"):
+    with pytest.raises(BadUsage, match=r"run\.json does not say"):
         prune.main(["--rescore", str(old), *output])
     assert not (tmp_path / "o").exists()
 
