@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from matching import extended
 from matching.titles import fuzzy_batch, marker_batch
 
+LONG_S = 10_000.0  # beyond, a duration is rather one in milliseconds: 10 s, or 2.8 hours
 LARGE = pa.schema(
     [
         ("artist_id", pa.string()),

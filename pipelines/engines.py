@@ -136,6 +136,8 @@ class InBigQuery:
         )
         names = {ours: self.source.columns.get(ours, ours) for ours in catalogue.COLUMNS}
         names = {ours: theirs for ours, theirs in names.items() if theirs in self.source.kinds}
+        if catalogue.DURATION not in self.source.columns:
+            names.pop(catalogue.DURATION, None)
         batches = (Batch(self.given, ArrowRows(b), names) for b in found.records.to_batches())
         named, rejects = _sorted_out(batches, task)
         return Matched(found, named, rejects, found.counts["tracks_read"])

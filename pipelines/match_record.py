@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from matching.ids import digest
-from matching.rules import Rule, song_key
+from matching.rules import LONG_S, Rule, song_key
 from pipelines import runs, schemas
 from pipelines.aliases import Aliases
 from pipelines.catalogue_files import Row
-from pipelines.tracks import LONG, LONG_S, WHOLE_SECONDS
+from pipelines.tracks import LONG, WHOLE_SECONDS
 
 COUNTS = {  # tracks_read = rejected + empty_keys + instrumentals + mixtures
     "tracks_read": "rows of the catalogue",

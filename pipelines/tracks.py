@@ -3,14 +3,14 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from matching.ids import digest
-from matching.rules import Rule, read_titles
+from matching.rules import LONG_S, Rule, read_titles
 from matching.titles import artist_key_batch, marker_batch
 from pipelines import catalogue, schemas
 from pipelines.catalogue import Batch
@@ -30,7 +30,6 @@ MESSAGES = {  # in the order in which they are looked for; a row's first one cou
 }
 # Of the durations of good rows.
 WHOLE_SECONDS, LONG = "whole_seconds", "long"
-LONG_S = 10_000.0  # as milliseconds, 10 s; as seconds, 2.8 hours
 NUMBER = r"^\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$"
 _ERRORS = list(MESSAGES)
 KEYED = pa.schema(
@@ -170,13 +169,14 @@ def once(table: pa.Table) -> tuple[pa.Table, list[Row]]:
     """A table of tracks with one of each id, and a Reject for each further one.
 
     `table` has the schema TRACK and may have more columns. The track stays that sorts first by
-    title, artist id and duration, which SQL can say too, then by its record.
+    title, artist id and duration, then by album, year, recording and work, which SQL can say too,
+    and then by its record.
     """
     counted = table.group_by("track_id").aggregate([([], "count_all")])
     ids = counted["track_id"].filter(pc.greater(counted["count_all"], 1))
     repeated = pc.is_in(table["track_id"], value_set=ids)
     rows = [(record(row), row) for row in table.filter(repeated).to_pylist()]
-    rows.sort(key=lambda r: (r[1]["title"], r[1]["artist_id"], r[1]["duration_s"], r[0]))
+    rows.sort(key=lambda row: (*_order(row[1]), row[0]))
     kept: dict[str, Row] = {}
     further = [
         _duplicate(row["track_id"], text)
@@ -185,6 +185,12 @@ def once(table: pa.Table) -> tuple[pa.Table, list[Row]]:
     ]
     first = pa.Table.from_pylist(list(kept.values()), table.schema)
     return pa.concat_tables([table.filter(pc.invert(repeated)), first]), further
+
+
+def _order(track: Row) -> tuple[Any, ...]:
+    first = (track["title"], track["artist_id"], track["duration_s"])
+    texts = (track[name] or "" for name in ("recording_id", "work_id"))
+    return (*first, track["album"] or "", track["release_year"] or 0, *texts)
 
 
 def _duplicate(track_id: str, text: str) -> Row:

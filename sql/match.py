@@ -1,4 +1,4 @@
-"""The matching rule as one GoogleSQL statement, and what comes out of it."""
+"""A matching rule as one GoogleSQL statement, and what comes out of it."""
 
 import functools
 import re
@@ -11,16 +11,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from matching.latin import replacement
-from matching.rules import Rule
-from matching.titles import DIGITS, MARKERS, NUMERALS
+from matching.links import WORK
+from matching.rules import LARGE, LONG_S, Rule
+from matching.titles import DIGITS, NUMERALS
+from sql import titles
 from sql.names import quoted
 
-TEXTS = ("track_id", "artist_id", "artist", "title")
-NEEDED = (*TEXTS, "duration_s")
+TEXTS = ("track_id", "artist_id", "artist", "title", "album")
+SECONDS, MILLISECONDS = "duration_s", "duration_ms"  # the latter where the source has no other
+DURATIONS = (SECONDS, MILLISECONDS)
+EXTENDED = ("artist_ids", "work_id", "recording_id")  # what only the extended rule looks at
+COLUMNS = (*TEXTS, *DURATIONS, "release_year", *EXTENDED)
+WHITESPACE = r" \t\n\v\f\r"
 LATIN_END = 0x20000  # unidecode knows no code point beyond
 ROW = "stemlode_row"  # stands for a whole row of the catalogue; no column may have this name
 NUMBER = r"^\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$"
-TEXT, INTEGER, FLOAT = "text", "integer", "float"  # kinds of columns
+TEXT, INTEGER, FLOAT, DATE = "text", "integer", "float", "date"  # kinds of columns
+TEXTS_LIST = f"{TEXT} list"
 CANDIDATE = pa.schema(
     [
         ("pair_id", pa.string()),
@@ -45,8 +52,9 @@ class Source:
     """A catalogue in GoogleSQL.
 
     relation: a table or a query in brackets, quoted (see `sql.names`).
-    columns: what it calls our columns (ours → theirs), of those in NEEDED that it has.
-    kinds: TEXT, INTEGER or FLOAT for all its columns, or any other word for what is none of them.
+    columns: what it calls our columns (ours → theirs), of those in COLUMNS that it has.
+    kinds: TEXT, INTEGER, FLOAT, DATE or TEXTS_LIST for all its columns, or any other word for what
+        is none of them.
     """
 
     relation: str
@@ -63,20 +71,28 @@ class Found:
         artist or duration), or share their id with another row. Of rows that share an id the rule
         takes the one that sorts first by title, artist_id and duration_s.
     counts: tracks_read, errors, duplicates (rows beyond an id's first), empty_keys, instrumentals,
-        keys (that hold an instrumental).
+        keys (that hold an instrumental); of the rows without error whole_seconds and long (above
+        rules.LONG_S).
+    large: the keys that would give too many pairs and give none (schema rules.LARGE).
+    releases: of each year, how many there are and how many of them hold an instrumental.
     facts: what the engine says of the job.
     """
 
     candidates: pa.Table
     records: pa.Table
     counts: dict[str, int]
+    large: pa.Table
+    releases: dict[int, tuple[int, int]]
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def statement(source: Source, result: str | None = None) -> str:
-    """match.sql for a catalogue; `result` puts another SELECT in the place of its last one.
+def statement(
+    source: Source, rule: Rule, *, aliased: bool = False, result: str | None = None
+) -> str:
+    """match.sql for a catalogue and a rule.
 
-    Raises NotPlain where the SQL cannot read one of the columns.
+    `aliased`: the parameter has aliases, so every artist's name is looked at. `result` puts another
+    SELECT in the place of the last one. Raises NotPlain where the SQL cannot read a column.
     """
     if ROW in map(str.lower, source.kinds):
         raise NotPlain(f"a column has the name {ROW}")
@@ -87,19 +103,33 @@ def statement(source: Source, result: str | None = None) -> str:
         "catalogue": source.relation,
         "record": ROW,
         "duration_s": _seconds(source),
-        "markers": "|".join(MARKERS),
+        "release_year": _year(source),
+        "looked_at": "artist IS NOT NULL" if aliased else "artist_id IS NULL",
         "numerals": "|".join(NUMERALS),
         "with_digits": digits,
-    } | {name: _text(source, name) for name in TEXTS}
+        "long_s": str(LONG_S),
+        **{name: _text(source, name) for name in TEXTS},
+        **(_extended(source) if rule.is_extended else _THESIS),
+    }
     template = resources.files("sql").joinpath("match.sql").read_text(encoding="utf-8")
     if result is not None:
-        template = template[: template.rindex("\n\nSELECT ")] + f"\n\n{result}\n"
+        template = template[: template.rindex("\n\nSELECT\n")] + f"\n\n{result}\n"
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
 
 
-def parameters(rule: Rule) -> dict[str, str | float]:
-    """The values of the statement's parameters."""
-    return {"latin": latin_table(), "tolerance_s": float(rule.tolerance_s), "rule": rule.name}
+def parameters(rule: Rule, most_per_key: int, aliases: str = "") -> dict[str, str | float | int]:
+    """The values of the statement's parameters.
+
+    `aliases`: entries with tabs between, each an artist's key (matching.titles.artist_key), a line
+    feed and the artist's id.
+    """
+    return {
+        "latin": latin_table(),
+        "aliases": aliases,
+        "tolerance_s": float(rule.tolerance_s),
+        "most_per_key": most_per_key,
+        "rule": rule.name,
+    }
 
 
 @functools.cache
@@ -115,7 +145,12 @@ def found(result: pa.Table, facts: Mapping[str, Any] | None = None) -> Found:
     counts = _rows(result, "count").to_pylist()
     ordered = candidates.select(CANDIDATE.names).cast(CANDIDATE).sort_by("pair_id")
     numbers = {row["name"]: int(row["number"]) for row in counts}
-    return Found(ordered, _rows(result, "record"), numbers, facts or {})
+    large = _rows(result, "large").select(LARGE.names).cast(LARGE)
+    years = {
+        int(row["year"]): (int(row["releases"]), int(row["with_instrumentals"]))
+        for row in _rows(result, "year").to_pylist()
+    }
+    return Found(ordered, _rows(result, "record"), numbers, large, years, facts or {})
 
 
 def _rows(result: pa.Table, name: str) -> pa.Table:
@@ -147,13 +182,138 @@ def _text(source: Source, ours: str) -> str:
 
 
 def _seconds(source: Source) -> str:
-    column, kind = _column(source, "duration_s")
-    if column is None:
-        raise NotPlain("no column duration_s")
+    if SECONDS in source.columns:
+        return _number(source, SECONDS)
+    if MILLISECONDS in source.columns:
+        return f"{_number(source, MILLISECONDS)} / 1000.0"
+    raise NotPlain(f"no column {SECONDS}")
+
+
+def _number(source: Source, ours: str) -> str:
+    column, kind = _column(source, ours)
     if kind == TEXT:
-        trimmed = rf"TRIM({column}, ' \t\n\v\f\r')"
-        number = f"SAFE_CAST({trimmed} AS FLOAT64)"
+        number = f"SAFE_CAST(TRIM({column}, '{WHITESPACE}') AS FLOAT64)"
         return f"IF(REGEXP_CONTAINS({column}, r'{NUMBER}'), {number}, NULL)"
     if kind not in (INTEGER, FLOAT):
-        raise NotPlain(f"column {source.columns['duration_s']} is no number")
+        raise NotPlain(f"column {source.columns[ours]} is no number")
     return f"CAST({column} AS FLOAT64)"
+
+
+def _year(source: Source) -> str:
+    """The year of a year or of a date that begins with one."""
+    column, kind = _column(source, "release_year")
+    if column is None:
+        return "CAST(NULL AS INT64)"
+    if kind == FLOAT:  # whole numbers with nulls, as some writers have them
+        return f"IF({column} >= 1000 AND {column} < 10000, CAST(FLOOR({column}) AS INT64), NULL)"
+    if kind not in (TEXT, INTEGER, DATE):
+        raise NotPlain(f"column {source.columns['release_year']} holds neither years nor dates")
+    text = column if kind == TEXT else f"CAST({column} AS STRING)"
+    digits = rf"SUBSTR(TRIM({text}, '{WHITESPACE}'), 1, 4)"
+    is_year = rf"REGEXP_CONTAINS({text}, r'^\s*\d{{4}}(?:\D.*)?$')"
+    return f"IF({is_year}, CAST({digits} AS INT64), NULL)"
+
+
+# Where the rules differ.
+
+_THESIS = {
+    **dict.fromkeys(EXTENDED, "CAST(NULL AS STRING)"),
+    "printed": "title",
+    "foreign_albums": "",
+    "titled": titles.THESIS,
+    "linked": """\
+linked AS (
+  SELECT *, artist_id AS link_artist, fuzzy_title AS link
+  FROM tracks
+)""",
+    "once_each": "",
+    "pairs": """\
+pairs AS (
+  SELECT *
+  FROM linked_pairs
+)""",
+}
+
+
+def _extended(source: Source) -> dict[str, str]:
+    further = "artist_ids" in source.columns
+    artists = "ARRAY_CONCAT([artist_id], artist_ids)" if further else "[artist_id]"
+    return {
+        "artist_ids": _list(source, "artist_ids"),
+        "work_id": _text(source, "work_id"),
+        "recording_id": _text(source, "recording_id"),
+        "printed": titles.in_latin_words("title"),
+        "foreign_albums": _FOREIGN_ALBUMS,
+        "titled": titles.of_extended(),
+        "linked": _LINKED.format(artists=artists),
+        "once_each": "DISTINCT",
+        "pairs": _PAIRS,
+    }
+
+
+def _list(source: Source, ours: str) -> str:
+    column, kind = _column(source, ours)
+    if column is None:
+        return "CAST(NULL AS STRING)"
+    if kind == TEXTS_LIST:
+        return f"IFNULL({column}, [])"
+    if kind in (TEXT, INTEGER):
+        return f"SPLIT(COALESCE({_text(source, ours)}, ''), ';')"
+    raise NotPlain(f"column {source.columns[ours]} holds no lists of ids")
+
+
+_FOREIGN_ALBUMS = """\
+UNION DISTINCT
+    SELECT album AS text
+    FROM checked
+    WHERE error IS NULL AND BYTE_LENGTH(album) != CHAR_LENGTH(album)"""
+
+# As `matching.links` says it: every artist, and the work as well as the title.
+_LINKED = f"""\
+several_artists AS (
+  SELECT
+    *,
+    IF(fuzzy_title = '', [artist_id], {{artists}}) AS artists
+  FROM tracks
+),
+
+credited AS (
+  SELECT *
+  FROM several_artists, UNNEST(artists) AS credit
+),
+
+several_keys AS (
+  SELECT
+    * EXCEPT (credit),
+    TRIM(credit, '{WHITESPACE}') AS link_artist,
+    IF(
+      work_id IS NULL OR fuzzy_title = '',
+      [fuzzy_title],
+      [
+        fuzzy_title,
+        CONCAT('{WORK}', work_id, IF(descriptors = '', '', CONCAT('|', descriptors)))
+      ]
+    ) AS links
+  FROM credited
+),
+
+linked AS (
+  SELECT *
+  FROM several_keys, UNNEST(links) AS link
+  WHERE link_artist != ''
+)"""
+
+# Two tracks may meet under several keys.
+_PAIRS = """\
+pairs AS (
+  SELECT
+    mix_track_id,
+    instrumental_track_id,
+    MIN(artist_id) AS artist_id,
+    MIN(fuzzy_title) AS fuzzy_title,
+    MIN(title_key) AS title_key,
+    MIN(duration_difference_s) AS duration_difference_s,
+    MIN(marker) AS marker
+  FROM linked_pairs
+  GROUP BY mix_track_id, instrumental_track_id
+)"""

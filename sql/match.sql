@@ -1,10 +1,13 @@
 -- Pairs of a mixture and its instrumental: thesis ch. 3.5.2, eq. 3.1 and 3.4-3.6. GoogleSQL.
 --
--- sql/statements.py puts in what stands in braces: the catalogue and its columns, quoted, and the
--- words of the rule, from `matching`. The parameters are unidecode's table and the rule's numbers.
+-- sql/match.py puts in what stands in braces: the catalogue and its columns, quoted, the words of
+-- the rule, from `matching`, and where the rules differ, one of two texts: what a title says
+-- (sql/titles.py) and the keys under which a track may meet its counterpart. The parameters are
+-- unidecode's table, the aliases of artists and the rule's numbers.
 --
--- Result rows are of three kinds: `pair`; `row`, a record of the catalogue as it stands that is
--- in a pair, has an error or shares its id with another; `count`, a name and a number.
+-- Result rows are of five kinds: `candidate`; `record`, a row of the catalogue as it stands that is
+-- in a pair, has an error or shares its id with another; `count`, a name and a number; `large`, a
+-- key that would give more pairs than @most_per_key and gives none; `year`, its releases.
 
 WITH
 source AS (
@@ -14,6 +17,11 @@ source AS (
     {{artist_id}} AS artist_id,
     {{artist}} AS artist,
     {{title}} AS title,
+    {{album}} AS album,
+    {{release_year}} AS release_year,
+    {{artist_ids}} AS artist_ids,
+    {{work_id}} AS work_id,
+    {{recording_id}} AS recording_id,
     {{duration_s}} AS duration_s
   FROM {{catalogue}} AS {{record}}
 ),
@@ -21,6 +29,7 @@ source AS (
 checked AS (
   SELECT
     *,
+    {{printed}} AS printed,
     CASE
       WHEN track_id IS NULL THEN 'no_track_id'
       WHEN title IS NULL THEN 'no_title'
@@ -42,13 +51,14 @@ letters AS (
 foreign_texts AS (
   SELECT text, IF(CHAR_LENGTH(text) > 64, TO_HEX(SHA256(text)), text) AS handle
   FROM (
-    SELECT title AS text
+    SELECT printed AS text
     FROM checked
-    WHERE error IS NULL AND BYTE_LENGTH(title) != CHAR_LENGTH(title)
+    WHERE error IS NULL AND BYTE_LENGTH(printed) != CHAR_LENGTH(printed)
     UNION DISTINCT
     SELECT artist AS text
     FROM checked
-    WHERE error IS NULL AND artist_id IS NULL AND BYTE_LENGTH(artist) != CHAR_LENGTH(artist)
+    WHERE error IS NULL AND {{looked_at}} AND BYTE_LENGTH(artist) != CHAR_LENGTH(artist)
+    {{foreign_albums}}
   )
 ),
 
@@ -78,12 +88,13 @@ latin_texts AS (
   JOIN latin_handles ON latin_handles.handle = foreign_texts.handle
 ),
 
--- Artist ids where the catalogue has none: the digest of one spelling of the name.
+-- Artist ids where the catalogue has none: the digest of one spelling of the name. An alias has
+-- the id of its artist, whatever the catalogue says.
 artist_texts AS (
   SELECT
     artists.artist,
     TRIM(LOWER(COALESCE(latin_texts.latin, artists.artist)), ' \t\n\v\f\r') AS text
-  FROM (SELECT DISTINCT artist FROM checked WHERE error IS NULL AND artist_id IS NULL) AS artists
+  FROM (SELECT DISTINCT artist FROM checked WHERE error IS NULL AND {{looked_at}}) AS artists
   LEFT JOIN latin_texts ON latin_texts.text = artists.artist
 ),
 
@@ -102,23 +113,39 @@ artist_keys AS (
   FROM artist_texts
 ),
 
-artist_ids AS (
+aliases AS (
   SELECT
-    artist,
+    SUBSTR(entry, 1, STRPOS(entry, '\n') - 1) AS artist_key,
+    SUBSTR(entry, STRPOS(entry, '\n') + 1) AS artist_id
+  FROM UNNEST(SPLIT(@aliases, '\t')) AS entry
+  WHERE entry != ''
+),
+
+known_artists AS (
+  SELECT
+    artist_keys.artist,
+    aliases.artist_id AS alias_of,
     SUBSTR(
-      TO_HEX(SHA256(CONCAT(CAST(BYTE_LENGTH(artist_key) AS STRING), ':', artist_key))), 1, 32
+      TO_HEX(
+        SHA256(
+          CONCAT(
+            CAST(BYTE_LENGTH(artist_keys.artist_key) AS STRING), ':', artist_keys.artist_key
+          )
+        )
+      ),
+      1,
+      32
     ) AS artist_id
   FROM artist_keys
+  LEFT JOIN aliases ON aliases.artist_key = artist_keys.artist_key
 ),
 
 named AS (
   SELECT
-    checked.track_id,
-    COALESCE(checked.artist_id, artist_ids.artist_id) AS artist_id,
-    checked.title,
-    checked.duration_s
+    checked.* EXCEPT (record, artist_id, artist, error),
+    COALESCE(known_artists.alias_of, checked.artist_id, known_artists.artist_id) AS artist_id
   FROM checked
-  LEFT JOIN artist_ids ON artist_ids.artist = checked.artist
+  LEFT JOIN known_artists ON known_artists.artist = checked.artist
   WHERE checked.error IS NULL
 ),
 
@@ -136,7 +163,11 @@ kept_of_repeated AS (
   FROM named
   WHERE EXISTS (SELECT 1 FROM repeated WHERE repeated.track_id = named.track_id)
   QUALIFY ROW_NUMBER() OVER (
-    PARTITION BY track_id ORDER BY title, artist_id, duration_s
+    PARTITION BY track_id
+    ORDER BY
+      title, artist_id, duration_s,
+      COALESCE(album, ''), COALESCE(release_year, 0), COALESCE(recording_id, ''),
+      COALESCE(work_id, '')
   ) = 1
 ),
 
@@ -149,24 +180,24 @@ once AS (
   FROM kept_of_repeated
 ),
 
--- Fuzzy titles, step by step (eq. 3.5), and markers (eq. 3.1).
+-- What a title says: its text, its marker or NULL, and what describes the version.
 lowercase AS (
   SELECT
-    once.track_id,
-    once.artist_id,
-    once.duration_s,
-    LOWER(COALESCE(latin_texts.latin, once.title)) AS text
+    once.* EXCEPT (title, printed),
+    LOWER(COALESCE(latin_texts.latin, once.printed)) AS text
   FROM once
-  LEFT JOIN latin_texts ON latin_texts.text = once.title
+  LEFT JOIN latin_texts ON latin_texts.text = once.printed
 ),
 
--- Leading spaces are no part of " - "; trailing ones need no care, for only letters will stay.
+{{titled}},
+
+-- Fuzzy titles, step by step (eq. 3.5). Leading spaces are no part of " - "; trailing ones need no
+-- care, for only letters will stay.
 without_comments AS (
   SELECT
     * EXCEPT (text),
-    REGEXP_EXTRACT(text, r'{{markers}}') AS marker,
     REGEXP_REPLACE(text, r'(?s)^[ \t\n\v\f\r]+|(?:[(\[]| - ).*', '') AS text
-  FROM lowercase
+  FROM titled
 ),
 
 with_words AS (
@@ -181,12 +212,24 @@ with_digits AS (
   FROM with_words
 ),
 
-tracks AS (
+fuzzy AS (
   SELECT
     * EXCEPT (text),
-    REGEXP_REPLACE(REGEXP_REPLACE(text, r'^the\b', ''), r'[^a-z0-9]+', '') AS fuzzy_title
+    REGEXP_REPLACE(REGEXP_REPLACE(text, r'^the\b', ''), r'[^a-z0-9]+', '') AS title_key
   FROM with_digits
 ),
+
+tracks AS (
+  SELECT
+    * EXCEPT (title_key),
+    title_key,
+    IF(title_key = '' OR descriptors = '', title_key, CONCAT(title_key, '|', descriptors))
+      AS fuzzy_title
+  FROM fuzzy
+),
+
+-- A track's keys, under which it may meet its counterpart; an empty fuzzy title is only counted.
+{{linked}},
 
 -- Only keys with an instrumental go on.
 instrumentals AS (
@@ -195,32 +238,39 @@ instrumentals AS (
   WHERE marker IS NOT NULL AND fuzzy_title != ''
 ),
 
+linked_instrumentals AS (
+  SELECT DISTINCT track_id, marker, recording_id, duration_s, link_artist, link
+  FROM linked
+  WHERE marker IS NOT NULL AND fuzzy_title != ''
+),
+
 keys AS (
-  SELECT DISTINCT artist_id, fuzzy_title
-  FROM instrumentals
+  SELECT DISTINCT link_artist, link
+  FROM linked_instrumentals
 ),
 
--- An empty fuzzy title matches nothing; it is only counted.
 others AS (
-  SELECT tracks.*
-  FROM tracks
+  SELECT {{once_each}}
+    linked.track_id,
+    linked.fuzzy_title,
+    linked.title_key,
+    linked.recording_id,
+    linked.duration_s,
+    linked.link_artist,
+    linked.link
+  FROM linked
   LEFT JOIN keys
-    ON keys.artist_id = tracks.artist_id
-    AND keys.fuzzy_title = tracks.fuzzy_title
-  WHERE tracks.fuzzy_title = '' OR keys.fuzzy_title IS NOT NULL
-),
-
-mixtures AS (
-  SELECT *
-  FROM others
-  WHERE marker IS NULL AND fuzzy_title != ''
+    ON keys.link_artist = linked.link_artist
+    AND keys.link = linked.link
+  WHERE linked.fuzzy_title = '' OR (linked.marker IS NULL AND keys.link IS NOT NULL)
 ),
 
 -- A mixture lies in one span of four tolerances, an instrumental reaches into one or two of them:
 -- an equality join whose work does not grow with the square of a key.
 spanned_mixtures AS (
   SELECT *, FLOOR(duration_s / (4 * @tolerance_s)) AS span
-  FROM mixtures
+  FROM others
+  WHERE fuzzy_title != ''
 ),
 
 reaching_instrumentals AS (
@@ -228,29 +278,113 @@ reaching_instrumentals AS (
     *,
     FLOOR((duration_s - @tolerance_s) / (4 * @tolerance_s)) AS low,
     FLOOR((duration_s + @tolerance_s) / (4 * @tolerance_s)) AS high
-  FROM instrumentals
+  FROM linked_instrumentals
 ),
 
 spanned_instrumentals AS (
-  SELECT track_id, artist_id, fuzzy_title, marker, duration_s, span
+  SELECT * EXCEPT (low, high)
   FROM reaching_instrumentals, UNNEST(IF(low = high, [low], [low, high])) AS span
 ),
 
-pairs AS (
+-- Keys that could give too many pairs: these are counted, by their different durations, before any
+-- is made.
+crowded AS (
+  SELECT mixture_counts.*, instrumental_counts.instrumentals
+  FROM (
+    SELECT link_artist, link, COUNT(*) AS mixtures
+    FROM others
+    WHERE fuzzy_title != ''
+    GROUP BY link_artist, link
+  ) AS mixture_counts
+  JOIN (
+    SELECT link_artist, link, COUNT(*) AS instrumentals
+    FROM linked_instrumentals
+    GROUP BY link_artist, link
+  ) AS instrumental_counts
+    ON instrumental_counts.link_artist = mixture_counts.link_artist
+    AND instrumental_counts.link = mixture_counts.link
+  WHERE mixture_counts.mixtures * instrumental_counts.instrumentals > @most_per_key
+),
+
+crowded_mixtures AS (
+  SELECT link_artist, link, span, duration_s, COUNT(*) AS times
+  FROM spanned_mixtures
+  WHERE EXISTS (
+    SELECT 1
+    FROM crowded
+    WHERE crowded.link_artist = spanned_mixtures.link_artist
+      AND crowded.link = spanned_mixtures.link
+  )
+  GROUP BY link_artist, link, span, duration_s
+),
+
+crowded_instrumentals AS (
+  SELECT link_artist, link, span, duration_s, COUNT(*) AS times
+  FROM spanned_instrumentals
+  WHERE EXISTS (
+    SELECT 1
+    FROM crowded
+    WHERE crowded.link_artist = spanned_instrumentals.link_artist
+      AND crowded.link = spanned_instrumentals.link
+  )
+  GROUP BY link_artist, link, span, duration_s
+),
+
+pair_counts AS (
+  SELECT mix.link_artist, mix.link, SUM(mix.times * instrumental.times) AS candidates
+  FROM crowded_mixtures AS mix
+  JOIN crowded_instrumentals AS instrumental
+    ON mix.link_artist = instrumental.link_artist
+    AND mix.link = instrumental.link
+    AND mix.span = instrumental.span
+  WHERE ABS(mix.duration_s - instrumental.duration_s) < @tolerance_s
+  GROUP BY mix.link_artist, mix.link
+),
+
+large AS (
+  SELECT
+    crowded.link_artist AS artist_id,
+    crowded.link AS fuzzy_title,
+    crowded.mixtures,
+    crowded.instrumentals,
+    CAST(pair_counts.candidates AS INT64) AS candidates
+  FROM crowded
+  JOIN pair_counts
+    ON pair_counts.link_artist = crowded.link_artist
+    AND pair_counts.link = crowded.link
+  WHERE pair_counts.candidates > @most_per_key
+),
+
+fitting_mixtures AS (
+  SELECT *
+  FROM spanned_mixtures
+  WHERE NOT EXISTS (
+    SELECT 1
+    FROM large
+    WHERE large.artist_id = spanned_mixtures.link_artist
+      AND large.fuzzy_title = spanned_mixtures.link
+  )
+),
+
+linked_pairs AS (
   SELECT
     mix.track_id AS mix_track_id,
     instrumental.track_id AS instrumental_track_id,
-    mix.artist_id,
+    mix.link_artist AS artist_id,
     mix.fuzzy_title,
+    mix.title_key,
     mix.duration_s - instrumental.duration_s AS duration_difference_s,
     instrumental.marker
-  FROM spanned_mixtures AS mix
+  FROM fitting_mixtures AS mix
   JOIN spanned_instrumentals AS instrumental
-    ON mix.artist_id = instrumental.artist_id
-    AND mix.fuzzy_title = instrumental.fuzzy_title
+    ON mix.link_artist = instrumental.link_artist
+    AND mix.link = instrumental.link
     AND mix.span = instrumental.span
   WHERE ABS(mix.duration_s - instrumental.duration_s) < @tolerance_s
+    AND COALESCE(mix.recording_id != instrumental.recording_id, TRUE)
 ),
+
+{{pairs}},
 
 -- Ids as matching/ids.py makes them: SHA-256 over length-prefixed UTF-8.
 candidates AS (
@@ -272,7 +406,7 @@ candidates AS (
         SHA256(
           CONCAT(
             CAST(BYTE_LENGTH(artist_id) AS STRING), ':', artist_id,
-            CAST(BYTE_LENGTH(fuzzy_title) AS STRING), ':', fuzzy_title
+            CAST(BYTE_LENGTH(title_key) AS STRING), ':', title_key
           )
         )
       ),
@@ -305,10 +439,54 @@ records AS (
   WHERE checked.error IS NOT NULL OR wanted.track_id IS NOT NULL
 ),
 
+-- The releases (an artist's albums) of each year, and those of them that hold an instrumental.
+releases AS (
+  SELECT release_year, COUNT(*) AS releases
+  FROM (
+    SELECT DISTINCT release_year, artist_id, album
+    FROM named
+    WHERE release_year IS NOT NULL AND album IS NOT NULL
+  ) AS each
+  GROUP BY release_year
+),
+
+instrumental_releases AS (
+  SELECT release_year, COUNT(*) AS releases
+  FROM (
+    SELECT DISTINCT release_year, artist_id, album
+    FROM instrumentals
+    WHERE release_year IS NOT NULL AND album IS NOT NULL
+  ) AS each
+  GROUP BY release_year
+),
+
+years AS (
+  SELECT
+    releases.release_year AS year,
+    releases.releases,
+    COALESCE(instrumental_releases.releases, 0) AS with_instrumentals
+  FROM releases
+  LEFT JOIN instrumental_releases
+    ON instrumental_releases.release_year = releases.release_year
+),
+
+totals AS (
+  SELECT
+    COUNT(*) AS tracks_read,
+    COUNT(CASE WHEN error IS NOT NULL THEN 1 END) AS errors,
+    COUNT(CASE WHEN error IS NULL AND duration_s = FLOOR(duration_s) THEN 1 END) AS whole_seconds,
+    COUNT(CASE WHEN error IS NULL AND duration_s > {{long_s}} THEN 1 END) AS long
+  FROM checked
+),
+
 counts AS (
-  SELECT 'tracks_read' AS name, COUNT(*) AS number FROM checked
+  SELECT 'tracks_read' AS name, tracks_read AS number FROM totals
   UNION ALL
-  SELECT 'errors' AS name, COUNT(*) AS number FROM checked WHERE error IS NOT NULL
+  SELECT 'errors' AS name, errors AS number FROM totals
+  UNION ALL
+  SELECT 'whole_seconds' AS name, whole_seconds AS number FROM totals
+  UNION ALL
+  SELECT 'long' AS name, long AS number FROM totals
   UNION ALL
   SELECT 'duplicates' AS name, CAST(COALESCE(SUM(times - 1), 0) AS INT64) AS number FROM repeated
   UNION ALL
@@ -319,8 +497,14 @@ counts AS (
   SELECT 'keys' AS name, COUNT(*) AS number FROM keys
 )
 
-SELECT candidates AS candidate, NULL AS record, NULL AS count FROM candidates
+SELECT
+  candidates AS candidate, NULL AS record, NULL AS count, NULL AS large, NULL AS year
+FROM candidates
 UNION ALL
-SELECT NULL, record, NULL FROM records
+SELECT NULL, record, NULL, NULL, NULL FROM records
 UNION ALL
-SELECT NULL, NULL, counts FROM counts
+SELECT NULL, NULL, counts, NULL, NULL FROM counts
+UNION ALL
+SELECT NULL, NULL, NULL, large, NULL FROM large
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, years FROM years

@@ -10,12 +10,13 @@ from google.cloud import bigquery
 
 from matching.rules import Rule
 from sql import match, names
-from sql.match import FLOAT, INTEGER, TEXT, Found, NotPlain, Source
+from sql.match import DATE, FLOAT, INTEGER, TEXT, Found, NotPlain, Source
 
 KINDS = {
     "STRING": TEXT,
     **dict.fromkeys(("INTEGER", "INT64"), INTEGER),
     **dict.fromkeys(("FLOAT", "FLOAT64", "NUMERIC", "BIGNUMERIC"), FLOAT),
+    "DATE": DATE,
 }
 TYPES = {  # what Arrow's types are loaded as
     pa.string(): "STRING",
@@ -65,18 +66,28 @@ def source(client: bigquery.Client, catalogue: str, columns: Mapping[str, str]) 
     """
     relation = names.relation(catalogue)
     kinds = {field.name: _kind(field) for field in _dry_run(client, f"SELECT * FROM {relation}")}
-    wanted = {ours: columns.get(ours, ours) for ours in match.NEEDED}
+    wanted = {ours: columns.get(ours, ours) for ours in match.COLUMNS}
+    in_seconds = match.SECONDS in columns or match.MILLISECONDS not in columns
+    if in_seconds and wanted[match.SECONDS] in kinds:
+        del wanted[match.MILLISECONDS]
+    elif match.SECONDS not in columns:
+        del wanted[match.SECONDS]
+    known = {ours: theirs for ours, theirs in wanted.items() if theirs in kinds}
     lost = [theirs for theirs in columns.values() if theirs not in kinds]
-    lost += [wanted[ours] for ours in ("track_id", "title") if wanted[ours] not in kinds]
+    for needed in (["track_id"], ["title"], ["artist", "artist_id"], list(match.DURATIONS)):
+        lost += needed[:1] if known.keys().isdisjoint(needed) else []
     if lost:
         raise NotPlain(f"no column {lost[0]}; it has {', '.join(kinds)}")
-    return Source(relation, {o: t for o, t in wanted.items() if t in kinds}, kinds)
+    return Source(relation, known, kinds)
 
 
-def estimate(client: bigquery.Client, source: Source, rule: Rule) -> int:
+def estimate(
+    client: bigquery.Client, source: Source, rule: Rule, *, most_per_key: int, aliases: str = ""
+) -> int:
     """The bytes that BigQuery will bill for `find`, by its own dry run."""
-    config = job_config(rule, dry_run=True)
-    return client.query(match.statement(source), job_config=config).total_bytes_processed
+    statement = match.statement(source, rule, aliased=bool(aliases))
+    config = job_config(match.parameters(rule, most_per_key, aliases), dry_run=True)
+    return client.query(statement, job_config=config).total_bytes_processed
 
 
 def find(
@@ -84,30 +95,38 @@ def find(
     source: Source,
     rule: Rule,
     *,
+    most_per_key: int,
+    aliases: str = "",
     maximum_bytes_billed: int | None = None,
     storage_api: bool = True,
 ) -> Found:
     """Match the tracks of a catalogue by one query job.
 
-    BigQuery refuses a job that would bill more than `maximum_bytes_billed`. `storage_api` fetches
-    the result faster, by an API that servers other than Google's lack. Raises GoogleAPIError.
+    `most_per_key` and `aliases` are as in `on_duckdb.find`. BigQuery refuses a job that would bill
+    more than `maximum_bytes_billed`. `storage_api` fetches the result faster, by an API that other
+    servers than Google's lack. Raises GoogleAPIError.
     """
-    config = job_config(rule, maximum_bytes_billed=maximum_bytes_billed)
-    job = client.query(match.statement(source), job_config=config)
+    values = match.parameters(rule, most_per_key, aliases)
+    config = job_config(values, maximum_bytes_billed=maximum_bytes_billed)
+    statement = match.statement(source, rule, aliased=bool(aliases))
+    job = client.query(statement, job_config=config)
     result = job.result().to_arrow(create_bqstorage_client=storage_api)
     facts = {"job_id": job.job_id, "bytes_billed": job.total_bytes_billed}
     return match.found(result, facts)
 
 
 def job_config(
-    rule: Rule, *, maximum_bytes_billed: int | None = None, dry_run: bool = False
+    values: Mapping[str, str | float | int],
+    *,
+    maximum_bytes_billed: int | None = None,
+    dry_run: bool = False,
 ) -> bigquery.QueryJobConfig:
     """Every value as a query parameter."""
-    kinds = {str: "STRING", float: "FLOAT64"}
+    kinds = {str: "STRING", float: "FLOAT64", int: "INT64"}
     return bigquery.QueryJobConfig(
         query_parameters=[
             bigquery.ScalarQueryParameter(name, kinds[type(value)], value)
-            for name, value in match.parameters(rule).items()
+            for name, value in values.items()
         ],
         maximum_bytes_billed=maximum_bytes_billed,
         dry_run=dry_run,

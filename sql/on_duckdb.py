@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from matching.rules import Rule
 from sql import match
-from sql.match import FLOAT, INTEGER, TEXT, Found, NotPlain, Source
+from sql.match import DATE, FLOAT, INTEGER, TEXT, Found, NotPlain, Source
 
 # Relations that are small, or read more than once: as tables of their own, DuckDB knows their sizes
 # and reads the catalogue again instead of holding it.
@@ -19,14 +19,21 @@ KEPT = {
     "letters",
     "foreign_texts",
     "latin_texts",
-    "artist_ids",
+    "known_artists",
     "repeated",
     "kept_of_repeated",
+    "described",
+    "versions",
+    "marked_albums",
     "instrumentals",
+    "linked_instrumentals",
     "keys",
     "others",
+    "crowded",
+    "large",
     "pairs",
     "wanted",
+    "totals",
 }
 PATH = "stemlode_path"  # the column of `records` that says which file a row is from
 KINDS = {
@@ -36,6 +43,7 @@ KINDS = {
         [f"{sign}{size}INT" for sign in ("", "U") for size in ("TINY", "SMALL", "BIG")], INTEGER
     ),
     **dict.fromkeys(("INTEGER", "UINTEGER"), INTEGER),
+    "DATE": DATE,
 }
 
 
@@ -44,6 +52,8 @@ def find(
     columns: Mapping[str, str],
     rule: Rule,
     *,
+    most_per_key: int,
+    aliases: str = "",
     memory: str | None = None,
     threads: int | None = None,
     spill: str | None = None,
@@ -54,6 +64,8 @@ def find(
         paths: the files; no globs.
         columns: what they call our columns (ours → theirs).
         rule: what makes two tracks a pair.
+        most_per_key: a key that would give more pairs gives none, and is said to be large.
+        aliases: names of artists and their ids (see `sql.match.parameters`).
         memory: how much DuckDB may hold before it spills, such as "1GiB"; 80 % of all by default.
         threads: how many; one a core by default.
         spill: a folder for what does not fit.
@@ -64,8 +76,10 @@ def find(
     """
     with connect(memory=memory, threads=threads, spill=spill) as connection:
         try:
-            statement = match.statement(source(connection, paths, columns))
-            return match.found(run(connection, statement, match.parameters(rule)))
+            catalogue = source(connection, paths, columns)
+            statement = match.statement(catalogue, rule, aliased=bool(aliases))
+            values = match.parameters(rule, most_per_key, aliases)
+            return match.found(run(connection, statement, values))
         except duckdb.InvalidInputException as error:
             raise NotPlain(str(error).splitlines()[0]) from error
 
@@ -191,4 +205,9 @@ def _unnested(rows: exp.Expr, unnest: exp.Unnest) -> exp.Expr:
 
 def _kinds(relation: duckdb.DuckDBPyRelation) -> dict[str, str]:
     pairs = zip(relation.columns, map(str, relation.types), strict=True)
-    return {name: KINDS.get(kind, kind) for name, kind in pairs}
+    return {name: _kind(kind) for name, kind in pairs}
+
+
+def _kind(theirs: str) -> str:
+    single = theirs.removesuffix("[]")
+    return KINDS.get(single, single) + (" list" if single != theirs else "")

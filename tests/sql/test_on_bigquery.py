@@ -19,12 +19,14 @@ from tests.plain_match import plain_pairs
 from tests.sql.test_titles import PIECES
 
 pytestmark = pytest.mark.slow
-COLUMNS = {name: name for name in match.NEEDED}
+MOST = 10**9  # pairs of a key
+VALUES = match.parameters(THESIS, MOST)
+COLUMNS = {name: name for name in (*match.TEXTS, match.SECONDS)}
 
 
 def find(client: bigquery.Client, catalogue: str, rule: Rule = THESIS, **columns: str) -> Found:
     source = on_bigquery.source(client, catalogue, columns)
-    return on_bigquery.find(client, source, rule, storage_api=False)
+    return on_bigquery.find(client, source, rule, most_per_key=MOST, storage_api=False)
 
 
 def load(client: bigquery.Client, tracks: pa.Table, table: str, folder: Path) -> str:
@@ -47,7 +49,7 @@ def test_a_real_catalogue_goes_up_and_its_candidates_come_back(
     found = find(bigquery_client, f"local.ds.{name}")
     plain = plain_pairs(pq.read_table(path).to_pylist())
     assert found.candidates.to_pylist() == [{n: r[n] for n in CANDIDATE.names} for r in plain]
-    local = on_duckdb.find([path], COLUMNS, THESIS)
+    local = on_duckdb.find([path], COLUMNS, THESIS, most_per_key=MOST)
     assert found.candidates.equals(local.candidates)
     assert found.counts == local.counts
     assert ordered(found.records) == ordered(local.records.drop([on_duckdb.PATH]))
@@ -76,8 +78,8 @@ def test_any_title_and_artist_is_what_python_makes_of_it(
     )
     table = load(bigquery_client, tracks, "ds.any", tmp_path)
     source = on_bigquery.source(bigquery_client, table, {})
-    statement = match.statement(source, "SELECT * FROM tracks ORDER BY track_id")
-    job = bigquery_client.query(statement, job_config=on_bigquery.job_config(THESIS))
+    statement = match.statement(source, THESIS, result="SELECT * FROM tracks ORDER BY track_id")
+    job = bigquery_client.query(statement, job_config=on_bigquery.job_config(VALUES))
     rows = {row["track_id"]: row for row in job.result()}
     for number, title in enumerate(titles):
         if not title.strip(" \t\n\v\f\r"):  # no artist
@@ -112,7 +114,7 @@ def test_a_dry_run_counts_bytes_and_runs_nothing(bigquery_client: bigquery.Clien
     source = on_bigquery.source(
         bigquery_client, "SELECT '1' AS track_id, 'X' AS title, 1 AS duration_s", {}
     )
-    assert on_bigquery.estimate(bigquery_client, source, THESIS) >= 0
+    assert on_bigquery.estimate(bigquery_client, source, THESIS, most_per_key=MOST) >= 0
     ran = [
         job for job in bigquery_client.list_jobs() if job.job_id not in before and not job.dry_run
     ]
@@ -120,10 +122,10 @@ def test_a_dry_run_counts_bytes_and_runs_nothing(bigquery_client: bigquery.Clien
 
 
 def test_the_most_that_may_be_billed_and_all_values_go_with_the_job() -> None:
-    sent = on_bigquery.job_config(THESIS, maximum_bytes_billed=10).to_api_repr()["query"]
+    sent = on_bigquery.job_config(VALUES, maximum_bytes_billed=10).to_api_repr()["query"]
     assert sent["maximumBytesBilled"] == "10"
     assert {p["name"] for p in sent["queryParameters"]} == {"latin", "tolerance_s", "rule"}
-    assert on_bigquery.job_config(THESIS, dry_run=True).dry_run
+    assert on_bigquery.job_config(VALUES, dry_run=True).dry_run
 
 
 def test_what_cannot_be_read_is_said(bigquery_client: bigquery.Client) -> None:

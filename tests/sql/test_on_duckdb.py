@@ -18,6 +18,7 @@ from sql.match import CANDIDATE, Found, NotPlain
 from tests.plain_match import plain_pairs
 
 Row = dict[str, Any]
+MOST = 10**9  # pairs of a key
 NAMES = ("track_id", "artist_id", "artist", "title", "duration_s")
 COLUMNS = {name: name for name in NAMES}
 SCHEMA = pa.schema(
@@ -28,7 +29,8 @@ SCHEMA = pa.schema(
 def find(tracks: list[Row], folder: Path, rule: Rule = THESIS, **options: Any) -> Found:
     path = folder / "tracks.parquet"
     pq.write_table(pa.Table.from_pylist(tracks, SCHEMA), path)
-    return on_duckdb.find([str(path)], COLUMNS, rule, threads=2, **options)
+    limits = {"most_per_key": MOST, "threads": 2} | options
+    return on_duckdb.find([str(path)], COLUMNS, rule, **limits)
 
 
 def of_plain(tracks: list[Row]) -> list[Row]:
@@ -44,7 +46,7 @@ def track(number: int, title: str, duration_s: float, **facts: Any) -> Row:
 def test_real_catalogues_give_the_plain_pairs(name: str, test_data: Path) -> None:
     path = test_data / "catalogs" / f"{name}.parquet"
     tracks = pq.read_table(path).to_pylist()
-    found = on_duckdb.find([str(path)], COLUMNS, THESIS, threads=2)
+    found = on_duckdb.find([str(path)], COLUMNS, THESIS, most_per_key=MOST, threads=2)
     assert found.candidates.schema == CANDIDATE
     assert found.candidates.to_pylist() == of_plain(tracks) != []
     assert found.counts["tracks_read"] == len(tracks)
@@ -158,7 +160,8 @@ def test_a_huge_key_costs_no_cross_product(tmp_path: Path) -> None:
     )
     pq.write_table(tracks, tmp_path / "tracks.parquet")
     columns = {name: name for name in tracks.schema.names}
-    found = on_duckdb.find([str(tmp_path / "tracks.parquet")], columns, THESIS, memory="256MB")
+    paths = [str(tmp_path / "tracks.parquet")]
+    found = on_duckdb.find(paths, columns, THESIS, most_per_key=MOST, memory="256MB")
     assert found.candidates.select(["mix_track_id", "instrumental_track_id"]).to_pylist() == [
         {"mix_track_id": "6", "instrumental_track_id": "7"}
     ]
@@ -180,7 +183,8 @@ def test_hostile_names_and_titles_are_only_names_and_titles(tmp_path: Path) -> N
     path = folder / "x.parquet"
     pq.write_table(tracks, path)
     columns = {"track_id": 'i"d`\\', "title": "{{title}}", "duration_s": "'); --\n"}
-    found = on_duckdb.find([str(path)], columns | {"artist_id": "artist_id"}, Rule("o'x", 1.5))
+    columns["artist_id"] = "artist_id"
+    found = on_duckdb.find([str(path)], columns, Rule("o'x", 1.5), most_per_key=MOST)
     assert [(r["artist_id"], r["rule"]) for r in found.candidates.to_pylist()] == [("7", "o'x")]
     assert found.records.drop([on_duckdb.PATH]).sort_by("{{title}}").to_pylist() == [
         tracks.to_pylist()[1],
@@ -208,7 +212,7 @@ def test_what_sql_cannot_read_is_said(tables: list[pa.Table], said: str, tmp_pat
     names = tables[-1].schema.names
     columns = {n.lower(): n for n in names if n.lower() in NAMES}
     with pytest.raises(NotPlain, match=said):
-        on_duckdb.find(paths, {"duration_s": names[0]} | columns, THESIS)
+        on_duckdb.find(paths, {"duration_s": names[0]} | columns, THESIS, most_per_key=MOST)
 
 
 def test_text_that_is_no_utf8_is_said(tmp_path: Path) -> None:
@@ -218,7 +222,7 @@ def test_text_that_is_no_utf8_is_said(tmp_path: Path) -> None:
     pq.write_table(tracks, path)
     columns = {name: name for name in tracks.schema.names}
     with pytest.raises(NotPlain):
-        on_duckdb.find([str(path)], columns, THESIS)
+        on_duckdb.find([str(path)], columns, THESIS, most_per_key=MOST)
 
 
 def test_too_little_memory_and_no_disk_to_spill_is_an_error(tmp_path: Path) -> None:

@@ -10,31 +10,39 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from matching import extended
 from matching.ids import digest
 from matching.latin import CODE_POINTS, latinise, replacement
-from matching.rules import THESIS
+from matching.rules import EXTENDED, THESIS, Rule
 from matching.titles import DIGITS, MARKERS, artist_key, fuzzy, fuzzy_batch, marker, marker_batch
 from sql import match, on_duckdb
 from sql.match import FLOAT, TEXT, Source
 
-COLUMNS = {name: name for name in ("track_id", "artist", "title", "duration_s")}
-KINDS = {"track_id": TEXT, "artist": TEXT, "title": TEXT, "duration_s": FLOAT}
+KINDS = {**dict.fromkeys(("track_id", "artist", "title", "album"), TEXT), "duration_s": FLOAT}
+COLUMNS = {name: name for name in KINDS}
 
 
-def in_sql(result: str, titles: Sequence[str], artists: Sequence[str] | None = None) -> pa.Table:
+def in_sql(
+    result: str,
+    titles: Sequence[str],
+    artists: Sequence[str] | None = None,
+    albums: Sequence[str | None] | None = None,
+    rule: Rule = THESIS,
+) -> pa.Table:
     """What one of the statement's relations says of some titles, in their order."""
     tracks = pa.table(
         {
             "track_id": [f"{number:08}" for number in range(len(titles))],
             "artist": pa.array(artists or ["A"] * len(titles), pa.string()),
             "title": pa.array(titles, pa.string()),
+            "album": pa.array(albums or [None] * len(titles), pa.string()),
             "duration_s": [60.0] * len(titles),
         }
     )
     with on_duckdb.connect(threads=2) as connection:
         connection.register("catalogue", tracks)
-        statement = match.statement(Source("catalogue", COLUMNS, KINDS), result)
-        found = on_duckdb.run(connection, statement, match.parameters(THESIS))
+        statement = match.statement(Source("catalogue", COLUMNS, KINDS), rule, result=result)
+        found = on_duckdb.run(connection, statement, match.parameters(rule, 1))
     assert found.num_rows == len(titles)
     return found.sort_by("track_id")
 
@@ -65,6 +73,45 @@ texts = st.one_of(
 @example(["'; DROP TABLE tracks; --", "\\", "a\\' OR 1=1", "$latin @latin ?", "{{catalogue}}"])
 def test_keys_and_markers_are_those_of_python(titles: list[str]) -> None:
     assert keys_and_markers(titles) == [(fuzzy(title), marker(title)) for title in titles]
+
+
+VERSION = "SELECT track_id, title_key, marker, descriptors, fuzzy_title FROM tracks"
+
+
+def versions(titles: Sequence[str], albums: Sequence[str | None] | None = None) -> pa.Table:
+    """What the extended rule's SQL says, as `extended.parse_batch` has it."""
+    found = in_sql(VERSION, titles, albums=albums, rule=EXTENDED).drop(["track_id"])
+    return found.rename_columns(extended.COLUMNS).combine_chunks()
+
+
+# What the extended rule looks for, in titles that make it find something.
+version_pieces = st.lists(
+    st.sampled_from([
+        *PIECES, *("Song", "Live", "remix", "(Live)", "[Inst.]", "Instr.", "off vocal", "カラオケ"),
+        *("伴奏", "반주", "MR", "минус", "Pt. 2", "part two", "(Part II)", "feat. X", "w/o vocals"),
+        *(")", "]", "~", " | ", "Remastered 2011", "radio edit", "version", "with strings", "2"),
+        *("RAMI Remix", "a cappella", "TV track", "minus one", "Karaoke Version", "#1", "(from Y)"),
+    ]),
+    min_size=1,
+    max_size=9,
+).map(" ".join)  # fmt: skip
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(version_pieces, texts),
+            st.sampled_from([None, "Best Of", "Songs (Instrumentals)", "X: Karaoke Édition"]),
+        ),
+        min_size=1,
+        max_size=60,
+    )
+)
+@example([("Instrumental", "Instrumental"), ("Karaoke Nights", None), ("ßong (Inst.)", "é")])
+def test_versions_are_those_of_python(rows: list[tuple[str, str | None]]) -> None:
+    found = versions(*zip(*rows, strict=True)).select(extended.Version._fields).to_pylist()
+    assert found == [extended.parse(*row)._asdict() for row in rows]
 
 
 @settings(max_examples=10, deadline=None)
@@ -108,3 +155,15 @@ def test_every_real_title_and_artist(name: str, test_data: Path) -> None:
         found = in_sql("SELECT track_id, fuzzy_title, marker FROM tracks", texts.to_pylist())
         assert found["fuzzy_title"].combine_chunks().equals(fuzzy_batch(texts))
         assert found["marker"].combine_chunks().equals(marker_batch(texts))
+
+
+@pytest.mark.parametrize("name", ["discographies", "hiphop_titles", "playlists"])
+def test_every_real_version(name: str, test_data: Path) -> None:
+    table = pq.read_table(test_data / "catalogs" / f"{name}.parquet")
+    if "album" not in table.schema.names:
+        table = table.append_column("album", pa.nulls(len(table), pa.string()))
+    named = table.filter(pc.not_equal(table["title"], ""))
+    once = named.group_by(["title", "album"]).aggregate([])
+    found = versions(once["title"].to_pylist(), once["album"].to_pylist())
+    assert found.equals(extended.parse_batch(once["title"], once["album"]).combine_chunks())
+    assert 0 < found["marker"].null_count < len(found)
