@@ -1,17 +1,28 @@
-"""What listening to all candidates would cost, from listening to a few of them. Free of Beam."""
+"""What listening to all candidates would cost, from listening to a few of them. Free of Beam.
+
+Only what is counted of a candidate is held, so that millions can be looked at.
+"""
 
 import heapq
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from pipelines import tables
 from pipelines.grouping import groups
 from pipelines.scoring import ROLES, Heard, Listener, Row
 
 SAMPLE = 8  # songs that are listened to
 PAIRS_OF_A_SONG = 4  # of these
 WORKERS = (1, 10, 100)
+ROUND = 20_000  # pairs to compare catalogues by: as many as the thesis kept
+_COLUMNS = (
+    "pair_id",
+    "song_id",
+    *(f"{role}_{name}" for role in ROLES for name in ("track_id", "audio_uri")),
+    *(f"{role}.duration_s" for role in ROLES),
+)
 
 
 @dataclass
@@ -36,6 +47,13 @@ class Cost:
     audio_s: float
     decode_s: float
     cpu_s: float
+
+
+def rows(folder: str) -> Iterator[Row]:
+    """A folder's candidates, with no more than an estimate needs of each."""
+    for path in tables.parts(folder, "candidates"):
+        for batch in tables.read_part(path, _COLUMNS).to_batches():
+            yield from batch.to_pylist()
 
 
 def work_of(candidates: Iterable[Row], pairs_per_part: int) -> Work:
@@ -95,7 +113,8 @@ def lines(candidates: Iterable[Row], listener: Listener, pairs_per_part: int) ->
         f"listened to {cost.pairs} pairs here, {cost.audio_s:,.0f} s of audio: "
         f"{cost.audio_s / cost.cpu_s:,.0f} audio s a core second, "
         f"{100 * cost.decode_s / cost.cpu_s:.0f} % of it decoding",
-        f"about {hours:,.3g} core-hours" if hours < 10 else f"about {hours:,.0f} core-hours",
+        f"about {_number(hours)} core-hours ({_number(hours * ROUND / work.pairs)} for "
+        f"{ROUND:,} such pairs)",
         *(f"  {_time(hours / n):>10} with {n} worker{'s' * (n > 1)} of a core" for n in WORKERS),
     ]
     if cost.unreadable:
@@ -105,6 +124,10 @@ def lines(candidates: Iterable[Row], listener: Listener, pairs_per_part: int) ->
 
 def _tracks(sample: Iterable[list[Row]]) -> int:
     return sum(len({row[f"{r}_track_id"] for row in song for r in ROLES}) for song in sample)
+
+
+def _number(hours: float) -> str:
+    return f"{hours:,.3g}" if hours < 10 else f"{hours:,.0f}"
 
 
 def _time(hours: float) -> str:

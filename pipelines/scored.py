@@ -9,26 +9,25 @@ from apache_beam.pvalue import TaggedOutput
 
 from pipelines import runs, schemas, tables
 
-COUNTS = ("candidates", *schemas.DECISIONS, "rejected")
-SUMS = ("hours_kept", "hours_dropped", "hours_decoded", "seconds_decoding", "seconds_scoring")
+WORK = ("audio_seconds", "decode_ms", "score_ms")
+COUNTS = ("candidates", *schemas.DECISIONS, "rejected", *WORK)
+SUMS = ("hours_kept", "hours_dropped")
 TAGS = ("rejects", "counts", "lengths")
 Row = dict[str, Any]
 
 
 def outputs(row: Row, length_s: float | None) -> Iterator[Any]:
-    """A row of schemas.SCORED_PAIR and what is counted of it; `length_s` is its mixture's."""
+    """A row of schemas.SCORED_PAIR and what is counted of it; `length_s` is its mixture's.
+
+    The run's record has the counts, and any runner shows a counter for each decision.
+    """
     Metrics.counter("prune", row["decision"]).inc()
     yield row
     yield TaggedOutput("counts", ("candidates", 1))
     yield TaggedOutput("counts", (row["decision"], 1))
     if row["decision"] != "unreadable" and length_s is not None:
         name = "hours_kept" if row["decision"] == "kept" else "hours_dropped"
-        yield length(name, length_s)
-
-
-def length(name: str, seconds: float) -> TaggedOutput:
-    """Seconds to add to one of SUMS."""
-    return TaggedOutput("lengths", (name, seconds))
+        yield TaggedOutput("lengths", (name, length_s))
 
 
 def write(
@@ -59,7 +58,7 @@ def write(
         | "Lengths" >> beam.Flatten()
         | "Microseconds" >> beam.MapTuple(lambda name, seconds: (name, round(seconds * 1e6)))
         | "AddUpLengths" >> beam.CombinePerKey(sum)
-        | "Sums" >> beam.MapTuple(_in_unit)
+        | "Sums" >> beam.MapTuple(_in_hours)
     )
     every = (
         pipeline | "Zeros" >> beam.Create([(name, 0) for name in COUNTS]),
@@ -70,5 +69,5 @@ def write(
     _ = (manifest, every) | tables.Finish(run, clear=clear)
 
 
-def _in_unit(name: str, time_us: int) -> tuple[str, float]:
-    return name, time_us / (3.6e9 if name.startswith("hours") else 1e6)
+def _in_hours(name: str, time_us: int) -> tuple[str, float]:
+    return name, time_us / 3.6e9

@@ -14,8 +14,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import numpy as np
 import pytest
+from apache_beam.metrics import MetricsFilter
 
 from matching.decisions import Thresholds, decide
 from matching.scores import Scores
@@ -196,6 +198,34 @@ def test_each_undecodable_file_is_one_reject_and_the_rest_is_untouched(
     assert counts["rejected"] == 9
     assert counts["hours_kept"] == pytest.approx(30 / 3600, rel=0.01)
     assert counts["hours_dropped"] == 0
+
+
+def test_any_runner_shows_counters_that_add_up_to_those_of_the_record(
+    tmp_path: Path, test_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = test_data / "audio/multitrack/mallory"
+    mixture, accompaniment = folder / "mixture.mp3", folder / "accompaniment.mp3"
+    rows = [
+        pair("good", mixture, accompaniment),
+        pair("same", mixture, shutil.copy(mixture, tmp_path)),
+        pair("bad", mixture, test_data / "audio/broken/empty.wav"),
+    ]
+    results = []
+    really = beam.Pipeline.run
+
+    def kept(self: beam.Pipeline) -> Any:
+        results.append(really(self))
+        return results[-1]
+
+    monkeypatch.setattr(beam.Pipeline, "run", kept)
+    _prune(tmp_path, rows, "--pairs-per-part", "1")
+    found = results[0].metrics().query(MetricsFilter().with_namespace("prune"))["counters"]
+    counters = {counter.key.metric.name: counter.committed for counter in found}
+    counts = runs.record(str(tmp_path / "pairs"))["counts"]
+    assert {name: counts[name] for name in counters} == counters
+    assert counters["kept"] == counters["too_similar"] == counters["unreadable"] == 1
+    assert counters["audio_seconds"] == 150  # three parts, of two, two and one mp3 of 30 s
+    assert counters["decode_ms"] > 0 and counters["score_ms"] > 0
 
 
 def test_a_track_without_audio_is_unreadable(tmp_path: Path, test_data: Path) -> None:
