@@ -271,7 +271,7 @@ def test_print_shows_the_recipe_as_changed(capsys: pytest.CaptureFixture[str]) -
         (["unet-vocals", "--batch-size", "0"], "batch_size is 0"),
         (["unet-vocals", "--batch-size", "x"], "--batch-size"),
         (["unet-vocals", "--channels", "8,x"], "--channels"),
-        (["unet-vocals", "--target", "drums"], "target is 'drums'"),
+        (["unet-vocals", "--target", "/x"], "target is '/x'"),
         (["unet-vocals", "--minutes", "-1"], "--minutes"),
         (["unet-vocals", "--sample-rate", "1"], "sample_rate is 1"),
         (["unet-vocals", "--kernel-size", "99999"], "kernel_size is 99999"),
