@@ -1,103 +1,151 @@
-"""Where an instrumental lies against its mixture: offset, polarity, and how sure that is.
+"""Where an instrumental lies against its mixture: offset, speed, polarity, and how sure that is.
 
-The two share their accompaniment, sample for sample where they come from one mix session. Their
-cross-correlation is computed by FFT and whitened (generalised cross-correlation with phase
-transform, Knapp and Carter 1976): each frequency votes with its phase alone, so that what the two
-share gives one sharp peak, whatever vocals, equalisation or level lie on top, where a plain
-correlation of music has a broad ridge at every beat.
+From coarse to fine. Onsets in octave bands propose a few lines, each an offset that may grow with
+time (`matching.coarse`). Short pieces of the signals are held against each other along each line
+(`matching.probes`); where pieces from all over the recordings agree to a fraction of a
+millisecond, they belong together. The pieces also say how the offset changes with time: a
+recording that runs 0.1 % faster is a straight line, not an error.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
+
+from matching import coarse, onsets, probes
+from matching.drift import Line
+from matching.signals import Signal
 
 MAX_OFFSET_S = 30.0
 MIN_OVERLAP = 0.25  # of the shorter signal: less in common is no evidence
-_FADE_S = 0.5  # where a signal is cut off, the cut itself would correlate with any other cut
-_NEAR_S = 0.05  # what lies this near the peak belongs to it
+LINES = 6
+_FEW, _MANY = 12, 32  # probes: to choose a line, to measure it
+_NEAR_S = 0.002  # what lies this near a correlation's peak belongs to it
+_NOISE = 4.0  # standard deviations that the best of so many chances reaches
+_ROUNDS = 2  # the second sees what the first has straightened
+_ENOUGH = 4  # probes that agree on a speed
+_SURE_SLOPE = 4.0  # standard errors
+_SMALLEST_SHIFT_S = 2e-5  # a drift that adds up to less is none
 
 
 @dataclass(frozen=True)
 class Alignment:
     """mixture(t) ≈ polarity · g · instrumental(t + offset_s), the level g left open.
 
-    `confidence` in 0…1 is 1 − second / best, where best is the whitened correlation's highest
-    absolute value and second the highest more than 50 ms away. Unrelated recordings give less than
-    0.2, since the maxima of noise are alike; a shared accompaniment gives 0.8 and more, unless it
-    repeats itself sample for sample, when the offset is in doubt indeed.
+    Where the two differ in speed, `offset_s` holds at the mixture's time `middle_s`, the middle of
+    what they share; `drift_ppm` says how much faster the instrumental runs, None where nothing
+    tells. `drifts` says whether that is more than chance.
+
+    `confidence` in 0…1 is 1 − second / best: best is the whitened correlation along the best line,
+    second the highest elsewhere, along any other line or beside the peak, and no less than what
+    noise would reach. Unrelated recordings give 0 to 0.2; a shared accompaniment gives more than
+    0.8, unless it repeats itself sample for sample, when the offset is in doubt indeed.
     """
 
     offset_s: float
     polarity: int
     confidence: float
+    drift_ppm: float | None = None
+    middle_s: float = 0.0
+    drifts: bool = False
+
+    def line(self, sample_rate: int) -> Line:
+        """The offset over time, in samples."""
+        slope = 0.0
+        if self.drifts and self.drift_ppm is not None:
+            slope = -self.drift_ppm / (1e6 + self.drift_ppm)
+        return Line(self.offset_s, slope, self.middle_s).scaled(sample_rate)
+
+
+NOWHERE = Alignment(0.0, 1, 0.0)
 
 
 def align(
-    mixture: np.ndarray,
-    instrumental: np.ndarray,
+    mixture: Signal,
+    instrumental: Signal,
     sample_rate: int,
     max_offset_s: float = MAX_OFFSET_S,
+    changes: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Alignment:
     """How an instrumental is shifted against its mixture.
 
     Args:
-        mixture, instrumental: float32 [frames], mono, at one rate; the lengths may differ.
-        sample_rate: Hz; a lower one is faster and still exact to a fraction of a sample, which a
-            parabola through the peak gives.
+        mixture, instrumental: mono, at one rate; the lengths may differ.
+        sample_rate: Hz; a low one is still exact to a hundredth of a sample.
         max_offset_s: how far to look either way. Offsets at which less than a quarter of the
             shorter signal overlaps are left out.
+        changes: both signals' `onsets.onsets`, where they are known.
 
     The answer for signals with nothing in common is some offset with a confidence near 0.
     """
-    keep = math.ceil(MIN_OVERLAP * min(len(mixture), len(instrumental)))
+    shorter = min(len(mixture), len(instrumental))
+    keep = math.ceil(MIN_OVERLAP * shorter)
     reach = round(max_offset_s * sample_rate)
     first = max(-reach, keep - len(mixture))  # lags: samples that the instrumental comes later
     last = min(reach, len(instrumental) - keep)
-    if min(len(mixture), len(instrumental)) == 0 or first > last:
-        return Alignment(0.0, 1, 0.0)
-    x, y = _faded(mixture, sample_rate), _faded(instrumental, sample_rate)
-    correlation = _whitened(x, y, first, last)
-    height = np.abs(correlation)
-    peak = int(np.argmax(height))
-    best = float(height[peak])
-    if best == 0.0:
-        return Alignment(0.0, 1, 0.0)
-    near = round(_NEAR_S * sample_rate)
-    rest = (height[: max(0, peak - near)], height[peak + near + 1 :])
-    second = max(float(part.max(initial=0.0)) for part in rest)
+    if shorter == 0 or first > last:
+        return NOWHERE
+    x, y = changes or tuple(onsets.onsets(s, sample_rate) for s in (mixture, instrumental))
+    hop = onsets.hop_of(sample_rate)
+    lines = coarse.lines(x, y, math.floor(first / hop), math.ceil(last / hop), LINES)
+    tried = sorted(
+        (
+            _look(mixture, instrumental, sample_rate, line.scaled(sample_rate), _FEW)
+            for line in lines
+        ),
+        key=lambda look: -look.best,
+    )
+    if not tried or tried[0].best == 0:
+        return NOWHERE
+    final = tried[0]
+    for _ in range(_ROUNDS):
+        final = _look(mixture, instrumental, sample_rate, final.line, _MANY)
+    second = max([final.second, *(look.best for look in tried[1:])])
     return Alignment(
-        offset_s=(first + peak + _vertex(height, peak)) / sample_rate,
-        polarity=1 if correlation[peak] > 0 else -1,
-        confidence=1 - second / best,
+        offset_s=final.line.offset / sample_rate,
+        polarity=final.polarity,
+        confidence=max(0.0, 1 - second / final.best) if final.best else 0.0,
+        drift_ppm=final.line.drift_ppm if final.steady else None,
+        middle_s=final.line.middle / sample_rate,
+        drifts=final.drifts,
     )
 
 
-def _faded(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """A copy that rises from and falls to zero."""
-    length = min(round(_FADE_S * sample_rate), len(samples) // 2)
-    ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(length) + 0.5) / max(1, length))
-    faded = np.array(samples, np.float32)
-    faded[:length] *= ramp.astype(np.float32)
-    faded[len(faded) - length :] *= ramp[::-1].astype(np.float32)
-    return faded
+@dataclass(frozen=True)
+class _Look:
+    """A line as probes along a first guess of it saw it; `best` and `second` are correlations."""
+
+    line: Line
+    best: float
+    second: float
+    polarity: int
+    steady: bool  # the probes that agree are enough to tell a speed
+    drifts: bool
 
 
-def _whitened(x: np.ndarray, y: np.ndarray, first: int, last: int) -> np.ndarray:
-    """Whitened correlation of x[n] with y[n + lag], for lags `first` to `last`, inclusive."""
-    # just long enough that what wraps around lands on other lags
-    length = scipy.fft.next_fast_len(max(len(x) + last, len(y) - first), real=True)
-    cross = np.conj(scipy.fft.rfft(x, length)) * scipy.fft.rfft(y, length)
-    cross /= np.maximum(np.abs(cross), np.finfo(np.float32).tiny)
-    correlation = scipy.fft.irfft(cross, length)
-    return correlation[np.arange(first, last + 1)]  # negative lags lie at the end
-
-
-def _vertex(height: np.ndarray, peak: int) -> float:
-    """Where between its neighbours the parabola through a peak has its top, in −0.5…0.5."""
-    if not 0 < peak < len(height) - 1:
-        return 0.0
-    left, top, right = (float(value) for value in height[peak - 1 : peak + 2])
-    bend = left - 2 * top + right
-    return 0.5 * (left - right) / bend if bend < 0 else 0.0
+def _look(x: Signal, y: Signal, sample_rate: int, guess: Line, count: int) -> _Look:
+    found = probes.probe(x, y, sample_rate, guess, count)
+    if not len(found.times):
+        return _Look(guess, 0.0, 0.0, 1, False, False)
+    line, near, error = probes.settle(found, sample_rate)
+    half = (found.times[-1] - found.times[0]) / 2
+    drifts = (
+        abs(line.slope) > _SURE_SLOPE * error
+        and abs(line.slope) * half > _SMALLEST_SHIFT_S * sample_rate
+    )
+    if not drifts:
+        line = Line(line.offset, 0.0, line.middle)
+    profile = found.along(line)
+    middle = found.reach
+    at = middle - 1 + int(np.abs(profile[middle - 1 : middle + 2]).argmax())
+    wide = math.ceil(_NEAR_S * sample_rate)
+    beside = np.abs(np.delete(profile, slice(max(0, middle - wide), middle + wide + 1)))
+    noise = _NOISE * found.noise / math.sqrt(len(found.times))
+    return _Look(
+        line=line,
+        best=float(abs(profile[at])),
+        second=max(noise, float(beside.max(initial=0.0))),
+        polarity=1 if profile[at] >= 0 else -1,
+        steady=int(near.sum()) >= _ENOUGH,
+        drifts=drifts,
+    )

@@ -1,19 +1,20 @@
 """What becomes of a pair once it has been heard (thesis section 3.5.2: d_min ≤ d < d_max).
 
-Thresholds are on the normalised, gain-matched difference after alignment. Measured at mono
-8192 Hz, 1024/768, on seven multitracks and nine full songs:
+Every criterion reads stored measures alone, so that other thresholds need no audio. Measured at
+mono 8192 Hz, 1024/768, on seven multitracks and nine full songs:
 
-    the same recording, another level                                  0.000
-    … re-encoded, mp3, Vorbis, Opus or AAC, 96 kbit/s and more     0.01–0.10
-    … re-encoded at 64 kbit/s                                      0.09–0.23
-    mixture and accompaniment, faint lead (a violin 20 dB below)       0.06
-    mixture and accompaniment, sung or rapped                      0.21–0.38
-    unrelated recordings (114 pairs)                               0.85–1.17
+    pair                                     difference  asymmetry   bass   confidence
+    the same recording, another level           0.00        any        1     0.5–1.0
+    … re-encoded at 64 kbit/s and more        0.00–0.30  −0.2…0.2      1     0.5–1.0
+    mixture and accompaniment                 0.30–0.36   0.8–0.9     1.0    0.6–0.95
+    … with a faint lead                         0.06        0.65      1.0      0.5
+    accompaniment and mixture: swapped        0.41–0.53  −0.9…−0.8    1.0    0.6–0.95
+    mixture and a cappella                    0.52–0.91   0.9–1.0    ≤0.01   0.2–0.97
+    unrelated recordings                        ≥ 0.85        –        –        0
 
-A real original and its instrumental from another master have been seen at 0.42. So d_min lies
-above what an encoder does, and d_max half way between true pairs and unrelated ones. A pair whose
-vocals are as faint as an encoder's noise is lost, which is what the thesis asks for: "optimized
-for high quality rather than quantity".
+A real original and its instrumental from another master have been seen at 0.42. So d_max lies half
+way between true pairs and unrelated ones. A pair whose vocals are as faint as an encoder's noise is
+lost, which is what the thesis asks for: "optimized for high quality rather than quantity".
 """
 
 from dataclasses import dataclass
@@ -45,12 +46,77 @@ class Thresholds:
 def decide(scores: Scores, thresholds: Thresholds) -> tuple[str, str]:
     """A pair's decision and its criterion in words, with the numbers.
 
-    In this order: `too_similar` where the difference is below d_min (two mixes, two instrumentals,
-    or the same recording), `too_different` where it is d_max or more, otherwise `kept`.
+    The first of these that holds; those marked * only where the alignment is sure (confidence ≥
+    min_confidence), for what they read means nothing elsewhere. A measure that is None forbids
+    nothing; without alignment (confidence None) the thesis' window alone decides.
+
+    * `too_similar`: difference < d_min; or* neither holds more (|asymmetry| < min_asymmetry)
+      where at least min_share matches and the difference is below d_max: two mixes, two
+      instrumentals, one recording from two encoders.
+    * `swapped`*: asymmetry ≤ −min_asymmetry: the "instrumental" holds more.
+    * `a_cappella`*: bass_correlation < min_bass, or rest_share > max_rest.
+    * `partly`*: min_part ≤ matched_share < min_share.
+    * `misaligned`: |drift_ppm| > max_drift_ppm*, or matched_share < min_part*, or no sure
+      alignment although the difference is below d_max.
+    * `too_different`: difference ≥ d_max, or not a number.
+    * `kept`: all else.
     """
     d, low, high = scores.difference, thresholds.d_min, thresholds.d_max
     if d < low:
         return "too_similar", f"difference {d:.3f} is below {low:g}"
+    found = _by_alignment(scores, thresholds)
+    if found:
+        return found
     if not d < high:
         return "too_different", f"difference {d:.3f} is not below {high:g}"
     return "kept", f"difference {d:.3f} is in {low:g}…{high:g}"
+
+
+def _by_alignment(scores: Scores, limits: Thresholds) -> tuple[str, str] | None:
+    """What an alignment, or the lack of one, says against a pair."""
+    confidence = scores.alignment_confidence
+    if confidence is None:
+        return None
+    similar = scores.difference < limits.d_max
+    if confidence < limits.min_confidence:
+        why = f"no sure alignment: confidence {confidence:.2f} is below {limits.min_confidence:g}"
+        return ("misaligned", why) if similar else None
+    share, least = scores.matched_share, limits.min_asymmetry
+    whole = share is None or share >= limits.min_share
+    if similar and whole and abs(scores.asymmetry) < least:
+        why = f"asymmetry {scores.asymmetry:.2f} is within ±{least:g}: neither holds more"
+        return "too_similar", why
+    if scores.asymmetry <= -least:
+        why = (
+            f"asymmetry {scores.asymmetry:.2f} is not above {-least:g}: the instrumental holds more"
+        )
+        return "swapped", why
+    return _a_cappella(scores, limits) or _in_part(scores, limits)
+
+
+def _a_cappella(scores: Scores, limits: Thresholds) -> tuple[str, str] | None:
+    bass, rest = scores.bass_correlation, scores.rest_share
+    if bass is not None and bass < limits.min_bass:
+        why = f"the bass is missing: correlation {bass:.2f} is below {limits.min_bass:g}"
+        return "a_cappella", why
+    if rest is not None and rest > limits.max_rest:
+        why = (
+            f"the instrumental rests in {rest:.0%} of the mixture, more than {limits.max_rest:.0%}"
+        )
+        return "a_cappella", why
+    return None
+
+
+def _in_part(scores: Scores, limits: Thresholds) -> tuple[str, str] | None:
+    share, drift = scores.matched_share, scores.drift_ppm
+    if share is not None and limits.min_part <= share < limits.min_share:
+        spans = ", ".join(f"{start:.0f}–{end:.0f} s" for start, end in scores.matched_spans or [])
+        why = f"{share:.0%} of the mixture matches, below {limits.min_share:.0%}: {spans or 'none'}"
+        return "partly", why
+    if drift is not None and abs(drift) > limits.max_drift_ppm:
+        how = "the instrumental is faster" if drift > 0 else "the instrumental is slower"
+        why = f"drift: {abs(drift):.0f} ppm {how}, more than {limits.max_drift_ppm:g}"
+        return "misaligned", why
+    if share is not None and share < limits.min_part:
+        return "misaligned", f"{share:.0%} of the mixture matches, below {limits.min_part:.0%}"
+    return None

@@ -4,43 +4,56 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
+
+from matching.signals import Signal, magnitudes, stft
 
 SAMPLE_RATE = 8192  # Hz; the grid of the thesis' chapter 4, since section 3.5.2 names none
 N_FFT = 1024
 HOP_LENGTH = 768
+BLOCK = 256  # frames
 
 
-@dataclass(frozen=True)
+@dataclass
 class Difference:
-    """X is the mixture's magnitude, Y the instrumental's.
+    """Sums over magnitudes X of a mixture and gY of an instrumental, block by block."""
 
-    `difference` = Σ|X − gY| / Σ|X| is 0 for the same recording at any level, and nears 1 where
-    Y explains nothing of X. `asymmetry` in −1…1 is the surplus of X over gY less that of gY over
-    X, over their sum: positive where the mixture holds more. `gain` g ≥ 0 is the least-squares
-    one. `difference` is NaN where X is silent.
-    """
+    total: float = 0.0  # Σ X
+    distance: float = 0.0  # Σ |X − gY|
+    surplus: float = 0.0  # Σ (X − gY)
 
-    difference: float
-    asymmetry: float
-    gain: float
+    def add(self, X: np.ndarray, Y: np.ndarray) -> None:
+        """Take in a block of each; Y with its gain."""
+        error = X - Y
+        self.total += float(X.sum(dtype=np.float64))
+        self.surplus += float(error.sum(dtype=np.float64))
+        self.distance += float(np.abs(error).sum(dtype=np.float64))
 
     @property
-    def gain_db(self) -> float:
-        """Level to apply to the instrumental, in dB; −inf where nothing of it fits."""
-        return 20 * math.log10(self.gain) if self.gain > 0 else -math.inf
+    def difference(self) -> float:
+        """Σ|X − gY| / Σ|X|: 0 for the same recording, about 1 where Y explains nothing of X.
+
+        NaN where X is silent.
+        """
+        return self.distance / self.total if self.total > 0 else math.nan
+
+    @property
+    def asymmetry(self) -> float:
+        """Σ(X − gY) / Σ|X − gY|, −1…1: positive where the mixture holds more."""
+        return self.surplus / self.distance if self.distance > 0 else 0.0
 
 
-def magnitude(samples: np.ndarray, n_fft: int = N_FFT, hop_length: int = HOP_LENGTH) -> np.ndarray:
-    """Magnitude STFT of mono samples [frames] → float32 [n_fft // 2 + 1, 1 + frames // hop_length].
+def magnitude(samples: Signal, n_fft: int = N_FFT, hop_length: int = HOP_LENGTH) -> np.ndarray:
+    """Magnitude STFT of a mono signal → float32 [n_fft // 2 + 1, 1 + frames // hop_length].
 
     Periodic Hann window, frames centred on multiples of the hop, zeros beyond the ends: what
     `librosa.stft` gives.
     """
-    padded = np.pad(np.asarray(samples, np.float32), n_fft // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
-    return np.abs(scipy.fft.rfft(frames * window, axis=1)).T
+    return magnitudes(stft(samples, 0, frames_of(samples, hop_length), n_fft, hop_length)).T
+
+
+def frames_of(samples: Signal, hop_length: int = HOP_LENGTH) -> int:
+    """How many frames `magnitude` has."""
+    return 1 + len(samples) // hop_length
 
 
 def difference_sum(X: np.ndarray, Y: np.ndarray) -> float:
@@ -48,27 +61,35 @@ def difference_sum(X: np.ndarray, Y: np.ndarray) -> float:
 
     As in the thesis it depends on length and level: neither alignment nor gain.
     """
-    X, Y = _cut(X, Y)
-    return float(np.abs(X - Y).sum(dtype=np.float64))
-
-
-def compare(X: np.ndarray, Y: np.ndarray) -> Difference:
-    """The normalised difference of aligned magnitudes [bins, frames], cut to the shorter."""
-    X, Y = _cut(X, Y)
-    power = float((Y * Y).sum(dtype=np.float64))
-    common = float((X * Y).sum(dtype=np.float64))
-    gain = common / power if power > 0 else 0.0  # never negative: neither is X or Y
-    error = X - np.float32(gain) * Y
-    surplus = float(error.sum(dtype=np.float64))
-    distance = float(np.abs(error).sum(dtype=np.float64))
-    total = float(X.sum(dtype=np.float64))
-    return Difference(
-        difference=distance / total if total > 0 else math.nan,
-        asymmetry=surplus / distance if distance > 0 else 0.0,
-        gain=gain,
-    )
-
-
-def _cut(X: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     frames = min(X.shape[1], Y.shape[1])
-    return X[:, :frames], Y[:, :frames]
+    return float(np.abs(X[:, :frames] - Y[:, :frames]).sum(dtype=np.float64))
+
+
+def compare(
+    x: Signal, y: Signal, n_fft: int = N_FFT, hop_length: int = HOP_LENGTH, gain: float = 1.0
+) -> Difference:
+    """Two signals from where they begin, cut to the shorter; its `distance` is eq. 3.8.
+
+    The same as `difference_sum` of their magnitudes, for signals of any length.
+    """
+    frames = min(frames_of(x, hop_length), frames_of(y, hop_length))
+    found = Difference()
+    for first in range(0, frames, BLOCK):
+        count = min(BLOCK, frames - first)
+        X, Y = (magnitudes(stft(s, first, count, n_fft, hop_length)) for s in (x, y))
+        found.add(X, Y if gain == 1 else np.float32(gain) * Y)
+    return found
+
+
+def least_squares_gain(
+    x: Signal, y: Signal, n_fft: int = N_FFT, hop_length: int = HOP_LENGTH
+) -> float:
+    """The g ≥ 0 for which Σ(X − gY)² is least, from where both begin; 0 where Y is silent."""
+    frames = min(frames_of(x, hop_length), frames_of(y, hop_length))
+    common = power = 0.0
+    for first in range(0, frames, BLOCK):
+        count = min(BLOCK, frames - first)
+        X, Y = (magnitudes(stft(s, first, count, n_fft, hop_length)) for s in (x, y))
+        common += float((X * Y).sum(dtype=np.float64))
+        power += float((Y * Y).sum(dtype=np.float64))
+    return common / power if power > 0 else 0.0

@@ -6,33 +6,41 @@ from functools import cached_property
 
 import numpy as np
 
-from matching import alignment, difference, silence
-from matching.alignment import Alignment
-from matching.difference import Difference
+from matching import alignment, coherence, difference, onsets, silence, spans
+from matching.coherence import Aligned
+from matching.signals import Part, Signal
 
-_SURE = 0.3  # unrelated recordings reach a confidence of 0.2, shared accompaniments begin at 0.8
+SURE = 0.15  # unrelated recordings reach no confidence, shared accompaniments begin at 0.5
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How recordings are compared; the defaults are the grid of the thesis' chapter 4."""
+    """How recordings are compared; the defaults are the grid of the thesis' chapter 4.
+
+    Without `align` they are compared as in the thesis: from where their sound begins, and level
+    counts.
+    """
 
     sample_rate: int = difference.SAMPLE_RATE
     n_fft: int = difference.N_FFT
     hop_length: int = difference.HOP_LENGTH
     trim_db: float = silence.TRIM_DB
     max_offset_s: float = alignment.MAX_OFFSET_S
+    align: bool = True
 
 
 class Recording:
-    """A mono signal [frames] at the settings' rate, without the silence at its ends."""
+    """A mono signal [frames] at the settings' rate, without the silence at its ends.
 
-    def __init__(self, samples: np.ndarray, settings: Settings) -> None:
+    It may lie in a file: nothing here reads more than a block of it at a time.
+    """
+
+    def __init__(self, samples: Signal, settings: Settings) -> None:
         self.duration_s = len(samples) / settings.sample_rate
         start, end = silence.strip_silence(samples, settings.trim_db)
         self.settings = settings
         self.start = start
-        self.samples = samples[start:end]
+        self.samples = Part(samples, start, end)
 
     @property
     def is_silent(self) -> bool:
@@ -40,14 +48,9 @@ class Recording:
         return len(self.samples) == 0
 
     @cached_property
-    def magnitude(self) -> np.ndarray:
-        """[bins, frames]; kept, because a recording may take part in several pairs."""
-        return self.magnitude_from(0, len(self.samples))
-
-    def magnitude_from(self, start: int, length: int) -> np.ndarray:
-        """The magnitude of a part of the samples."""
-        part = self.samples[start : start + length]
-        return difference.magnitude(part, self.settings.n_fft, self.settings.hop_length)
+    def onsets(self) -> np.ndarray:
+        """Kept, because a recording may take part in several pairs; 1.5 kB a second."""
+        return onsets.onsets(self.samples, self.settings.sample_rate)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Scores:
     offset_s: float
     gain_db: float | None
     polarity: int
-    alignment_confidence: float
+    alignment_confidence: float | None
     drift_ppm: float | None = None
     coherent: bool | None = None
     residual_db: dict[str, float] | None = None
@@ -73,35 +76,61 @@ class Scores:
 def score(mixture: Recording, instrumental: Recording) -> Scores:
     """Compare two recordings made with the same settings, neither of them silent.
 
-    Where the alignment is in doubt, the two are also compared from where their sound begins, as in
-    the thesis, and the better of the two comparisons counts.
+    Where no alignment is found, the two are compared from where their sound begins, as in the
+    thesis, at the least-squares level, and all that needs an alignment is None.
     """
-    rate = mixture.settings.sample_rate
+    settings = mixture.settings
+    x, y, rate = mixture.samples, instrumental.samples, settings.sample_rate
+    thesis = difference.compare(x, y, settings.n_fft, settings.hop_length)
+    trimmed_s = (instrumental.start - mixture.start) / rate
+    if not settings.align:
+        return Scores(thesis.distance, thesis.difference, thesis.asymmetry, trimmed_s, 0.0, 1, None)
     found = alignment.align(
-        mixture.samples, instrumental.samples, rate, mixture.settings.max_offset_s
+        x, y, rate, settings.max_offset_s, (mixture.onsets, instrumental.onsets)
     )
-    compared = _compare_at(mixture, instrumental, found)
-    if found.confidence < _SURE:
-        together = Alignment(0.0, 1, found.confidence)
-        at_starts = difference.compare(mixture.magnitude, instrumental.magnitude)
-        if at_starts.difference < compared.difference:
-            found, compared = together, at_starts
+    if found.confidence < SURE:
+        return _at_starts(x, y, settings, thesis.distance, found.confidence, trimmed_s)
+    aligned = Aligned(
+        x, y, found.line(rate), found.polarity, rate, settings.n_fft, settings.hop_length
+    )
+    parts = coherence.segments(aligned)
+    matched = spans.matches(parts.agreement, parts.xx.sum(axis=1), parts.yy.sum(axis=1))
+    level = coherence.gain(parts, matched, aligned.bins(coherence.LOW_HZ, rate).start)
+    if level is None:
+        level = coherence.least_squares_gain(parts)
+    compared, residual_db = coherence.compare(aligned, level)
+    edges_s = (parts.frames * settings.hop_length).clip(0, len(x)) / rate
+    where = spans.spans(matched, edges_s + mixture.start / rate)
     return Scores(
-        difference_sum=difference.difference_sum(mixture.magnitude, instrumental.magnitude),
+        difference_sum=thesis.distance,
         difference=compared.difference,
         asymmetry=compared.asymmetry,
-        offset_s=found.offset_s + (instrumental.start - mixture.start) / rate,
-        gain_db=compared.gain_db if math.isfinite(compared.gain_db) else None,
+        offset_s=found.offset_s + trimmed_s,
+        gain_db=20 * math.log10(level) if level > 0 else None,
         polarity=found.polarity,
         alignment_confidence=found.confidence,
+        drift_ppm=found.drift_ppm,
+        coherent=not found.drifts and coherence.coherent(residual_db),
+        residual_db=residual_db,
+        matched_spans=where,
+        matched_share=sum(end - start for start, end in where) * rate / len(x),
+        bass_correlation=coherence.bass_correlation(parts, matched, aligned.bass()),
+        rest_share=coherence.rest_share(parts),
     )
 
 
-def _compare_at(mixture: Recording, instrumental: Recording, found: Alignment) -> Difference:
-    """The difference over what the two have in common at an offset, to the nearest sample."""
-    lag = round(found.offset_s * mixture.settings.sample_rate)
-    x, y = max(0, -lag), max(0, lag)
-    length = min(len(mixture.samples) - x, len(instrumental.samples) - y)
-    return difference.compare(
-        mixture.magnitude_from(x, length), instrumental.magnitude_from(y, length)
+def _at_starts(
+    x: Signal, y: Signal, settings: Settings, thesis: float, confidence: float, trimmed_s: float
+) -> Scores:
+    grid = (settings.n_fft, settings.hop_length)
+    level = difference.least_squares_gain(x, y, *grid)
+    compared = difference.compare(x, y, *grid, level)
+    return Scores(
+        difference_sum=thesis,
+        difference=compared.difference,
+        asymmetry=compared.asymmetry,
+        offset_s=trimmed_s,
+        gain_db=20 * math.log10(level) if level > 0 else None,
+        polarity=1,
+        alignment_confidence=confidence,
     )

@@ -2,13 +2,16 @@
 
 import numpy as np
 
+from matching.signals import Signal
+
 TRIM_DB = 60.0
 FRAME_LENGTH = 2048
 HOP_LENGTH = 512
+_BLOCK = 4096  # hops
 
 
 def strip_silence(
-    samples: np.ndarray,
+    samples: Signal,
     trim_db: float = TRIM_DB,
     frame_length: int = FRAME_LENGTH,
     hop_length: int = HOP_LENGTH,
@@ -39,14 +42,16 @@ def strip_silence(
     return int(loud[0]) * hop_length, min(len(samples), (int(loud[-1]) + 1) * hop_length)
 
 
-def _frame_power(samples: np.ndarray, hops: int, hop_length: int) -> np.ndarray:
+def _frame_power(samples: Signal, hops: int, hop_length: int) -> np.ndarray:
     """Summed squares of frames of `hops` hops, centred on multiples of the hop; float64."""
     whole = len(samples) // hop_length
-    head = samples[: whole * hop_length].reshape(whole, hop_length)
-    tail = samples[whole * hop_length :]
     sums = np.zeros(whole + hops, np.float64)  # half a frame of zeros on either side
-    sums[hops // 2 : hops // 2 + whole] = np.einsum("ij,ij->i", head, head)
+    for first in range(0, whole, _BLOCK):
+        last = min(whole, first + _BLOCK)
+        block = samples[first * hop_length : last * hop_length].reshape(-1, hop_length)
+        sums[hops // 2 + first : hops // 2 + last] = np.square(block).sum(axis=1)
     if hops // 2 + whole < len(sums):
-        sums[hops // 2 + whole] = float(np.einsum("i,i", tail, tail))
+        tail = samples[whole * hop_length : len(samples)]
+        sums[hops // 2 + whole] = float(np.square(tail).sum())
     running = np.concatenate([[0.0], np.cumsum(sums)])
     return running[hops:] - running[:-hops]

@@ -122,7 +122,7 @@ class Listener:
         self.decoder_cpu_s += decoded.cpu_s
         heard.decoded_s += decoded.duration_s
         begun = time.perf_counter()
-        recording = Recording(decoded.samples[:], self.settings)
+        recording = Recording(decoded.samples, self.settings)
         heard.score_ms += 1000 * (time.perf_counter() - begun)
         return Unheard(_ERRORS[SILENT], SILENT) if recording.is_silent else recording
 

@@ -71,7 +71,7 @@ def test_level_and_polarity(test_data: Path, name: str, gain_db: float) -> None:
     assert (upright.polarity, inverted.polarity) == (1, -1)
     for found in (upright, inverted):
         assert found.offset_s == pytest.approx(6706 / RATE, abs=1e-4)
-        assert found.confidence > 0.8
+        assert found.confidence > 0.5
 
 
 def test_the_two_may_change_places(test_data: Path) -> None:

@@ -109,11 +109,11 @@ def test_every_mixture_with_its_accompaniment_is_kept(
         assert 0.15 <= row["difference"] < 0.7
         assert row["asymmetry"] > 0.3
         assert row["offset_s"] == pytest.approx(0, abs=0.001)
-        assert row["gain_db"] == pytest.approx(0.4, abs=0.5), row["fuzzy_title"]
+        assert row["gain_db"] == pytest.approx(0, abs=0.3), row["fuzzy_title"]
         assert row["polarity"] == 1
-        assert row["alignment_confidence"] > 0.8
+        assert row["alignment_confidence"] > 0.5
         assert row["difference_sum"] > 0
-        assert row["drift_ppm"] is None and row["coherent"] is None
+        assert row["drift_ppm"] is None or abs(row["drift_ppm"]) < 5
         assert row["reason"].startswith("difference 0.")
     assert _rejects(tmp_path) == []
 
@@ -158,7 +158,7 @@ def test_a_shifted_inverted_louder_instrumental_is_kept_and_placed(
     assert row["decision"] == "kept"
     assert row["offset_s"] == pytest.approx(6706 / rate, abs=0.001)
     assert row["polarity"] == -1
-    assert row["gain_db"] == pytest.approx(6.5, abs=0.3)
+    assert row["gain_db"] == pytest.approx(6.02, abs=0.1)
 
 
 def test_each_undecodable_file_is_one_reject_and_the_rest_is_untouched(
@@ -358,7 +358,7 @@ def test_thresholds_and_grids_are_options(tmp_path: Path, test_data: Path) -> No
     ],
 )  # fmt: skip
 def test_the_window_of_the_thesis(value: float, decision: str) -> None:
-    measured = Scores(1.0, value, 0.0, 0.0, 0.0, 1, 1.0)
+    measured = Scores(1.0, value, 0.9, 0.0, 0.0, 1, 1.0)
     found, reason = decide(measured, Thresholds(0.2, 0.7))
     assert found == decision
     assert f"{value:.3f}" in reason
