@@ -26,7 +26,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained core, ready to use, and where it comes from."""
+    """What was trained (`Recipe.nets`), ready to use, and where it comes from."""
 
     recipe: Recipe
     core: nn.Module
@@ -62,7 +62,7 @@ def load(folder: str, device: torch.device | str = "cpu") -> Checkpoint:
         if not isinstance(step, int) or not isinstance(scores, dict):
             raise ValueError("step or scores are missing")
         with torch.device("meta"):  # shapes alone: a hostile recipe allocates nothing
-            core = recipe.core()
+            core = recipe.nets()
         fit(core, tensors)
         core.load_state_dict(tensors, assign=True)
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:

@@ -55,16 +55,16 @@ class Corpus:
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """A decoded sample, mono at the recipe's rate.
+    """A decoded sample at the recipe's rate, with as many channels as it trains on.
 
-    `reference` is the target itself, or the accompaniment that is to be taken from the mixture's
-    magnitudes where `residual` is true.
+    `reference` is the target itself, or the accompaniment that leaves it of the mixture where
+    `residual` is true.
     """
 
     sample_id: str
     song: str
-    mixture: Tensor  # float32 [samples]
-    reference: Tensor  # float32 [samples]
+    mixture: Tensor  # float32 [channels, samples]
+    reference: Tensor  # float32 [channels, samples]
     residual: bool
 
 
@@ -223,13 +223,13 @@ class Windows(IterableDataset):
 
 
 def decode(sample: dict[str, Any], recipe: Recipe) -> Window | Bad:
-    """Decode what a recipe needs of an encoded sample: mono, true level, the recipe's rate."""
+    """Decode what a recipe needs of an encoded sample: its channels and rate, true level."""
     key = sample["__key__"]
     try:
         facts = json.loads(sample["json"])
         names = needs(facts["sources"], recipe.target)
-        mixture, reference = (_source(sample, facts, name, recipe.sample_rate) for name in names)
-        if len(mixture) != len(reference):
+        mixture, reference = (_source(sample, facts, name, recipe) for name in names)
+        if mixture.shape != reference.shape:
             raise ValueError("its sources differ in length")
         song = " ".join([facts["song_id"], *(facts["track_ids"] or [])])
     except soundfile.LibsndfileError as error:
@@ -241,26 +241,33 @@ def decode(sample: dict[str, Any], recipe: Recipe) -> Window | Bad:
     return Window(key, song, mixture, reference, residual=names[1] != recipe.target)
 
 
-def _source(sample: dict[str, Any], facts: dict[str, Any], name: str, rate: int) -> Tensor:
-    """One source of a sample: float32 [samples] at `rate`."""
+def _source(sample: dict[str, Any], facts: dict[str, Any], name: str, recipe: Recipe) -> Tensor:
+    """One source of a sample: float32 [channels, samples] at the recipe's rate."""
     frames, from_rate = soundfile.read(
         io.BytesIO(sample[f"{name}.flac"]), dtype="float32", always_2d=True
     )
     if not len(frames):
         raise ValueError(f"{name} is empty")
-    mono = frames.mean(axis=1) * np.float32(facts["scale"])
-    return torch.from_numpy(audio.resample(mono, from_rate, rate))
+    channels = frames.T * np.float32(facts["scale"])
+    if recipe.audio_channels == 1:
+        channels = channels.mean(axis=0, keepdims=True)
+    elif len(channels) == 1:
+        channels = np.repeat(channels, recipe.audio_channels, axis=0)
+    elif len(channels) != recipe.audio_channels:
+        raise ValueError(f"{name} has {len(channels)} channels")
+    found = audio.resample(np.ascontiguousarray(channels), from_rate, recipe.sample_rate)
+    return torch.from_numpy(found)
 
 
 def cut(window: Window, samples: int, rng: random.Random) -> Window:
     """A piece of `samples` at a random place, or the whole with zeros after it."""
-    spare = len(window.mixture) - samples
+    spare = window.mixture.shape[-1] - samples
     if spare < 0:
         pad = torch.nn.functional.pad
         pieces = [pad(part, (0, -spare)) for part in (window.mixture, window.reference)]
     else:
         start = rng.randint(0, spare)
-        pieces = [part[start : start + samples] for part in (window.mixture, window.reference)]
+        pieces = [part[:, start : start + samples] for part in (window.mixture, window.reference)]
     return dataclasses.replace(window, mixture=pieces[0], reference=pieces[1])
 
 

@@ -1,7 +1,7 @@
 """`stemlode evaluate`: a checkpoint and songs whose sources are known → scores.
 
-Scored is what `stemlode separate` gives: all channels at the full rate, vocals band-limited by the
-model's rate, the accompaniment what is left of the mixture.
+Scored is what `stemlode separate` gives: all channels at the full rate, estimates band-limited by
+the model's rate, the other stem of a net for one source what is left of the mixture.
 """
 
 import sys
@@ -26,27 +26,28 @@ from tqdm import tqdm
 from pipelines import audio, files, runs
 from pipelines.audio import AudioError
 from pipelines.runs import BadUsage, Failed
-from training import masking, songs
+from training import songs, sources
 from training.arguments import Parser
 from training.checkpoint import Checkpoint, load
+from training.chunks import Chunking
 from training.corpus import open_corpus
 from training.device import pick_device
 from training.metrics import usdr
-from training.separate import apply, separate
+from training.separate import add_chunking, chunking_of, complete, cut, separate
 from training.songs import Song
 
 TABLE = "songs.parquet"
 SCHEMA = pa.schema(
     [
         pa.field("song", pa.string(), False, {"description": "The song folder's name, or its id."}),
-        pa.field("source", pa.string(), False, {"description": "vocals or accompaniment."}),
+        pa.field("source", pa.string(), False, {"description": "vocals, accompaniment, …"}),
         pa.field("duration_s", pa.float64(), False, {"unit": "s", "description": "Its length."}),
         *(
             pa.field(name, pa.float64(), False, {"unit": "dB", "description": sentence})
             for name, sentence in (
                 ("usdr_mixture", "uSDR of the mixture as estimate; NaN for a silent source."),
                 ("usdr_estimate", "uSDR of the trained net's estimate."),
-                ("usdr_oracle", "uSDR of the best mask in [0, 1] on the model's magnitudes."),
+                ("usdr_oracle", "uSDR of the best mask of the net's kind."),
             )
         ),
     ]
@@ -54,37 +55,37 @@ SCHEMA = pa.schema(
 COLUMNS = ("usdr_mixture", "usdr_estimate", "usdr_oracle")
 
 
-def score(name: str, song: Song, trained: Checkpoint) -> list[dict[str, Any]]:
-    """The rows of a song: one for the vocals, one for the accompaniment."""
-    vocals = {
-        "usdr_mixture": song.mixture,
-        "usdr_estimate": separate(song.mixture, song.sample_rate, trained),
-        "usdr_oracle": oracle(song, trained),
+def score(name: str, song: Song, trained: Checkpoint, chunking: Chunking) -> list[dict[str, Any]]:
+    """The rows of a song: one a stem. AudioError where the song lacks a stem's truth."""
+    stems = sources.stems(trained.recipe)
+    references = {stem: song.source(stem) for stem in stems}
+    found = {
+        "usdr_mixture": dict.fromkeys(stems, song.mixture),
+        "usdr_estimate": separate(song.mixture, song.sample_rate, trained, chunking),
+        "usdr_oracle": oracle(song, trained, chunking),
     }
     rows = []
-    for source, reference in (("vocals", song.vocals), ("accompaniment", song.accompaniment)):
-        estimates = np.stack(
-            [
-                found if source == "vocals" or column == "usdr_mixture" else song.mixture - found
-                for column, found in vocals.items()
-            ]
-        )  # [3, channels, frames]
+    for stem, reference in references.items():
+        estimates = np.stack([part[stem] for part in found.values()])  # [3, channels, frames]
         scores = usdr(np.broadcast_to(reference, estimates.shape), estimates)
-        row = {"song": name, "source": source}
+        row = {"song": name, "source": stem}
         row["duration_s"] = reference.shape[1] / song.sample_rate
-        rows.append(row | dict(zip(vocals, scores.tolist(), strict=True)))
+        rows.append(row | dict(zip(found, scores.tolist(), strict=True)))
     return rows
 
 
-def oracle(song: Song, trained: Checkpoint) -> np.ndarray:
-    """The vocals [channels, frames] by the ideal mask, the rest of the way the net's."""
-    rate = trained.recipe.sample_rate
-    mixture, vocals = (
-        torch.from_numpy(audio.resample(np.ascontiguousarray(samples), song.sample_rate, rate))
-        for samples in (song.mixture, song.vocals)
+def oracle(song: Song, trained: Checkpoint, chunking: Chunking) -> dict[str, np.ndarray]:
+    """The stems by the best mask of the net's kind, the rest of the way the net's."""
+    recipe = trained.recipe
+    known = [song.mixture, *(song.source(name) for name in sources.estimated(recipe))]
+    mixture, *references = (
+        torch.from_numpy(
+            audio.resample(np.ascontiguousarray(part), song.sample_rate, recipe.sample_rate)
+        )
+        for part in known
     )
-    masks = masking.ideal_masks(mixture, vocals, trained.recipe)
-    return apply(song.mixture, song.sample_rate, mixture, masks, trained)
+    ideal = sources.oracle(mixture, torch.stack(references), recipe, chunking)
+    return complete(song.mixture, song.sample_rate, ideal, trained)
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
@@ -95,7 +96,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
     """
     silent = {row["song"] for row in rows if math.isnan(row["usdr_mixture"])}
     means = {}
-    for source in ("vocals", "accompaniment"):
+    for source in _stems(rows):
         for column in COLUMNS:
             heard = [
                 row[column] for row in rows if row["source"] == source and row["song"] not in silent
@@ -108,7 +109,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
 def table(scores: dict[str, float]) -> str:
     """The means as text: a line a source."""
     lines = [f"{'uSDR in dB':<16}{'mixture':>10}{'estimate':>10}{'oracle':>10}"]
-    for source in ("vocals", "accompaniment"):
+    for source in dict.fromkeys(name.partition("_usdr_")[0] for name in scores):
         values = [scores.get(f"{source}_{column}", math.nan) for column in COLUMNS]
         lines.append(f"{source:<16}" + "".join(f"{value:>10.2f}" for value in values))
     return "\n".join(lines)
@@ -122,9 +123,10 @@ def main(argv: Sequence[str]) -> int:
             raise BadUsage(f"stemlode evaluate needs --{name} (see --help)")
     if bool(options.stems) == bool(options.corpus):
         raise BadUsage("stemlode evaluate needs either --stems or --corpus (see --help)")
+    chunking = chunking_of(options)
     trained = load(options.checkpoint, pick_device(options.device))
     inputs = {"checkpoint": files.absolute(options.checkpoint)}
-    decisive: dict[str, Any] = {}
+    decisive: dict[str, Any] = {**cut(chunking)}
     listed: Sequence[songs.Stems | songs.Chunks]
     if options.stems:
         inputs["stems"] = files.absolute(options.stems)
@@ -143,7 +145,7 @@ def main(argv: Sequence[str]) -> int:
     rejects: dict[str, str] = {}
     for song in tqdm(listed, "evaluate", unit="song", disable=None):
         try:
-            rows += score(song.name, song.load(), trained)
+            rows += score(song.name, song.load(), trained, chunking)
         except AudioError as error:
             rejects[song.name] = str(error)
             print(f"evaluate: left out {song.name}: {error}", file=sys.stderr)
@@ -155,18 +157,21 @@ def main(argv: Sequence[str]) -> int:
     scores = summary(rows)
     run.finish(
         {
-            "songs": len(rows) // 2,
-            "silent_vocals": _silent(rows, "vocals"),
-            "silent_accompaniment": _silent(rows, "accompaniment"),
+            "songs": len({row["song"] for row in rows}),
+            **{f"silent_{stem}": _silent(rows, stem) for stem in _stems(rows)},
             "rejected": len(rejects),
         },
         {TABLE: hashlib.sha256(buffer.getvalue()).hexdigest()},
         scores=scores,
         rejects=rejects,
     )
-    print(f"evaluate: {len(rows) // 2} songs, {len(rejects)} rejected, in {output}")
+    print(f"evaluate: {len(listed) - len(rejects)} songs, {len(rejects)} rejected, in {output}")
     print(table(scores))
     return 0
+
+
+def _stems(rows: list[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(row["source"] for row in rows))
 
 
 def _silent(rows: list[dict[str, Any]], source: str) -> int:
@@ -191,6 +196,7 @@ def _parser() -> Parser:
         "--split", default="valid", help="of the corpus: train, valid or test (valid)"
     )
     parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
+    add_chunking(parser)
     parser.add_argument("--overwrite", action="store_true", help="start over")
     parser.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")
     return parser

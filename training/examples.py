@@ -1,13 +1,14 @@
-"""From decoded windows to what the net sees: batches, levels, mixing, magnitudes, the loss."""
+"""From decoded windows to what a recipe learns from: batches, levels, mixing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.runs import Failed
-from training import corpus, spectrogram
+from training import corpus
 from training.corpus import Corpus, Window, Windows
 from training.recipes import Recipe
 from training.state import Progress
@@ -15,11 +16,11 @@ from training.state import Progress
 
 @dataclass(frozen=True)
 class Batch:
-    """Waveforms, each divided by the largest magnitude of its song's mixture."""
+    """Waveforms, each divided by its song's level (`Recipe.level`)."""
 
     sample_ids: list[str]
-    mixture: Tensor  # [batch, samples]
-    reference: Tensor  # [batch, samples]: the target, or the accompaniment where `residual`
+    mixture: Tensor  # [batch, channels, samples]
+    reference: Tensor  # [batch, channels, samples]: the target, or where `residual` what leaves it
     residual: Tensor  # bool [batch]
 
 
@@ -74,16 +75,21 @@ def training_batches(
 
 
 def batch_of(windows: list[Window], peaks: dict[str, float]) -> Batch:
-    """Windows, zero-padded to the longest, at levels at which their song's magnitudes fit [0, 1].
+    """Windows, zero-padded to the longest, divided by the levels of their songs.
 
     The whole song decides, as in separation, so that quiet passages stay quiet (thesis 4.2.2).
     """
     scales = [1 / peaks[window.song] if peaks.get(window.song) else 0.0 for window in windows]
-    pad = torch.nn.utils.rnn.pad_sequence
+    longest = max(window.mixture.shape[-1] for window in windows)
+
+    def stacked(parts: list[Tensor]) -> Tensor:
+        padded = [F.pad(part, (0, longest - part.shape[-1])) for part in parts]
+        return torch.stack([part * s for part, s in zip(padded, scales, strict=True)])
+
     return Batch(
         [window.sample_id for window in windows],
-        pad([window.mixture * s for window, s in zip(windows, scales, strict=True)], True),
-        pad([window.reference * s for window, s in zip(windows, scales, strict=True)], True),
+        stacked([window.mixture for window in windows]),
+        stacked([window.reference for window in windows]),
         torch.tensor([window.residual for window in windows]),
     )
 
@@ -95,40 +101,19 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 
 
 def remix(batch: Batch, recipe: Recipe) -> Batch:
-    """Vocals change places within the batch, each at a gain of at most ± `remix_db`.
+    """Targets change places within the batch, at the recipe's random gains.
 
     A few songs teach their own vocals by heart; this shows each accompaniment with many.
     """
     # The draws are made on the CPU, whose random state every resumed run restores.
-    order = torch.randperm(len(batch.mixture)).to(batch.mixture.device)
-    gain_db = (torch.rand(len(batch.mixture), 1) * 2 - 1) * recipe.remix_db
-    gain = (10 ** (gain_db / 20)).to(batch.mixture.device)
+    device, count = batch.mixture.device, len(batch.mixture)
+    order = torch.randperm(count).to(device)
+    target_gain, rest_gain = (gain.to(device)[:, None, None] for gain in recipe.gains(count))
     other = batch.mixture - batch.reference
-    given = batch.residual[:, None] | (recipe.target == "accompaniment")  # the reference is it
-    accompaniment = torch.where(given, batch.reference, other)
-    vocals = torch.where(given, other, batch.reference)[order] * gain
+    backing = recipe.target == "accompaniment"  # which stays in place, as the rest does
+    given = batch.residual[:, None, None] | backing  # the reference is the rest
+    rest = torch.where(given, batch.reference, other) * rest_gain
+    target = torch.where(given, other, batch.reference)[order] * target_gain
     residual = batch.residual | batch.residual[order]
-    reference = accompaniment
-    if recipe.target == "vocals":
-        reference = torch.where(residual[:, None], accompaniment, vocals)
-    return Batch(batch.sample_ids, accompaniment + vocals, reference, residual)
-
-
-def magnitudes(batch: Batch, recipe: Recipe) -> tuple[Tensor, Tensor]:
-    """The net's input and its target, [batch, 1, n_fft / 2, frames] each.
-
-    Where no isolated vocals exist, their magnitude is the half-wave rectified residual
-    max(|X| − |Y|, 0) of mixture and accompaniment (thesis 4.2.2).
-    """
-    both = torch.stack((batch.mixture, batch.reference), dim=1)  # [batch, 2, samples]
-    spectrum = spectrogram.stft(both, recipe.n_fft, recipe.hop_length)
-    frames = batch.mixture.shape[-1] // recipe.hop_length  # without the one past the end
-    magnitude = spectrogram.drop_bin(spectrum.abs())[..., : max(1, frames)]
-    mixture, reference = magnitude[:, :1], magnitude[:, 1:]
-    rectified = torch.relu(mixture - reference)
-    return mixture, torch.where(batch.residual[:, None, None, None], rectified, reference)
-
-
-def l1(estimate: Tensor, target: Tensor) -> Tensor:
-    """Eq. 4.2 of the thesis, the sum over bins and frames: [batch, …] → [batch]."""
-    return (target - estimate).abs().flatten(1).sum(1)
+    reference = torch.where(residual[:, None, None] | backing, rest, target)
+    return Batch(batch.sample_ids, rest + target, reference, residual)

@@ -10,6 +10,7 @@ import math
 import re
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 SOURCE = re.compile(r"[a-z][a-z0-9_]{0,40}")
@@ -34,6 +35,7 @@ class Recipe:
 
     family: ClassVar[str]
     audio_channels: ClassVar[int] = 1  # of a training example; 1 is the mean of a song's channels
+    summed: ClassVar[bool] = False  # whether the loss of an example grows with its length
 
     name: str
     summary: str
@@ -41,8 +43,6 @@ class Recipe:
     sample_rate: int  # Hz; audio is resampled to this
     batch_size: int  # examples a step
     learning_rate: float  # of Adam, at the start
-    n_fft: int = 1024  # samples
-    hop_length: int = 768  # samples
     beta1: float = 0.9  # of Adam
     beta2: float = 0.999  # of Adam
     decay: float = 1.0  # of the learning rate, every `decay_every` steps
@@ -77,6 +77,15 @@ class Recipe:
         raise NotImplementedError
 
     @property
+    def remixes(self) -> bool:
+        """Whether targets change places in a batch."""
+        return self.remix_db > 0
+
+    def gains(self, count: int) -> tuple[Tensor, Tensor]:
+        """Random factors, [count] each, for the targets and the rest of remixed examples."""
+        return 10 ** ((torch.rand(count) * 2 - 1) * self.remix_db / 20), torch.ones(count)
+
+    @property
     def estimated(self) -> tuple[str, ...]:
         """The sources that `estimate` gives, in its order."""
         return (self.target,)
@@ -107,6 +116,14 @@ class Recipe:
         """float32 [batch, channels, samples] of any length and number of channels → the estimated
         sources, [batch, sources, channels, samples]."""
         raise NotImplementedError
+
+    def oracle(self, mixture: Tensor, references: Tensor) -> Tensor:
+        """The best that such a net could give: mixture [batch, channels, samples] and the true
+        sources [batch, sources, channels, samples] → estimates of that shape.
+
+        A complex mask without bounds can give the sources themselves.
+        """
+        return references
 
     def learning_rate_after(self, steps: int) -> float:
         """The rate for the step that comes after so many."""

@@ -3,6 +3,10 @@
 import dataclasses
 from typing import ClassVar
 
+import torch
+from torch import Tensor, nn
+
+from training import losses, spectrogram
 from training.recipe import Recipe
 from training.unet import CHANNELS, UNet
 
@@ -17,11 +21,14 @@ class UNetRecipe(Recipe):
     """
 
     family: ClassVar[str] = "unet"
+    summed: ClassVar[bool] = True
 
     sample_rate: int = 8192  # Hz; audio is mixed to mono and resampled to this
     batch_size: int = 16  # examples a step
     learning_rate: float = 2e-4  # of Adam
     beta1: float = 0.5  # of Adam
+    n_fft: int = 1024  # samples
+    hop_length: int = 768  # samples
     patch_frames: int = 128  # frames of one training example; 12 s
     channels: tuple[int, ...] = CHANNELS  # of the encoder's layers
     kernel_size: int = 5
@@ -55,6 +62,33 @@ class UNetRecipe(Recipe):
         return UNet(
             self.channels, self.kernel_size, self.leakiness, self.dropout, self.dropout_layers
         )
+
+    def level(self, mixture: Tensor) -> float:
+        """The largest magnitude: those of a whole song shall fit [0, 1]."""
+        return float(spectrogram.stft(mixture, self.n_fft, self.hop_length).abs().max())
+
+    def losses(
+        self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
+    ) -> Tensor:
+        """See `Recipe.losses`; eq. 4.2."""
+        given, wanted = self.magnitudes(mixture, reference, residual)
+        return losses.l1_sum(nets(given) * given, wanted)
+
+    def magnitudes(
+        self, mixture: Tensor, reference: Tensor, residual: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The net's input and its target, [batch, 1, n_fft / 2, frames] each.
+
+        Where no isolated vocals exist, their magnitude is the half-wave rectified residual
+        max(|X| − |Y|, 0) of mixture and accompaniment (thesis 4.2.2).
+        """
+        both = torch.cat((mixture, reference), dim=1)  # [batch, 2, samples]
+        spectrum = spectrogram.stft(both, self.n_fft, self.hop_length)
+        frames = mixture.shape[-1] // self.hop_length  # without the one past the end
+        magnitude = spectrogram.drop_bin(spectrum.abs())[..., : max(1, frames)]
+        given, other = magnitude[:, :1], magnitude[:, 1:]
+        rectified = torch.relu(given - other)
+        return given, torch.where(residual[:, None, None, None], rectified, other)
 
 
 # Two independent nets, as in the thesis: "to allow for more divergent training schemes".

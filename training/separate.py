@@ -1,7 +1,7 @@
-"""`stemlode separate INPUT…`: any audio file → its vocals and its accompaniment.
+"""`stemlode separate INPUT…`: any audio file → its sources.
 
-The mask is computed at the model's rate, so vocals reach up to half of that; the accompaniment is
-what is left of the mixture at its full rate, so the two sum to the input.
+A net for one source works at the model's rate, so its source reaches up to half of that; the other
+stem is what is left of the mixture at its full rate, so the two sum to the input.
 """
 
 import sys
@@ -11,12 +11,13 @@ if __name__ == "__main__":
 
     sys.exit(run_verb("training.separate", sys.argv[1:]))
 
+import argparse
 import contextlib
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import soxr
@@ -27,39 +28,37 @@ from tqdm import tqdm
 from pipelines import audio, files, runs
 from pipelines.audio import Audio, AudioError
 from pipelines.runs import BadUsage, Failed
-from training import masking, wav
-from training.arguments import Parser
+from training import sources, wav
+from training.arguments import Parser, above_zero
 from training.checkpoint import Checkpoint, load
+from training.chunks import Chunking
 from training.device import pick_device
-from training.spectrogram import Signal
 
-STEMS = ("vocals", "accompaniment")
+FAST_HOP = 1.5  # BSRNN V-B
+LONGEST_CHUNK = 600.0  # seconds
 LONGEST_NAME = 120  # bytes of an output folder's name
 
 
-def separate(samples: np.ndarray, sample_rate: int, checkpoint: Checkpoint) -> np.ndarray:
-    """The vocals of a song in memory: float32 [channels, frames] → the same shape.
-
-    The accompaniment is the song minus these.
-    """
-    rate = checkpoint.recipe.sample_rate
-    low = torch.from_numpy(audio.resample(samples, sample_rate, rate))
-    masks = masking.vocal_masks(low, checkpoint)
-    return apply(samples, sample_rate, low, masks, checkpoint)
+def separate(
+    samples: np.ndarray, sample_rate: int, trained: Checkpoint, chunking: Chunking
+) -> dict[str, np.ndarray]:
+    """The stems of a song in memory, float32 [channels, frames], each of the same shape."""
+    low = torch.from_numpy(audio.resample(samples, sample_rate, trained.recipe.sample_rate))
+    found = torch.cat(list(sources.estimates(low, trained, chunking)), dim=-1)
+    return complete(samples, sample_rate, found, trained)
 
 
-def apply(
-    samples: np.ndarray,
-    sample_rate: int,
-    low: Signal,
-    masks: Iterable[Tensor],
-    checkpoint: Checkpoint,
-) -> np.ndarray:
-    """A song through a mask that was made for `low`, its version at the model's rate."""
-    rate = checkpoint.recipe.sample_rate
-    parts = list(masking.masked(low, masks, checkpoint.recipe))
-    estimate = audio.resample(torch.cat(parts, dim=1).numpy(), rate, sample_rate)
-    return fit(estimate, samples.shape[1])
+def complete(
+    samples: np.ndarray, sample_rate: int, found: Tensor, trained: Checkpoint
+) -> dict[str, np.ndarray]:
+    """Stems from estimates [sources, channels, samples] at the model's rate."""
+    estimates = [
+        fit(audio.resample(part.numpy(), trained.recipe.sample_rate, sample_rate), samples.shape[1])
+        for part in found
+    ]
+    if len(estimates) == 1:
+        estimates.append(samples - estimates[0])
+    return dict(zip(sources.stems(trained.recipe), estimates, strict=True))
 
 
 def fit(samples: np.ndarray, frames: int) -> np.ndarray:
@@ -68,28 +67,32 @@ def fit(samples: np.ndarray, frames: int) -> np.ndarray:
     return np.pad(samples[:, :frames], ((0, 0), (0, max(0, frames - samples.shape[1]))))
 
 
-def separate_file(source: str, folder: str, checkpoint: Checkpoint) -> int:
-    """Write vocals.wav and accompaniment.wav of an audio file into a folder; its frames.
+def separate_file(source: str, folder: str, trained: Checkpoint, chunking: Chunking) -> int:
+    """Write the stems of an audio file into a folder, as STEM.wav; the file's frames.
 
     Memory does not grow with the file's length: it is decoded twice, and what lies between is a
     temporary file at the model's rate. Raises AudioError where the file cannot be used.
     """
-    rate = checkpoint.recipe.sample_rate
+    rate, stems = trained.recipe.sample_rate, sources.stems(trained.recipe)
     with tempfile.TemporaryFile() as scratch:
         frames, channels, sample_rate = _to_model_rate(source, rate, scratch)
         low = _OnDisk(scratch, channels)
-        masks = masking.vocal_masks(low, checkpoint)
-        vocals = _resampled(masking.masked(low, masks, checkpoint.recipe), rate, sample_rate)
+        parts = sources.estimates(low, trained, chunking)
+        # The sources travel as further channels: [sources * channels, frames].
+        found = _resampled((part.flatten(0, 1) for part in parts), rate, sample_rate)
         with contextlib.ExitStack() as stack:
             sinks = [
                 stack.enter_context(files.atomic_write(files.join(folder, f"{stem}.wav")))
-                for stem in reversed(STEMS)  # closed in turn, the accompaniment last: then all is
+                for stem in reversed(stems)  # closed in turn, the last stem last: then all is
             ][::-1]
             for sink in sinks:
                 sink.write(wav.header(frames, channels, sample_rate))
-            for mixture, estimate in _side_by_side(audio.blocks(source), vocals):
-                sinks[0].write(wav.samples(estimate))
-                sinks[1].write(wav.samples(mixture - estimate))
+            for mixture, block in _side_by_side(audio.blocks(source), found):
+                estimates = list(block.reshape(-1, *mixture.shape))
+                if len(estimates) == 1:
+                    estimates.append(mixture - estimates[0])
+                for sink, estimate in zip(sinks, estimates, strict=True):
+                    sink.write(wav.samples(estimate))
     return frames
 
 
@@ -135,18 +138,18 @@ def _resampled(blocks: Iterable[Tensor], from_rate: int, to_rate: int) -> Iterat
 
 
 def _side_by_side(
-    mixture: Iterable[Audio], vocals: Iterator[np.ndarray]
+    mixture: Iterable[Audio], estimates: Iterator[np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Blocks of the mixture, each with as many frames of the vocals; zeros where these end."""
+    """Blocks of the mixture, each with as many frames of the estimates; zeros where these end."""
     held = np.zeros((0, 0), np.float32)
     for block in mixture:
         frames = block.samples.shape[1]
         parts = [held] if held.size else []
         have = held.shape[1]
-        while have < frames and (part := next(vocals, None)) is not None:
+        while have < frames and (part := next(estimates, None)) is not None:
             parts.append(part)
             have += part.shape[1]
-        held = np.concatenate(parts, axis=1) if parts else np.zeros_like(block.samples[:, :0])
+        held = np.concatenate(parts, axis=1)
         yield block.samples, fit(held, frames)
         held = held[:, frames:]
 
@@ -199,8 +202,8 @@ def main(argv: Sequence[str]) -> int:
     """Run `stemlode separate`; the exit status, 1 where an input could not be separated."""
     parser = Parser(
         prog="stemlode separate",
-        description="Split audio files into vocals and accompaniment, as 32-bit float WAV files "
-        "of the input's length, rate and channels that sum to the input.",
+        description="Split audio files into their sources, as 32-bit float WAV files of the "
+        "input's length, rate and channels; those of a net for one source sum to the input.",
     )
     parser.add_argument(
         "inputs",
@@ -210,17 +213,20 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--checkpoint", metavar="DIR", help="folder written by `stemlode train`")
     parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
+    add_chunking(parser)
     parser.add_argument("--overwrite", action="store_true", help="start over")
     parser.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")
     options = parser.parse(argv)
     for name in ("checkpoint", "output"):
         if not getattr(options, name):
             raise BadUsage(f"stemlode separate needs --{name} (see --help)")
+    chunking = chunking_of(options)
     device = pick_device(options.device)
     trained = load(options.checkpoint, device)
     inputs = list(dict.fromkeys(files.absolute(path) for path in options.inputs))
     output = files.absolute(options.output)
-    run = _claimed(output, inputs, files.absolute(options.checkpoint), options.overwrite)
+    decisive = {"inputs": inputs} | cut(chunking)
+    run = _claimed(output, decisive, files.absolute(options.checkpoint), options.overwrite)
     if run is None:
         print(f"separate: already complete in {output}")
         return 0
@@ -231,10 +237,10 @@ def main(argv: Sequence[str]) -> int:
     for source, name in tqdm(
         list(zip(inputs, folder_names(inputs), strict=True)), "separate", unit="file", disable=None
     ):
-        outputs = [f"{name}/{stem}.wav" for stem in STEMS]
+        outputs = [f"{name}/{stem}.wav" for stem in sources.stems(trained.recipe)]
         if not all(files.exists(run.path(path)) for path in outputs):
             try:
-                separate_file(source, run.path(name), trained)
+                separate_file(source, run.path(name), trained, chunking)
             except AudioError as error:
                 rejects[source] = str(error)
                 print(f"error: {source}: {error}", file=sys.stderr)
@@ -261,12 +267,43 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _claimed(output: str, inputs: list[str], checkpoint: str, overwrite: bool) -> runs.Run | None:
+def add_chunking(parser: Parser) -> None:
+    """The options that say how a song is cut for nets that work in chunks."""
+    default = Chunking()
+    shown = f"length of the chunks that a net sees ({default.seconds:g}); not for U-Nets"
+    parser.add_argument("--chunk-seconds", type=above_zero, metavar="S", help=shown)
+    shown = f"time from one chunk to the next ({default.hop_seconds:g})"
+    parser.add_argument("--hop-seconds", type=above_zero, metavar="S", help=shown)
+    parser.add_argument("--fast", action="store_true", help=f"--hop-seconds {FAST_HOP:g}")
+
+
+def chunking_of(options: argparse.Namespace) -> Chunking:
+    """The options of `add_chunking`; BadUsage where they do not fit together."""
+    default = Chunking()
+    if options.fast and options.hop_seconds:
+        raise BadUsage("--fast and --hop-seconds exclude each other")
+    seconds = options.chunk_seconds or default.seconds
+    hop = options.hop_seconds or (FAST_HOP if options.fast else default.hop_seconds)
+    if hop > seconds:
+        raise BadUsage(f"--hop-seconds {hop:g} must not be above --chunk-seconds {seconds:g}")
+    if seconds > LONGEST_CHUNK:
+        raise BadUsage(f"--chunk-seconds {seconds:g} must not be above {LONGEST_CHUNK:g}")
+    return Chunking(seconds, hop)
+
+
+def cut(chunking: Chunking) -> dict[str, float]:
+    """What of a chunking decides the output, for a run's plan."""
+    return {"chunk_seconds": chunking.seconds, "hop_seconds": chunking.hop_seconds}
+
+
+def _claimed(
+    output: str, decisive: dict[str, Any], checkpoint: str, overwrite: bool
+) -> runs.Run | None:
     """The run to do; None where it is done and had no rejects, which are worth another try."""
 
     def start() -> runs.Run | None:
         return runs.start(
-            "separate", output, {"inputs": inputs}, {"checkpoint": checkpoint}, overwrite=overwrite
+            "separate", output, decisive, {"checkpoint": checkpoint}, overwrite=overwrite
         )
 
     run = start()

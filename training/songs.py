@@ -16,17 +16,26 @@ from pipelines.runs import BadUsage
 from training.corpus import Corpus
 
 AUDIO_NAME = re.compile(r"(.+)\.(wav|flac|aiff?|mp3|ogg|opus|m4a|mp4|aac|wma)", re.IGNORECASE)
+GIVEN = {"vocals", "accompaniment"}
 LONGEST_MISS_S = 0.5  # by which a song's files may differ in length, as codecs make them
 
 
 @dataclass(frozen=True)
 class Song:
-    """A song in memory: float32 [channels, frames] each, of one shape."""
+    """A song in memory: its mixture and known sources, float32 [channels, frames] of one shape."""
 
     mixture: np.ndarray
-    vocals: np.ndarray
-    accompaniment: np.ndarray
+    sources: dict[str, np.ndarray]
     sample_rate: int
+
+    def source(self, name: str) -> np.ndarray:
+        """A source, or `no_SOURCE`, the mixture without it; AudioError where it is not known."""
+        if name in self.sources:
+            return self.sources[name]
+        without = self.sources.get(name.removeprefix("no_")) if name.startswith("no_") else None
+        if without is None:
+            raise AudioError(f"needs {name}; holds {', '.join(sorted(self.sources)) or 'none'}")
+        return self.mixture - without
 
 
 @dataclass(frozen=True)
@@ -149,21 +158,21 @@ def _same_shape(sources: dict[str, np.ndarray], rate: int) -> dict[str, np.ndarr
     return shaped
 
 
-def _complete(sources: dict[str, np.ndarray], rate: int) -> Song:
+def _complete(found: dict[str, np.ndarray], rate: int) -> Song:
     """A song from what is there: what is missing is a sum or a difference of the rest."""
-    given = {"mixture", "vocals", "accompaniment"}
-    stems = [samples for name, samples in sources.items() if name not in given]
-    mixture, vocals = sources.get("mixture"), sources.get("vocals")
+    sources = {name: samples for name, samples in found.items() if name != "mixture"}
+    mixture, vocals = found.get("mixture"), found.get("vocals")
+    stems = [samples for name, samples in sources.items() if name not in GIVEN]
+    if "accompaniment" not in sources and stems:
+        sources["accompaniment"] = np.sum(stems, axis=0)
     accompaniment = sources.get("accompaniment")
-    if accompaniment is None and stems:
-        accompaniment = np.sum(stems, axis=0)
-    if accompaniment is None and mixture is not None and vocals is not None:
-        accompaniment = mixture - vocals
-    if vocals is None and mixture is not None and accompaniment is not None and not stems:
-        vocals = mixture - accompaniment
-    if accompaniment is None or vocals is None:
-        held = ", ".join(sorted(sources))
+    if mixture is None and accompaniment is not None:
+        mixture = accompaniment if vocals is None else vocals + accompaniment
+    if mixture is None or (accompaniment is None and vocals is None):
+        held = ", ".join(sorted(found))
         raise AudioError(f"needs vocals and accompaniment, other stems or a mixture; holds {held}")
-    if mixture is None:
-        mixture = vocals + accompaniment
-    return Song(mixture, vocals, accompaniment, rate)
+    if accompaniment is None:
+        sources["accompaniment"] = mixture - vocals
+    elif vocals is None and not stems:
+        sources["vocals"] = mixture - accompaniment
+    return Song(mixture, sources, rate)

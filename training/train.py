@@ -15,8 +15,7 @@ if __name__ == "__main__":
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -25,12 +24,12 @@ from tqdm import tqdm
 
 from pipelines import files, runs
 from pipelines.runs import BadUsage, Failed, Run
-from training import checkpoint, corpus, recipes, spectrogram, state
+from training import checkpoint, corpus, recipes, state
 from training.arguments import Parser, above_zero, count, processes
 from training.checkpoint import Checkpoint
 from training.corpus import Bad, Corpus, Window, Windows
 from training.device import pick_device
-from training.examples import Batch, batch_of, l1, magnitudes, remix, to_device, training_batches
+from training.examples import Batch, batch_of, remix, to_device, training_batches
 from training.recipes import RECIPES, Recipe
 from training.state import Progress
 
@@ -43,14 +42,14 @@ def train(  # noqa: PLR0915 (one loop that reads from top to bottom)
 ) -> None:
     """Train a recipe on a corpus into a run folder, from the start or from where it stopped."""
     torch.manual_seed(options.seed)
-    core = recipe.core().to(device)
-    core.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    nets = recipe.nets().to(device)
+    nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     betas = (recipe.beta1, recipe.beta2)
-    adam = torch.optim.Adam(core.parameters(), recipe.learning_rate, betas=betas)
+    adam = torch.optim.Adam(nets.parameters(), recipe.learning_rate, betas=betas)
     peaks, rejects = levels(run, data, recipe, options.workers, device)
     progress, log = Progress(), []
     if files.exists(run.path(LAST)):
-        progress = state.restore(run.path(LAST), core, adam, device)
+        progress = state.restore(run.path(LAST), nets, adam, device)
         log = [row for row in state.read_log(run.path(LOG)) if row["step"] <= progress.step]
     saved_step = progress.step
     validating = bool(data.usable("valid", recipe.target))
@@ -74,17 +73,20 @@ def train(  # noqa: PLR0915 (one loop that reads from top to bottom)
     bar = tqdm(total=recipe.steps, initial=progress.step, desc="train", unit="step", disable=None)
 
     while not finished(recipe, progress, options.minutes):
+        for group in adam.param_groups:
+            group["lr"] = recipe.learning_rate_after(progress.step)
         progress.step += 1
         batch = to_device(next(batches), device)
-        if recipe.remix_db:
+        if recipe.remixes:
             batch = remix(batch, recipe)
-        mixture, target = magnitudes(batch, recipe)  # [batch, 1, 512, frames] each
         adam.zero_grad(set_to_none=True)
-        loss = l1(core(mixture) * mixture, target).mean()
+        loss = recipe.losses(nets, batch.mixture, batch.reference, batch.residual).mean()
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             raise Failed(diverged(losses[-1], progress.step, saved_step, batch))
         loss.backward()
+        if recipe.clip_norm:
+            nn.utils.clip_grad_norm_(nets.parameters(), recipe.clip_norm)
         adam.step()
 
         progress.seconds = time.monotonic() - started
@@ -98,14 +100,14 @@ def train(  # noqa: PLR0915 (one loop that reads from top to bottom)
         if validates:
             score = log[-1]["loss"]
             if validating:
-                score = log[-1]["valid_loss"] = validate(core, valid_items, recipe, peaks, device)
-            if not (math.isfinite(score) and weights_are_finite(core)):
+                score = log[-1]["valid_loss"] = validate(nets, valid_items, recipe, peaks, device)
+            if not (math.isfinite(score) and weights_are_finite(nets)):
                 raise Failed(diverged(score, progress.step, saved_step, batch))
             bar.set_postfix(loss=f"{log[-1]['loss']:.4g}", valid=f"{score:.4g}")
-            keep(run, recipe, core, progress, score, validating)
+            keep(run, recipe, nets, progress, score, validating)
         state.write_log(run.path(LOG), log)
         if validates:
-            state.preserve(run.path(LAST), core, adam, progress)
+            state.preserve(run.path(LAST), nets, adam, progress)
             saved_step = progress.step
     bar.close()
 
@@ -140,29 +142,44 @@ def finished(recipe: Recipe, progress: Progress, minutes: float | None) -> bool:
 
 @torch.no_grad()
 def validate(
-    core: nn.Module,
+    nets: nn.Module,
     items: Iterable[Window | Bad | None],
     recipe: Recipe,
     peaks: dict[str, float],
     device: torch.device,
 ) -> float:
     """Mean over the valid split's songs of the loss, each song's as if of one patch's length."""
-    core.eval()
+    nets.eval()
     losses: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     windows = (item for item in items if isinstance(item, Window))
-    while held := list(islice(windows, recipe.batch_size)):
-        mixture, target = magnitudes(to_device(batch_of(held, peaks), device), recipe)
-        for window, loss in zip(held, l1(core(mixture) * mixture, target).tolist(), strict=True):
-            losses[window.song][0] += loss
-            losses[window.song][1] += len(window.mixture) / recipe.patch_samples
-    core.train()
+    for held in batched(windows, recipe.batch_size * recipe.patch_samples):
+        batch = to_device(batch_of(held, peaks), device)
+        found = recipe.losses(nets, batch.mixture, batch.reference, batch.residual)
+        patches = 1.0 if recipe.summed else batch.mixture.shape[-1] / recipe.patch_samples
+        for window, loss in zip(held, found.tolist(), strict=True):
+            losses[window.song][0] += loss * patches
+            losses[window.song][1] += window.mixture.shape[-1] / recipe.patch_samples
+    nets.train()
     return sum(loss / patches for loss, patches in losses.values()) / max(1, len(losses))
+
+
+def batched(windows: Iterable[Window], samples: int) -> Iterator[list[Window]]:
+    """Windows in batches that, padded, hold no more samples than a batch of training examples."""
+    held: list[Window] = []
+    for window in windows:
+        longest = max(one.mixture.shape[-1] for one in [*held, window])
+        if held and longest * (len(held) + 1) > samples:
+            yield held
+            held = []
+        held.append(window)
+    if held:
+        yield held
 
 
 def levels(
     run: Run, data: Corpus, recipe: Recipe, workers: int, device: torch.device
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Largest mixture magnitude of each song, and why which samples cannot be used.
+    """The level of each song (`Recipe.level`), and why which samples cannot be used.
 
     One pass over train and valid before the first step; a resumed run reads what it found.
     """
@@ -178,9 +195,8 @@ def levels(
                 rejects[item.key] = item.reason
                 tell(f"left out {item.key}: {item.reason}")
             elif item is not None:
-                samples = item.mixture.to(device)
-                found = spectrogram.stft(samples, recipe.n_fft, recipe.hop_length).abs().max()
-                peaks[item.song] = max(peaks[item.song], float(found))
+                found = recipe.level(item.mixture.to(device))
+                peaks[item.song] = max(peaks[item.song], found)
         if total and len(peaks) == heard:
             raise Failed(
                 f"--corpus {data.folder}: the corpus has no sample in its {split} split "
@@ -191,7 +207,7 @@ def levels(
 
 
 def keep(
-    run: Run, recipe: Recipe, core: nn.Module, progress: Progress, score: float, validating: bool
+    run: Run, recipe: Recipe, nets: nn.Module, progress: Progress, score: float, validating: bool
 ) -> None:
     """Save the checkpoint where it is the best so far, or where nothing tells which is."""
     if validating and not score < progress.best_loss:
@@ -199,12 +215,12 @@ def keep(
         return
     progress.best_loss, progress.best_step, progress.stale = score, progress.step, 0
     scores = {"valid_loss" if validating else "loss": score}
-    checkpoint.save(run.path(BEST), Checkpoint(recipe, core, progress.step, scores))
+    checkpoint.save(run.path(BEST), Checkpoint(recipe, nets, progress.step, scores))
 
 
-def weights_are_finite(core: nn.Module) -> bool:
+def weights_are_finite(nets: nn.Module) -> bool:
     """Whether no weight, and no running mean or variance, is NaN or infinite."""
-    return all(bool(torch.isfinite(tensor).all()) for tensor in core.state_dict().values())
+    return all(bool(torch.isfinite(tensor).all()) for tensor in nets.state_dict().values())
 
 
 def diverged(loss: float, step: int, saved_step: int, batch: Batch) -> str:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training import examples, recipes, spectrogram
+from training import examples, losses, recipes, spectrogram
 from training.corpus import Window
 from training.examples import Batch
 from training.recipes import RECIPES, Recipe
@@ -16,7 +16,8 @@ INSTRUMENTAL = recipes.override(RECIPES["unet-instrumental"], {"patch_frames": 4
 
 
 def _noise(count: int = 3, samples: int = 4 * 768, seed: int = 0) -> Tensor:
-    return torch.randn(count, samples, generator=torch.Generator().manual_seed(seed))
+    """[count, 1, samples]"""
+    return torch.randn(count, 1, samples, generator=torch.Generator().manual_seed(seed))
 
 
 def _batch(accompaniment: Tensor, vocals: Tensor, *, residual: bool, recipe: Recipe) -> Batch:
@@ -30,10 +31,14 @@ def _batch(accompaniment: Tensor, vocals: Tensor, *, residual: bool, recipe: Rec
     )
 
 
+def _given(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    return batch.mixture, batch.reference, batch.residual
+
+
 def _magnitude(samples: Tensor) -> Tensor:
     """[batch, 512, frames] by the definition, frame by frame."""
     window = torch.hann_window(1024)
-    padded = torch.nn.functional.pad(samples, (512, 1024))
+    padded = torch.nn.functional.pad(samples[:, 0], (512, 1024))
     frames = [torch.fft.rfft(window * padded[:, t * 768 : t * 768 + 1024]).abs() for t in range(4)]
     return torch.stack(frames, dim=-1)[:, :512]
 
@@ -41,7 +46,7 @@ def _magnitude(samples: Tensor) -> Tensor:
 def test_without_isolated_vocals_the_target_is_the_rectified_residual() -> None:
     accompaniment, vocals = _noise(), 0.7 * _noise(seed=1)
     batch = _batch(accompaniment, vocals, residual=True, recipe=VOCALS)
-    mixture, target = examples.magnitudes(batch, VOCALS)
+    mixture, target = VOCALS.magnitudes(*_given(batch))
     assert mixture.shape == target.shape == (3, 1, 512, 4)
     X, Y = _magnitude(accompaniment + vocals), _magnitude(accompaniment)
     assert torch.allclose(mixture[:, 0], X, atol=1e-3)
@@ -52,20 +57,20 @@ def test_without_isolated_vocals_the_target_is_the_rectified_residual() -> None:
 def test_isolated_vocals_are_the_target_where_they_exist() -> None:
     accompaniment, vocals = _noise(), _noise(seed=1)
     batch = _batch(accompaniment, vocals, residual=False, recipe=VOCALS)
-    _, target = examples.magnitudes(batch, VOCALS)
+    _, target = VOCALS.magnitudes(*_given(batch))
     assert torch.allclose(target[:, 0], _magnitude(vocals), atol=1e-3)
 
 
 def test_the_instrumental_net_learns_the_accompaniment_itself() -> None:
     accompaniment, vocals = _noise(), _noise(seed=1)
     batch = _batch(accompaniment, vocals, residual=False, recipe=INSTRUMENTAL)
-    _, target = examples.magnitudes(batch, INSTRUMENTAL)
+    _, target = INSTRUMENTAL.magnitudes(*_given(batch))
     assert torch.allclose(target[:, 0], _magnitude(accompaniment), atol=1e-3)
 
 
 def test_the_loss_is_a_sum_for_each_example() -> None:
     estimate, target = torch.zeros(2, 1, 3, 4), torch.full((2, 1, 3, 4), 0.5)
-    assert examples.l1(estimate, target).tolist() == [6.0, 6.0]
+    assert losses.l1_sum(estimate, target).tolist() == [6.0, 6.0]
 
 
 def test_levels_are_those_of_the_whole_song() -> None:
@@ -75,20 +80,20 @@ def test_levels_are_those_of_the_whole_song() -> None:
     )
     peak = float(spectrogram.stft(loud.mixture, 1024, 768).abs().max())
     batch = examples.batch_of([loud, quiet], {"song": peak})
-    mixture, _ = examples.magnitudes(batch, VOCALS)
+    mixture, _ = VOCALS.magnitudes(*_given(batch))
     assert float(mixture[0].max()) == pytest.approx(1)
     assert float(mixture[1].max()) == pytest.approx(0.1)
 
 
 def test_windows_of_different_length_share_a_batch() -> None:
-    windows = [Window(str(n), "song", torch.ones(n), torch.ones(n), True) for n in (5, 3)]
+    windows = [Window(str(n), "song", torch.ones(1, n), torch.ones(1, n), True) for n in (5, 3)]
     batch = examples.batch_of(windows, {"song": 2.0})
-    assert batch.mixture.tolist() == [[0.5] * 5, [0.5] * 3 + [0.0] * 2]
+    assert batch.mixture.tolist() == [[[0.5] * 5], [[0.5] * 3 + [0.0] * 2]]
 
 
 def test_a_silent_song_stays_silent() -> None:
-    window = Window("a", "song", torch.zeros(768), torch.zeros(768), True)
-    mixture, target = examples.magnitudes(examples.batch_of([window], {"song": 0.0}), VOCALS)
+    window = Window("a", "song", torch.zeros(1, 768), torch.zeros(1, 768), True)
+    mixture, target = VOCALS.magnitudes(*_given(examples.batch_of([window], {"song": 0.0})))
     assert not mixture.any() and not target.any()
 
 
@@ -102,9 +107,9 @@ def test_remixing_swaps_vocals_and_nothing_else(recipe: Recipe, residual: bool) 
     mixed = examples.remix(batch, dataclasses.replace(recipe, remix_db=6.0))
     new_vocals = mixed.mixture - accompaniment
     sources = set()
-    for row in new_vocals:
-        gains = [float(row @ v / (v @ v)) for v in vocals]
-        errors = [float((row - g * v).norm()) for g, v in zip(gains, vocals, strict=True)]
+    for row in new_vocals[:, 0]:
+        gains = [float(row @ v / (v @ v)) for v in vocals[:, 0]]
+        errors = [float((row - g * v).norm()) for g, v in zip(gains, vocals[:, 0], strict=True)]
         source = min(range(3), key=errors.__getitem__)
         assert errors[source] < 1e-3
         assert 10 ** (-6 / 20) - 1e-4 <= gains[source] <= 10 ** (6 / 20) + 1e-4
@@ -129,7 +134,7 @@ def test_remixing_pairs_with_isolated_vocals_makes_residuals() -> None:
         torch.manual_seed(seed)
         mixed = examples.remix(batch, dataclasses.replace(VOCALS, remix_db=1.0))
         expected = torch.where(
-            mixed.residual[:, None], accompaniment, mixed.mixture - accompaniment
+            mixed.residual[:, None, None], accompaniment, mixed.mixture - accompaniment
         )
         assert torch.allclose(mixed.reference, expected, atol=1e-5)
         assert mixed.residual[0]

@@ -1,5 +1,6 @@
 """Masks over long signals: in pieces as in one go, without clicks, phase kept."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,12 @@ def _noise(samples: int, channels: int = 2) -> Tensor:
 
 
 def _masked(samples: Tensor, trained: Checkpoint) -> Tensor:
-    masks = masking.vocal_masks(samples, trained)
+    masks = _masks(samples, trained)
     return torch.cat(list(masking.masked(samples, masks, trained.recipe)), dim=1)
+
+
+def _masks(samples: Tensor, trained: Checkpoint) -> Iterator[Tensor]:
+    return masking.lead_masks(samples, trained.recipe, trained.core)
 
 
 @settings(max_examples=25, deadline=None)
@@ -68,7 +73,7 @@ def test_pieces_fade_into_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(masking, "PIECE_FRAMES", 320)
     trained = Checkpoint(RECIPE, Fickle(0.0), 0)
-    mask = torch.cat(list(masking.vocal_masks(_noise(768 * 1000, 1), trained)), dim=1)
+    mask = torch.cat(list(_masks(_noise(768 * 1000, 1), trained)), dim=1)
     assert mask.shape == (513, 1001)
     steps = mask.diff(dim=1).abs().max()
     assert steps <= 0.7 / masking.OVERLAP_FRAMES + 1e-6
@@ -81,9 +86,9 @@ def test_pieces_give_what_the_whole_song_gives(
     """Away from fades, a net sees in a piece what it sees in the whole."""
     trained = checkpoint.load(str(tiny_checkpoint))
     signal = _noise(768 * 900, 1)
-    whole = torch.cat(list(masking.vocal_masks(signal, trained)), dim=1)
+    whole = torch.cat(list(_masks(signal, trained)), dim=1)
     monkeypatch.setattr(masking, "PIECE_FRAMES", 512)
-    pieces = torch.cat(list(masking.vocal_masks(signal, trained)), dim=1)
+    pieces = torch.cat(list(_masks(signal, trained)), dim=1)
     assert whole.shape == pieces.shape
     assert float((whole - pieces).abs().max()) < 0.05
     inside = slice(0, 300)  # before the first fade
@@ -92,7 +97,7 @@ def test_pieces_give_what_the_whole_song_gives(
 
 def test_a_net_for_the_accompaniment_gives_the_rest(tiny_checkpoint: Path) -> None:
     trained = Checkpoint(RECIPES["unet-instrumental"], Constant(0.25), 0)
-    (mask,) = masking.vocal_masks(_noise(5000), trained)
+    (mask,) = _masks(_noise(5000), trained)
     assert torch.allclose(mask, torch.tensor(0.75))
 
 

@@ -12,7 +12,11 @@ import soundfile
 from pipelines import audio
 from pipelines.runs import BadUsage, Failed
 from training import checkpoint, masking, separate
+from training.chunks import Chunking
 from training.separate import folder_names
+
+STEMS = ("vocals", "accompaniment")
+NEEDED = ("--checkpoint", "/none", "--output", "/x")
 
 
 def _music(seconds: float, rate: int, channels: int) -> np.ndarray:
@@ -29,9 +33,7 @@ def _separate(inputs: list[Path], model: Path, output: Path) -> int:
 
 
 def _parts(output: Path, name: str) -> tuple[audio.Audio, audio.Audio]:
-    vocals, accompaniment = (
-        audio.read(str(output / name / f"{stem}.wav")) for stem in separate.STEMS
-    )
+    vocals, accompaniment = (audio.read(str(output / name / f"{stem}.wav")) for stem in STEMS)
     return vocals, accompaniment
 
 
@@ -98,7 +100,8 @@ def test_a_file_gives_what_the_song_in_memory_gives(
     audio.write(str(tmp_path / "song.wav"), mixture, 44_100, "FLOAT")
     _separate([tmp_path / "song.wav"], tiny_checkpoint, tmp_path / "out")
     vocals, _ = _parts(tmp_path / "out", "song")
-    expected = separate.separate(mixture, 44_100, checkpoint.load(str(tiny_checkpoint)))
+    trained = checkpoint.load(str(tiny_checkpoint))
+    expected = separate.separate(mixture, 44_100, trained, Chunking())["vocals"]
     assert np.abs(vocals.samples - expected).max() < 1e-4
 
 
@@ -106,7 +109,7 @@ def test_the_same_input_gives_the_same_bytes(tiny_checkpoint: Path, tmp_path: Pa
     audio.write(str(tmp_path / "song.wav"), _music(1, 44_100, 2), 44_100)
     for name in ("one", "two"):
         _separate([tmp_path / "song.wav"], tiny_checkpoint, tmp_path / name)
-    for stem in separate.STEMS:
+    for stem in STEMS:
         one, two = (tmp_path / name / "song" / f"{stem}.wav" for name in ("one", "two"))
         assert one.read_bytes() == two.read_bytes()
 
@@ -222,6 +225,9 @@ def test_two_inputs_of_one_name_do_not_overwrite_each_other(
         (["a.wav", "--checkpoint", "/none"], "needs --output"),
         (["a.wav", "--checkpoint", "/none", "--output", "/x"], "--checkpoint /none"),
         (["a.wav", "--chekpoint", "/none"], "did you mean --checkpoint"),
+        (["a.wav", *NEEDED, "--hop-seconds", "4"], "--hop-seconds 4 must not be above"),
+        (["a.wav", *NEEDED, "--chunk-seconds", "1e9"], "--chunk-seconds 1e+09 must not"),
+        (["a.wav", *NEEDED, "--fast", "--hop-seconds", "1"], "exclude each other"),
     ],
 )
 def test_bad_usage_is_one_line(arguments: list[str], says: str) -> None:
