@@ -1,12 +1,47 @@
-"""What the nets are trained to make small. Each says what it sums and what it averages, and why."""
+"""What the nets are trained to make small. Each says what it sums and what it averages, and why.
 
+All take [batch, …] and give the loss of each example, [batch].
+"""
+
+import torch
 from torch import Tensor
+
+EPSILON = 1e-8  # keeps the angle to silence defined
 
 
 def l1_sum(estimate: Tensor, target: Tensor) -> Tensor:
-    """Eq. 4.2 of the thesis, a sum over everything but the batch: [batch, …] → [batch].
+    """Eq. 4.2 of the thesis, a sum over everything but the batch.
 
     The norm as printed. On magnitudes in [0, 1], most of them near 0, a mean over bins would bring
     gradients near Adam's epsilon.
     """
     return (target - estimate).abs().flatten(1).sum(1)
+
+
+def l1_mean(estimate: Tensor, target: Tensor) -> Tensor:
+    """Eq. 6.10 of the thesis, and each term of CWS' eq. 8: a mean over everything but the batch.
+
+    Printed as a norm, but eq. 6.12 adds it to a cosine with equal weights, and CWS 2.4 calls it
+    "the mean absolute error": as a mean, over spectra of waveforms at full scale that nothing
+    normalises, it is of the cosine's order, whatever the length of an example.
+    """
+    return (target - estimate).abs().flatten(1).mean(1)
+
+
+def sdr(estimate: Tensor, target: Tensor) -> Tensor:
+    """Eq. 6.11 of the thesis: minus the cosine of the angle between waveforms, in [−1, 1].
+
+    The sums of the scalar product run over channels and samples. The level of the estimate does
+    not count, nor does an example whose target is silent.
+    """
+    guess, truth = estimate.flatten(1), target.flatten(1)
+    return -(guess * truth).sum(1) / (guess.norm(dim=1) * truth.norm(dim=1) + EPSILON)
+
+
+def conservation(estimates: Tensor, mixture: Tensor) -> Tensor:
+    """CWS eq. 8, second part: how far the sources [batch, sources, …] are from a mixture in sum.
+
+    As printed, each source alone would have to be the mixture; what is conserved (eq. 2) is their
+    sum. A mean over everything but the batch, as in `l1_mean`.
+    """
+    return l1_mean(torch.sum(estimates, dim=1), mixture)

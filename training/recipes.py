@@ -10,13 +10,16 @@ from typing import Any
 
 from torch import nn
 
-from training import recipes_unet
+from training import recipes_bsrnn, recipes_complex_unet, recipes_unet
 from training.recipe import Recipe, shown
 
 __all__ = ["RECIPES", "Recipe", "build", "describe", "from_fields", "overridable", "override"]
 __all__ += ["to_fields"]
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*recipes_unet.RECIPES,)}
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (*recipes_unet.RECIPES, *recipes_complex_unet.RECIPES, *recipes_bsrnn.RECIPES)
+}
 
 
 def build(name: str) -> nn.Module:

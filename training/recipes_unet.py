@@ -35,6 +35,7 @@ class UNetRecipe(Recipe):
     leakiness: float = 0.2
     dropout: float = 0.5
     dropout_layers: int = 3  # the first ones of the decoder
+    skips: bool = True  # without them: the baseline of 4.3
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,7 +61,12 @@ class UNetRecipe(Recipe):
     def core(self) -> UNet:
         """Normalised magnitudes in, a mask out."""
         return UNet(
-            self.channels, self.kernel_size, self.leakiness, self.dropout, self.dropout_layers
+            self.channels,
+            self.kernel_size,
+            self.leakiness,
+            self.dropout,
+            self.dropout_layers,
+            skips=self.skips,
         )
 
     def level(self, mixture: Tensor) -> float:
@@ -103,6 +109,12 @@ _INSTRUMENTAL = dataclasses.replace(
     summary="U-Net of the thesis, ch. 4, that estimates the accompaniment",
     target="accompaniment",
 )
+_NO_SKIP = dataclasses.replace(
+    _VOCALS,
+    name="unet-noskip",
+    summary="the thesis' baseline, a U-Net without skip connections, for the vocals",
+    skips=False,
+)
 
 
 def _small(recipe: UNetRecipe) -> UNetRecipe:
@@ -125,4 +137,6 @@ def _small(recipe: UNetRecipe) -> UNetRecipe:
     )
 
 
-RECIPES = (_VOCALS, _small(_VOCALS), _INSTRUMENTAL, _small(_INSTRUMENTAL))
+RECIPES = tuple(
+    sibling for recipe in (_VOCALS, _INSTRUMENTAL, _NO_SKIP) for sibling in (recipe, _small(recipe))
+)

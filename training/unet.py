@@ -25,21 +25,27 @@ class UNet(nn.Module):
         leakiness: float = 0.2,
         dropout: float = 0.5,
         dropout_layers: int = 3,
+        *,
+        skips: bool = True,
+        parts: int = 1,
+        normalise_first: bool = True,
     ) -> None:
+        """`skips`: without them it is the baseline of 4.3. `parts`: 2 for real and imaginary.
+        `normalise_first`: whether the first encoder layer has batch normalisation (6.3.1: no)."""
         super().__init__()
         padding = kernel_size // 2
         self.stride = 2 ** len(channels)  # bins and frames must be multiples of this inside
-        self.leakiness = leakiness
+        self.leakiness, self.skips = leakiness, skips
         self.encoder = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(inputs, outputs, kernel_size, stride=2, padding=padding),
-                nn.BatchNorm2d(outputs),
+                nn.BatchNorm2d(outputs) if level or normalise_first else nn.Identity(),
             )
-            for inputs, outputs in pairwise((1, *channels))
+            for level, (inputs, outputs) in enumerate(pairwise((parts, *channels)))
         )
-        outputs = (*reversed(channels[:-1]), 1)
+        outputs = (*reversed(channels[:-1]), parts)
         # All but the innermost layer also see the encoder's output of the same size.
-        inputs = (channels[-1], *(2 * count for count in outputs[:-1]))
+        inputs = (channels[-1], *((1 + skips) * count for count in outputs[:-1]))
         self.decoder = nn.ModuleList(
             nn.ConvTranspose2d(i, o, kernel_size, stride=2, padding=padding, output_padding=1)
             for i, o in zip(inputs, outputs, strict=True)
@@ -50,13 +56,13 @@ class UNet(nn.Module):
             for layer in range(len(outputs) - 1)
         )
 
-    def forward(self, magnitude: Tensor) -> Tensor:
-        """[batch, 1, bins, frames] → mask [batch, 1, bins, frames]; bins a multiple of 2^levels.
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        """[batch, parts, bins, frames] → mask of that shape; bins a multiple of 2^levels.
 
         Any number of frames: zeros are added up to a multiple of 2^levels and cut off again.
         """
-        frames = magnitude.shape[-1]
-        x = F.pad(magnitude, (0, -frames % self.stride))
+        frames = spectrogram.shape[-1]
+        x = F.pad(spectrogram, (0, -frames % self.stride))
         skips = []
         for layer in self.encoder:
             x = F.leaky_relu(layer(x), self.leakiness)  # [batch, channels, bins / 2, frames / 2]
@@ -66,5 +72,10 @@ class UNet(nn.Module):
             self.decoder[:-1], self.normalise, self.dropout, strict=True
         ):
             x = dropout(F.relu(normalise(up(x))))  # [batch, channels, bins * 2, frames * 2]
-            x = torch.cat((x, skips.pop()), dim=1)
-        return torch.sigmoid(self.decoder[-1](x))[..., :frames]
+            if self.skips:
+                x = torch.cat((x, skips.pop()), dim=1)
+        return self.mask(self.decoder[-1](x))[..., :frames]
+
+    def mask(self, output: Tensor) -> Tensor:
+        """The last layer's output → a mask in (0, 1) (eq. 4.5)."""
+        return torch.sigmoid(output)
