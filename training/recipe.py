@@ -16,7 +16,10 @@ from torch import Tensor, nn
 SOURCE = re.compile(r"[a-z][a-z0-9_]{0,40}")
 LARGEST = {"sample_rate": 192_000, "n_fft": 65_536, "patch_frames": 65_536, "batch_size": 65_536}
 LARGEST |= {"channels": 65_536, "kernel_size": 255, "patch_seconds": 3600, "decay": 1}
+LARGEST |= {"features": 65_536, "hidden": 65_536, "mask_hidden": 65_536, "layers": 256}
+LARGEST |= {"bands": 192_000, "gain_db": 120}
 ZERO_ALLOWED = {"beta1", "dropout", "dropout_layers", "leakiness", "remix_db", "clip_norm"}
+ZERO_ALLOWED |= {"gain_db", "drop"}
 
 
 def many(value: Any) -> tuple[Any, ...]:
