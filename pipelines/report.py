@@ -28,6 +28,7 @@ from pipelines import (
     report_inputs,
     report_media,
     report_pairs,
+    report_spread,
     report_text,
     report_titles,
     report_training,
@@ -189,6 +190,7 @@ def _prunes(prunes: Sequence[Folder]) -> list[dict[str, Any]]:
         histogram, unscored = report_pairs.distribution(prune)
         worst, best = report_pairs.closest_calls(prune)
         ordered = report_counts.by_size(decisions)
+        outcomes, untold = report_spread.outcomes(prune, [name for name, _ in ordered])
         found.append(
             {
                 **_named(prunes, position),
@@ -197,7 +199,9 @@ def _prunes(prunes: Sequence[Folder]) -> list[dict[str, Any]]:
                 "unscored": unscored,
                 "decisions": ordered,
                 "total": sum(decisions.values()),
-                "criteria": report_pairs.criteria(prune, [name for name, _ in ordered]),
+                "outcomes": outcomes,
+                "outcomes_untold": untold,
+                "spreads": report_spread.spreads(prune, report_pairs.STACK),
                 "worst": worst,
                 "best": best,
             }

@@ -90,16 +90,6 @@ def closest_calls(prune: Folder) -> tuple[list[Pair], list[Pair]]:
     return _pairs(table, worst), _pairs(table, best)
 
 
-def criteria(prune: Folder, decisions: Sequence[str]) -> list[tuple[str, str]]:
-    """Each decision with one of its reasons."""
-    table = prune.table("pairs", ["decision", "reason"])
-    if table is None:
-        return []
-    first = table.group_by("decision").aggregate([("reason", "min")]).to_pylist()
-    reasons = {row["decision"]: row["reason_min"] or "" for row in first}
-    return [(decision, reasons.get(decision, "")) for decision in decisions]
-
-
 def examples(prune: Folder) -> list[list[Pair]]:
     """Pairs to look at and listen to, each with a few to fall back on where audio is missing.
 
