@@ -28,6 +28,7 @@ from pipelines.launch import carry_out, launch
 from pipelines.match_record import Task
 from pipelines.options import SharedOptions, Verb, VerbOptions
 from pipelines.runs import BadUsage
+from sql import on_duckdb
 
 DUCKDB, BEAM, BIGQUERY = "duckdb", "beam", "bigquery"
 MOST_BUCKETS = 100_000
@@ -202,4 +203,6 @@ def _settle(options: PipelineOptions, beam_flags: list[str]) -> str:
         value = getattr(view, name)
         if value is not None and value < 1:
             raise BadUsage(f"--{name.replace('_', '-')} {value}: at least 1")
+    if not on_duckdb.is_size(view.memory):
+        raise BadUsage(f"--memory {view.memory}: write a size such as 4GiB")
     return view.engine

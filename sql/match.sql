@@ -7,7 +7,7 @@
 --
 -- Result rows are of five kinds: `candidate`; `record`, a row of the catalogue as it stands that is
 -- in a pair, has an error or shares its id with another; `count`, a name and a number; `large`, a
--- key that would give more pairs than @most_per_key and gives none; `year`, its releases.
+-- key that would give too many pairs and gives none; `year`, its releases.
 
 WITH
 source AS (

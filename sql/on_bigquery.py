@@ -18,6 +18,7 @@ KINDS = {
     **dict.fromkeys(("FLOAT", "FLOAT64", "NUMERIC", "BIGNUMERIC"), FLOAT),
     "DATE": DATE,
 }
+ANSWER_S = 10.0  # how long a server may take to answer the first time, with retries
 TYPES = {  # what Arrow's types are loaded as
     pa.string(): "STRING",
     pa.large_string(): "STRING",
@@ -137,7 +138,8 @@ def job_config(
 def _dry_run(client: bigquery.Client, statement: str) -> Sequence[bigquery.SchemaField]:
     """The columns that a statement would give."""
     config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
-    return client.query(statement, job_config=config).schema or []
+    soon = bigquery.DEFAULT_RETRY.with_timeout(ANSWER_S)  # a wrong address should not take minutes
+    return client.query(statement, job_config=config, retry=soon, job_retry=None).schema or []
 
 
 def _kind(field: bigquery.SchemaField) -> str:

@@ -101,6 +101,15 @@ def connect(
     return connection
 
 
+def is_size(memory: str) -> bool:
+    """Whether it is an amount of memory as `find` takes it."""
+    try:
+        connect(memory=memory).close()
+    except duckdb.Error:
+        return False
+    return True
+
+
 def source(
     connection: duckdb.DuckDBPyConnection, paths: Sequence[str], columns: Mapping[str, str]
 ) -> Source:

@@ -242,6 +242,7 @@ def test_what_bigquery_refuses_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_bigquery_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(Failed, match=r"--catalog ds\.t: BigQuery: "):
         by("bigquery", "ds.t", tmp_path / "out", "--project=p", f"--bigquery-endpoint={NOWHERE}")

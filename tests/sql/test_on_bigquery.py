@@ -112,7 +112,7 @@ def test_a_query_with_columns_of_other_names_and_types(bigquery_client: bigquery
 def test_a_dry_run_counts_bytes_and_runs_nothing(bigquery_client: bigquery.Client) -> None:
     before = {job.job_id for job in bigquery_client.list_jobs()}
     source = on_bigquery.source(
-        bigquery_client, "SELECT '1' AS track_id, 'X' AS title, 1 AS duration_s", {}
+        bigquery_client, "SELECT '1' AS track_id, 'A' AS artist, 'X' AS title, 1 AS duration_s", {}
     )
     assert on_bigquery.estimate(bigquery_client, source, THESIS, most_per_key=MOST) >= 0
     ran = [
@@ -124,7 +124,7 @@ def test_a_dry_run_counts_bytes_and_runs_nothing(bigquery_client: bigquery.Clien
 def test_the_most_that_may_be_billed_and_all_values_go_with_the_job() -> None:
     sent = on_bigquery.job_config(VALUES, maximum_bytes_billed=10).to_api_repr()["query"]
     assert sent["maximumBytesBilled"] == "10"
-    assert {p["name"] for p in sent["queryParameters"]} == {"latin", "tolerance_s", "rule"}
+    assert {p["name"] for p in sent["queryParameters"]} == set(VALUES)
     assert on_bigquery.job_config(VALUES, dry_run=True).dry_run
 
 
@@ -140,6 +140,9 @@ def test_what_cannot_be_read_is_said(bigquery_client: bigquery.Client) -> None:
     with pytest.raises(NotPlain, match="no column track_id"):
         on_bigquery.source(bigquery_client, "SELECT 1 AS a, 'X' AS title", {})
     with pytest.raises(NotPlain, match="duration_s"):
-        find(bigquery_client, "SELECT '1' AS track_id, 'X' AS title")
+        find(bigquery_client, "SELECT '1' AS track_id, 'X' AS title, 'A' AS artist")
     with pytest.raises(NotPlain, match="title is neither"):
-        find(bigquery_client, "SELECT '1' AS track_id, ['X'] AS title, 60 AS duration_s")
+        find(
+            bigquery_client,
+            "SELECT '1' AS track_id, 'A' AS artist, ['X'] AS title, 60 AS duration_s",
+        )
