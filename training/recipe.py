@@ -27,6 +27,12 @@ def many(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
+def rest_of(source: str) -> str:
+    """The name of a mixture without a source."""
+    named = {"vocals": "accompaniment", "accompaniment": "vocals"}
+    return named.get(source, f"no_{source}")
+
+
 def shown(value: Any) -> str:
     """A field's value as people read it."""
     return " ".join(map(str, many(value)))
@@ -55,7 +61,6 @@ class Recipe:
     validate_every: int = 1000  # steps
     patience: int = 20  # validations without a better loss before the run stops
     log_every: int = 50  # steps
-    remix_db: float = 0.0  # above 0, targets change places in a batch, at up to ± this gain
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field that cannot be."""
@@ -82,11 +87,11 @@ class Recipe:
     @property
     def remixes(self) -> bool:
         """Whether targets change places in a batch."""
-        return self.remix_db > 0
+        return False
 
     def gains(self, count: int) -> tuple[Tensor, Tensor]:
         """Random factors, [count] each, for the targets and the rest of remixed examples."""
-        return 10 ** ((torch.rand(count) * 2 - 1) * self.remix_db / 20), torch.ones(count)
+        return torch.ones(count), torch.ones(count)
 
     @property
     def estimated(self) -> tuple[str, ...]:

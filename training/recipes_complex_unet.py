@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 from training import complex_unet, losses, spectrogram
 from training.complex_unet import ComplexUNet
-from training.recipe import Recipe
-from training.unet import CHANNELS, UNet
+from training.recipes_unet import EncoderDecoderRecipe
+from training.unet import UNet
 
 MASKS = ("complex", "non-complex")
 LOSSES = ("magnitude", "sdr", "sdr+magnitude")
 
 
 @dataclasses.dataclass(frozen=True)
-class ComplexUNetRecipe(Recipe):
+class ComplexUNetRecipe(EncoderDecoderRecipe):
     """A net for one instrument; "other" is what all of them leave (6.3.2).
 
     Training as in chapter 4 (6.3.4). Chapter 6 normalises no spectrogram: waveforms keep their
@@ -27,21 +27,13 @@ class ComplexUNetRecipe(Recipe):
     family: ClassVar[str] = "complex-unet"
 
     sample_rate: int = 22_050  # Hz, mono (6.3.2)
-    batch_size: int = 16  # patches
-    learning_rate: float = 2e-4  # of Adam
-    beta1: float = 0.5  # of Adam
-    n_fft: int = 1024  # samples
     hop_length: int = 256  # samples
     patch_frames: int = 256  # frames of one training example; 3 s
+    dropout_layers: int = 5  # the first ones of the decoder
     mask: str = "complex"  # or non-complex
     loss: str = "sdr+magnitude"  # or sdr, or magnitude
     sdr_weight: float = 1.0  # α of eq. 6.12
     magnitude_weight: float = 1.0  # β
-    channels: tuple[int, ...] = CHANNELS  # of the encoder's layers
-    kernel_size: int = 5
-    leakiness: float = 0.2
-    dropout: float = 0.5
-    dropout_layers: int = 5  # the first ones of the decoder
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,15 +48,6 @@ class ComplexUNetRecipe(Recipe):
             )
         if self.patch_frames < 2:
             raise ValueError(f"patch_frames is {self.patch_frames}; at least 2")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}; it must lie in [0, 1)")
-        if self.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size is {self.kernel_size}; it must be odd")
-        if not 1 <= len(self.channels) <= 16 or self.n_fft // 2 % 2 ** len(self.channels):
-            raise ValueError(
-                f"channels has {len(self.channels)} layers, and half of n_fft, {self.n_fft // 2}, "
-                "cannot be halved so often"
-            )
 
     @property
     def patch_samples(self) -> int:

@@ -12,7 +12,43 @@ from training.unet import CHANNELS, UNet
 
 
 @dataclasses.dataclass(frozen=True)
-class UNetRecipe(Recipe):
+class EncoderDecoderRecipe(Recipe):
+    """What the recipes of chapters 4 and 6 share."""
+
+    batch_size: int = 16  # examples a step
+    learning_rate: float = 2e-4  # of Adam
+    beta1: float = 0.5  # of Adam
+    n_fft: int = 1024  # samples
+    channels: tuple[int, ...] = CHANNELS  # of the encoder's layers
+    kernel_size: int = 5
+    leakiness: float = 0.2
+    dropout: float = 0.5
+    remix_db: float = 0.0  # above 0, targets change places in a batch, at up to ± this gain
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}; it must lie in [0, 1)")
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size is {self.kernel_size}; it must be odd")
+        if not 1 <= len(self.channels) <= 16 or self.n_fft // 2 % 2 ** len(self.channels):
+            raise ValueError(
+                f"channels has {len(self.channels)} layers, and half of n_fft, {self.n_fft // 2}, "
+                "cannot be halved so often"
+            )
+
+    @property
+    def remixes(self) -> bool:
+        """See `Recipe.remixes`."""
+        return self.remix_db > 0
+
+    def gains(self, count: int) -> tuple[Tensor, Tensor]:
+        """See `Recipe.gains`; in decibels, of the targets alone."""
+        return 10 ** ((torch.rand(count) * 2 - 1) * self.remix_db / 20), torch.ones(count)
+
+
+@dataclasses.dataclass(frozen=True)
+class UNetRecipe(EncoderDecoderRecipe):
     """The U-Net of the thesis, chapter 4, and its training (4.2.2).
 
     The loss is the L1 norm of eq. 4.2: a sum over bins and frames, averaged over the batch. With
@@ -24,16 +60,8 @@ class UNetRecipe(Recipe):
     summed: ClassVar[bool] = True
 
     sample_rate: int = 8192  # Hz; audio is mixed to mono and resampled to this
-    batch_size: int = 16  # examples a step
-    learning_rate: float = 2e-4  # of Adam
-    beta1: float = 0.5  # of Adam
-    n_fft: int = 1024  # samples
     hop_length: int = 768  # samples
     patch_frames: int = 128  # frames of one training example; 12 s
-    channels: tuple[int, ...] = CHANNELS  # of the encoder's layers
-    kernel_size: int = 5
-    leakiness: float = 0.2
-    dropout: float = 0.5
     dropout_layers: int = 3  # the first ones of the decoder
     skips: bool = True  # without them: the baseline of 4.3
 
@@ -42,15 +70,6 @@ class UNetRecipe(Recipe):
         if self.hop_length >= self.n_fft:
             raise ValueError(
                 f"hop_length is {self.hop_length}; it must be below n_fft, {self.n_fft}"
-            )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}; it must lie in [0, 1)")
-        if self.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size is {self.kernel_size}; it must be odd")
-        if not 1 <= len(self.channels) <= 16 or self.n_fft // 2 % 2 ** len(self.channels):
-            raise ValueError(
-                f"channels has {len(self.channels)} layers, and half of n_fft, {self.n_fft // 2}, "
-                "cannot be halved so often"
             )
 
     @property

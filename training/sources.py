@@ -8,7 +8,7 @@ from torch import Tensor
 from training import chunks, masking
 from training.checkpoint import Checkpoint
 from training.chunks import Chunking
-from training.recipe import Recipe
+from training.recipe import Recipe, rest_of
 from training.recipes_unet import UNetRecipe
 from training.spectrogram import Signal
 
@@ -22,12 +22,6 @@ def stems(recipe: Recipe) -> tuple[str, ...]:
     """All that a song is separated into: of a net for one source also what is left."""
     found = estimated(recipe)
     return found if len(found) > 1 else (*found, rest_of(found[0]))
-
-
-def rest_of(source: str) -> str:
-    """The name of a mixture without a source."""
-    named = {"vocals": "accompaniment", "accompaniment": "vocals"}
-    return named.get(source, f"no_{source}")
 
 
 @torch.inference_mode()

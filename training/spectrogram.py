@@ -30,10 +30,11 @@ def frame_count(samples: int, hop_length: int) -> int:
     return 1 + -(-samples // hop_length)
 
 
-def stft(samples: Tensor, n_fft: int, hop_length: int) -> Tensor:
+def stft(samples: Tensor, n_fft: int, hop_length: int, *, root: bool = False) -> Tensor:
     """[..., samples] → complex [..., n_fft / 2 + 1, frames]; frame t is centred on t * hop_length.
 
-    The signal counts as zero before its start and after its end.
+    The signal counts as zero before its start and after its end. `root`: with the square root of
+    the Hann window.
     """
     flat = samples.reshape(-1, samples.shape[-1])
     flat = torch.nn.functional.pad(flat, (0, -flat.shape[-1] % hop_length))
@@ -41,7 +42,7 @@ def stft(samples: Tensor, n_fft: int, hop_length: int) -> Tensor:
         flat,
         n_fft,
         hop_length,
-        window=_hann(n_fft, samples.device),
+        window=_hann(n_fft, samples.device, root),
         center=True,
         pad_mode="constant",
         return_complex=True,
@@ -49,13 +50,15 @@ def stft(samples: Tensor, n_fft: int, hop_length: int) -> Tensor:
     return spectrum.reshape(*samples.shape[:-1], *spectrum.shape[-2:])
 
 
-def istft(spectrum: Tensor, n_fft: int, hop_length: int, samples: int) -> Tensor:
+def istft(
+    spectrum: Tensor, n_fft: int, hop_length: int, samples: int, *, root: bool = False
+) -> Tensor:
     """Complex [..., n_fft / 2 + 1, frames] → [..., samples], the inverse of `stft`."""
     flat = torch.istft(
         spectrum.reshape(-1, *spectrum.shape[-2:]),
         n_fft,
         hop_length,
-        window=_hann(n_fft, spectrum.device),
+        window=_hann(n_fft, spectrum.device, root),
         center=True,
         length=samples,
     )
@@ -131,6 +134,7 @@ def restore_bin(mask: Tensor) -> Tensor:
     return torch.cat((mask, mask[..., -1:, :]), dim=-2)
 
 
-@lru_cache(maxsize=8)
-def _hann(length: int, device: torch.device) -> Tensor:
-    return torch.hann_window(length, device=device)
+@lru_cache(maxsize=16)
+def _hann(length: int, device: torch.device, root: bool = False) -> Tensor:
+    window = torch.hann_window(length, device=device)
+    return window.sqrt() if root else window
