@@ -36,7 +36,7 @@ from pipelines.catalogue_files import ArrowRows, Row
 from pipelines.match_record import Task
 from sql import on_bigquery, on_duckdb
 from sql.match import Found, NotPlain
-from sql.names import Unsafe
+from sql.names import Unsafe, is_query
 
 MEMORY = "1GiB"
 PLACE = "place"  # a row's number in the catalogue
@@ -107,9 +107,12 @@ class InBigQuery:
 
     def modified(self) -> str:
         """When the tables that it reads were last changed: what tells whether it has changed."""
-        config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
-        job = self.client.query(f"SELECT * FROM {self.source.relation}", job_config=config)
-        times = [self.client.get_table(table).modified for table in job.referenced_tables or ()]
+        read = [self.given]
+        if is_query(self.given):
+            config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
+            job = self.client.query(f"SELECT * FROM {self.source.relation}", job_config=config)
+            read = job.referenced_tables or []
+        times = [self.client.get_table(table).modified for table in read]
         known = [time for time in times if isinstance(time, datetime.datetime)]
         return max(known).isoformat() if known else ""
 

@@ -29,8 +29,12 @@ def table(name: str) -> str:
 
 def relation(catalogue: str) -> str:
     """A table or a query, whichever it is."""
-    is_query = re.match(r"\s*(SELECT|WITH)\b", catalogue, re.IGNORECASE)
-    return subquery(catalogue) if is_query else table(catalogue)
+    return subquery(catalogue) if is_query(catalogue) else table(catalogue)
+
+
+def is_query(catalogue: str) -> bool:
+    """Whether it is rather a query than a table."""
+    return bool(re.match(r"\s*(SELECT|WITH)\b", catalogue, re.IGNORECASE))
 
 
 def subquery(text: str) -> str:
