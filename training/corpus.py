@@ -30,7 +30,7 @@ from training.recipes import Recipe
 
 SHUFFLE_BUFFER = 64  # encoded samples a worker holds to shuffle among
 COLUMNS = ["sample_id", "song_id", "split_group", "split", "shard", "sources", "start_s"]
-COLUMNS += ["track_ids", "offset", "size"]
+COLUMNS += ["track_ids", "offset", "size", "salient", "duration_s", "sample_rate", "scale"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,14 +42,15 @@ class Corpus:
 
     def shards(self, split: str) -> list[str]:
         """Paths of a split's shards, in order."""
-        names = sorted(self._of(split)["shard"].unique().to_pylist())
+        names = sorted(self.of(split)["shard"].unique().to_pylist())
         return [files.join(self.folder, name) for name in names]
 
     def usable(self, split: str, target: str) -> int:
         """How many of a split's samples can teach a target."""
-        return sum(bool(needs(held, target)) for held in self._of(split)["sources"].to_pylist())
+        return sum(bool(needs(held, target)) for held in self.of(split)["sources"].to_pylist())
 
-    def _of(self, split: str) -> pa.Table:
+    def of(self, split: str) -> pa.Table:
+        """The rows of a split."""
         return self.index.filter(pc.equal(self.index["split"], split))
 
 
@@ -282,18 +283,19 @@ def loader(windows: Windows, workers: int, ahead: int = 16) -> Iterable[Window |
         windows,
         batch_size=None,
         num_workers=workers,
-        collate_fn=_as_is,
+        collate_fn=as_is,
         prefetch_factor=max(2, -(-ahead // workers)),
         generator=torch.Generator(),  # the global one belongs to the training loop
         persistent_workers=True,
-        worker_init_fn=_ignore_interrupts,
+        worker_init_fn=ignore_interrupts,
     )
 
 
-def _as_is(item: Any) -> Any:
+def as_is(item: Any) -> Any:
+    """Nothing to collate."""
     return item
 
 
-def _ignore_interrupts(_: int) -> None:
+def ignore_interrupts(_: int) -> None:
     """Ctrl-C is for the parent, which then ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -36,7 +36,8 @@ class BSRNNRecipe(Recipe):
     validate_every: int = EPOCH  # steps
     patience: int = 10  # validations without a better loss before the run stops
     patch_seconds: float = 3.0  # length of a training example
-    others: tuple[str, ...] = ("bass", "drums", "other")  # mixed with the target, one song each
+    # Mixed with the target on the fly, each of a song of its own; none: songs as they are.
+    others: tuple[str, ...] = ("bass", "drums", "other")
     gain_db: float = 10.0  # each source is mixed at up to ± this gain
     drop: float = 0.1  # probability that a source is left out of a mixture
     n_fft: int = 2048  # samples
@@ -121,11 +122,12 @@ def _small(recipe: BSRNNRecipe) -> BSRNNRecipe:
         recipe,
         name=f"{recipe.name}-small",
         summary=f"{recipe.name} with few and narrow layers, for a CPU",
-        batch_size=2,
+        batch_size=1,
         steps=2000,
         validate_every=100,
         log_every=10,
         decay_every=200,
+        hop_length=1024,
         features=32,
         layers=3,
         hidden=64,

@@ -24,12 +24,12 @@ from tqdm import tqdm
 
 from pipelines import files, runs
 from pipelines.runs import BadUsage, Failed, Run
-from training import checkpoint, corpus, recipes, state
+from training import checkpoint, corpus, mixing, recipes, state
 from training.arguments import Parser, above_zero, count, processes
 from training.checkpoint import Checkpoint
 from training.corpus import Bad, Corpus, Window, Windows
 from training.device import pick_device
-from training.examples import Batch, batch_of, remix, to_device, training_batches
+from training.examples import Batch, batch_of, remix, to_device
 from training.recipes import RECIPES, Recipe
 from training.state import Progress
 
@@ -59,7 +59,7 @@ def train(  # noqa: PLR0915 (one loop that reads from top to bottom)
     valid = Windows(data, "valid", recipe, cache_bytes=cache_bytes // 4)
     valid_items = corpus.loader(valid, options.workers, ahead=recipe.batch_size)
     started = time.monotonic() - progress.seconds
-    batches = training_batches(
+    batches = mixing.batches(
         data,
         recipe,
         peaks,
@@ -68,6 +68,7 @@ def train(  # noqa: PLR0915 (one loop that reads from top to bottom)
         seed=options.seed,
         workers=options.workers,
         cache_bytes=cache_bytes,
+        device=device,
     )
     losses: list[float] = []
     bar = tqdm(total=recipe.steps, initial=progress.step, desc="train", unit="step", disable=None)
@@ -295,7 +296,7 @@ def main(argv: Sequence[str]) -> int:
     device = pick_device(options.device)
     folder, output = files.absolute(options.corpus), files.absolute(options.output)
     data = corpus.open_corpus(folder)
-    if not data.usable("train", recipe.target):
+    if not mixing.mixes(recipe) and not data.usable("train", recipe.target):
         raise Failed(f"--corpus {folder}: no sample in its train split can teach {recipe.target}")
     fields = {k: v for k, v in recipes.to_fields(recipe).items() if k not in ("name", "summary")}
     decisive = {"recipe": recipe.name, **fields}
@@ -321,6 +322,6 @@ def main(argv: Sequence[str]) -> int:
 
 def _tuple_of(kind: type) -> Callable[[str], tuple[Any, ...]]:
     def numbers(text: str) -> tuple[Any, ...]:
-        return tuple(kind(part) for part in text.split(","))
+        return tuple(kind(part) for part in text.split(",") if part)
 
     return numbers

@@ -1,0 +1,255 @@
+"""Mixtures made on the fly from sources of random songs (BSRNN IV-A-2).
+
+Draw number n of a seed is the same whoever makes it: which windows, where in them, how loud. So
+the number of workers changes nothing, and a killed run goes on with the next draw. Workers decode;
+the device mixes.
+"""
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeGuard
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from pipelines import runs
+from pipelines.runs import Failed
+from training import corpus, pieces
+from training.corpus import Bad, Corpus
+from training.examples import Batch, training_batches
+from training.recipe import Recipe, rest_of
+from training.recipes_bsrnn import BSRNNRecipe
+from training.state import Progress
+
+WINDOW_S = 6.0  # length L of an index's salient windows
+ATTEMPTS = 20  # at one draw, before a corpus counts as unusable
+AHEAD = 2  # batches that each worker prepares
+
+
+def mixes(recipe: Recipe) -> TypeGuard[BSRNNRecipe]:
+    """Whether a recipe's examples are made here, and not taken from songs as they are."""
+    return isinstance(recipe, BSRNNRecipe) and bool(recipe.others)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The windows that a source can be drawn from: a row of the index and a start each."""
+
+    rows: np.ndarray  # int64 [windows]
+    starts: np.ndarray  # float64 [windows], seconds in the song; NaN where the chunk is the window
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A batch before it is mixed."""
+
+    sample_ids: list[str]
+    waveforms: Tensor  # float32 [batch, sources, channels, samples]; the first one is the target
+    gains: Tensor  # float32 [batch, sources]; 0 where a source is left out
+    rejects: list[Bad]
+
+
+def batches(
+    data: Corpus,
+    recipe: Recipe,
+    peaks: dict[str, float],
+    progress: Progress,
+    rejects: dict[str, str],
+    *,
+    seed: int,
+    workers: int,
+    cache_bytes: int,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """The batches that a recipe learns from, without end."""
+    if mixes(recipe):
+        return mixed_batches(
+            data, recipe, progress, rejects, seed=seed, workers=workers, device=device
+        )
+    return training_batches(
+        data,
+        recipe,
+        peaks,
+        progress,
+        rejects,
+        seed=seed,
+        workers=workers,
+        cache_bytes=cache_bytes,
+    )
+
+
+def mixed_batches(
+    data: Corpus,
+    recipe: BSRNNRecipe,
+    progress: Progress,
+    rejects: dict[str, str],
+    *,
+    seed: int,
+    workers: int,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """Batches without end, on the device; `progress.position` counts those that are used up.
+
+    Raises Failed where the corpus lacks a source that the recipe mixes, or where one sample after
+    the other is damaged.
+    """
+    draws = Draws(data, recipe, seed)
+    for drawn in _loader(draws, progress.position, workers):
+        rejects |= {bad.key: bad.reason for bad in drawn.rejects if bad.key not in rejects}
+        progress.position += 1
+        progress.epoch = progress.position // recipe.validate_every
+        waveforms = drawn.waveforms.to(device)
+        mixture, target = mix(waveforms, drawn.gains.to(device))
+        exact = torch.zeros(len(target), dtype=torch.bool, device=device)
+        yield Batch(drawn.sample_ids, mixture, target, exact)
+
+
+def mix(waveforms: Tensor, gains: Tensor) -> tuple[Tensor, Tensor]:
+    """[batch, sources, channels, samples] and [batch, sources] → mixture and target, which is the
+    first source, [batch, channels, samples] each.
+
+    "We rescale both the mixture and the target by the maximum of the maximum absolute value of
+    their samples." Silence stays silence.
+    """
+    scaled = waveforms * gains[..., None, None]
+    mixture, target = scaled.sum(1), scaled[:, 0]
+    peak = torch.maximum(mixture.abs(), target.abs()).amax((1, 2), keepdim=True)
+    peak = torch.where(peak > 0, peak, 1.0)
+    return mixture / peak, target / peak
+
+
+class Draws(Dataset[Drawn]):
+    """Batch number i of a run, decoded; a function of the corpus, the recipe and the seed."""
+
+    def __init__(self, data: Corpus, recipe: BSRNNRecipe, seed: int) -> None:
+        self.folder, self.recipe, self.seed = data.folder, recipe, seed
+        self.index: pa.Table = data.of("train").combine_chunks()
+        self.pools = backings(self.index, recipe)
+        if not self.pools:
+            held = sorted({name for row in self.index["sources"].to_pylist() for name in row})
+            wanted = ", ".join((recipe.target, *recipe.others))
+            raise Failed(
+                f"--corpus {data.folder}: {recipe.name} mixes {wanted}, but the train split holds "
+                f"{', '.join(held) or 'nothing'}; name what to mix with --others"
+            )
+
+    def __getitem__(self, batch: int) -> Drawn:
+        first = batch * self.recipe.batch_size
+        rejects: list[Bad] = []
+        found = [self._example(first + item, rejects) for item in range(self.recipe.batch_size)]
+        ids, waveforms, gains = zip(*found, strict=True)
+        return Drawn(list(ids), torch.stack(waveforms), torch.tensor(gains), rejects)
+
+    def _example(self, number: int, rejects: list[Bad]) -> tuple[str, Tensor, list[float]]:
+        """Draw `number`: its samples' ids, [sources, channels, samples], and a gain a source."""
+        rng = random.Random(f"{self.seed} {number}")
+        mixed = rng.choices(self.pools, [_windows(pools) for pools in self.pools])[0]
+        parts, ids, gains = [], [], []
+        for source, pool in mixed.items():
+            sample_id, part = self._piece(source, pool, rng, rejects)
+            gain_db = rng.uniform(-self.recipe.gain_db, self.recipe.gain_db)
+            dropped = rng.random() < self.recipe.drop
+            parts.append(part)
+            ids.append(sample_id)
+            gains.append(0.0 if dropped else 10 ** (gain_db / 20))
+        empty = 1 + len(self.recipe.others) - len(parts)  # where an accompaniment is ready
+        parts += [torch.zeros_like(parts[0])] * empty
+        return "+".join(ids), torch.stack(parts), gains + [0.0] * empty
+
+    def _piece(
+        self, source: str, pool: Pool, rng: random.Random, rejects: list[Bad]
+    ) -> tuple[str, Tensor]:
+        """A random piece of a random window; samples that cannot be read are noted and passed."""
+        shape = (self.recipe.audio_channels, self.recipe.patch_samples)
+        for _ in range(ATTEMPTS):
+            window = rng.randrange(len(pool.rows))
+            row = self.index.slice(int(pool.rows[window]), 1).to_pylist()[0]
+            start_s = _start(row, pool.starts[window], self.recipe.patch_seconds, rng.random())
+            try:
+                found = pieces.read(
+                    self.folder, row, source, start_s, shape, self.recipe.sample_rate
+                )
+            except pieces.UNREADABLE as error:
+                rejects.append(Bad(row["sample_id"], runs.reason(error)))
+                continue
+            return row["sample_id"], found
+        bad = rejects[-1]
+        raise Failed(
+            f"{ATTEMPTS} samples of {source} in turn cannot be read; the last one, {bad.key}: "
+            f"{bad.reason}"
+        )
+
+
+def backings(index: pa.Table, recipe: BSRNNRecipe) -> list[dict[str, Pool]]:
+    """What a mixture can be made of, the target first: the recipe's other sources, or, from samples
+    that lack some of these, one ready source that is all but the target."""
+    held = index["sources"].to_pylist()
+    ready = rest_of(recipe.target)
+    stems = {source: _pool(index, held, source) for source in (recipe.target, *recipe.others)}
+    without_stems = [[] if set(recipe.others) <= set(names) else names for names in held]
+    whole = {recipe.target: stems[recipe.target], ready: _pool(index, without_stems, ready)}
+    if not all(len(pool.rows) for pool in stems.values()):  # then these are no alternative
+        whole[ready] = _pool(index, held, ready)
+    options = [stems] if set(stems) == set(whole) else [stems, whole]
+    return [pools for pools in options if all(len(pool.rows) for pool in pools.values())]
+
+
+def _pool(index: pa.Table, held: Sequence[Sequence[str]], source: str) -> Pool:
+    """A source's salient windows; a chunk whose salience nobody measured is one window."""
+    rows: list[int] = []
+    starts: list[float] = []
+    salient = index["salient"]
+    for row, names in enumerate(held):
+        if not pieces.names(list(names), source):
+            continue
+        windows = dict(salient[row].as_py() or {}).get(source, [np.nan])
+        rows += [row] * len(windows)
+        starts += windows
+    return Pool(np.array(rows, np.int64), np.array(starts, np.float64))
+
+
+def _windows(pools: dict[str, Pool]) -> float:
+    """How often to choose these: by the windows of a source that is mixed with the target."""
+    counts = [len(pool.rows) for pool in pools.values()][1:]
+    return sum(counts) / len(counts)
+
+
+def _start(row: dict[str, object], window: float, length: float, place: float) -> float:
+    """Where in its chunk a piece of `length` seconds begins, at `place` in 0…1 of its window."""
+    chunk, duration = float(str(row["start_s"])), float(str(row["duration_s"]))
+    latest = max(0.0, duration - length)
+    if np.isnan(window):
+        return place * latest
+    start = window - chunk + place * max(0.0, WINDOW_S - length)
+    return min(latest, max(0.0, start))
+
+
+def _loader(draws: Draws, first: int, workers: int) -> Iterable[Drawn]:
+    """Batches from number `first` on, without end and in order."""
+    return DataLoader(
+        draws,
+        batch_size=None,
+        sampler=_From(first),
+        num_workers=workers,
+        collate_fn=corpus.as_is,
+        prefetch_factor=AHEAD if workers else None,
+        generator=torch.Generator(),  # the global one belongs to the training loop
+        worker_init_fn=corpus.ignore_interrupts,
+    )
+
+
+class _From:
+    """The whole numbers from the first on."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+
+    def __iter__(self) -> Iterator[int]:
+        number = self.first
+        while True:
+            yield number
+            number += 1
