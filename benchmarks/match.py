@@ -40,7 +40,7 @@ def main() -> None:
     if options.processes > 1:
         workers.append("--direct_running_mode=multi_processing")
     with tempfile.TemporaryDirectory() as folder:
-        catalogue = Catalogue(str(enlarged(Path(folder), options.rows)))
+        catalogue = Catalogue(str(enlarged(Path(folder, "tracks"), options.rows)))
         rows = sum(pq.read_metadata(path).num_rows for path in catalogue.files())
         read_s = seconds(lambda: read(catalogue))
         group_s = seconds(lambda: group(catalogue, workers))
@@ -60,6 +60,7 @@ def main() -> None:
 
 def enlarged(folder: Path, rows: int) -> Path:
     """The real catalogue again and again, each time with ids of its own, a file a time."""
+    folder.mkdir()
     real = pq.read_table(DATA / "catalogs" / "playlists.parquet")
     joint = pa.scalar("-", pa.large_string())
     for number in range(-(-rows // len(real))):
