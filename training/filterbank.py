@@ -18,9 +18,13 @@ TAPS = 64
 BETAS = {2: 9.0, 4: 9.0, 8: 6.0}
 
 
+def length(samples: int, bands: int) -> int:
+    """Samples of a band: as many as there are filters that touch the signal."""
+    return samples if bands == 1 else -(-samples // bands) + TAPS // bands - 1
+
+
 def analyse(samples: Tensor, bands: int) -> Tensor:
-    """[..., samples] → [..., bands, samples'] at 1 / bands of the rate; samples' covers all filters
-    that touch the signal, ceil(samples / bands) + 64 / bands − 1. One band is the signal itself."""
+    """[..., samples] → [..., bands, `length`], at 1 / bands of the rate. One band is the signal."""
     if bands == 1:
         return samples[..., None, :]
     flat = samples.reshape(-1, 1, samples.shape[-1])

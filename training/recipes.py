@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from training import recipes_bsrnn, recipes_complex_unet, recipes_unet
+from training import recipes_bsrnn, recipes_complex_unet, recipes_cws, recipes_unet
 from training.recipe import Recipe, shown
 
 __all__ = ["RECIPES", "Recipe", "build", "describe", "from_fields", "overridable", "override"]
@@ -18,7 +18,8 @@ __all__ += ["to_fields"]
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
-    for recipe in (*recipes_unet.RECIPES, *recipes_complex_unet.RECIPES, *recipes_bsrnn.RECIPES)
+    for family in (recipes_unet, recipes_complex_unet, recipes_cws, recipes_bsrnn)
+    for recipe in family.RECIPES
 }
 
 
@@ -39,14 +40,23 @@ def override(recipe: Recipe, values: dict[str, Any]) -> Recipe:
     return dataclasses.replace(recipe, **values)
 
 
-def overridable(recipe: Recipe) -> dict[str, type]:
-    """Fields that a user may set, with the type of the value (of each value, for a tuple)."""
+def overridable(recipe: Recipe) -> dict[str, Any]:
+    """Fields that a user may set, with what reads a value (each value, for a tuple) from text."""
     hints = typing.get_type_hints(type(recipe))
+    readers = {name: _element(hint) for name, hint in hints.items()}
     return {
-        field.name: _element(hints[field.name])
+        field.name: yes_or_no if readers[field.name] is bool else readers[field.name]
         for field in dataclasses.fields(recipe)
         if field.name not in ("name", "summary")
     }
+
+
+def yes_or_no(text: str) -> bool:
+    """A switch's value from text."""
+    known = {"yes": True, "true": True, "no": False, "false": False}
+    if text.lower() not in known:
+        raise ValueError(f"{text!r} is neither yes nor no")
+    return known[text.lower()]
 
 
 def to_fields(recipe: Recipe) -> dict[str, Any]:
