@@ -28,7 +28,7 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
         stemlode.main([verb, "--help"])
     assert end.value.code == 0
     said = capsys.readouterr().out
-    assert f"stemlode {verb}" in said and "--output" in said
+    assert f"stemlode {verb}" in said and ("--output" in said or verb == "verify")
 
 
 def test_a_misspelt_verb_is_bad_usage_with_a_suggestion() -> None:

@@ -21,7 +21,7 @@ def _song(
     """A 16 bit file of noise; its samples as float32 [channels, frames]."""
     noise = np.random.default_rng(seed).integers(-9000, 9000, (channels, frames), dtype=np.int16)
     soundfile.write(path, noise.T, rate, subtype="PCM_16")
-    return noise.astype(np.float32) / chunks.FULL_SCALE
+    return noise.astype(np.float32) / chunks.full_scale(16)
 
 
 def _cut(*sources: Source, until: str | None = None, chunk: int = 1000) -> dict[str, np.ndarray]:
@@ -85,25 +85,29 @@ def test_channels_and_rates_become_the_corpus_own(tmp_path: Path) -> None:
 @given(
     st.lists(st.floats(-5, 5, width=32), min_size=1, max_size=20),
     st.lists(st.floats(-5, 5, width=32), min_size=1, max_size=20),
+    st.sampled_from([16, 24]),
 )
-def test_integers_hold_sources_and_sums_exactly(one: list[float], other: list[float]) -> None:
+def test_integers_hold_sources_and_sums_exactly(
+    one: list[float], other: list[float], bits: int
+) -> None:
     length = min(len(one), len(other))
     sources = {
         "vocals": np.array([one[:length]], np.float32),
         "drums": np.array([other[:length]], np.float32),
     }
     sums = {"accompaniment": {"drums": 1}, "mixture": {"vocals": 1, "accompaniment": 1}}
-    integers, scale = chunks.quantise(sources, sums)
+    integers, scale = chunks.quantise(sources, sums, bits)
     wide = {name: samples.astype(np.int64) for name, samples in integers.items()}
     np.testing.assert_array_equal(wide["mixture"] - wide["vocals"], wide["accompaniment"])
     assert scale >= 1 and np.log2(scale) % 1 == 0
+    full = chunks.full_scale(bits)
     for name, samples in sources.items():
-        true = integers[name] * (scale / chunks.FULL_SCALE)
-        assert np.abs(true - samples).max() <= scale / chunks.FULL_SCALE / 2
+        true = integers[name] * (scale / full)
+        assert np.abs(true - samples).max() <= scale / full / 2
     if scale > 1:  # with the next smaller one, something would not fit
-        halved = [np.rint(s.astype(np.float64) * 2 * 32768 / scale) for s in sources.values()]
+        halved = [np.rint(s.astype(np.float64) * 2 * full / scale) for s in sources.values()]
         held = [*halved, sum(halved)]
-        assert any(samples.max() > 32767 or samples.min() < -32768 for samples in held)
+        assert any(samples.max() > full - 1 or samples.min() < -full for samples in held)
 
 
 def test_a_16_bit_file_keeps_its_integers(tmp_path: Path) -> None:
@@ -120,13 +124,16 @@ def test_a_16_bit_file_keeps_its_integers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(integers["mixture"], everything)
 
 
+@pytest.mark.parametrize("bits", [16, 24])
 @pytest.mark.parametrize("frames", [1, 2, 15, 16, 17, 4097, 100_000])
-def test_flac_gives_back_every_integer(tmp_path: Path, frames: int) -> None:
-    noise = np.random.default_rng(0).integers(-32768, 32768, (2, frames), dtype=np.int16)
-    (tmp_path / "a.flac").write_bytes(chunks.flac(noise, 44_100))
-    found, rate = soundfile.read(tmp_path / "a.flac", dtype="int16", always_2d=True)
-    assert rate == 44_100
-    np.testing.assert_array_equal(found.T, noise)
+def test_flac_gives_back_every_integer(tmp_path: Path, frames: int, bits: int) -> None:
+    full = chunks.full_scale(bits)
+    kept = np.int16 if bits == 16 else np.int32
+    noise = np.random.default_rng(0).integers(-full, full, (2, frames), dtype=kept)
+    (tmp_path / "a.flac").write_bytes(chunks.flac(noise, 44_100, bits))
+    found, rate = soundfile.read(tmp_path / "a.flac", dtype="int32", always_2d=True)
+    assert rate == 44_100 and soundfile.info(tmp_path / "a.flac").subtype == f"PCM_{bits}"
+    np.testing.assert_array_equal(found.T >> (32 - bits), noise)
 
 
 def test_energies_count_what_was_meant_not_what_is_stored() -> None:
