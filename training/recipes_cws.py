@@ -48,6 +48,7 @@ class CWSRecipe(Recipe):
     patch_seconds: float = PATCH_SECONDS
     window_ms: float = 32.0  # the next power of two samples is taken
     hop_ms: float = 8.0  # rounded down
+    remix: bool = True  # examples from the target of one song and the rest of another
     gain_low: float = 0.6  # least factor of the target and of the rest in an example
     gain_high: float = 1.0
     conservation_weight: float = 1.0  # of the second term of eq. 7
@@ -97,7 +98,7 @@ class CWSRecipe(Recipe):
     @property
     def remixes(self) -> bool:
         """See `Recipe.remixes`."""
-        return True
+        return self.remix
 
     def gains(self, count: int) -> tuple[Tensor, Tensor]:
         """See `Recipe.gains`."""
