@@ -8,7 +8,7 @@ the device mixes.
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -168,7 +168,9 @@ class Draws(Dataset[Drawn]):
         for _ in range(ATTEMPTS):
             window = rng.randrange(len(pool.rows))
             row = self.index.slice(int(pool.rows[window]), 1).to_pylist()[0]
-            start_s = _start(row, pool.starts[window], self.recipe.patch_seconds, rng.random())
+            start_s = start_in_chunk(
+                row, pool.starts[window], self.recipe.patch_seconds, rng.random()
+            )
             try:
                 found = pieces.read(
                     self.folder, row, source, start_s, shape, self.recipe.sample_rate
@@ -218,9 +220,12 @@ def _windows(pools: dict[str, Pool]) -> float:
     return sum(counts) / len(counts)
 
 
-def _start(row: dict[str, object], window: float, length: float, place: float) -> float:
-    """Where in its chunk a piece of `length` seconds begins, at `place` in 0…1 of its window."""
-    chunk, duration = float(str(row["start_s"])), float(str(row["duration_s"]))
+def start_in_chunk(row: dict[str, Any], window: float, length: float, place: float) -> float:
+    """Where in its chunk a piece of `length` seconds begins, at `place` in 0…1 of its window.
+
+    A window may reach into the next chunk; the piece then lies as far back as it must.
+    """
+    chunk, duration = row["start_s"], row["duration_s"]
     latest = max(0.0, duration - length)
     if np.isnan(window):
         return place * latest

@@ -1,5 +1,7 @@
 """The band-split RNN: its parameters, its equality with a plain loop over bands, its recipes."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -124,10 +126,11 @@ def test_the_loss_is_the_mean_absolute_error_of_both_domains() -> None:
     exact = torch.zeros(2, dtype=torch.bool)
     losses = recipe.losses(_Fixed(0.5), mixture, target, exact)
     wave = 0.5 * mixture - target
-    window = torch.hann_window(2048)
-    padded = torch.nn.functional.pad(wave, (0, -20_000 % 512)).flatten(0, 1)
+    hop = recipe.hop_length
+    padded = torch.nn.functional.pad(wave, (0, -20_000 % hop)).flatten(0, 1)
+    window, constant = torch.hann_window(2048), "constant"
     spectrum = torch.stft(
-        padded, 2048, 512, window=window, pad_mode="constant", return_complex=True
+        padded, 2048, hop, window=window, pad_mode=constant, return_complex=True
     ).unflatten(0, (2, 2))
     parts = (spectrum.real, spectrum.imag, wave)
     wanted = sum(part.abs().flatten(1).mean(1) for part in parts)
@@ -177,7 +180,5 @@ def test_every_recipe_has_a_small_sibling_that_estimates_the_same() -> None:
     ],
 )
 def test_a_field_that_cannot_be_is_named(field: str, value: object) -> None:
-    import dataclasses
-
     with pytest.raises(ValueError, match=field):
         dataclasses.replace(RECIPES["bsrnn-vocals"], **{field: value})
