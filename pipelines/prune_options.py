@@ -81,6 +81,13 @@ class PruneOptions(VerbOptions):
             help="samples from one STFT window to the next",
         )
         add(
+            "--no-align",
+            dest="align",
+            action="store_false",
+            help="as in the thesis: compare from where the sound begins, at the level it has, and "
+            "decide by --d-min and --d-max alone",
+        )
+        add(
             "--max-offset",
             type=float,
             default=alignment.MAX_OFFSET_S,
@@ -112,7 +119,12 @@ def settings_of(options: PipelineOptions) -> tuple[Settings, Thresholds]:
     if view.pairs_per_part < 1:
         raise BadUsage(f"--pairs-per-part {view.pairs_per_part}: at least 1")
     settings = Settings(
-        view.sample_rate, view.n_fft, view.hop_length, view.trim_db, view.max_offset
+        view.sample_rate,
+        view.n_fft,
+        view.hop_length,
+        view.trim_db,
+        view.max_offset,
+        view.align,
     )
     further = {name: getattr(view, name) for name in FURTHER}
     for name, value in further.items():
@@ -148,4 +160,4 @@ def settle(options: PipelineOptions, argv: Sequence[str], given: Mapping[str, st
 
 def flag_of(name: str) -> str:
     """An option as it is written on a command line."""
-    return f"--{name.replace('_', '-')}"
+    return "--no-align" if name == "align" else f"--{name.replace('_', '-')}"

@@ -14,7 +14,7 @@ from pipelines import runs, scored, tables
 from pipelines.runs import BadUsage
 from pipelines.scoring import Row
 
-MEASURED = ("trim_db", "sample_rate", "n_fft", "hop_length", "max_offset")
+MEASURED = ("trim_db", "sample_rate", "n_fft", "hop_length", "max_offset", "align")
 
 
 def options_of(folder: str) -> Row:
@@ -25,7 +25,8 @@ def options_of(folder: str) -> Row:
     options = record.get("options")
     found = {name: options.get(name) for name in MEASURED} if isinstance(options, dict) else {}
     for name in MEASURED:
-        if isinstance(found.get(name), bool) or not isinstance(found.get(name), int | float):
+        kinds = (bool,) if name == "align" else (int, float)
+        if type(found.get(name)) not in kinds:
             raise BadUsage(f"--rescore {folder}: its run.json does not say --{name}")
     return found
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import librosa
 import numpy as np
 import pytest
 from apache_beam.metrics import MetricsFilter
@@ -348,6 +349,32 @@ def test_thresholds_and_grids_are_options(tmp_path: Path, test_data: Path) -> No
         assert _decisions(_prune(at, rows, *flags)) == {"mallory": decision}
         name, value = flags[0].removeprefix("--").replace("-", "_"), float(flags[1])
         assert runs.record(str(at / "pairs"))["options"][name] == value
+
+
+def test_without_alignment_it_is_the_thesis(tmp_path: Path, test_data: Path) -> None:
+    """Eq. 3.8 on what is left of both without the silence around it; level and shift count."""
+    folder = test_data / "audio/multitrack/so_easy"
+    mixture, plain = folder / "mixture.mp3", folder / "accompaniment.mp3"
+    backing = audio.read(str(plain))
+    late = np.concatenate([np.zeros((2, 48_000), np.float32), 0.5 * backing.samples], axis=1)
+    shifted = _write(tmp_path / "late.wav", late, backing.sample_rate)
+    rows = [pair("plain", mixture, plain), pair("late and soft", mixture, shifted)]
+    found = {row["fuzzy_title"]: row for row in _prune(tmp_path, rows, "--no-align")}
+    for title, path in (("plain", plain), ("late and soft", shifted)):
+        X, Y = _spectrum(mixture), _spectrum(path)
+        frames = min(X.shape[1], Y.shape[1])
+        d, row = np.abs(X[:, :frames] - Y[:, :frames]).sum(), found[title]
+        assert row["difference_sum"] == pytest.approx(d, rel=1e-4)
+        assert row["difference"] == pytest.approx(d / X[:, :frames].sum(), rel=1e-4)
+        assert row["alignment_confidence"] is None and row["matched_share"] is None
+    assert found["plain"]["decision"] == "kept"
+    assert found["late and soft"]["decision"] == "too_different"
+
+
+def _spectrum(path: Path) -> np.ndarray:
+    samples = audio.read(str(path), sample_rate=8192, mono=True).samples[0]
+    trimmed = librosa.effects.trim(samples, top_db=60)[0]
+    return np.abs(librosa.stft(trimmed, n_fft=1024, hop_length=768))
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,8 @@ def test_what_was_rescored_can_be_again_and_goes_on_to_corpus(scored: Path, tmp_
         (("--thresholds", "{}/gone.json"), r"gone\.json: no such file"),
         (("--sample-rate", "16000"), "--sample-rate needs the audio"),
         (("--trim-db=50",), "--trim-db needs the audio"),
+        (("--no-align",), "--no-align needs the audio"),
+        (("--max-rest", "nan"), "--max-rest nan: a finite number"),
         (("--estimate",), "--estimate needs the audio"),
         (("--d-min", "0.9"), "need 0"),
     ],
@@ -135,6 +137,36 @@ def test_what_is_no_run_of_prune_is_bad_usage(scored: Path, tmp_path: Path) -> N
     (old / runs.RECORD).write_text(json.dumps(record | {"options": {"n_fft": "many"}}))
     with pytest.raises(BadUsage, match=r"run\.json does not say"):
         prune.main(["--rescore", str(old), *output])
+    assert not (tmp_path / "o").exists()
+
+
+def test_other_thresholds_than_the_window_count_as_well(scored: Path, tmp_path: Path) -> None:
+    before = {row["pair_id"]: row for row in _pairs(scored / "pairs")}
+    kept = {pair_id for pair_id, row in before.items() if row["decision"] == "kept"}
+    columns = {"asymmetry": "--min-asymmetry", "alignment_confidence": "--min-confidence"}
+    for name, option in columns.items():
+        least = min(before[pair_id][name] for pair_id in kept)
+        between = (least + max(before[pair_id][name] for pair_id in kept)) / 2
+        rescored = _rescore(scored, tmp_path / name, option, str(between))
+        found = {row["pair_id"] for row in rescored if row["decision"] == "kept"}
+        assert found == {pair_id for pair_id in kept if before[pair_id][name] >= between}
+        assert 0 < len(found) < len(kept)
+
+
+def test_a_run_without_alignment_stays_one(scored: Path, tmp_path: Path) -> None:
+    words = ["--candidates", str(scored / "candidates"), "--output", str(tmp_path / "pairs")]
+    assert prune.main([*words, "--no-align"]) == 0
+    assert _rescore(tmp_path, tmp_path / "o") == _pairs(tmp_path / "pairs")
+    assert runs.record(str(tmp_path / "o"))["options"]["align"] is False
+
+
+def test_a_table_of_another_version_is_a_line(scored: Path, tmp_path: Path) -> None:
+    table = tables.read(str(scored / "pairs"), "pairs").drop_columns(["rest_share"])
+    copied = shutil.copytree(scored / "pairs", tmp_path / "pairs")
+    run = runs.Run("prune", str(copied), {}, {}, 0.0)
+    tables.write(run, "pairs-00000-of-00001.parquet", table)
+    with pytest.raises(BadUsage, match="pairs have no column rest_share; write them again"):
+        _rescore(tmp_path, tmp_path / "o")
     assert not (tmp_path / "o").exists()
 
 
