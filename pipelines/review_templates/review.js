@@ -67,13 +67,13 @@ function show(found) {
   const judged = count - state.verdicts.filter((verdict) => verdict === null).length;
   const { pair, not_a_pair: not, unsure } = state.counts;
   at("progress").textContent =
-    `${judged} of ${count} judged: ${pair} pairs, ${not} not, ${unsure} unsure`;
+    `${judged} of ${count} judged: ${pair} pair${pair === 1 ? "" : "s"}, ${not} not, ${unsure} unsure`;
   for (const verdict of Object.keys(VERDICTS)) {
     at(`bar-${verdict}`).style.width = `${(100 * state.counts[verdict]) / count}%`;
   }
   at("undo").disabled = !state.undo;
   thresholds.show(state);
-  showVerdict();
+  if (listening.pair) showVerdict();
 }
 
 function showVerdict() {

@@ -124,13 +124,19 @@ def test_another_sample_needs_another_folder_or_a_fresh_start(pairs: Path, tmp_p
 
 @pytest.mark.slow
 def test_two_reviews_do_not_share_a_folder(pairs: Path) -> None:
+    command = [sys.executable, "-m", "stemlode", "review", str(pairs)]
     with running(pairs) as review:
         review.json("judge", {"index": 0, "verdict": "pair"})
-        command = [sys.executable, "-m", "stemlode", "review", str(pairs)]
-        for more in ([], ["--overwrite"]):
-            done = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
-            assert done.returncode == 1
-            assert "another review has it open" in done.stderr
+        # while it is a run that is not finished, and when it has thresholds and judging goes on
+        for _ in range(2):
+            for more in ([], ["--overwrite"]):
+                asked = [*command, *more]
+                done = subprocess.run(asked, capture_output=True, text=True, check=False)
+                assert done.returncode == 1
+                guards = ("another review has it open", f"process {review.process.pid} works there")
+                assert any(guard in done.stderr for guard in guards)
+                assert len(done.stderr.splitlines()) == 1
+            review.json("use", {"low": 0.1, "high": 0.9, "criterion": "hand"})
         assert review.json("state")["verdicts"][0] == "pair"
     assert len(verdicts(pairs.parent / "pairs-review" / "judgements.jsonl")) == 1
 

@@ -16,6 +16,7 @@ from tests.pipelines.test_review_server import HOSTILE
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
+expect.set_options(timeout=15_000)  # machines that test are busy
 
 pytestmark = pytest.mark.slow
 
@@ -126,9 +127,7 @@ def test_judging_by_mouse_with_undo_and_reload(browser: sync_api.Browser, pairs:
         tab.at(3)
         tab.page.reload()
         tab.at(3)
-        expect(tab.page.locator("#progress")).to_have_text(
-            "2 of 5 judged: 1 pairs, 0 not, 1 unsure"
-        )
+        expect(tab.page.locator("#progress")).to_have_text("2 of 5 judged: 1 pair, 0 not, 1 unsure")
         tab.page.click("#previous")
         tab.at(2)
         expect(tab.page.locator("#judged")).to_have_text("judged: unsure")
@@ -221,11 +220,13 @@ def test_the_three_sounds_run_on_one_clock_and_switch_where_they_are(
         stood = tab.page.input_value("#position")
         tab.page.wait_for_timeout(200)
         assert tab.page.input_value("#position") == stood
-        # a click on a picture listens there
+        # a click on a picture listens there, although another place was heard
+        tab.page.keyboard.press("ArrowLeft")
+        expect(tab.page.locator("#position")).to_have_value("0")
         box = tab.page.locator("[data-sound=difference] .picture").bounding_box()
         assert box is not None
         tab.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 20)
-        assert float(tab.page.input_value("#position")) == pytest.approx(2.0, abs=0.1)
+        expect(tab.page.locator("#position")).to_have_value(re.compile(r"^(1\.9|2|2\.1)$"))
         expect(tab.page.locator("#lanes [aria-pressed=true] kbd")).to_have_text("3")
         # the space bar plays although the mouse has just pressed something else
         tab.page.click("button.pair")
