@@ -22,6 +22,7 @@ class Measure:
     """A column of scored pairs. `limits` are the ends of its axis, None where values decide.
 
     `marks` are the options that are thresholds on it; a name after a minus is one on either side.
+    `aligned` says that it means something only where an alignment was found.
     """
 
     column: str
@@ -29,6 +30,7 @@ class Measure:
     axis: str
     limits: tuple[float, float] | None = None
     marks: tuple[str, ...] = ()
+    aligned: bool = False
 
 
 MEASURES = (
@@ -40,8 +42,8 @@ MEASURES = (
     ),
     Measure("bass_correlation", "Bass", "correlation", _SHARE, ("min_bass",)),
     Measure("rest_share", "Instrumental at rest", "share of the mixture", _SHARE, ("max_rest",)),
-    Measure("offset_s", "Offset", "seconds by which the instrumental is late"),
-    Measure("gain_db", "Level", "dB to add to the instrumental"),
+    Measure("offset_s", "Offset", "seconds by which the instrumental is late", aligned=True),
+    Measure("gain_db", "Level", "dB to add to the instrumental", aligned=True),
     Measure("drift_ppm", "Speed", "ppm by which the instrumental is faster", None,
             ("max_drift_ppm", "-max_drift_ppm")),
 )  # fmt: skip
@@ -67,7 +69,8 @@ class Outcome:
 
 def spreads(prune: Folder, order: Sequence[str]) -> list[Spread]:
     """A histogram for each measure that any pair has, stacked by decision in this order."""
-    names = [m.column for m in MEASURES if m.column in prune.columns("pairs")]
+    held = prune.columns("pairs")
+    names = [m.column for m in MEASURES if m.column in held]
     table = prune.table("pairs", [*names, "decision"])
     if table is None:
         return []
@@ -77,6 +80,8 @@ def spreads(prune: Folder, order: Sequence[str]) -> list[Spread]:
         if measure.column not in names:
             continue
         values = table[measure.column].to_numpy().astype(np.float64)
+        if measure.aligned and "matched_share" in names:
+            values[np.asarray(table["matched_share"].is_null())] = np.nan
         stacks = {kind: values[decisions == kind] for kind in order}
         stacks["other"] = values[~np.isin(decisions, order)]
         drawn = spread({k: v for k, v in stacks.items() if v.size}, _marks(prune, measure), measure)

@@ -62,10 +62,11 @@ def test_the_axis_leaves_out_no_more_than_outliers() -> None:
 def test_charts_are_of_the_measures_that_pairs_have(tmp_path: Path) -> None:
     rows = [report_folders.pair(f"{n}", "kept") | {"matched_share": 0.9} for n in range(4)]
     rows += [report_folders.pair("bad", "unreadable", None)]
+    rows += [report_folders.pair("unrelated", "too_different", 0.9)]  # its offset means nothing
     folder = _folder(tmp_path, rows, min_share=0.8, min_part=0.2)
     found = {s.measure.column: s for s in report_spread.spreads(folder, report_pairs.STACK)}
     assert {"matched_share", "offset_s", "gain_db"} == set(found)
-    assert found["matched_share"].missing == 1
+    assert {s.missing for s in found.values()} == {2}
     assert [mark.label for mark in found["matched_share"].chart.marks] == ["0.2", "0.8"]
 
 
