@@ -114,8 +114,8 @@ def _in_part(scores: Scores, limits: Thresholds) -> tuple[str, str] | None:
         why = f"{share:.0%} of the mixture matches, below {limits.min_share:.0%}: {spans or 'none'}"
         return "partly", why
     if drift is not None and abs(drift) > limits.max_drift_ppm:
-        how = "the instrumental is faster" if drift > 0 else "the instrumental is slower"
-        why = f"drift: {abs(drift):.0f} ppm {how}, more than {limits.max_drift_ppm:g}"
+        how = f"{abs(drift):.0f} ppm {'faster' if drift > 0 else 'slower'}"
+        why = f"drift: the instrumental runs {how}, more than {limits.max_drift_ppm:g}"
         return "misaligned", why
     if share is not None and share < limits.min_part:
         return "misaligned", f"{share:.0%} of the mixture matches, below {limits.min_part:.0%}"
