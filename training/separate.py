@@ -15,20 +15,19 @@ import argparse
 import contextlib
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-import soxr
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from pipelines import audio, files, runs
-from pipelines.audio import Audio, AudioError
+from pipelines.audio import AudioError
 from pipelines.runs import BadUsage, Failed
-from training import sources, wav
+from training import sources, streams, wav
 from training.arguments import Parser, above_zero
 from training.checkpoint import Checkpoint, load
 from training.chunks import Chunking
@@ -36,6 +35,8 @@ from training.device import pick_device
 
 FAST_HOP = 1.5  # BSRNN V-B
 LONGEST_CHUNK = 600.0  # seconds
+RESIDUAL = "residual"
+GRID = np.float32(2**23)
 LONGEST_NAME = 120  # bytes of an output folder's name
 
 
@@ -43,7 +44,7 @@ def separate(
     samples: np.ndarray, sample_rate: int, trained: Checkpoint, chunking: Chunking
 ) -> dict[str, np.ndarray]:
     """The stems of a song in memory, float32 [channels, frames], each of the same shape."""
-    low = torch.from_numpy(audio.resample(samples, sample_rate, trained.recipe.sample_rate))
+    low = torch.tensor(audio.resample(samples, sample_rate, trained.recipe.sample_rate))
     found = torch.cat(list(sources.estimates(low, trained, chunking)), dim=-1)
     return complete(samples, sample_rate, found, trained)
 
@@ -53,7 +54,9 @@ def complete(
 ) -> dict[str, np.ndarray]:
     """Stems from estimates [sources, channels, samples] at the model's rate."""
     estimates = [
-        fit(audio.resample(part.numpy(), trained.recipe.sample_rate, sample_rate), samples.shape[1])
+        streams.fit(
+            audio.resample(part.numpy(), trained.recipe.sample_rate, sample_rate), samples.shape[1]
+        )
         for part in found
     ]
     if len(estimates) == 1:
@@ -61,121 +64,68 @@ def complete(
     return dict(zip(sources.stems(trained.recipe), estimates, strict=True))
 
 
-def fit(samples: np.ndarray, frames: int) -> np.ndarray:
-    """[channels, n] with its end cut off or continued with zeros, to `frames`: resampling twice
-    may leave a frame too many or too few."""
-    return np.pad(samples[:, :frames], ((0, 0), (0, max(0, frames - samples.shape[1]))))
+def stem_names(models: Sequence[Checkpoint], residual: bool) -> tuple[str, ...]:
+    """What a song is separated into by these models; BadUsage where two give the same source."""
+    names = [name for model in models for name in sources.estimated(model.recipe)]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadUsage(f"--checkpoint: two of the models estimate {name}; name one of them")
+    if len(names) == 1:
+        return sources.stems(models[0].recipe)
+    return (*names, RESIDUAL) if residual else tuple(names)
 
 
-def separate_file(source: str, folder: str, trained: Checkpoint, chunking: Chunking) -> int:
+def separate_file(
+    source: str,
+    folder: str,
+    models: Sequence[Checkpoint],
+    chunking: Chunking,
+    residual: bool = False,
+) -> int:
     """Write the stems of an audio file into a folder, as STEM.wav; the file's frames.
 
     Memory does not grow with the file's length: it is decoded twice, and what lies between is a
-    temporary file at the model's rate. Raises AudioError where the file cannot be used.
+    temporary file at the models' rate. Raises AudioError where the file cannot be used.
     """
-    rate, stems = trained.recipe.sample_rate, sources.stems(trained.recipe)
-    with tempfile.TemporaryFile() as scratch:
-        frames, channels, sample_rate = _to_model_rate(source, rate, scratch)
-        low = _OnDisk(scratch, channels)
-        parts = sources.estimates(low, trained, chunking)
-        # The sources travel as further channels: [sources * channels, frames].
-        found = _resampled((part.flatten(0, 1) for part in parts), rate, sample_rate)
-        with contextlib.ExitStack() as stack:
-            sinks = [
-                stack.enter_context(files.atomic_write(files.join(folder, f"{stem}.wav")))
-                for stem in reversed(stems)  # closed in turn, the last stem last: then all is
-            ][::-1]
-            for sink in sinks:
-                sink.write(wav.header(frames, channels, sample_rate))
-            for mixture, block in _side_by_side(audio.blocks(source), found):
-                estimates = list(block.reshape(-1, *mixture.shape))
-                if len(estimates) == 1:
-                    estimates.append(mixture - estimates[0])
-                for sink, estimate in zip(sinks, estimates, strict=True):
-                    sink.write(wav.samples(estimate))
+    stems = stem_names(models, residual)
+    with contextlib.ExitStack() as stack:
+        rates = {model.recipe.sample_rate for model in models}
+        scratch = {rate: stack.enter_context(tempfile.TemporaryFile()) for rate in sorted(rates)}
+        frames, channels, sample_rate = streams.decode_to(source, scratch)
+        estimates = [
+            _estimates(
+                streams.OnDisk(scratch[m.recipe.sample_rate], channels), sample_rate, m, chunking
+            )
+            for m in models
+        ]
+        sinks = [
+            stack.enter_context(files.atomic_write(files.join(folder, f"{stem}.wav")))
+            for stem in reversed(stems)  # closed in turn, the last stem last: then all is
+        ][::-1]
+        for sink in sinks:
+            sink.write(wav.header(frames, channels, sample_rate))
+        for block in audio.blocks(source):
+            mixture = block.samples
+            parts = [estimate.next(mixture.shape[1]) for estimate in estimates]
+            found = on_grid(np.concatenate(parts)).reshape(-1, *mixture.shape)
+            left = mixture - found.sum(0) if len(stems) > len(found) else mixture[:0]
+            for sink, part in zip(sinks, (*found, left), strict=False):
+                sink.write(wav.samples(part))
     return frames
 
 
-def _to_model_rate(source: str, rate: int, scratch: IO[bytes]) -> tuple[int, int, int]:
-    """Decode a file into `scratch` at the model's rate; its frames, channels and own rate."""
-    frames, resampler = 0, None
-    for block in audio.blocks(source):
-        channels, sample_rate = block.samples.shape[0], block.sample_rate
-        frames += block.samples.shape[1]
-        if resampler is None:
-            resampler = _Resampler(sample_rate, rate, channels)
-        scratch.write(resampler.next(block.samples).T.tobytes())
-    assert resampler is not None  # audio.blocks gives at least one
-    scratch.write(resampler.end().T.tobytes())
-    scratch.flush()
-    return frames, channels, sample_rate
+def _estimates(
+    low: streams.OnDisk, sample_rate: int, model: Checkpoint, chunking: Chunking
+) -> streams.Taken:
+    """A model's sources at the file's rate, as further channels: [sources * channels, frames]."""
+    parts = (part.flatten(0, 1) for part in sources.estimates(low, model, chunking))
+    return streams.Taken(streams.resampled(parts, model.recipe.sample_rate, sample_rate))
 
 
-class _OnDisk:
-    """A spectrogram.Signal in a file of float32 frames. Mapped into memory, it would stay there."""
-
-    def __init__(self, file: IO[bytes], channels: int) -> None:
-        self.file = file
-        self.shape = channels, file.seek(0, 2) // (4 * channels)
-
-    def __getitem__(self, channels_and_samples: tuple[slice, slice]) -> Tensor:
-        first, last, _ = channels_and_samples[1].indices(self.shape[1])
-        self.file.seek(4 * self.shape[0] * first)
-        data = self.file.read(4 * self.shape[0] * max(0, last - first))
-        frames = np.frombuffer(bytearray(data), np.float32).reshape(-1, self.shape[0])
-        return torch.from_numpy(frames.T)[channels_and_samples[0]]
-
-
-def _resampled(blocks: Iterable[Tensor], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
-    """Blocks [channels, frames] at another rate."""
-    resampler = None
-    for block in blocks:
-        if resampler is None:
-            resampler = _Resampler(from_rate, to_rate, block.shape[0])
-        yield resampler.next(block.numpy())
-    if resampler is not None:
-        yield resampler.end()
-
-
-def _side_by_side(
-    mixture: Iterable[Audio], estimates: Iterator[np.ndarray]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Blocks of the mixture, each with as many frames of the estimates; zeros where these end."""
-    held = np.zeros((0, 0), np.float32)
-    for block in mixture:
-        frames = block.samples.shape[1]
-        parts = [held] if held.size else []
-        have = held.shape[1]
-        while have < frames and (part := next(estimates, None)) is not None:
-            parts.append(part)
-            have += part.shape[1]
-        held = np.concatenate(parts, axis=1)
-        yield block.samples, fit(held, frames)
-        held = held[:, frames:]
-
-
-class _Resampler:
-    """soxr over blocks [channels, frames]; nothing to do where the rates are equal."""
-
-    def __init__(self, from_rate: int, to_rate: int, channels: int) -> None:
-        self.channels = channels
-        self.stream = None
-        if from_rate != to_rate:
-            self.stream = soxr.ResampleStream(
-                from_rate, to_rate, channels, dtype="float32", quality=audio.QUALITY
-            )
-
-    def next(self, block: np.ndarray) -> np.ndarray:
-        return block if self.stream is None else self._chunk(block, last=False)
-
-    def end(self) -> np.ndarray:
-        empty = np.zeros((self.channels, 0), np.float32)
-        return empty if self.stream is None else self._chunk(empty, last=True)
-
-    def _chunk(self, block: np.ndarray, last: bool) -> np.ndarray:
-        assert self.stream is not None
-        frames = np.ascontiguousarray(block.T, np.float32)  # [frames, channels]
-        return self.stream.resample_chunk(frames, last=last).reshape(-1, self.channels).T
+def on_grid(samples: np.ndarray) -> np.ndarray:
+    """Rounded to 24 bits: then what is left of a mixture of up to 24 bits is exact, and so is the
+    sum of the stems. The error is at most -138 dB of full scale."""
+    return np.round(samples * GRID) / GRID
 
 
 def folder_names(inputs: Sequence[str]) -> list[str]:
@@ -203,7 +153,8 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="stemlode separate",
         description="Split audio files into their sources, as 32-bit float WAV files of the "
-        "input's length, rate and channels; those of a net for one source sum to the input.",
+        "input's length, rate and channels; those of one net for one source, and those with "
+        "--residual, sum to the input.",
     )
     parser.add_argument(
         "inputs",
@@ -211,7 +162,17 @@ def main(argv: Sequence[str]) -> int:
         nargs="+",
         help="audio files of any format; all that belong in one output folder",
     )
-    parser.add_argument("--checkpoint", metavar="DIR", help="folder written by `stemlode train`")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="DIR",
+        action="append",
+        help="folder written by `stemlode train`; again for a model of another source",
+    )
+    parser.add_argument(
+        "--residual",
+        action="store_true",
+        help="also write what several models leave of the mixture, so that all sums to it",
+    )
     parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
     add_chunking(parser)
     parser.add_argument("--overwrite", action="store_true", help="start over")
@@ -222,11 +183,15 @@ def main(argv: Sequence[str]) -> int:
             raise BadUsage(f"stemlode separate needs --{name} (see --help)")
     chunking = chunking_of(options)
     device = pick_device(options.device)
-    trained = load(options.checkpoint, device)
+    models = [load(folder, device) for folder in options.checkpoint]
+    stems = stem_names(models, options.residual)
     inputs = list(dict.fromkeys(files.absolute(path) for path in options.inputs))
     output = files.absolute(options.output)
     decisive = {"inputs": inputs} | cut(chunking)
-    run = _claimed(output, decisive, files.absolute(options.checkpoint), options.overwrite)
+    if options.residual:
+        decisive["residual"] = True
+    checkpoints = [files.absolute(folder) for folder in options.checkpoint]
+    run = _claimed(output, decisive, checkpoints, options.overwrite)
     if run is None:
         print(f"separate: already complete in {output}")
         return 0
@@ -237,10 +202,10 @@ def main(argv: Sequence[str]) -> int:
     for source, name in tqdm(
         list(zip(inputs, folder_names(inputs), strict=True)), "separate", unit="file", disable=None
     ):
-        outputs = [f"{name}/{stem}.wav" for stem in sources.stems(trained.recipe)]
+        outputs = [f"{name}/{stem}.wav" for stem in stems]
         if not all(files.exists(run.path(path)) for path in outputs):
             try:
-                separate_file(source, run.path(name), trained, chunking)
+                separate_file(source, run.path(name), models, chunking, options.residual)
             except AudioError as error:
                 rejects[source] = str(error)
                 print(f"error: {source}: {error}", file=sys.stderr)
@@ -297,14 +262,16 @@ def cut(chunking: Chunking) -> dict[str, float]:
 
 
 def _claimed(
-    output: str, decisive: dict[str, Any], checkpoint: str, overwrite: bool
+    output: str, decisive: dict[str, Any], checkpoints: list[str], overwrite: bool
 ) -> runs.Run | None:
     """The run to do; None where it is done and had no rejects, which are worth another try."""
 
+    first, *others = checkpoints
+    named = {"checkpoint": first}
+    named |= {f"checkpoint_{number}": folder for number, folder in enumerate(others, 2)}
+
     def start() -> runs.Run | None:
-        return runs.start(
-            "separate", output, decisive, {"checkpoint": checkpoint}, overwrite=overwrite
-        )
+        return runs.start("separate", output, decisive, named, overwrite=overwrite)
 
     run = start()
     if run is None and runs.record(output)["rejects"]:
