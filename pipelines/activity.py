@@ -28,11 +28,14 @@ class Meter:
         self._sums: list[float] = []
         self._open, self._filled = 0.0, 0  # the chunk that is being filled
         self._channels = 1
+        self._first: list[np.ndarray] | None = []  # the track, while it is shorter than a window
 
     def add(self, samples: np.ndarray) -> None:
         """The track's next samples, [channels, frames] or [frames], full scale ±1."""
         block = np.atleast_2d(samples)
         self._channels, position = len(block), 0
+        if self._first is not None:
+            self._first.append(block)
         while position < block.shape[1]:
             end = min(block.shape[1], position + self.frames - self._filled)
             piece = block[:, position:end].astype(np.float64)
@@ -44,17 +47,18 @@ class Meter:
     def energies(self) -> np.ndarray:
         """Mean power of each chunk; what is left after the last whole one belongs to none.
 
-        A track shorter than one window counts as followed by silence up to its length.
+        A track shorter than one window is one of its own length, in ten chunks.
         """
-        if len(self._sums) < CHUNKS:
-            if self._filled:
-                self._close()
-            self._sums += [0.0] * (CHUNKS - len(self._sums))
-        return np.array(self._sums) / (self.frames * self._channels)
+        if not self._first:
+            return np.array(self._sums) / (self.frames * self._channels)
+        pieces = np.array_split(np.concatenate(self._first, axis=1), CHUNKS, axis=1)
+        return np.array([np.mean(np.square(p, dtype=np.float64)) if p.size else 0 for p in pieces])
 
     def _close(self) -> None:
         self._sums.append(self._open)
         self._open, self._filled = 0.0, 0
+        if len(self._sums) == CHUNKS:
+            self._first = None
 
 
 def threshold(energies: np.ndarray) -> float:

@@ -31,6 +31,8 @@ class Source:
     uri: str
     skip_frames: int = 0  # to leave out at the beginning, at the corpus' rate
     factor: float = 1.0  # to multiply by: gain and polarity
+    stream: int = 0  # of a file that holds several
+    channel: int | None = None  # of the file's, where it alone is the source
 
 
 def aligned_pair(
@@ -178,12 +180,20 @@ def _chunks(
 def _blocks(source: Source, sample_rate: int, channels: int) -> Iterator[np.ndarray]:
     """A source's decoded blocks, float32 [channels, frames]; errors say which source it is."""
     try:
-        for block in audio.blocks(source.uri, sample_rate=sample_rate):
-            yield _with_channels(block.samples, channels)
+        for block in audio.blocks(source.uri, sample_rate=sample_rate, stream=source.stream):
+            yield _with_channels(_channel(block.samples, source.channel), channels)
     except AudioError as error:
         raise AudioError(f"{source.name} {source.uri}: {error}") from error
     except OSError as error:
         raise ReadFault(f"{source.uri}: {runs.reason(error)}") from error
+
+
+def _channel(samples: np.ndarray, channel: int | None) -> np.ndarray:
+    if channel is None:
+        return samples
+    if len(samples) <= channel:
+        raise AudioError(f"{len(samples)} channels; the source is number {channel + 1}")
+    return samples[channel : channel + 1]
 
 
 def _with_channels(samples: np.ndarray, channels: int) -> np.ndarray:

@@ -15,6 +15,7 @@ if __name__ == "__main__":
 import argparse
 import contextlib
 import dataclasses
+import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,15 +26,29 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsDict, TaggedOutput
 
-from pipelines import parquet_shards, recordings, runs, schemas, shards, splits, tables
+from pipelines import (
+    files,
+    layouts,
+    layouts_grouping,
+    parquet_shards,
+    recordings,
+    runs,
+    schemas,
+    shards,
+    sides,
+    splits,
+    tables,
+)
 from pipelines.audio import AudioError
 from pipelines.chunks import ReadFault
 from pipelines.launch import launch
+from pipelines.layouts_songs import Song
 from pipelines.options import Verb, VerbOptions
-from pipelines.recordings import Recording, Shape
+from pipelines.recordings import Facts, Recording, Shape
 from pipelines.rejects import reject
 from pipelines.runs import BadUsage, Failed
 from pipelines.shards import Sample, parse_bytes
+from pipelines.sides import Known, Side
 
 PARTS = "_parts"
 FORMATS = ("webdataset", "parquet")
@@ -88,6 +103,25 @@ class CorpusOptions(VerbOptions):
             default="train=0.9,valid=0.05,test=0.05",
             help="shares of the songs; a song is never on two sides",
         )
+        parser.add_argument(
+            "--layout",
+            choices=("auto", *layouts.LAYOUTS),
+            default="auto",
+            help="how the songs of --stems lie in their folders",
+        )
+        parser.add_argument(
+            "--sources",
+            choices=tuple(layouts_grouping.GROUPINGS),
+            default="own",
+            help="what stems are summed into: vocals and accompaniment; MUSDB18's four; five, "
+            "with guitar; or as they are",
+        )
+        parser.add_argument(
+            "--window-seconds",
+            type=float,
+            default=6.0,
+            help="length of the windows in which sources are salient or not; 0 keeps every chunk",
+        )
         parser.add_argument("--seed", type=int, default=0, help="draws the split anew")
 
 
@@ -108,10 +142,18 @@ def plan_of(options: PipelineOptions) -> Plan:
     if not 0.1 <= view.chunk_seconds <= LONGEST_CHUNK_S:
         longest = f"{LONGEST_CHUNK_S:g} s"
         raise BadUsage(f"--chunk-seconds {view.chunk_seconds:g}: from 0.1 s to {longest}")
+    if not (view.window_seconds == 0 or 0.1 <= view.window_seconds <= LONGEST_CHUNK_S):
+        raise BadUsage(f"--window-seconds {view.window_seconds:g}: 0, or from 0.1 s to 3600 s")
     if not 1 <= view.channels <= 8:
         raise BadUsage(f"--channels {view.channels}: between 1 and 8")
     return Plan(
-        Shape(view.chunk_seconds, parse_rate(view.sample_rate), view.channels, view.flac_bits),
+        Shape(
+            view.chunk_seconds,
+            parse_rate(view.sample_rate),
+            view.channels,
+            view.flac_bits,
+            view.window_seconds,
+        ),
         view.format,
         parse_bytes(view.shard_bytes),
         splits.parse_ratios(view.split),
@@ -120,45 +162,75 @@ def plan_of(options: PipelineOptions) -> Plan:
 
 
 class Encode(beam.DoFn):
-    """A recording and its split group → its samples in a part file, or one reject.
+    """A recording and its side of the split → its samples in a part file, or one reject.
 
-    Main output: shards.Sample; further outputs `rejects` and `counts`.
+    Main output: shards.Sample; further outputs `rejects`, `songs` and `counts`.
     """
 
     def __init__(self, run: runs.Run, plan: Plan) -> None:
         self.run, self.plan = run, plan
 
-    def process(self, element: tuple[Recording, str]) -> Iterator[Any]:
-        recording, group = element
+    def process(self, element: tuple[Recording, Side]) -> Iterator[Any]:
+        recording, side = element
+        split = side.split or splits.split_of(side.group, self.plan.ratios, self.plan.seed)
         try:
-            yield from self._with_patience(recording, group)
+            if recording.split not in (None, split):
+                elsewhere = f"listed in {recording.split}, and {split} holds the same song"
+                raise recordings.Unusable("two_sides", f"{elsewhere}: {'; '.join(side.joined)}")
+            samples, facts = self._with_patience(recording, split, side.group)
         except AudioError as error:
-            facts = dataclasses.asdict(recording)
-            name = recordings.name_of(recording)
-            yield TaggedOutput("rejects", reject("corpus", name, "unusable", str(error), facts))
+            record, cause = dataclasses.asdict(recording), getattr(error, "cause", "unusable")
+            yield TaggedOutput(
+                "rejects", reject("corpus", recording.name, cause, str(error), record)
+            )
         else:
+            yield from samples
+            yield TaggedOutput("songs", _song_row(recording, split, side, facts))
             yield TaggedOutput("counts", ("recordings", 1))
+            yield TaggedOutput("counts", ("left_out", facts.left_out))
 
-    def _with_patience(self, recording: Recording, group: str) -> list[Sample]:
+    def _with_patience(
+        self, recording: Recording, split: str, group: str
+    ) -> tuple[list[Sample], Facts]:
         for wait_s in (*RETRY_AFTER_S, None):
             try:
-                return self._part(recording, group)
+                return self._part(recording, split, group)
             except ReadFault as error:
                 if wait_s is None:
                     raise Failed(f"{error}; run again to resume") from error
                 time.sleep(wait_s)
         raise AssertionError("unreachable")
 
-    def _part(self, recording: Recording, group: str) -> list[Sample]:
-        split = splits.split_of(group, self.plan.ratios, self.plan.seed)
+    def _part(self, recording: Recording, split: str, group: str) -> tuple[list[Sample], Facts]:
         name = recordings.fingerprint(recording, split, group, self.plan.shape)
         path = self.run.path(PARTS, f"{name}.part")
         with _writing(self.run):
-            held = shards.read_part(path)
-            if held is None:
-                samples = recordings.samples(recording, split, group, self.plan.shape)
-                held = shards.write_part(path, samples)
-        return held
+            if (held := shards.read_part(path)) is not None:
+                return held, Facts(**json.loads(files.read_bytes(f"{path}.facts")))
+            facts = Facts()
+            samples = recordings.samples(recording, split, group, self.plan.shape, facts)
+            held = shards.write_part(path, self._noting(samples, facts, f"{path}.facts"))
+        return held, facts
+
+    @staticmethod
+    def _noting(samples: Iterator[Any], facts: Facts, path: str) -> Iterator[Any]:
+        """The samples; then, before their part file is whole, their facts beside it."""
+        yield from samples
+        files.write_bytes(path, json.dumps(dataclasses.asdict(facts)).encode())
+
+
+def _song_row(recording: Recording, split: str, side: Side, facts: Facts) -> dict[str, Any]:
+    """A row of schemas.SONG."""
+    return {
+        "recording_id": recording.recording_id,
+        "song_id": recording.song_id,
+        "name": recording.name,
+        "kind": recording.kind,
+        "split": split,
+        "split_group": side.group,
+        "joined": list(side.joined) or None,
+        **dataclasses.asdict(facts),
+    }
 
 
 class WriteShard(beam.DoFn):
@@ -193,10 +265,10 @@ class WriteShard(beam.DoFn):
 def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> None:
     """The pipeline: recordings → part files → plan → shards → index."""
     plan, given = plan_of(options), VERB.given(options)
-    found, kept_counts = _recordings(pipeline, given)
+    found, kept_counts = _recordings(pipeline, given, options)
     grouped, twice = _grouped(found)
     encoded = grouped | "Encode" >> beam.ParDo(Encode(run, plan)).with_outputs(
-        "rejects", "counts", main="samples"
+        "rejects", "songs", "counts", main="samples"
     )
     planned, numbers = _planned(encoded.samples, plan.shard_bytes)
     written = (
@@ -214,7 +286,15 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     reject_files = rejects | "Rejects" >> tables.WriteTable(
         run, "rejects", schemas.REJECT, ["stage", "key"]
     )
-    manifest = (written.shards, index_files, reject_files) | "Manifest" >> beam.Flatten()
+    song_files = encoded.songs | "SongTable" >> tables.WriteTable(
+        run, "songs", schemas.SONG, ["recording_id"]
+    )
+    manifest = (
+        written.shards,
+        index_files,
+        song_files,
+        reject_files,
+    ) | "Manifest" >> beam.Flatten()
     counts = (
         kept_counts,
         encoded.counts,
@@ -228,7 +308,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
 
 
 def _recordings(
-    pipeline: beam.Pipeline, given: dict[str, str]
+    pipeline: beam.Pipeline, given: dict[str, str], options: PipelineOptions
 ) -> tuple[beam.PCollection, beam.PCollection]:
     """Every recording that was given, and how many of which kind."""
     read = (
@@ -237,13 +317,42 @@ def _recordings(
         | "SpreadTables" >> beam.Reshuffle()
         | "ReadPairs" >> beam.FlatMap(_kept_pairs).with_outputs("counts", main="pairs")
     )
-    multitracks = recordings.multitracks(given["stems"]) if "stems" in given else []
-    names = ("pairs", "multitracks") if "stems" in given else ("pairs",)
-    zeros = [(name, 0) for name in (*names, "recordings", "songs", "samples", "shards", "rejected")]
-    counted = pipeline | "Counted" >> beam.Create([*zeros, ("multitracks", len(multitracks))])
-    stems = pipeline | "Multitracks" >> beam.Create(multitracks)
+    songs = recordings.of_songs(_songs_in_folders(given, options))
+    unpaired = sum(song.kind == "unpaired" for song in songs)
+    zeros = ["pairs", "recordings", "songs", "samples", "shards", "rejected", "left_out"]
+    numbers = [*((name, 0) for name in zeros), ("multitracks", len(songs) - unpaired)]
+    counted = pipeline | "Counted" >> beam.Create([*numbers, ("unpaired", unpaired)])
+    stems = pipeline | "Multitracks" >> beam.Create(songs)
     found = (read.pairs, stems) | "Recordings" >> beam.Flatten()
+    if "splits" in given:
+        found = found | "Listed" >> beam.Map(_listed, sides.read_list(given["splits"]))
     return found, (read.counts, counted) | "ReadCounts" >> beam.Flatten()
+
+
+def _songs_in_folders(given: dict[str, str], options: PipelineOptions) -> list[Song]:
+    """The songs of --stems, --vocals and --instrumentals; BadUsage where one has no such layout."""
+    view = options.view_as(CorpusOptions)
+    found = []
+    if "stems" in given:
+        found += layouts.read(given["stems"], view.layout, view.sources, given.get("mapping"))
+    for name, source in (("vocals", "vocals"), ("instrumentals", "accompaniment")):
+        if name in given:
+            found += layouts.unpaired(given[name], source, name)
+    return found
+
+
+def _listed(recording: Recording, lists: dict[str, str]) -> Recording:
+    return dataclasses.replace(recording, split=sides.listed(_known(recording), lists))
+
+
+def _known(recording: Recording) -> Known:
+    return Known(
+        recording.recording_id,
+        recording.song_id,
+        recording.name,
+        recording.track_ids,
+        recording.split,
+    )
 
 
 def _kept_pairs(path: str) -> Iterator[Any]:
@@ -257,16 +366,16 @@ def _kept_pairs(path: str) -> Iterator[Any]:
 
 
 def _grouped(found: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
-    """(recording, split group), and a reject for every recording that came before."""
+    """(recording, its side of the split), and a reject for every recording that came before."""
     groups = (
         found
-        | "Tracks" >> beam.Map(lambda recording: (None, (recording.song_id, recording.track_ids)))
-        | "AllTracks" >> beam.GroupByKey()
-        | "Groups" >> beam.FlatMap(lambda group: splits.groups(group[1]).items())
+        | "Known" >> beam.Map(lambda recording: (None, _known(recording)))
+        | "AllKnown" >> beam.GroupByKey()
+        | "Sides" >> beam.FlatMap(lambda known: sides.sides(known[1], []).items())
     )
     by_song = found | "BySong" >> beam.Map(lambda recording: (recording.song_id, recording))
     joined = (
-        {"found": by_song, "group": groups}
+        {"found": by_song, "side": groups}
         | "JoinGroups" >> beam.CoGroupByKey()
         | "Once" >> beam.FlatMap(_once).with_outputs("rejects", main="grouped")
     )
@@ -275,15 +384,15 @@ def _grouped(found: beam.PCollection) -> tuple[beam.PCollection, beam.PCollectio
 
 def _once(song: tuple[str, dict[str, list[Any]]]) -> Iterator[Any]:
     seen = set()
-    (group,) = song[1]["group"]
+    (side,) = song[1]["side"]
     for recording in sorted(song[1]["found"], key=repr):
         if recording.recording_id in seen:
-            name = recordings.name_of(recording)
-            row = reject("corpus", name, "duplicate", "came before", dataclasses.asdict(recording))
+            facts = dataclasses.asdict(recording)
+            row = reject("corpus", recording.name, "duplicate", "came before", facts)
             yield TaggedOutput("rejects", row)
         else:
             seen.add(recording.recording_id)
-            yield recording, group
+            yield recording, side
 
 
 def _planned(
@@ -384,19 +493,19 @@ def _check(options: PipelineOptions) -> None:
     """BadUsage before anything is written."""
     plan_of(options)
     given = VERB.given(options)
-    if not given:
-        raise BadUsage("stemlode corpus needs --pairs or --stems, or both (see --help)")
+    if not {*given} & {"pairs", "stems", "vocals", "instrumentals"}:
+        raise BadUsage(
+            "stemlode corpus needs --pairs, --stems, --vocals or --instrumentals (see --help)"
+        )
+    if "mapping" in given and "stems" not in given:
+        raise BadUsage("--mapping says how --stems lies, which is not given")
+    if "splits" in given:
+        sides.read_list(given["splits"])
     if "pairs" in given and runs.fingerprintable(given["pairs"]):
         tables.parts(given["pairs"], "pairs")
-    if (
-        "stems" in given
-        and runs.fingerprintable(given["stems"])
-        and not recordings.multitracks(given["stems"])
-    ):
-        raise BadUsage(
-            f"--stems {given['stems']}: no song folders in it "
-            "(song/vocals.wav, song/accompaniment.wav or other stems)"
-        )
+    folders = [name for name in ("stems", "vocals", "instrumentals") if name in given]
+    if all(runs.fingerprintable(given[name]) for name in folders):
+        _songs_in_folders(given, options)
 
 
 VERB = Verb(
@@ -406,7 +515,7 @@ VERB = Verb(
     (),
     build,
     CorpusOptions,
-    optional_inputs=("pairs", "stems"),
+    optional_inputs=("pairs", "stems", "mapping", "vocals", "instrumentals", "splits"),
 )
 
 

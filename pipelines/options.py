@@ -32,7 +32,11 @@ INPUTS = {
     "candidates": "folder written by `stemlode match`",
     "pairs": "folder written by `stemlode prune`",
     "corpus": "folder written by `stemlode corpus`",
-    "stems": "folder of multitrack songs, one folder each",
+    "stems": "folder of multitrack songs, in a layout of the field or by --mapping",
+    "mapping": "TOML file that says which file of a song's folder is which source",
+    "vocals": "folder of songs that are nothing but voice",
+    "instrumentals": "folder of songs without any voice",
+    "splits": "CSV of song,split: where listed songs go, whatever --split and --seed say",
     "music": "folder of audio files",
 }
 

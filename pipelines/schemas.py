@@ -172,7 +172,10 @@ INDEX = pa.schema(
         _field("kind", "str", NONE, f"One of {', '.join(KINDS)}.", required=True),
         _field("sources", "strs", NONE, "The sources that the sample holds.", required=True),
         _field(
-            "salient", "str→f64s", SECONDS, "Starts of each source's salient windows in the song."
+            "salient",
+            "str→f64s",
+            SECONDS,
+            "Starts in the song of each source's salient windows that touch the chunk; null if not sought.",
         ),
         _field("start_s", "f64", SECONDS, "Where in the song the chunk begins.", required=True),
         _field("duration_s", "f64", SECONDS, "The chunk's length.", required=True),
@@ -197,6 +200,39 @@ INDEX = pa.schema(
             NONE,
             "Of each file of the sample, by its extension.",
             required=True,
+        ),
+    ]
+)
+
+SONG = pa.schema(
+    [
+        _field(
+            "recording_id", "str", NONE, "Id of the pair or multitrack that was cut.", required=True
+        ),
+        _field("song_id", "str", NONE, "Id of the song, as in the index.", required=True),
+        _field(
+            "name", "str", NONE, "What a person knows it by: its folder, its file, a pair's id."
+        ),
+        _field("kind", "str", NONE, f"One of {', '.join(KINDS)}.", required=True),
+        _field("split", "str", NONE, "train, valid or test.", required=True),
+        _field(
+            "split_group", "str", NONE, "Songs that must share a split share this.", required=True
+        ),
+        _field("joined", "strs", NONE, "Songs that it must share a split with, and why."),
+        _field("duration_s", "f64", SECONDS, "Of all its chunks.", required=True),
+        _field("chunks", "i64", "count", "That it was cut into.", required=True),
+        _field(
+            "left_out",
+            "i64",
+            "count",
+            "Chunks of train in which no source is salient; they are not in the corpus.",
+            required=True,
+        ),
+        _field(
+            "sum_error_db",
+            "f64",
+            DECIBELS,
+            "How far the stems' sum misses the mixture, relative to it; null without both.",
         ),
     ]
 )

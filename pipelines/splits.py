@@ -39,11 +39,13 @@ def split_of(group: str, ratios: Mapping[str, float], seed: int) -> str:
     return wanted[-1][0]
 
 
-def groups(songs: Iterable[tuple[str, Iterable[str]]]) -> dict[str, str]:
-    """Song id → split group, from (song id, its track ids).
+def groups(
+    songs: Iterable[tuple[str, Iterable[str]]], joins: Iterable[tuple[str, str]] = ()
+) -> dict[str, str]:
+    """Song id → split group, from (song id, its track ids) and pairs of songs to join.
 
-    Songs that share a track, directly or through others, share a group: the smallest track id
-    among all of theirs. A song without tracks is a group of its own.
+    Songs that share a track or are joined, directly or through others, share a group: the smallest
+    track id among all of theirs. A song without tracks is a group of its own.
     """
     parent: dict[tuple[str, str], tuple[str, str]] = {}
 
@@ -60,4 +62,7 @@ def groups(songs: Iterable[tuple[str, Iterable[str]]]) -> dict[str, str]:
             # the smaller node becomes the root, and "song" comes after "a track"
             first, second = sorted((root(("song", song)), root(("a track", track))))
             parent[second] = first
+    for one, other in joins:
+        first, second = sorted((root(("song", one)), root(("song", other))))
+        parent[second] = first
     return {song: root((kind, song))[1] for kind, song in list(parent) if kind == "song"}

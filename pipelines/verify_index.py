@@ -30,7 +30,7 @@ def read(folder: str, record: dict[str, Any]) -> tuple[pa.Table, list[str]]:
         schema = SCHEMAS.get(name.split("-")[0])
         if table is None:
             continue
-        if schema is not None and not table.schema.equals(schema, check_metadata=True):
+        if schema is not None and not table.schema.equals(schema):
             wrong.append(f"{name}: its columns are not those of this version")
         elif schema is schemas.INDEX:
             index.append(table)

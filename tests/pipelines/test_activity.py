@@ -92,6 +92,8 @@ def test_blocks_of_any_length_measure_the_same(lengths: list[int], channels: int
     means = (chunks.astype(np.float64) ** 2).mean(axis=(0, 2))
     if len(means) >= 10:
         assert np.allclose(whole, means, rtol=1e-12)
+    else:
+        assert len(whole) == 10
 
 
 def test_starts_lie_half_a_window_apart() -> None:
@@ -99,9 +101,10 @@ def test_starts_lie_half_a_window_apart() -> None:
     assert activity.salient_starts(_track(levels), RATE) == [6.0, 9.0, 12.0]
 
 
-def test_a_track_shorter_than_a_window_is_one_window_with_silence_after_it() -> None:
-    assert activity.salient_starts(_track([0.3, 0.31, 0.32, 0.33, 0.34, 0.35]), RATE) == [0.0]
-    assert activity.salient_starts(_track([0.3, 0.31, 0.32, 0.33, 0.34]), RATE) == []
+def test_a_track_shorter_than_a_window_is_a_window_of_its_own_length() -> None:
+    assert activity.salient_starts(_track([0.3, 0.31, 0.32, 0.33, 0.34]), RATE) == [0.0]
+    assert activity.salient_starts(_track([0.3, 0.31, 0, 0, 0]), RATE) == []
+    assert activity.salient_starts(np.ones((1, 7)) * 0.5 * np.arange(7), RATE) == [0.0]
     assert activity.salient_starts(np.zeros((2, 0)), RATE) == []
 
 

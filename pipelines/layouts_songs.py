@@ -1,0 +1,58 @@
+"""A multitrack song as a layout finds it, and how paths below a folder are looked at. No Beam."""
+
+import dataclasses
+import posixpath
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+AUDIO_FILE = re.compile(r"\.(wav|flac|aiff?|mp3|ogg|opus|m4a|mp4|aac|wma|mka)$", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Audio that a source is summed from."""
+
+    uri: str
+    stream: int = 0  # of a file that holds several
+    channel: int | None = None  # None takes all channels
+    gain: float = 1.0  # to multiply by
+
+
+@dataclasses.dataclass(frozen=True)
+class Song:
+    """Where the sources of a song lie.
+
+    `parts` maps a source's name to what it is the sum of; `mixture` is checked against the stems.
+    Songs of one `group` stay on one side of the split, `split` is the side that the collection
+    itself puts it on, and a `fault` says in a phrase why the song cannot be used.
+    """
+
+    name: str
+    parts: dict[str, tuple[Part, ...]]
+    kind: str = "stems"
+    group: str = ""
+    split: str | None = None
+    genre: str | None = None
+    licence: str | None = None
+    fault: str = ""
+
+
+def below(folder: str, path: str) -> str:
+    """A path's name below a folder that holds it."""
+    return path.removeprefix(folder.rstrip("/") + "/")
+
+
+def songs_by_folder(folder: str, paths: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """(name, its audio files) of every folder just below `folder` that holds audio files."""
+    found = defaultdict(list)
+    for path in sorted(paths):
+        song, _, name = below(folder, path).partition("/")
+        if name and "/" not in name and AUDIO_FILE.search(name):
+            found[song].append(path)
+    return sorted(found.items())
+
+
+def named(paths: Sequence[str], pattern: str) -> list[str]:
+    """The paths whose last part matches a regular expression, sorted."""
+    return sorted(path for path in paths if re.fullmatch(pattern, posixpath.basename(path)))
