@@ -79,7 +79,7 @@ def oracle(song: Song, trained: Checkpoint, chunking: Chunking) -> dict[str, np.
     recipe = trained.recipe
     known = [song.mixture, *(song.source(name) for name in sources.estimated(recipe))]
     mixture, *references = (
-        torch.from_numpy(
+        torch.tensor(
             audio.resample(np.ascontiguousarray(part), song.sample_rate, recipe.sample_rate)
         )
         for part in known

@@ -46,6 +46,7 @@ def synthesise(found: Tensor, samples: int) -> Tensor:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)  # the filters may serve training later
 def _filters(bands: int, device: torch.device) -> Tensor:
     """float32 [bands, 1, taps], orthonormal to each other and to their shifts by `bands`."""
     time = np.arange(TAPS) - (TAPS - 1) / 2

@@ -135,6 +135,7 @@ def restore_bin(mask: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)  # the window may serve training later
 def _hann(length: int, device: torch.device, root: bool = False) -> Tensor:
     window = torch.hann_window(length, device=device)
     return window.sqrt() if root else window

@@ -87,3 +87,13 @@ def test_the_highest_bin_is_dropped_and_gets_its_neighbours_mask() -> None:
     assert restored.shape == (1, 513, 4)
     assert torch.equal(restored[:, :512], mask)
     assert torch.equal(restored[:, 512], mask[:, 511])
+
+
+def test_a_window_first_seen_without_gradients_serves_training_too() -> None:
+    with torch.inference_mode():
+        spectrogram.stft(torch.zeros(1, 900), 96, 32, root=True)
+    x = torch.randn(1, 900, requires_grad=True)
+    spectrum = spectrogram.stft(x, 96, 32, root=True)
+    again = spectrogram.istft(spectrum, 96, 32, 900, root=True)
+    again.square().sum().backward()
+    assert x.grad is not None and torch.allclose(again, x, atol=1e-5)
