@@ -177,6 +177,7 @@ def test_a_decoder_that_hangs_is_killed(
     assert hostile.decode(str(tone)).duration_s == pytest.approx(4)
 
 
+@pytest.mark.slow
 def test_the_limit_grows_with_the_audio_that_has_come_out(
     hostile: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,6 +119,7 @@ def test_every_mixture_with_its_accompaniment_is_kept(
     assert _rejects(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_the_same_recording_at_another_level_is_too_similar(
     tmp_path: Path, test_data: Path
 ) -> None:
@@ -137,6 +138,7 @@ def test_the_same_recording_at_another_level_is_too_similar(
         assert "is below 0.15" in row["reason"]
 
 
+@pytest.mark.slow
 def test_unrelated_songs_are_too_different(tmp_path: Path, test_data: Path) -> None:
     folder = test_data / "audio"
     mix, instrumental = folder / "mixes/Jonathan Coulton - Flickr.mp3", folder / "instrumental"
@@ -147,6 +149,7 @@ def test_unrelated_songs_are_too_different(tmp_path: Path, test_data: Path) -> N
     assert all(row["alignment_confidence"] < 0.3 for row in rows)
 
 
+@pytest.mark.slow
 def test_a_shifted_inverted_louder_instrumental_is_kept_and_placed(
     tmp_path: Path, test_data: Path
 ) -> None:
@@ -272,6 +275,7 @@ def test_a_track_is_decoded_once_however_many_pairs_use_it(
     assert reads == {str(path): 1 for path in [*tracks, *others]}
 
 
+@pytest.mark.slow
 def test_a_hanging_and_a_crashing_decoder_cost_one_reject_each(
     tmp_path: Path, test_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,6 +296,7 @@ def test_a_hanging_and_a_crashing_decoder_cost_one_reject_each(
     assert "not decoded within 2 s" in reasons and "SIGSEGV" in reasons
 
 
+@pytest.mark.slow
 def test_hostile_names_and_ids_stay_what_they_are(tmp_path: Path, test_data: Path) -> None:
     """Nothing of a candidate becomes a path, and any name can be read."""
     folder = test_data / "audio/multitrack/mallory"
@@ -313,6 +318,7 @@ def test_hostile_names_and_ids_stay_what_they_are(tmp_path: Path, test_data: Pat
     assert {path.name for path in tmp_path.iterdir()} == before | {"candidates", "pairs"}
 
 
+@pytest.mark.slow
 def test_a_full_temporary_folder_ends_the_run_with_a_line(
     tmp_path: Path, test_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,6 +341,7 @@ def test_no_candidates_are_an_empty_table(tmp_path: Path) -> None:
     assert runs.record(str(tmp_path / "pairs"))["counts"]["candidates"] == 0
 
 
+@pytest.mark.slow
 def test_thresholds_and_grids_are_options(tmp_path: Path, test_data: Path) -> None:
     folder = test_data / "audio/multitrack/mallory"
     rows = [pair("mallory", folder / "mixture.mp3", folder / "accompaniment.mp3")]  # 0.337
@@ -351,6 +358,7 @@ def test_thresholds_and_grids_are_options(tmp_path: Path, test_data: Path) -> No
         assert runs.record(str(at / "pairs"))["options"][name] == value
 
 
+@pytest.mark.slow
 def test_without_alignment_it_is_the_thesis(tmp_path: Path, test_data: Path) -> None:
     """Eq. 3.8 on what is left of both without the silence around it; level and shift count."""
     folder = test_data / "audio/multitrack/so_easy"
@@ -422,6 +430,7 @@ def _many(test_data: Path) -> list[dict[str, Any]]:
     ][:9]
 
 
+@pytest.mark.slow
 def test_order_parts_and_reruns_change_no_byte(tmp_path: Path, test_data: Path) -> None:
     rows = _many(test_data)
     outcomes = []
@@ -436,6 +445,7 @@ def test_order_parts_and_reruns_change_no_byte(tmp_path: Path, test_data: Path) 
     assert _hashes(tmp_path / "a/pairs") == before
 
 
+@pytest.mark.slow
 def test_finished_parts_are_not_scored_again(
     tmp_path: Path, test_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -470,6 +480,7 @@ def test_finished_parts_are_not_scored_again(
     assert _tables(tmp_path / "pairs") == _tables(tmp_path / "whole/pairs")
 
 
+@pytest.mark.slow
 def test_a_passing_fault_is_tried_again_and_a_lasting_one_ends_the_run(
     tmp_path: Path, test_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -496,6 +507,7 @@ def test_a_passing_fault_is_tried_again_and_a_lasting_one_ends_the_run(
     assert _rejects(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path: Path, test_data: Path) -> None:
     folder = test_data / "audio/multitrack/mallory"
     candidate_folders.write(

@@ -61,6 +61,7 @@ def test_groups_that_are_split_decode_a_track_again(
     assert "to be decoded 160 times" in _lines(folder, capsys, "--pairs-per-part", "1")
 
 
+@pytest.mark.slow
 def test_lengths_that_are_not_stated_are_guessed_from_the_rest(
     test_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,6 +91,7 @@ def test_what_cannot_be_read_gives_no_estimate(
     assert "no estimate of the time: none of the sample can be read" in said
 
 
+@pytest.mark.slow
 def test_the_command_line(folder: Path, tmp_path: Path) -> None:
     words = ["--candidates", str(folder), "--estimate", "--output", str(tmp_path / "o")]
     done = subprocess.run(

@@ -52,6 +52,7 @@ def _no_audio(*_: Any) -> None:
     raise AssertionError("audio is read")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [("0.05", "0.3"), ("0.36", "2"), ("0.15", "0.7")])
 def test_rescored_is_what_listening_again_gives(
     scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: tuple[str, str]
@@ -70,6 +71,7 @@ def test_rescored_is_what_listening_again_gives(
     assert records[0]["inputs"]["candidates"] == records[1]["inputs"]["candidates"]
 
 
+@pytest.mark.slow
 def test_a_thresholds_file_says_the_same_as_options(
     scored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,6 +91,7 @@ def test_a_thresholds_file_says_the_same_as_options(
         prune.main(words)
 
 
+@pytest.mark.slow
 def test_what_was_rescored_can_be_again_and_goes_on_to_corpus(scored: Path, tmp_path: Path) -> None:
     _rescore(scored, tmp_path / "none", "--d-max", "0.15")
     words = ["--rescore", str(tmp_path / "none"), "--output", str(tmp_path / "back")]
@@ -153,6 +156,7 @@ def test_other_thresholds_than_the_window_count_as_well(scored: Path, tmp_path: 
         assert 0 < len(found) < len(kept)
 
 
+@pytest.mark.slow
 def test_a_run_without_alignment_stays_one(scored: Path, tmp_path: Path) -> None:
     words = ["--candidates", str(scored / "candidates"), "--output", str(tmp_path / "pairs")]
     assert prune.main([*words, "--no-align"]) == 0
@@ -190,6 +194,7 @@ def test_without_a_length_in_the_catalogue_hours_are_not_counted(
     assert runs.record(str(tmp_path / "o"))["counts"]["hours_kept"] == 0
 
 
+@pytest.mark.slow
 def test_the_command_line(scored: Path, tmp_path: Path) -> None:
     words = ["--rescore", str(scored / "pairs"), "--output", str(tmp_path / "o"), "--d-max=0.2"]
     done = subprocess.run(
