@@ -90,7 +90,7 @@ def align(
     lines = coarse.lines(x, y, math.floor(first / hop), math.ceil(last / hop), LINES)
     tried = sorted(
         (
-            _look(mixture, instrumental, sample_rate, line.scaled(sample_rate), _FEW)
+            _look_twice(mixture, instrumental, sample_rate, line.scaled(sample_rate))
             for line in lines
         ),
         key=lambda look: -look.best,
@@ -100,7 +100,8 @@ def align(
     final = tried[0]
     for _ in range(_ROUNDS):
         final = _look(mixture, instrumental, sample_rate, final.line, _MANY)
-    second = max([final.second, *(look.best for look in tried[1:])])
+    near = _NEAR_S * sample_rate
+    second = max([final.second, *(look.apart_from(final.line, near) for look in tried[1:])])
     return Alignment(
         offset_s=final.line.offset / sample_rate,
         polarity=final.polarity,
@@ -121,22 +122,39 @@ class _Look:
     polarity: int
     steady: bool  # the probes that agree are enough to tell a speed
     drifts: bool
+    times: np.ndarray  # of the probes
+    heights: np.ndarray  # their correlations on the line
+
+    def apart_from(self, other: Line, near: float) -> float:
+        """The correlation without the probes at which another line is met or crossed."""
+        if not len(self.times):
+            return 0.0
+        far = np.abs(self.line.at(self.times) - other.at(self.times)) > near
+        return float(abs(np.where(far, self.heights, 0.0).mean()))
+
+
+def _look_twice(x: Signal, y: Signal, sample_rate: int, guess: Line) -> _Look:
+    """A sloped line is seen in focus only where the first look has found its slope."""
+    first = _look(x, y, sample_rate, guess, _FEW)
+    return _look(x, y, sample_rate, first.line, _FEW) if first.drifts else first
 
 
 def _look(x: Signal, y: Signal, sample_rate: int, guess: Line, count: int) -> _Look:
     found = probes.probe(x, y, sample_rate, guess, count)
     if not len(found.times):
-        return _Look(guess, 0.0, 0.0, 1, False, False)
-    line, near, error = probes.settle(found, sample_rate)
+        return _Look(guess, 0.0, 0.0, 1, False, False, found.times, found.times)
+    line, agree, error = probes.settle(found, sample_rate)
+    steady = int(agree.sum()) >= _ENOUGH
     half = (found.times[-1] - found.times[0]) / 2
     drifts = (
-        abs(line.slope) > _SURE_SLOPE * error
+        steady
+        and abs(line.slope) > _SURE_SLOPE * error
         and abs(line.slope) * half > _SMALLEST_SHIFT_S * sample_rate
     )
     if not drifts:
         line = Line(line.offset, 0.0, line.middle)
-    profile = found.along(line)
-    middle = found.reach
+    along = found.along(line)
+    profile, middle = along.mean(axis=0), found.reach
     at = middle - 1 + int(np.abs(profile[middle - 1 : middle + 2]).argmax())
     wide = math.ceil(_NEAR_S * sample_rate)
     beside = np.abs(np.delete(profile, slice(max(0, middle - wide), middle + wide + 1)))
@@ -146,6 +164,8 @@ def _look(x: Signal, y: Signal, sample_rate: int, guess: Line, count: int) -> _L
         best=float(abs(profile[at])),
         second=max(noise, float(beside.max(initial=0.0))),
         polarity=1 if profile[at] >= 0 else -1,
-        steady=int(near.sum()) >= _ENOUGH,
-        drifts=drifts,
+        steady=steady,
+        drifts=bool(drifts),
+        times=found.times,
+        heights=along[:, at],
     )

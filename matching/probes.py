@@ -53,13 +53,13 @@ class Probes:
         return offsets, self.correlations[rows, top]
 
     def along(self, line: Line) -> np.ndarray:
-        """The mean correlation [lags] along another line, near enough to this one's."""
+        """Correlations [probes, lags] along another line, near enough to this one."""
         shifts = np.round(line.at(self.times) - self.line.at(self.times)).astype(int)
         reach = self.reach
         padded = np.pad(self.correlations, ((0, 0), (reach, reach)))
         shifts = np.clip(shifts, -reach, reach)
         rows = [row[reach + k : 3 * reach + 1 + k] for row, k in zip(padded, shifts, strict=True)]
-        return np.mean(rows, axis=0)
+        return np.stack(rows)
 
 
 def probe(x: Signal, y: Signal, sample_rate: int, line: Line, count: int) -> Probes:
