@@ -4,7 +4,8 @@ One process lives as long as its `Decoder` and reads one file after another, blo
 a temporary file without a name: however long a recording is, neither side holds it, and nothing
 is left behind by a crash. A process that crashes, or is not done in 30 s + 0.05 × the seconds of
 audio that have come out, is killed, and the file gets one more attempt in a new one: memory or a
-network may have been short for a moment. Then the file is at fault. Free of Beam.
+network may have been short for a moment. Then the file is at fault. The way here of a remote file
+does not count: what stalls there is an OSError, which trying again may mend. Free of Beam.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ from typing import IO, Any
 import numpy as np
 
 from pipelines.audio import AudioError
-from pipelines.decoding_process import limit_s, receive, send
+from pipelines.decoding_process import STALL_S, limit_s, receive, send
 from pipelines.runs import Failed, reason
 
 COMMAND = (sys.executable, "-m", "pipelines.decoding_process")
@@ -133,21 +134,26 @@ class Decoder:
 
     def _answer(self, line: socket.socket) -> dict[str, Any]:
         """The last of the messages on one file."""
-        begun, seconds = time.monotonic(), 0.0
+        begun, seconds, fetching = time.monotonic(), 0.0, False
         while True:
-            left = begun + limit_s(seconds) - time.monotonic()
+            allowed = STALL_S if fetching else limit_s(seconds)
             try:
-                answer = receive(line, left)
+                answer = receive(line, begun + allowed - time.monotonic())
             except TimeoutError:
                 self.close()
+                if fetching:
+                    raise OSError(errno.ETIMEDOUT, f"no byte in {allowed:,.0f} s") from None
                 heard = f"after {seconds:,.0f} s of audio" if seconds else "without a result"
-                message = f"not decoded within {limit_s(seconds):,.0f} s: given up {heard}"
+                message = f"not decoded within {allowed:,.0f} s: given up {heard}"
                 raise DecoderError("timeout", message) from None
             if answer is None:
                 raise self._crashed()
-            if "seconds" not in answer:
+            if "fetching" in answer:
+                begun, fetching = time.monotonic(), answer["fetching"]
+            elif "seconds" in answer:
+                seconds = answer["seconds"]
+            else:
                 return answer
-            seconds = answer["seconds"]
 
     def _crashed(self) -> DecoderError:
         process, code = self._process, None

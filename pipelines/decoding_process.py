@@ -1,6 +1,8 @@
 """The process that decodes for `pipelines.decoding`, and the messages between the two.
 
-It imports no more than audio needs, so that it starts in a fraction of a second. Free of Beam.
+It imports no more than audio needs, so that it starts in a fraction of a second. A remote file is
+brought here first, so that a slow network uses up none of the time that decoding may take.
+Free of Beam.
 """
 
 import contextlib
@@ -11,20 +13,27 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import numpy as np
-
-from pipelines import audio
+from pipelines import audio, decoders
 from pipelines.audio import AudioError
 from pipelines.runs import reason
 
 LIMIT_S, LIMIT_PER_S = 30.0, 0.05
+STALL_S = 300.0  # a network may pause so long
 LONGEST_S = 12 * 3600  # a small file can decode to more than any disk holds
+LARGEST_BYTES = 8 << 30  # of a remote file: some streams never end
 MEMORY_BYTES = 2 << 30  # what a decoder may take beyond its libraries
 _TOLD_EVERY_S = 1.0
+_PIECE_BYTES = 1 << 18
+
+
+class _DiskError(Exception):
+    """The temporary folder does not take it."""
 
 
 def serve(descriptor: int) -> None:
@@ -47,24 +56,25 @@ def serve(descriptor: int) -> None:
 
 def _read(line: socket.socket, file: int, uri: str, sample_rate: int) -> dict[str, Any]:
     """Decode into a file; what to answer."""
-    begun, cpu = time.monotonic(), time.process_time()
-    told, frames = begun, 0
+    cpu, frames = time.process_time(), 0
     try:
-        _die_late(begun, 0)
-        for block in audio.blocks(uri, sample_rate=sample_rate, mono=True):
-            frames += block.samples.shape[1]
-            if frames > LONGEST_S * sample_rate:
-                return {"audio": f"longer than {LONGEST_S // 3600} hours"}
-            try:
-                _write(file, block.samples[0])
-            except OSError as error:
-                return {"disk": reason(error)}
-            if time.monotonic() - told > _TOLD_EVERY_S:
-                told = time.monotonic()
-                _die_late(begun, frames / sample_rate)
-                send(line, {"seconds": frames / sample_rate})
+        with contextlib.ExitStack() as held:
+            path = uri if decoders.is_local(uri) else held.enter_context(_fetched(line, uri))
+            told = begun = time.monotonic()
+            _die_late(begun, 0)
+            for block in audio.blocks(path, sample_rate=sample_rate, mono=True):
+                frames += block.samples.shape[1]
+                if frames > LONGEST_S * sample_rate:
+                    return {"audio": f"longer than {LONGEST_S // 3600} hours"}
+                _write(file, memoryview(block.samples[0].data).cast("B"))
+                if time.monotonic() - told > _TOLD_EVERY_S:
+                    told = time.monotonic()
+                    _die_late(begun, frames / sample_rate)
+                    send(line, {"seconds": frames / sample_rate})
     except AudioError as error:
         return {"audio": str(error)}
+    except _DiskError as error:
+        return {"disk": str(error)}
     except OSError as error:
         return {"passing": reason(error), "errno": error.errno or errno.EIO}
     except ImportError as error:
@@ -72,10 +82,40 @@ def _read(line: socket.socket, file: int, uri: str, sample_rate: int) -> dict[st
     return {"frames": frames, "cpu_s": time.process_time() - cpu}
 
 
-def _write(file: int, samples: np.ndarray) -> None:
-    view = memoryview(samples.data).cast("B")
-    while view:
-        view = view[os.write(file, view) :]
+@contextlib.contextmanager
+def _fetched(line: socket.socket, uri: str) -> Iterator[str]:
+    """The path of a nameless copy of a remote file."""
+    send(line, {"fetching": True})
+    signal.setitimer(signal.ITIMER_REAL, STALL_S + LIMIT_S)
+    with _temporary() as copy:
+        with decoders.open_bytes(uri) as remote:
+            size, told = 0, time.monotonic()
+            while piece := remote.read(_PIECE_BYTES):
+                size += len(piece)
+                if size > LARGEST_BYTES:
+                    raise AudioError(f"larger than {LARGEST_BYTES >> 30} GiB")
+                _write(copy.fileno(), memoryview(piece))
+                if time.monotonic() - told > _TOLD_EVERY_S:
+                    told = time.monotonic()
+                    signal.setitimer(signal.ITIMER_REAL, STALL_S + LIMIT_S)
+                    send(line, {"fetching": True})
+        send(line, {"fetching": False})
+        yield f"/dev/fd/{copy.fileno()}"
+
+
+def _temporary() -> IO[bytes]:
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise _DiskError(reason(error)) from error
+
+
+def _write(file: int, data: memoryview) -> None:
+    try:
+        while data:
+            data = data[os.write(file, data) :]
+    except OSError as error:
+        raise _DiskError(reason(error)) from error
 
 
 def _die_late(begun: float, seconds: float) -> None:

@@ -1,11 +1,14 @@
 """A decoder that hangs, crashes or eats memory costs one file, and leaves nothing behind."""
 
+import contextlib
 import errno
 import gc
+import http.server
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -266,6 +269,81 @@ def test_a_decoder_that_does_not_start_ends_the_run(tone: Path) -> None:
 def test_what_may_pass_is_no_verdict(shared: Decoder) -> None:
     with pytest.raises(OSError, match="cannot be reached"):
         shared.decode("http://127.0.0.1:9/song.mp3")
+
+
+class _Slow(http.server.BaseHTTPRequestHandler):
+    """A file that comes in pieces, each `pause_s` after the other; `stalls` stops half-way."""
+
+    data, pause_s, stalls = b"", 0.1, threading.Event()
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.data)))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        step = len(self.data) // 8
+        with contextlib.suppress(OSError):
+            for start in range(0, len(self.data), step):
+                time.sleep(self.pause_s)
+                if self.stalls.is_set() and start > 3 * step:
+                    time.sleep(20)
+                self.wfile.write(self.data[start : start + step])
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def slow_server(tone: Path) -> Iterator[str]:
+    _Slow.data = tone.read_bytes()
+    _Slow.stalls.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Slow) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/tone.flac"
+        server.shutdown()
+
+
+def test_a_slow_network_uses_up_none_of_the_decoders_time(
+    shared: Decoder, tone: Path, slow_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared.decode(str(tone))
+    monkeypatch.setattr(decoding, "limit_s", lambda seconds: 0.4)
+    begun = time.monotonic()
+    found = shared.decode(slow_server)
+    assert time.monotonic() - begun > 0.8
+    np.testing.assert_array_equal(found.samples[:], shared.decode(str(tone)).samples[:])
+
+
+def test_a_stalled_network_is_no_verdict(
+    tone: Path, slow_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder = Decoder(RATE)
+    decoder.decode(str(tone))
+    pid = _pid(decoder)
+    _Slow.stalls.set()
+    monkeypatch.setattr(decoding, "STALL_S", 1.5)
+    with pytest.raises(OSError, match="no byte in 2 s") as caught:
+        decoder.decode(slow_server)
+    assert not isinstance(caught.value, AudioError)
+    assert not _is_running(pid)
+    _Slow.stalls.clear()
+    assert decoder.decode(slow_server).duration_s == pytest.approx(4)
+    decoder.close()
+
+
+def test_a_remote_file_that_never_ends_is_given_up(tone: Path, slow_server: str) -> None:
+    script = (
+        "import sys; from pipelines import decoding_process as d\n"
+        "d.LARGEST_BYTES = 1000; d.serve(int(sys.argv[1]))"
+    )
+    decoder = Decoder(RATE, [sys.executable, "-c", script])
+    with pytest.raises(AudioError, match="larger than 0 GiB"):
+        decoder.decode(slow_server)
+    assert decoder.decode(str(tone)).duration_s == pytest.approx(4)
+    decoder.close()
 
 
 def test_a_start_takes_no_beam_and_no_torch() -> None:
