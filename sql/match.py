@@ -109,7 +109,7 @@ def statement(
         "with_digits": digits,
         "long_s": str(LONG_S),
         **{name: _text(source, name) for name in TEXTS},
-        **(_extended(source) if rule.is_extended else _THESIS),
+        **(_extended(source) if rule.is_extended else _thesis()),
     }
     template = resources.files("sql").joinpath("match.sql").read_text(encoding="utf-8")
     if result is not None:
@@ -216,23 +216,39 @@ def _year(source: Source) -> str:
 
 # Where the rules differ.
 
-_THESIS = {
-    **dict.fromkeys(EXTENDED, "CAST(NULL AS STRING)"),
-    "printed": "title",
-    "foreign_albums": "",
-    "titled": titles.THESIS,
-    "linked": """\
-linked AS (
-  SELECT *, artist_id AS link_artist, fuzzy_title AS link
-  FROM tracks
-)""",
-    "once_each": "",
-    "pairs": """\
-pairs AS (
+# A title that begins like this has a key: no comment comes first, and it is not "the" alone.
+_PROMISING = """\
+marked_artists AS (
+  SELECT DISTINCT artist_id
+  FROM titled
+  WHERE marker IS NOT NULL
+),
+
+promising AS (
   SELECT *
-  FROM linked_pairs
-)""",
-}
+  FROM titled
+  WHERE
+    NOT REGEXP_CONTAINS(text, r'^[a-su-z0-9]')
+    OR EXISTS (SELECT 1 FROM marked_artists WHERE marked_artists.artist_id = titled.artist_id)
+)"""
+_ALL = "promising AS (SELECT * FROM titled)"  # a track may have other artists than its own
+
+# The relations of tracks with their keys, and the tracks.
+_UNMARKED = "tracks WHERE marker IS NULL OR fuzzy_title = ''"
+_LINKS = (("linked_instrumentals", "instrumentals"), ("linked_others", _UNMARKED))
+
+
+def _thesis() -> dict[str, str]:
+    return {
+        **dict.fromkeys(EXTENDED, "CAST(NULL AS STRING)"),
+        "printed": "title",
+        "foreign_albums": "",
+        "titled": titles.THESIS,
+        "promising": _PROMISING,
+        **{name: _OWN.format(name=name, tracks=tracks) for name, tracks in _LINKS},
+        "once_each": "",
+        "pairs": "pairs AS (SELECT * FROM linked_pairs)",
+    }
 
 
 def _extended(source: Source) -> dict[str, str]:
@@ -245,7 +261,11 @@ def _extended(source: Source) -> dict[str, str]:
         "printed": titles.in_latin_words("title"),
         "foreign_albums": _FOREIGN_ALBUMS,
         "titled": titles.of_extended(),
-        "linked": _LINKED.format(artists=artists),
+        "promising": _ALL if further else _PROMISING,
+        **{
+            name: _SEVERAL.format(name=name, tracks=tracks, artists=artists)
+            for name, tracks in _LINKS
+        },
         "once_each": "DISTINCT",
         "pairs": _PAIRS,
     }
@@ -268,23 +288,27 @@ UNION DISTINCT
     FROM checked
     WHERE error IS NULL AND BYTE_LENGTH(album) != CHAR_LENGTH(album)"""
 
+_OWN = """\
+{name} AS (
+  SELECT *, artist_id AS link_artist, fuzzy_title AS link
+  FROM {tracks}
+)"""
+
 # As `matching.links` says it: every artist, and the work as well as the title.
-_LINKED = f"""\
-several_artists AS (
+_SEVERAL = f"""\
+{{name}}_artists AS (
+  SELECT *, IF(fuzzy_title = '', [artist_id], {{artists}}) AS artists
+  FROM {{tracks}}
+),
+
+{{name}}_credits AS (
+  SELECT *
+  FROM {{name}}_artists, UNNEST(artists) AS credit
+),
+
+{{name}}_keys AS (
   SELECT
     *,
-    IF(fuzzy_title = '', [artist_id], {{artists}}) AS artists
-  FROM tracks
-),
-
-credited AS (
-  SELECT *
-  FROM several_artists, UNNEST(artists) AS credit
-),
-
-several_keys AS (
-  SELECT
-    * EXCEPT (credit),
     TRIM(credit, '{WHITESPACE}') AS link_artist,
     IF(
       work_id IS NULL OR fuzzy_title = '',
@@ -294,12 +318,18 @@ several_keys AS (
         CONCAT('{WORK}', work_id, IF(descriptors = '', '', CONCAT('|', descriptors)))
       ]
     ) AS links
-  FROM credited
+  FROM {{name}}_credits
 ),
 
-linked AS (
+{{name}}_several AS (
   SELECT *
-  FROM several_keys, UNNEST(links) AS link
+  FROM {{name}}_keys, UNNEST(links) AS link
+),
+
+{{name}} AS (
+  SELECT DISTINCT
+    track_id, marker, recording_id, duration_s, fuzzy_title, title_key, link_artist, link
+  FROM {{name}}_several
   WHERE link_artist != ''
 )"""
 

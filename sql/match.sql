@@ -191,13 +191,16 @@ lowercase AS (
 
 {{titled}},
 
+-- Only artists with an instrumental go on, and what may have an empty key, which is counted.
+{{promising}},
+
 -- Fuzzy titles, step by step (eq. 3.5). Leading spaces are no part of " - "; trailing ones need no
 -- care, for only letters will stay.
 without_comments AS (
   SELECT
     * EXCEPT (text),
     REGEXP_REPLACE(text, r'(?s)^[ \t\n\v\f\r]+|(?:[(\[]| - ).*', '') AS text
-  FROM titled
+  FROM promising
 ),
 
 with_words AS (
@@ -228,9 +231,6 @@ tracks AS (
   FROM fuzzy
 ),
 
--- A track's keys, under which it may meet its counterpart; an empty fuzzy title is only counted.
-{{linked}},
-
 -- Only keys with an instrumental go on.
 instrumentals AS (
   SELECT *
@@ -238,11 +238,10 @@ instrumentals AS (
   WHERE marker IS NOT NULL AND fuzzy_title != ''
 ),
 
-linked_instrumentals AS (
-  SELECT DISTINCT track_id, marker, recording_id, duration_s, link_artist, link
-  FROM linked
-  WHERE marker IS NOT NULL AND fuzzy_title != ''
-),
+-- A track's keys, under which it may meet its counterpart; an empty fuzzy title is only counted.
+{{linked_instrumentals}},
+
+{{linked_others}},
 
 keys AS (
   SELECT DISTINCT link_artist, link
@@ -251,18 +250,18 @@ keys AS (
 
 others AS (
   SELECT {{once_each}}
-    linked.track_id,
-    linked.fuzzy_title,
-    linked.title_key,
-    linked.recording_id,
-    linked.duration_s,
-    linked.link_artist,
-    linked.link
-  FROM linked
+    linked_others.track_id,
+    linked_others.fuzzy_title,
+    linked_others.title_key,
+    linked_others.recording_id,
+    linked_others.duration_s,
+    linked_others.link_artist,
+    linked_others.link
+  FROM linked_others
   LEFT JOIN keys
-    ON keys.link_artist = linked.link_artist
-    AND keys.link = linked.link
-  WHERE linked.fuzzy_title = '' OR (linked.marker IS NULL AND keys.link IS NOT NULL)
+    ON keys.link_artist = linked_others.link_artist
+    AND keys.link = linked_others.link
+  WHERE linked_others.fuzzy_title = '' OR keys.link IS NOT NULL
 ),
 
 -- A mixture lies in one span of four tolerances, an instrumental reaches into one or two of them:

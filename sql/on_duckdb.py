@@ -25,6 +25,7 @@ KEPT = {
     "described",
     "versions",
     "marked_albums",
+    "marked_artists",
     "instrumentals",
     "linked_instrumentals",
     "keys",

@@ -68,12 +68,13 @@ def test_any_title_and_artist_is_what_python_makes_of_it(
     bigquery_client: bigquery.Client, tmp_path: Path
 ) -> None:
     titles = [f"{a}{b}{a}" for a in PIECES for b in PIECES[::3]]
+    numbers = [f"{number:06}" for number in range(len(titles))]
     tracks = pa.table(
         {
-            "track_id": [f"{number:06}" for number in range(len(titles))],
-            "artist": titles,
-            "title": titles,
-            "duration_s": [60.0] * len(titles),
+            "track_id": [*numbers, *(f"{number} marked" for number in numbers)],
+            "artist": titles * 2,
+            "title": titles + ["Karaoke"] * len(titles),  # without one an artist is passed over
+            "duration_s": [60.0] * len(titles) * 2,
         }
     )
     table = load(bigquery_client, tracks, "ds.any", tmp_path)
