@@ -89,6 +89,7 @@ def cases(data: Path, full_seconds: float) -> Iterator[Case]:
     other = full["Dead Smiling Pirates - I"]
     for number, song in enumerate(songs):
         yield from sound_cases.true_pairs(song, other)
+        yield from sound_cases.through_codecs(song)
         yield from sound_cases.wrong_pairs(song, songs[number - 1], other)
         yield from sound_cases.copies(song.name, song.mixture, song.rate, (64, 128))
     for name, samples in full.items():

@@ -22,6 +22,9 @@ LOW = 8192
 CODECS = {"mp3": "libmp3lame", "m4a": "aac", "opus": "libopus", "ogg": ""}
 KBITS = (64, 128, 320)
 DRIFTS_PPM = (500, -500, 1000, 3000, -10_000, 10_000)
+SONGS = (
+    "so_easy", "mallory", "playlist", "song1_planetblupi_sung", "song2_rap_92bpm", "falcon",
+)  # fmt: skip
 SHIFTS_S = (0.0005, -0.0005, 0.0113, -0.0113, 1.0, -1.0, 20.0, -20.0)
 
 
@@ -52,22 +55,26 @@ class Case:
 
 def songs(data: Path) -> list[Song]:
     """Every multitrack with a voice that is heard."""
-    folder, found = data / "audio/multitrack", []
-    for name in ("so_easy", "mallory", "playlist", "song1_planetblupi_sung", "song2_rap_92bpm"):
-        stems = {path.stem: audio.read(str(path)) for path in sorted((folder / name).iterdir())}
-        frames = min(stem.samples.shape[1] for stem in stems.values())
-        parts = {stem: sound.samples[:, :frames] for stem, sound in stems.items()}
-        backing = parts.get("accompaniment")
-        if backing is None:
-            rest = [part for stem, part in parts.items() if stem not in ("mixture", "vocals")]
-            backing = np.sum(rest, axis=0)
-        mixture = parts.get("mixture", backing + parts["vocals"])
-        found.append(Song(name, mixture, backing, parts["vocals"], stems["vocals"].sample_rate))
-    (falcon,) = (folder / "falcon").iterdir()
-    stems = [audio.read(str(falcon), stream=stream) for stream in range(5)]
-    rest = np.sum([stem.samples for stem in stems[1:4]], axis=0)
-    found.append(Song("falcon", stems[0].samples, rest, stems[4].samples, stems[0].sample_rate))
-    return found
+    return [song(data, name) for name in SONGS]
+
+
+def song(data: Path, name: str) -> Song:
+    """One of SONGS; its accompaniment and mixture are summed where they are not given."""
+    folder = data / "audio/multitrack" / name
+    if name == "falcon":
+        (path,) = folder.iterdir()
+        five = [audio.read(str(path), stream=stream) for stream in range(5)]
+        backing = np.sum([stem.samples for stem in five[1:4]], axis=0)
+        return Song(name, five[0].samples, backing, five[4].samples, five[0].sample_rate)
+    stems = {path.stem: audio.read(str(path)) for path in sorted(folder.iterdir())}
+    frames = min(stem.samples.shape[1] for stem in stems.values())
+    parts = {stem: sound.samples[:, :frames] for stem, sound in stems.items()}
+    backing = parts.get("accompaniment")
+    if backing is None:
+        rest = [part for stem, part in parts.items() if stem not in ("mixture", "vocals")]
+        backing = np.sum(rest, axis=0)
+    mixture = parts.get("mixture", backing + parts["vocals"])
+    return Song(name, mixture, backing, parts["vocals"], stems["vocals"].sample_rate)
 
 
 def full(data: Path, seconds: float) -> dict[str, np.ndarray]:
@@ -193,16 +200,21 @@ def true_pairs(song: Song, other: np.ndarray) -> Iterator[Case]:
     yield case("a clipped master", y, mixture=low(clipped, rate))
     bright = scipy.signal.lfilter(*scipy.signal.butter(1, 300, "high", fs=rate), x)
     yield case("an equalised master", y, mixture=low(x + bright.astype(np.float32), rate))
-    for kind in CODECS:
-        for kbits in KBITS:
-            back, back_rate = encoded(y, rate, kind, kbits)
-            same = audio.resample(back, back_rate, rate)
-            late_s = delay_s(back, back_rate, y, rate)
-            yield case(f"{kind} at {kbits} kbit/s", same, late_s)
     for ppm in DRIFTS_PPM:
         what = f"{abs(ppm) / 10_000:g} % {'faster' if ppm > 0 else 'slower'}"
         changed = faster(y, rate, ppm)
         yield case(what, changed, expected="misaligned", offset_s=None, drift_ppm=float(ppm))
+
+
+def through_codecs(song: Song) -> Iterator[Case]:
+    """One song's mixture and its accompaniment as encoders leave it."""
+    heard, y, rate = low(song.mixture, song.rate), song.accompaniment, song.rate
+    for kind in CODECS:
+        for kbits in KBITS:
+            back, back_rate = encoded(y, rate, kind, kbits)
+            late_s = delay_s(back, back_rate, y, rate)
+            what = f"{kind} at {kbits} kbit/s"
+            yield Case(what, song.name, heard, low(back, back_rate), "kept", late_s)
 
 
 def wrong_pairs(song: Song, another: Song, other: np.ndarray) -> Iterator[Case]:

@@ -5,7 +5,8 @@ from itertools import pairwise
 import numpy as np
 
 AGREES = 0.15  # mean cosine between phases; unrelated music gives 0.00 ± 0.03
-_BRIDGE = 2  # segments: what is this short between matches is a moment's loud voice
+_UNDER_A_VOICE = 0.06  # the least where a loud voice lies over what matches
+_BRIDGE = 2  # segments that such a voice may last
 _SILENT = 1e-6  # of the loudest segment's power: −60 dB, nothing to match
 
 
@@ -13,7 +14,7 @@ def matches(agreement: np.ndarray, x_power: np.ndarray, y_power: np.ndarray) -> 
     """Which segments match, bool [segments], of their agreement and powers.
 
     Segments where either is silent count as what lies on both sides of them, or on the one side
-    that there is; so does a gap of one or two between matches, over which a voice may be loud.
+    that there is; so does a gap of one or two between matches that agree a little: a loud voice.
     """
     silent = (
         np.minimum(
@@ -26,7 +27,8 @@ def matches(agreement: np.ndarray, x_power: np.ndarray, y_power: np.ndarray) -> 
     sure = np.flatnonzero(found)
     for left, right in pairwise(sure):
         gap = slice(left + 1, right)
-        if right - left - 1 <= _BRIDGE or silent[gap].all():
+        voice = right - left - 1 <= _BRIDGE and (agreement[gap] >= _UNDER_A_VOICE) | silent[gap]
+        if np.all(voice) or silent[gap].all():
             found[gap] = True
     if len(sure):
         if silent[: sure[0]].all():

@@ -11,8 +11,8 @@ from matching.spans import AGREES, matches, spans
 
 
 def matched(letters: str) -> str:
-    """M: agrees; x: does not; s: the mixture is silent; i: the instrumental is."""
-    agreement = np.array([0.5 if c == "M" else 0.0 for c in letters])
+    """M: agrees; v: a little; x: does not; s: the mixture is silent; i: the instrumental is."""
+    agreement = np.array([{"M": 0.5, "v": 0.1}.get(c, 0.0) for c in letters])
     x = np.array([0.0 if c == "s" else 1.0 for c in letters])
     y = np.array([0.0 if c == "i" else 1.0 for c in letters])
     return "".join("M" if found else "." for found in matches(agreement, x, y))
@@ -24,9 +24,13 @@ def matched(letters: str) -> str:
         ("MMMM", "MMMM"),
         ("xxxx", "...."),
         ("", ""),
-        ("MxM", "MMM"),  # a loud voice
-        ("MxxM", "MMMM"),
-        ("MxxxM", "M...M"),  # another song
+        ("MvM", "MMM"),  # a loud voice
+        ("MvvM", "MMMM"),
+        ("MvvvM", "M...M"),
+        ("vMv", ".M."),
+        ("MxM", "M.M"),  # another song
+        ("MvxM", "M..M"),
+        ("MviM", "MMMM"),
         ("MiiiiiM", "MMMMMMM"),  # the voice alone
         ("MssssM", "MMMMMM"),
         ("iiMMss", "MMMMMM"),
