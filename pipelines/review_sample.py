@@ -5,6 +5,8 @@ hash of seed and pair id, so the first n of a larger sample are the sample of n,
 been judged so far is a random sample as well. Stratified, the bins of the difference take turns.
 """
 
+import dataclasses
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +15,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from matching import decisions
+from matching.decisions import Thresholds
 from matching.ids import digest
+from matching.scores import Scores
 from pipelines.report_inputs import Folder, real
 from pipelines.runs import BadUsage
 
 EDGES = tuple(round(0.1 * i, 1) for i in range(11))  # of strata; the last bin is open
-BY_WINDOW = ("kept", "too_similar", "too_different")  # decisions that hang on the thresholds alone
+DECIDING = (  # what other criteria than the window read
+    "alignment_confidence",
+    "asymmetry",
+    "drift_ppm",
+    "matched_share",
+    "bass_correlation",
+    "rest_share",
+)
 COLUMNS = (
     "pair_id",
     "difference",
@@ -55,10 +67,14 @@ class Track:
 
 @dataclass(frozen=True)
 class Pair:
-    """A scored pair, and its stratum. Names and units as in schemas.SCORED_PAIR."""
+    """A scored pair, and its stratum. Names and units as in schemas.SCORED_PAIR.
+
+    `reachable` tells whether some thresholds keep it; others are dropped by another criterion.
+    """
 
     pair_id: str
     stratum: int
+    reachable: bool
     mix: Track
     instrumental: Track
     decision: str
@@ -73,18 +89,14 @@ class Pair:
     coherent: bool | None
     matched_spans: tuple[tuple[float, float], ...]
 
-    @property
-    def reachable(self) -> bool:
-        """Whether thresholds decide on it; others are dropped by another criterion."""
-        return self.decision in BY_WINDOW
-
 
 @dataclass(frozen=True, eq=False)
 class Sample:
     """The pairs to judge, in order, and what they are a sample of.
 
     `sizes` maps a stratum to how many pairs of the table it holds; `difference` and `reachable` are
-    [readable pairs of the table]; `unreadable` counts those that cannot be heard.
+    [readable pairs of the table]; `unreadable` counts those that cannot be heard; `limits` are the
+    criteria beside the window with which prune was run.
     """
 
     pairs: list[Pair]
@@ -92,6 +104,7 @@ class Sample:
     difference: np.ndarray
     reachable: np.ndarray
     unreadable: int
+    limits: Thresholds
 
     def facts(self) -> dict[str, Any]:
         """What is recorded beside the judgements: enough to compute every estimate again."""
@@ -105,6 +118,7 @@ class Sample:
                     "difference": pair.difference,
                     "decision": pair.decision,
                     "stratum": pair.stratum,
+                    "reachable": pair.reachable,
                 }
                 for pair in self.pairs
             ],
@@ -116,7 +130,7 @@ def draw(scored: Folder, size: int, seed: int, *, stratified: bool) -> Sample:
 
     BadUsage where the run holds no pair that can be heard, Failed for a damaged table.
     """
-    table = scored.table("pairs", COLUMNS)
+    table = scored.table("pairs", [*COLUMNS, *(name for name in DECIDING if name not in COLUMNS)])
     if table is None:
         raise BadUsage(f"{scored.path} holds no pairs; name a folder that prune wrote")
     difference = table["difference"].to_numpy().astype(np.float64)
@@ -130,13 +144,20 @@ def draw(scored: Folder, size: int, seed: int, *, stratified: bool) -> Sample:
     ids = table["pair_id"].take(pa.array(readable)).to_pylist()
     taken = order(ids, strata.tolist(), seed)[:size]
     rows = table.take(pa.array(readable[taken])).to_pylist()
+    limits = _limits(scored)
+    measured = table.select(DECIDING).take(pa.array(readable)).to_pylist()
+    reachable = np.array([_is_reachable(row, limits) for row in measured], bool)
     found, counts = np.unique(strata, return_counts=True)
     return Sample(
-        pairs=[_pair(row, int(strata[i])) for row, i in zip(rows, taken, strict=True)],
+        pairs=[
+            _pair(row, int(strata[i]), bool(reachable[i]))
+            for row, i in zip(rows, taken, strict=True)
+        ],
         sizes=dict(zip(found.tolist(), counts.tolist(), strict=True)),
         difference=heard,
-        reachable=np.isin(decision[readable], BY_WINDOW),
+        reachable=reachable,
         unreadable=table.num_rows - len(readable),
+        limits=limits,
     )
 
 
@@ -154,7 +175,35 @@ def order(ids: Sequence[str], strata: Sequence[int], seed: int) -> list[int]:
     return [i for _, _, i in sorted(ranked)]
 
 
-def _pair(row: dict[str, Any], stratum: int) -> Pair:
+def _limits(scored: Folder) -> Thresholds:
+    """What prune was told beside its window, and a window that holds everything."""
+    told = scored.facts("options")
+    names = [field.name for field in dataclasses.fields(Thresholds)]
+    found = {name: value for name in names if (value := real(told.get(name))) is not None}
+    return Thresholds(**found | {"d_min": 0.0, "d_max": math.inf})
+
+
+def _is_reachable(row: dict[str, Any], limits: Thresholds) -> bool:
+    """Whether prune would keep a pair if its difference were in the window."""
+    measured = {name: real(row[name]) for name in DECIDING}
+    asymmetry = measured["asymmetry"]
+    scores = Scores(
+        difference_sum=0.0,  # these decide nothing
+        offset_s=0.0,
+        gain_db=None,
+        polarity=1,
+        difference=0.0,
+        asymmetry=math.nan if asymmetry is None else asymmetry,
+        alignment_confidence=measured["alignment_confidence"],
+        drift_ppm=measured["drift_ppm"],
+        matched_share=measured["matched_share"],
+        bass_correlation=measured["bass_correlation"],
+        rest_share=measured["rest_share"],
+    )
+    return decisions.decide(scores, limits)[0] == "kept"
+
+
+def _pair(row: dict[str, Any], stratum: int, reachable: bool) -> Pair:
     """A row, with what is missing or makes no sense replaced by what plays it as it is."""
     spans = [
         (float(span[0]), float(span[1]))
@@ -164,6 +213,7 @@ def _pair(row: dict[str, Any], stratum: int) -> Pair:
     return Pair(
         pair_id=row["pair_id"],
         stratum=stratum,
+        reachable=reachable,
         mix=_track(row, "mix"),
         instrumental=_track(row, "instrumental"),
         decision=row["decision"],

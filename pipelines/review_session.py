@@ -1,7 +1,9 @@
 """A review as it stands: what has been judged, what that says of thresholds, and using them."""
 
+import dataclasses
 import math
 import posixpath
+import re
 import shlex
 from dataclasses import dataclass
 from typing import Any
@@ -175,11 +177,23 @@ class Session:
         scored = self.scored.rstrip("/")
         output = posixpath.join(posixpath.dirname(scored), posixpath.basename(scored) + "-reviewed")
         words = ["--rescore", scored, "--thresholds", self.run.path(THRESHOLDS), "--output", output]
-        return shlex.join(["stemlode", "prune", *words])
+        return shlex.join(["stemlode", "prune", *words, *_other_options(self.sample.limits)])
 
     def _unseen(self, judged: Judged) -> int:
         """Pairs of the table in strata of which nothing sure is known, and so no estimate."""
         return sum(self.sample.sizes.values()) - round(float(judged.weight.sum()))
+
+
+def _other_options(limits: Thresholds) -> list[str]:
+    """The criteria beside the window that prune was told, as it is told again."""
+    names = [field.name for field in dataclasses.fields(Thresholds)]
+    told = {name: getattr(limits, name) for name in names if name not in ("d_min", "d_max")}
+    changed = {name: value for name, value in told.items() if value != getattr(Thresholds, name)}
+    return [
+        word
+        for name, value in changed.items()
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
 
 
 def _is_sure(verdict: str | None) -> bool:
@@ -221,7 +235,13 @@ def _metrics(pair: Pair) -> list[tuple[str, str, str]]:
         "asymmetry": _described("asymmetry"),
         "coherent": _described("coherent"),
     }
-    return [(name, v.replace("-", "−"), told[name]) for name, v in values.items() if v]
+    return [(name, _minus(value), told[name]) for name, value in values.items() if value]
+
+
+def _minus(text: str) -> str:
+    """With a sign as it is printed, and none of nothing."""
+    text = re.sub(r"^[+-](?=[0.]+(\s|$))", "", text)
+    return text.replace("-", "−")
 
 
 def _described(field: str) -> str:

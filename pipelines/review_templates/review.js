@@ -2,6 +2,7 @@ import { Listening } from "./listening.js";
 import { Thresholds } from "./thresholds.js";
 
 const VERDICTS = { pair: "pair", not_a_pair: "not a pair", unsure: "unsure" };
+const ENDED = "The review is not running any more; start it again and open its new address.";
 const count = Number(document.body.dataset.count);
 const at = (id) => document.getElementById(id);
 
@@ -28,8 +29,9 @@ async function call(path, body) {
   try {
     response = await fetch(`${path}?${query}`, request);
   } catch {
-    throw new Error("The review is not running any more; start it again and open its new address.");
+    throw new Error(ENDED);
   }
+  if (response.status === 404) throw new Error(ENDED); // another process, with another token
   if (!response.ok) throw new Error(await response.text());
   return response.json();
 }
@@ -67,7 +69,7 @@ function show(found) {
   const judged = count - state.verdicts.filter((verdict) => verdict === null).length;
   const { pair, not_a_pair: not, unsure } = state.counts;
   at("progress").textContent =
-    `${judged} of ${count} judged: ${pair} pair${pair === 1 ? "" : "s"}, ${not} not, ${unsure} unsure`;
+    `${judged === count ? "all" : `${judged} of`} ${count} judged: ${pair} pair${pair === 1 ? "" : "s"}, ${not} not, ${unsure} unsure`;
   for (const verdict of Object.keys(VERDICTS)) {
     at(`bar-${verdict}`).style.width = `${(100 * state.counts[verdict]) / count}%`;
   }

@@ -9,17 +9,24 @@ function number(value) {
   return Number(value.toFixed(4)).toString();
 }
 
-function entry(term, detail) {
-  const [box, name, value] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
+function range({ low, high }) {
+  return `${number(low)} … ${number(high)}`;
+}
+
+function entry(term, detail, interval = "") {
+  const [box, name, value, around] =
+    ["div", "dt", "dd", "small"].map((tag) => document.createElement(tag));
   name.textContent = term;
   value.textContent = detail;
+  around.textContent = interval;
+  value.append(" ", around);
   box.append(name, value);
   return box;
 }
 
-function share(found) {
-  if (!found) return "not known yet";
-  return `${percent(found.value)} % (${percent(found.low)} – ${percent(found.high)})`;
+function share(term, found) {
+  if (!found) return entry(term, "?", "not known yet");
+  return entry(term, `${percent(found.value)} %`, `${percent(found.low)} – ${percent(found.high)}`);
 }
 
 // The histogram, the windows that people's judgements suggest, and using one of them.
@@ -42,8 +49,8 @@ export class Thresholds {
     }
     at("use").addEventListener("click", () => attempt(() => this.use()));
     at("copy").addEventListener("click", async () => {
-      await navigator.clipboard.writeText(at("used-command").textContent);
-      at("copy").textContent = "copied";
+      const copied = navigator.clipboard.writeText(at("used-command").textContent);
+      at("copy").textContent = await copied.then(() => "copied", () => "select it and copy by hand");
     });
   }
 
@@ -72,11 +79,11 @@ export class Thresholds {
       const found = state.estimates[name];
       row.classList.toggle("empty", !found);
       row.querySelector(".window").textContent = found
-        ? `${number(found.low)} … ${number(found.high)}` : this.missing(name);
+        ? range(found) : this.missing(name);
       row.querySelector(".estimate").replaceChildren(...(found ? [
-        entry("precision", share(found.precision)),
-        entry("recall", share(found.recall)),
-        entry("keeps", found.keeps.toLocaleString("en")),
+        share("precision", found.precision),
+        share("recall", found.recall),
+        entry("keeps", found.keeps.toLocaleString("en"), found.keeps === 1 ? "pair" : "pairs"),
       ] : []));
     }
     at("use").disabled = !state.estimates[this.chosen];
@@ -95,6 +102,7 @@ export class Thresholds {
   async use() {
     const { low, high } = this.estimates[this.chosen];
     const used = await this.call("use", { low, high, criterion: this.chosen });
+    at("used-window").textContent = range({ low, high });
     at("used-path").textContent = used.path;
     at("used-command").textContent = used.command;
     at("used").hidden = false;

@@ -177,6 +177,14 @@ def test_thresholds_are_written_as_prune_reads_them(pairs: Path) -> None:
         assert "6 of 6 judged" in review.said
 
 
+def test_the_command_repeats_the_other_criteria(tmp_path: Path) -> None:
+    told = {"d_min": 0.15, "d_max": 0.7, "min_confidence": 0.5, "max_rest": 0.25}
+    pairs = review_folders.scored(tmp_path / "pairs", [folders.pair("Song")], told)
+    with running(pairs) as review:
+        used = review.json("use", {"low": 0.1, "high": 0.9, "criterion": "hand"})
+    assert used["command"].endswith(" --min-confidence 0.5")  # 0.25 is the default of the other
+
+
 @pytest.mark.slow
 def test_a_stratified_sample_is_weighted_back(tmp_path: Path) -> None:
     rows = [folders.pair(f"Near {i}", difference=0.31 + i * 1e-4) for i in range(90)]

@@ -252,14 +252,14 @@ def test_thresholds_follow_the_judgements_and_are_written(
             tab.page.keyboard.press("p" if 0.1 < difference < 0.4 else "n")
         widest = tab.page.locator("[data-criterion=widest]")
         expect(widest.locator(".window")).to_have_text("0.0201 … 0.42")
-        expect(widest).to_contain_text("precision100 % (44 – 100)")
+        expect(widest).to_contain_text("precision100 % 44 – 100")
         tab.page.fill("#target", "60")
         target = tab.page.locator("[data-criterion=target]")
         expect(target.locator(".window")).to_have_text("0.0201 … 0.42")
         tab.page.fill("#low", "0.1")
         tab.page.fill("#high", "0.5")
         hand = tab.page.locator("[data-criterion=hand]")
-        expect(hand).to_contain_text("precision75 % (30 – 95)")
+        expect(hand).to_contain_text("precision75 % 30 – 95")
         expect(hand).to_contain_text("keeps4")
         tab.page.fill("#high", "0.05")  # below the lower one
         expect(tab.page.locator("#use")).to_be_disabled()
@@ -293,7 +293,7 @@ def test_hostile_titles_are_text_and_unreadable_audio_is_said(
             expect(tab.page.locator("#play")).to_be_disabled()
             shown.add(tab.text("#mix-title"))
             tab.page.keyboard.press("n")
-        expect(tab.page.locator("#progress")).to_have_text(re.compile("^6 of 6 judged"))
+        expect(tab.page.locator("#progress")).to_have_text(re.compile("^all 6 judged"))
         assert {"<script>alert(1)</script>", '"><img src=x onerror=alert(1)>'} <= shown
         assert "{{ 7 * 7 }}{% raw %}" in shown
         assert tab.page.locator("main script, main img[src=x]").count() == 0
@@ -323,6 +323,36 @@ def test_a_narrow_dark_screen_shows_it_all(browser: sync_api.Browser, tmp_path: 
         paper = tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert max(int(part) for part in re.findall(r"\d+", paper)[:3]) < 60
         tab.page.close()
+
+
+def test_one_pair_is_a_sample_too(browser: sync_api.Browser, tmp_path: Path) -> None:
+    with running(review_folders.with_sound(tmp_path / "pairs", 1)) as review:
+        tab = Tab(browser, review)
+        tab.ready()
+        for key in (".", ","):
+            tab.page.keyboard.press(key)
+            tab.ready()
+        tab.page.keyboard.press("p")
+        expect(tab.page.locator("#progress")).to_have_text("all 1 judged: 1 pair, 0 not, 0 unsure")
+        tab.at(1)
+        assert tab.troubles == []
+        tab.page.close()
+
+
+def test_a_review_begun_anew_is_told_apart_from_one_that_refuses(
+    browser: sync_api.Browser, pairs: Path
+) -> None:
+    with running(pairs) as review:
+        tab = Tab(browser, review)
+        tab.page.keyboard.press("p")
+        tab.at(2)
+        review.end()
+        with running(pairs, "--port", str(review.port)):  # the same port, another token
+            tab.page.keyboard.press("n")
+            expect(tab.page.locator("#alarm")).to_contain_text("open its new address")
+            tab.at(2)
+        tab.page.close()
+    assert len(verdicts(pairs.parent / "pairs-review" / "judgements.jsonl")) == 1
 
 
 def test_two_tabs_and_an_ended_review_are_told(browser: sync_api.Browser, pairs: Path) -> None:

@@ -2,14 +2,18 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import review_sample, runs
+from matching.decisions import Thresholds, decide
+from pipelines import review_sample, runs, schemas
 from pipelines.report_inputs import Folder
+from pipelines.rescore import scores_of
+from pipelines.review_estimates import Window
 from pipelines.runs import BadUsage
 from tests.pipelines import report_folders as folders
 from tests.pipelines import review_folders
@@ -82,11 +86,47 @@ def test_a_stratified_sample_takes_alike_from_every_tenth(tmp_path: Path) -> Non
     assert sample.sizes == {3: 200, 9: 8, 10: 4}
 
 
-def test_only_thresholds_decide_on_some(tmp_path: Path) -> None:
-    table = [folders.pair(d, d, 0.4) for d in ("kept", "too_similar", "too_different", "swapped")]
-    sample = review_sample.draw(folder_of(tmp_path / "p", table), 9, 0, stratified=False)
-    assert {p.decision for p in sample.pairs if not p.reachable} == {"swapped"}
-    assert sample.reachable.sum() == 3
+MEASURES = {
+    "difference": st.floats(0, 1.2),
+    "alignment_confidence": st.none() | st.floats(0, 1),
+    "asymmetry": st.floats(-1, 1),
+    "drift_ppm": st.none() | st.floats(-90, 90),
+    "matched_share": st.none() | st.floats(0, 1),
+    "bass_correlation": st.none() | st.floats(0, 1),
+    "rest_share": st.none() | st.floats(0, 1),
+}
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    measures=st.lists(st.fixed_dictionaries(MEASURES), min_size=1, max_size=6),
+    low=st.floats(0, 1),
+    width=st.floats(0, 1),
+    strict=st.booleans(),
+)
+def test_what_a_window_keeps_is_what_rescoring_keeps(
+    tmp_path_factory: pytest.TempPathFactory,
+    measures: list[dict[str, Any]],
+    low: float,
+    width: float,
+    strict: bool,
+) -> None:
+    told = {"min_asymmetry": 0.5, "max_drift_ppm": 12.5} if strict else {}
+    limits = Thresholds(low, low + width, **told)
+    table = []
+    for i, measured in enumerate(measures):
+        row = folders.pair(f"Song {i}", difference=0.3) | {"difference_sum": 9.0} | measured
+        scores = scores_of(dict.fromkeys(schemas.SCORED_PAIR.names) | row)
+        before = decide(scores, Thresholds(**told))[0]
+        table.append(row | {"decision": before, "reason": decide(scores, limits)[0]})
+    folder = tmp_path_factory.mktemp("rescored") / "pairs"
+    options = {"d_min": 0.15, "d_max": 0.7, **told}
+    path = str(review_folders.scored(folder, table, options))
+    sample = review_sample.draw(Folder(path, runs.record(path)), 9, 0, stratified=False)
+    holds = Window(limits.d_min, limits.d_max).holds
+    kept = {p.pair_id for p in sample.pairs if p.reachable and holds(np.array(p.difference))}
+    assert kept == {row["pair_id"] for row in table if row["reason"] == "kept"}
+    assert int((sample.reachable & holds(sample.difference)).sum()) == len(kept)
 
 
 def test_an_empty_table_is_said(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ def pair(mix: str | None, instrumental: str | None, **facts: object) -> Pair:
     plain = Pair(
         pair_id="a",
         stratum=0,
+        reachable=True,
         mix=Track("Song", "Artist", 4.0, mix),
         instrumental=Track("Song (Instrumental)", "Artist", 4.0, instrumental),
         decision="kept",
