@@ -98,6 +98,16 @@ def read_bytes(path: str) -> bytes:
         return file.read()
 
 
+def read_range(path: str, start: int, count: int) -> bytes:
+    """`count` bytes of a file from `start` on, in one request; fewer where it ends before."""
+    fs, name = system(path)
+    if isinstance(fs, LocalFileSystem):
+        with open_local(name) as file:
+            file.seek(start)
+            return file.read(count)
+    return fs.cat_file(name, start, start + count)
+
+
 def list_files(folder: str, *, follow_links: bool = False) -> list[str]:
     """Every file below a folder, sorted; empty where the folder does not exist.
 

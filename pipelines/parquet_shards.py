@@ -17,7 +17,9 @@ from pipelines import files, shards
 from pipelines.runs import Failed
 from pipelines.shards import Sample
 
-GROUP_BYTES = 16 << 20  # a row group is full here; it is what readers and writers hold in memory
+# A row group is full here. It is what a reader has to read for any one of its samples, and samples
+# of the usual 12 s are larger, so that each has its own.
+GROUP_BYTES = 1 << 20
 ROW = "sample_id"
 
 

@@ -1,34 +1,34 @@
-"""Reads a corpus for training: shards streamed by webdataset, decoded in worker processes.
+"""Reads a corpus for training: the samples of a split in any order, decoded in worker processes.
 
-The order is a function of seed, epoch and number of workers alone, so that a killed run can go on
-at the very sample where it stopped. A sample that cannot be used comes out as `Bad`, in its place.
+The order is a function of seed and epoch alone, whatever the number of workers, so that a killed
+run goes on at the very sample where it stopped, having read nothing of what was used up. A sample
+that cannot be used comes out as `Bad`, in its place.
 """
 
 import dataclasses
-import io
-import json
+import math
 import random
 import signal
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import soundfile
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
-from webdataset import filters, tariterators
+from torch.utils.data import DataLoader, Dataset
 
-from pipelines import audio, files, runs
+from pipelines import files, runs
 from pipelines.runs import BadUsage, Failed
-from training.recipes import Recipe
+from training import shards
+from training.recipe import Recipe
+from training.windows import Bad, Window, cut, decode, needs
 
-SHUFFLE_BUFFER = 64  # encoded samples a worker holds to shuffle among
+RETRY_AFTER_S = (1.0, 4.0)  # reading that breaks off is tried again after so long
 COLUMNS = ["sample_id", "song_id", "split_group", "split", "shard", "sources", "start_s"]
 COLUMNS += ["track_ids", "offset", "size", "salient", "duration_s", "sample_rate", "scale"]
 
@@ -40,11 +40,6 @@ class Corpus:
     folder: str
     index: pa.Table
 
-    def shards(self, split: str) -> list[str]:
-        """Paths of a split's shards, in order."""
-        names = sorted(self.of(split)["shard"].unique().to_pylist())
-        return [files.join(self.folder, name) for name in names]
-
     def usable(self, split: str, target: str) -> int:
         """How many of a split's samples can teach a target."""
         return sum(bool(needs(held, target)) for held in self.of(split)["sources"].to_pylist())
@@ -52,29 +47,6 @@ class Corpus:
     def of(self, split: str) -> pa.Table:
         """The rows of a split."""
         return self.index.filter(pc.equal(self.index["split"], split))
-
-
-@dataclasses.dataclass(frozen=True)
-class Window:
-    """A decoded sample at the recipe's rate, with as many channels as it trains on.
-
-    `reference` is the target itself, or the accompaniment that leaves it of the mixture where
-    `residual` is true.
-    """
-
-    sample_id: str
-    song: str
-    mixture: Tensor  # float32 [channels, samples]
-    reference: Tensor  # float32 [channels, samples]
-    residual: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Bad:
-    """A sample or shard that could not be used, and why."""
-
-    key: str
-    reason: str
 
 
 def open_corpus(folder: str) -> Corpus:
@@ -115,22 +87,14 @@ def check_splits(index: pa.Table) -> None:
                 raise Failed(f"the corpus has {column} {key} in {' and '.join(sorted(found))}")
 
 
-def needs(sources: Iterable[str], target: str) -> tuple[str, ...]:
-    """The sources to decode of a sample; empty where it cannot teach the target."""
-    held = set(sources)
-    if "mixture" in held and target in held:
-        return ("mixture", target)
-    if target == "vocals" and {"mixture", "accompaniment"} <= held:
-        return ("mixture", "accompaniment")
-    return ()
+Asked = tuple[int, int, bool]  # epoch, row of the split, whether the whole sample is wanted
 
 
-class Windows(IterableDataset):
+class Windows:
     """One epoch of a split each time it is iterated: a Window, Bad or None a sample.
 
-    None stands for a sample among the first `skip` of the first epoch, which is not decoded.
-    Iterate it through `loader`; every worker takes its share of the shards, or of the samples
-    where there are fewer shards than workers.
+    None stands for a sample among the first `skip` of the first epoch, which is not read. Iterate
+    it through `loader`, or in this process as it is.
     """
 
     def __init__(
@@ -145,131 +109,108 @@ class Windows(IterableDataset):
         shuffle: bool = False,
         crop: bool = False,
         cache_bytes: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         """`crop` cuts patches of the recipe's length at random; without it samples stay whole.
 
-        Each worker keeps up to `cache_bytes` of decoded samples for the epochs to come.
+        Up to `cache_bytes` of decoded samples are kept for the epochs to come, for every worker.
+        Of `ranks` processes that share an epoch, each takes every `ranks`-th sample.
         """
-        self.shards = corpus.shards(split)
-        self.recipe, self.seed, self.epoch, self.skip = recipe, seed, epoch, skip
-        self.shuffle, self.crop, self.cache_bytes = shuffle, crop, cache_bytes
-        self.cache: dict[str, Window] = {}
+        self.samples = Samples(corpus, split, recipe, seed, crop)
+        self.seed, self.epoch, self.skip, self.shuffle = seed, epoch, skip, shuffle
+        self.rank, self.ranks, self.cache_bytes = rank, ranks, cache_bytes
+        self.cache: dict[int, Window] = {}  # by row
         self.cached_bytes = 0
 
+    def order(self, epoch: int) -> np.ndarray:
+        """The rows of an epoch, int64, for this rank."""
+        count = len(self.samples)
+        if not self.shuffle:
+            return np.arange(count)[self.rank :: self.ranks]
+        seed = random.Random(f"{self.seed} {epoch}").getrandbits(32)
+        # RandomState's streams never change, unlike those of NumPy's newer generators.
+        return np.random.RandomState(seed).permutation(count)[self.rank :: self.ranks]
+
     def __iter__(self) -> Iterator[Window | Bad | None]:
-        # A persistent worker keeps this object, so that epochs count up in every worker alike.
+        return self.through(lambda asked: map(self.samples.__getitem__, asked), self.cache_bytes)
+
+    def through(
+        self, fetch: Callable[[Iterable[Asked]], Iterator[Window | Bad]], cache_bytes: int
+    ) -> Iterator[Window | Bad | None]:
+        """An epoch; `fetch` gives what is asked for, in that order."""
         epoch, self.epoch = self.epoch, self.epoch + 1
-        info = get_worker_info()
-        worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        skip, self.skip = self.skip // workers, 0
-        rng = random.Random(f"{self.seed} {epoch} {worker}")
-        shards = list(self.shards)
-        if self.shuffle:
-            random.Random(f"{self.seed} {epoch}").shuffle(shards)
-        by_shard = len(shards) >= workers
-        broken: list[Bad] = []
-        samples = self._samples(shards[worker::workers] if by_shard else shards, broken)
-        if not by_shard:
-            samples = islice(samples, worker, None, workers)
-        if self.shuffle:
-            samples = filters._shuffle(samples, SHUFFLE_BUFFER, SHUFFLE_BUFFER, rng)
-        for position, sample in enumerate(samples):
-            yield None if position < skip else self._window(sample, epoch)
-        yield from broken
+        skip, self.skip = self.skip, 0
+        order = self.order(epoch)
+        yield from repeat(None, min(skip, len(order)))
+        rows: list[int] = order[skip:].tolist()
+        fetched = fetch(self._asked(rows, epoch, cache_bytes))
+        for row in rows:
+            item: Window | Bad = self.cache[row] if row in self.cache else next(fetched)
+            if isinstance(item, Window) and item.whole and row not in self.cache:
+                item = item.copy()  # out of the memory that is shared with a worker
+                self.cache[row] = item
+                self.cached_bytes += item.nbytes
+            if isinstance(item, Window) and item.whole and self.samples.crop:
+                item = self.samples.cropped(item, epoch)
+            yield item
 
-    def _samples(self, shards: list[str], broken: list[Bad]) -> Iterator[dict[str, Any]]:
-        """Encoded samples of some shards; what cannot be read is noted in `broken`."""
-        wanted = (".json", ".mixture.flac", f".{self.recipe.target}.flac", ".accompaniment.flac")
-        reading = [""]
+    def _asked(self, rows: list[int], epoch: int, cache_bytes: int) -> Iterator[Asked]:
+        """What is not in the cache, and whether it shall be."""
+        claimed = self.cached_bytes
+        for row in rows:
+            if row not in self.cache:
+                size = self.samples.decoded_bytes(row) if cache_bytes else 0
+                keep = 0 < size <= cache_bytes - claimed
+                claimed += size if keep else 0
+                yield epoch, row, keep
 
-        def opened() -> Iterator[dict[str, Any]]:
-            for shard in shards:
-                reading[0] = shard
-                try:
-                    with files.open_input(shard) as stream:
-                        yield {"url": shard, "stream": stream}
-                except OSError as error:
-                    broken.append(Bad(shard, runs.reason(error)))
 
-        def note(error: Exception) -> bool:
-            broken.append(Bad(reading[0], f"damaged shard: {error.args[0] if error.args else ''}"))
-            return True
+class Samples(Dataset[Window | Bad]):
+    """The samples of a split that can teach a recipe, in their order on disk; read one by one."""
 
-        parts = tariterators.tar_file_expander(
-            opened(), handler=note, select_files=lambda name: name.endswith(wanted)
-        )
-        for sample in tariterators.group_by_keys(parts, handler=note):
-            if self._teaches(sample):
-                yield sample
+    def __init__(self, corpus: Corpus, split: str, recipe: Recipe, seed: int, crop: bool) -> None:
+        rows = corpus.of(split)
+        taught = [bool(needs(held, recipe.target)) for held in rows["sources"].to_pylist()]
+        order = [("shard", "ascending"), ("offset", "ascending")]
+        self.index = rows.filter(pa.array(taught, pa.bool_())).sort_by(order).combine_chunks()
+        self.folder, self.recipe, self.seed, self.crop = corpus.folder, recipe, seed, crop
 
-    def _teaches(self, sample: dict[str, Any]) -> bool:
-        """Whether a sample is meant for this target; a damaged one counts, to come out as Bad."""
-        try:
-            return bool(needs(json.loads(sample["json"])["sources"], self.recipe.target))
-        except (KeyError, TypeError, ValueError):
-            return True
+    def __len__(self) -> int:
+        return self.index.num_rows
 
-    def _window(self, sample: dict[str, Any], epoch: int) -> Window | Bad:
-        key = sample["__key__"]
-        window = self.cache.get(key) or decode(sample, self.recipe)
+    def __getitem__(self, asked: Asked) -> Window | Bad:
+        epoch, number, whole = asked
+        (row,) = self.index.slice(number, 1).to_pylist()
+        window = self._read(row)
         if isinstance(window, Bad):
             return window
-        if key not in self.cache and self.cached_bytes < self.cache_bytes:
-            self.cache[key] = window
-            self.cached_bytes += window.mixture.nbytes + window.reference.nbytes
-        if not self.crop:
-            return window
-        rng = random.Random(f"{self.seed} {epoch} {key}")
+        if whole:
+            return dataclasses.replace(window, whole=True)
+        return self.cropped(window, epoch) if self.crop else window
+
+    def cropped(self, window: Window, epoch: int) -> Window:
+        """The patch that an epoch takes of a whole sample."""
+        rng = random.Random(f"{self.seed} {epoch} {window.sample_id}")
         return cut(window, self.recipe.patch_samples, rng)
 
+    def decoded_bytes(self, number: int) -> int:
+        """About what a whole sample takes in memory: two sources, float32."""
+        seconds = self.index["duration_s"][number].as_py()
+        return math.ceil(seconds * self.recipe.sample_rate) * self.recipe.audio_channels * 2 * 4
 
-def decode(sample: dict[str, Any], recipe: Recipe) -> Window | Bad:
-    """Decode what a recipe needs of an encoded sample: its channels and rate, true level."""
-    key = sample["__key__"]
-    try:
-        facts = json.loads(sample["json"])
-        names = needs(facts["sources"], recipe.target)
-        mixture, reference = (_source(sample, facts, name, recipe) for name in names)
-        if mixture.shape != reference.shape:
-            raise ValueError("its sources differ in length")
-        song = " ".join([facts["song_id"], *(facts["track_ids"] or [])])
-    except soundfile.LibsndfileError as error:
-        return Bad(key, f"does not decode: {error.error_string}")
-    except KeyError as error:
-        return Bad(key, f"lacks {error.args[0]}")
-    except (ValueError, TypeError) as error:
-        return Bad(key, runs.reason(error))
-    return Window(key, song, mixture, reference, residual=names[1] != recipe.target)
-
-
-def _source(sample: dict[str, Any], facts: dict[str, Any], name: str, recipe: Recipe) -> Tensor:
-    """One source of a sample: float32 [channels, samples] at the recipe's rate."""
-    frames, from_rate = soundfile.read(
-        io.BytesIO(sample[f"{name}.flac"]), dtype="float32", always_2d=True
-    )
-    if not len(frames):
-        raise ValueError(f"{name} is empty")
-    channels = frames.T * np.float32(facts["scale"])
-    if recipe.audio_channels == 1:
-        channels = channels.mean(axis=0, keepdims=True)
-    elif len(channels) == 1:
-        channels = np.repeat(channels, recipe.audio_channels, axis=0)
-    elif len(channels) != recipe.audio_channels:
-        raise ValueError(f"{name} has {len(channels)} channels")
-    found = audio.resample(np.ascontiguousarray(channels), from_rate, recipe.sample_rate)
-    return torch.from_numpy(found)
-
-
-def cut(window: Window, samples: int, rng: random.Random) -> Window:
-    """A piece of `samples` at a random place, or the whole with zeros after it."""
-    spare = window.mixture.shape[-1] - samples
-    if spare < 0:
-        pad = torch.nn.functional.pad
-        pieces = [pad(part, (0, -spare)) for part in (window.mixture, window.reference)]
-    else:
-        start = rng.randint(0, spare)
-        pieces = [part[:, start : start + samples] for part in (window.mixture, window.reference)]
-    return dataclasses.replace(window, mixture=pieces[0], reference=pieces[1])
+    def _read(self, row: dict[str, Any]) -> Window | Bad:
+        names = [f"{name}.flac" for name in needs(row["sources"], self.recipe.target)]
+        for wait_s in (*RETRY_AFTER_S, None):
+            try:
+                return decode(row, shards.contents(self.folder, row, names), self.recipe)
+            except (ValueError, pa.ArrowException) as error:
+                return Bad(row["sample_id"], f"{row['shard']}: {runs.reason(error)}")
+            except OSError as error:
+                if wait_s is None or isinstance(error, FileNotFoundError):
+                    return Bad(row["sample_id"], f"{row['shard']}: {runs.reason(error)}")
+                time.sleep(wait_s)
+        raise AssertionError("unreachable")
 
 
 def loader(windows: Windows, workers: int, ahead: int = 16) -> Iterable[Window | Bad | None]:
@@ -277,18 +218,43 @@ def loader(windows: Windows, workers: int, ahead: int = 16) -> Iterable[Window |
 
     Each iteration is one epoch; the workers live on between epochs.
     """
-    if not workers:
-        return windows
-    return DataLoader(
-        windows,
-        batch_size=None,
-        num_workers=workers,
-        collate_fn=as_is,
-        prefetch_factor=max(2, -(-ahead // workers)),
-        generator=torch.Generator(),  # the global one belongs to the training loop
-        persistent_workers=True,
-        worker_init_fn=ignore_interrupts,
-    )
+    return _Loader(windows, workers, ahead) if workers else windows
+
+
+class _Loader:
+    """Epochs of `Windows`, decoded by worker processes that stay."""
+
+    def __init__(self, windows: Windows, workers: int, ahead: int) -> None:
+        self.windows, self.cache_bytes = windows, windows.cache_bytes * workers
+        self.asked: Iterable[Asked] = ()
+        self.items = DataLoader(
+            windows.samples,
+            batch_size=None,
+            sampler=_Sampler(self),
+            num_workers=workers,
+            collate_fn=as_is,
+            prefetch_factor=max(2, -(-ahead // workers)),
+            generator=torch.Generator(),  # the global one belongs to the training loop
+            persistent_workers=True,
+            worker_init_fn=ignore_interrupts,
+        )
+
+    def __iter__(self) -> Iterator[Window | Bad | None]:
+        return self.windows.through(self._fetch, self.cache_bytes)
+
+    def _fetch(self, asked: Iterable[Asked]) -> Iterator[Window | Bad]:
+        self.asked = asked
+        return iter(self.items)
+
+
+class _Sampler:
+    """What the loader is asked for in its current epoch."""
+
+    def __init__(self, loader: _Loader) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[Asked]:
+        return iter(self.loader.asked)
 
 
 def as_is(item: Any) -> Any:

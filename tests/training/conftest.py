@@ -13,6 +13,8 @@ from training.checkpoint import Checkpoint
 
 torch.set_num_threads(1)  # tests run beside each other
 RATE = 16_000
+OPTIONS = ["--sample-rate", str(RATE), "--chunk-seconds", "1", "--shard-bytes", "600kB"]
+OPTIONS += ["--split", "train=0.6,valid=0.2,test=0.2", "--seed", "1"]
 TINY = ["--channels", "2,3,4", "--n-fft", "256", "--hop-length", "192", "--patch-frames", "16"]
 TINY += ["--batch-size", "2", "--learning-rate", "0.003", "--log-every", "1", "--cache-gb", "0.01"]
 TINY += ["--workers", "0"]
@@ -52,9 +54,7 @@ def stems(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def corpus_folder(stems: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Those songs in chunks of 1 s, in several shards."""
     output = tmp_path_factory.mktemp("corpus") / "corpus"
-    options = ["--sample-rate", str(RATE), "--chunk-seconds", "1", "--shard-bytes", "600kB"]
-    options += ["--split", "train=0.6,valid=0.2,test=0.2", "--seed", "1"]
-    assert corpus.main(["--stems", str(stems), "--output", str(output), *options]) == 0
+    assert corpus.main(["--stems", str(stems), "--output", str(output), *OPTIONS]) == 0
     return output
 
 

@@ -1,10 +1,11 @@
 """The corpus reader: every sample once an epoch, in an order that resumes; faults are counted."""
 
+import errno
 import io
-import json
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,13 +13,16 @@ import pytest
 import soundfile
 import torch
 
-from pipelines import audio, recordings
-from pipelines.recordings import Recording, Shape
+from pipelines import audio, files, recordings
+from pipelines.corpus import main as write_corpus
+from pipelines.layouts_songs import Part
+from pipelines.recordings import Facts, Recording, Shape
 from pipelines.runs import BadUsage, Failed
-from tests.training.conftest import RATE, sing
-from training import corpus, recipes
-from training.corpus import Bad, Window, Windows
+from tests.training.conftest import OPTIONS, RATE, sing
+from training import corpus, recipes, windows
+from training.corpus import Windows
 from training.recipes import RECIPES
+from training.windows import Bad, Window
 
 # Three workers on two cores, to have more workers than shards in some split.
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
@@ -26,6 +30,22 @@ RECIPE = recipes.override(
     RECIPES["unet-vocals"],
     {"channels": (2, 3), "n_fft": 256, "hop_length": 192, "patch_frames": 16},
 )
+
+
+@pytest.fixture(scope="session")
+def parquet_folder(stems: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The songs of `corpus_folder`, cut and split as there, in Parquet shards."""
+    output = tmp_path_factory.mktemp("parquet") / "corpus"
+    argv = ["--stems", str(stems), "--output", str(output), *OPTIONS, "--format", "parquet"]
+    assert write_corpus(argv) == 0
+    return output
+
+
+@pytest.fixture(params=["webdataset", "parquet"])
+def either(request: pytest.FixtureRequest) -> Path:
+    """The corpus in either format."""
+    name = "corpus_folder" if request.param == "webdataset" else "parquet_folder"
+    return Path(request.getfixturevalue(name))
 
 
 def _ids(items: object) -> list[str]:
@@ -39,32 +59,81 @@ def _epochs(folder: Path, workers: int, count: int = 2, **options: object) -> li
     return [_ids(loader) for _ in range(count)]
 
 
+ROW = {"sample_id": "x", "sources": ["mixture", "vocals"], "scale": 1.0}
+ROW |= {"song_id": "s", "track_ids": None}
+
+
+def _train_ids(folder: Path) -> set[str]:
+    index = pq.read_table(next(folder.glob("index-*"))).to_pylist()
+    return {row["sample_id"] for row in index if row["split"] == "train"}
+
+
 @pytest.mark.parametrize("workers", [0, 1, 2, 3])
-def test_every_sample_comes_once_an_epoch(corpus_folder: Path, workers: int) -> None:
-    index = pq.read_table(next(corpus_folder.glob("index-*"))).to_pylist()
-    expected = {row["sample_id"] for row in index if row["split"] == "train"}
-    for epoch in _epochs(corpus_folder, workers):
-        assert Counter(epoch) == Counter(expected)
+def test_every_sample_comes_once_an_epoch(either: Path, workers: int) -> None:
+    for epoch in _epochs(either, workers):
+        assert Counter(epoch) == Counter(_train_ids(either))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_the_order_is_the_seeds(corpus_folder: Path, workers: int) -> None:
-    first, second = _epochs(corpus_folder, workers, seed=1)
-    assert [first, second] == _epochs(corpus_folder, workers, seed=1)
+def test_the_order_is_the_seeds_and_the_epochs_alone(
+    corpus_folder: Path, parquet_folder: Path
+) -> None:
+    first, second = _epochs(corpus_folder, 0, seed=1)
     assert first != second
-    assert first != _epochs(corpus_folder, workers, seed=2)[0]
-    assert second == _epochs(corpus_folder, workers, count=1, seed=1, epoch=1)[0]
+    assert first != sorted(first)
+    assert first != _epochs(corpus_folder, 0, seed=2)[0]
+    assert second == _epochs(corpus_folder, 0, count=1, seed=1, epoch=1)[0]
+    for workers in (2, 3):
+        assert [first, second] == _epochs(corpus_folder, workers, seed=1)
+    assert [first, second] == _epochs(parquet_folder, 2, seed=1)
 
 
-@pytest.mark.parametrize(("workers", "skip"), [(0, 1), (0, 11), (2, 5), (3, 11)])
-def test_what_was_used_up_can_be_skipped(corpus_folder: Path, workers: int, skip: int) -> None:
+@pytest.mark.parametrize("ranks", [1, 2, 5])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_ranks_share_an_epoch_without_overlap_or_loss(
+    corpus_folder: Path, ranks: int, shuffle: bool
+) -> None:
     data = corpus.open_corpus(str(corpus_folder))
-    all_of_it = list(corpus.loader(Windows(data, "train", RECIPE, shuffle=True), workers))
-    windows = Windows(data, "train", RECIPE, shuffle=True, skip=skip)
-    rest = list(corpus.loader(windows, workers))
-    assert len(rest) == len(all_of_it)
-    assert _ids(rest[skip:]) == _ids(all_of_it[skip:])
-    assert None in rest[:skip] or workers > skip
+    parts = [
+        Windows(data, "train", RECIPE, seed=3, epoch=4, shuffle=shuffle, rank=rank, ranks=ranks)
+        for rank in range(ranks)
+    ]
+    ids = [_ids(corpus.loader(part, workers=rank % 2)) for rank, part in enumerate(parts)]
+    assert Counter(key for part in ids for key in part) == Counter(_train_ids(corpus_folder))
+    assert max(map(len, ids)) - min(map(len, ids)) <= 1
+
+
+@pytest.mark.parametrize(("before", "after", "skip"), [(0, 0, 1), (0, 2, 11), (2, 3, 5), (2, 0, 7)])
+def test_an_epoch_goes_on_where_it_stopped(
+    either: Path, before: int, after: int, skip: int
+) -> None:
+    """Killed in mid-epoch and started again, with any number of workers: the same audio follows."""
+    data = corpus.open_corpus(str(either))
+    recipe = recipes.override(RECIPE, {"patch_frames": 8})
+
+    def items(workers: int, **place: int) -> list[object]:
+        windows = Windows(data, "train", recipe, seed=5, shuffle=True, crop=True, **place)
+        loader = corpus.loader(windows, workers)
+        return [*loader, *loader]  # and the epoch after
+
+    whole, rest = items(before, epoch=1), items(after, epoch=1, skip=skip)
+    assert rest[:skip] == [None] * skip and len(rest) == len(whole)
+    for one, other in zip(whole[skip:], rest[skip:], strict=True):
+        assert isinstance(one, Window) and isinstance(other, Window)
+        assert one.sample_id == other.sample_id
+        assert torch.equal(one.mixture, other.mixture)
+        assert torch.equal(one.reference, other.reference)
+
+
+def test_what_was_used_up_is_not_read_again(
+    corpus_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, read = corpus.open_corpus(str(corpus_folder)), []
+    read_range = files.read_range
+    monkeypatch.setattr(
+        files, "read_range", lambda *place: read.append(place) or read_range(*place)
+    )
+    rest = list(Windows(data, "train", RECIPE, shuffle=True, skip=8))
+    assert len(read) == len(rest) - 8 == len(_ids(rest))
 
 
 def test_crops_depend_on_seed_and_epoch_alone(corpus_folder: Path) -> None:
@@ -77,18 +146,37 @@ def test_crops_depend_on_seed_and_epoch_alone(corpus_folder: Path) -> None:
         assert {w.mixture.shape[1] for w in items} == {8 * 192}
         return {w.sample_id: w.mixture for w in items}
 
-    one, other, later = crops(0), crops(2, cache_bytes=10**7), crops(0, epoch=1)
-    assert all(torch.equal(one[key], other[key]) for key in one)
+    one, later = crops(0), crops(0, epoch=1)
+    for workers, cache_bytes in ((0, 10**7), (2, 10**7), (2, 10**5)):
+        other = crops(workers, cache_bytes=cache_bytes)
+        assert all(torch.equal(one[key], other[key]) for key in one)
     assert not all(torch.equal(one[key], later[key]) for key in one)
 
 
-def test_a_cached_epoch_is_the_same_audio(corpus_folder: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_cached_epoch_is_the_same_audio_and_not_decoded_again(
+    corpus_folder: Path, workers: int
+) -> None:
     data = corpus.open_corpus(str(corpus_folder))
     cached = Windows(data, "valid", RECIPE, cache_bytes=10**8)
-    first = {w.sample_id: w for w in cached if isinstance(w, Window)}
-    second = {w.sample_id: w for w in cached if isinstance(w, Window)}
-    assert cached.cached_bytes > 0
+    loader = corpus.loader(cached, workers)
+    first = {w.sample_id: w for w in loader if isinstance(w, Window)}
+    second = {w.sample_id: w for w in loader if isinstance(w, Window)}
+    plain = {w.sample_id: w for w in Windows(data, "valid", RECIPE) if isinstance(w, Window)}
+    assert cached.cached_bytes == sum(window.nbytes for window in plain.values())
     assert all(second[key] is first[key] for key in first)
+    assert all(torch.equal(first[key].mixture, plain[key].mixture) for key in plain)
+
+
+def test_a_cache_keeps_to_its_bytes(corpus_folder: Path) -> None:
+    data = corpus.open_corpus(str(corpus_folder))
+    one = next(iter(Windows(data, "train", RECIPE)))
+    assert isinstance(one, Window)
+    room = 5 * one.nbytes // 2
+    cached = Windows(data, "train", RECIPE, shuffle=True, cache_bytes=room)
+    for _ in range(3):
+        assert _ids(cached)
+        assert one.nbytes <= cached.cached_bytes <= room
 
 
 def test_decoded_is_the_song_mono_at_the_recipes_rate(corpus_folder: Path, stems: Path) -> None:
@@ -115,22 +203,19 @@ def test_a_pairs_vocals_are_a_residual_at_their_true_level(tmp_path: Path) -> No
     vocals, accompaniment = 20 * vocals, 20 * accompaniment  # needs a scale of several
     for name, samples in (("mix", vocals + accompaniment), ("instrumental", accompaniment)):
         soundfile.write(tmp_path / f"{name}.wav", samples.T, RATE, subtype="FLOAT")
-    recording = Recording(
-        "pair",
-        "pair",
-        "song",
-        {"mixture": f"{tmp_path}/mix.wav", "accompaniment": f"{tmp_path}/instrumental.wav"},
-        ("a", "b"),
-    )
-    ((row, contents),) = recordings.samples(recording, "train", "g", Shape(12.0, RATE, 2))
+    uris = {"mixture": f"{tmp_path}/mix.wav", "accompaniment": f"{tmp_path}/instrumental.wav"}
+    parts = {name: (Part(uri),) for name, uri in uris.items()}
+    recording = Recording("pair", "pair", "song", "a pair", parts, ("a", "b"))
+    shape = Shape(12.0, RATE, 2)
+    ((row, contents),) = recordings.samples(recording, "train", "g", shape, Facts())
     assert row["scale"] > 1
-    window = corpus.decode({"__key__": row["sample_id"], **contents}, RECIPE)
+    window = windows.decode(row, contents, RECIPE)
     assert isinstance(window, Window)
     assert window.residual and window.song == "song a b"
     expected = audio.resample(accompaniment.mean(0), RATE, 8192)
     assert np.allclose(window.reference.numpy(), expected, atol=0.01)
     target = recipes.override(RECIPE, {"target": "accompaniment"})
-    direct = corpus.decode({"__key__": row["sample_id"], **contents}, target)
+    direct = windows.decode(row, contents, target)
     assert isinstance(direct, Window) and not direct.residual
     assert torch.equal(direct.reference, window.reference)
 
@@ -156,10 +241,12 @@ def damaged(corpus_folder: Path, tmp_path: Path) -> Path:
 
 
 def _bad(folder: Path, workers: int = 0) -> list[Bad]:
-    windows = Windows(corpus.open_corpus(str(folder)), "train", RECIPE)
-    items = list(corpus.loader(windows, workers))
-    assert _ids(items)  # the rest of the corpus is untouched
-    return [item for item in items if isinstance(item, Bad)]
+    """The bad ones of an epoch; all others come as in an undamaged corpus."""
+    data = corpus.open_corpus(str(folder))
+    items = list(corpus.loader(Windows(data, "train", RECIPE), workers))
+    bad = [item for item in items if isinstance(item, Bad)]
+    assert len(_ids(items)) + len(bad) == len(items) == data.usable("train", RECIPE.target)
+    return bad
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -175,31 +262,83 @@ def test_a_sample_that_does_not_decode_is_skipped_and_named(damaged: Path, worke
     assert bad.key == row["sample_id"] and "does not decode" in bad.reason
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_page_of_parquet_costs_one_sample(
+    parquet_folder: Path, tmp_path: Path, workers: int
+) -> None:
+    folder = Path(shutil.copytree(parquet_folder, tmp_path / "corpus"))
+    shard = sorted(folder.glob("train/*.parquet"))[0]
+    data = bytearray(shard.read_bytes())
+    facts = pq.ParquetFile(shard).metadata.row_group(0)
+    columns = [facts.column(number) for number in range(facts.num_columns)]
+    (mixture,) = (column for column in columns if column.path_in_schema == "mixture.flac")
+    data[mixture.data_page_offset + mixture.total_compressed_size // 2] ^= 1
+    shard.write_bytes(data)
+    bad = _bad(folder, workers)
+    assert bad and all(shard.name in item.reason for item in bad)
+    assert len(bad) <= facts.num_rows
+
+
 def test_a_shard_that_breaks_off_costs_its_end(damaged: Path) -> None:
     shard = sorted(damaged.glob("train/*.tar"))[0]
-    shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2 + 17])
+    half = shard.stat().st_size // 2 + 17
+    shard.write_bytes(shard.read_bytes()[:half])
+    index = pq.read_table(next(damaged.glob("index-*"))).to_pylist()
+    lost = [row for row in index if row["shard"] == f"train/{shard.name}"]
+    lost = [row for row in lost if row["offset"] + row["size"] > half]
     bad = _bad(damaged)
-    assert bad and any(item.key == str(shard) for item in bad)
+    assert {item.key for item in bad} == {row["sample_id"] for row in lost}
+    assert all(shard.name in item.reason and "breaks off" in item.reason for item in bad)
 
 
-def test_a_shard_that_is_gone_is_named(damaged: Path) -> None:
-    shard = sorted(damaged.glob("train/*.tar"))[0]
+def test_a_shard_that_is_gone_is_named_with_each_of_its_samples(
+    either: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(either, tmp_path / "corpus"))
+    shard = sorted(path for path in folder.glob("train/*"))[0]
     shard.unlink()
-    (bad,) = _bad(damaged)
-    assert bad == Bad(str(shard), "No such file or directory")
+    index = pq.read_table(next(folder.glob("index-*"))).to_pylist()
+    held = {row["sample_id"] for row in index if row["shard"] == f"train/{shard.name}"}
+    bad = _bad(folder)
+    assert {item.key for item in bad} == held
+    assert {item.reason for item in bad} == {f"train/{shard.name}: No such file or directory"}
+
+
+def test_shards_in_each_others_place_are_noticed(damaged: Path) -> None:
+    first, second = sorted(damaged.glob("train/*.tar"))[:2]
+    held = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(held)
+    bad = _bad(damaged)
+    assert bad and not any("traceback" in item.reason for item in bad)
+
+
+def test_reading_that_breaks_off_is_tried_again(
+    corpus_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus, "RETRY_AFTER_S", (0.0, 0.0))
+    read_range, calls = files.read_range, [0]
+
+    def flaky(*place: Any) -> bytes:
+        calls[0] += 1
+        if calls[0] in (3, 8, 9) or calls[0] >= 12:
+            raise OSError(errno.ECONNRESET, "Connection reset by peer")
+        return read_range(*place)
+
+    monkeypatch.setattr(files, "read_range", flaky)
+    items = list(Windows(corpus.open_corpus(str(corpus_folder)), "train", RECIPE))
+    assert len(_ids(items)) == 8
+    bad = [item for item in items if isinstance(item, Bad)]
+    assert len(bad) == len(items) - 8
+    assert all("Connection reset by peer" in item.reason for item in bad)
 
 
 @pytest.mark.parametrize(
     ("contents", "says"),
-    [
-        ({}, "lacks json"),
-        ({"json": b"{"}, "Expecting"),
-        ({"json": b"[]"}, ""),
-        ({"json": json.dumps({"sources": ["mixture", "vocals"]}).encode()}, "lacks mixture.flac"),
-    ],
+    [({}, "lacks mixture.flac"), ({"mixture.flac": b"", "vocals.flac": b""}, "does not decode")],
 )
 def test_a_sample_that_is_none_is_bad(contents: dict[str, bytes], says: str) -> None:
-    bad = corpus.decode({"__key__": "x", **contents}, RECIPE)
+    bad = windows.decode(ROW, contents, RECIPE)
     assert isinstance(bad, Bad) and says in bad.reason
 
 
@@ -209,9 +348,7 @@ def test_sources_of_different_length_are_bad() -> None:
         soundfile.write(buffer, np.zeros(frames), 8192, format="FLAC")
         return buffer.getvalue()
 
-    facts = {"sources": ["mixture", "vocals"], "scale": 1.0, "song_id": "s", "track_ids": None}
-    sample = {"json": json.dumps(facts).encode(), "mixture.flac": flac(100)}
-    bad = corpus.decode({"__key__": "x", **sample, "vocals.flac": flac(90)}, RECIPE)
+    bad = windows.decode(ROW, {"mixture.flac": flac(100), "vocals.flac": flac(90)}, RECIPE)
     assert bad == Bad("x", "its sources differ in length")
 
 

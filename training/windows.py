@@ -1,0 +1,118 @@
+"""Samples of a corpus, decoded to what a recipe trains on."""
+
+import dataclasses
+import io
+import random
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from pipelines import audio, runs
+from training.recipe import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A decoded sample at the recipe's rate, with as many channels as it trains on.
+
+    `reference` is the target itself, or the accompaniment that leaves it of the mixture where
+    `residual` is true.
+    """
+
+    sample_id: str
+    song: str
+    mixture: Tensor  # float32 [channels, samples]
+    reference: Tensor  # float32 [channels, samples]
+    residual: bool
+    whole: bool = False  # to be kept for the epochs to come
+
+    @property
+    def nbytes(self) -> int:
+        """Of both signals."""
+        return self.mixture.nbytes + self.reference.nbytes
+
+    def copy(self) -> "Window":
+        """The same in memory of its own."""
+        mixture, reference = self.mixture.clone(), self.reference.clone()
+        return dataclasses.replace(self, mixture=mixture, reference=reference)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bad:
+    """A sample that could not be used, and why."""
+
+    key: str
+    reason: str
+
+
+def needs(sources: Iterable[str], target: str) -> tuple[str, ...]:
+    """The sources to decode of a sample; empty where it cannot teach the target."""
+    held = set(sources)
+    if "mixture" in held and target in held:
+        return ("mixture", target)
+    if target == "vocals" and {"mixture", "accompaniment"} <= held:
+        return ("mixture", "accompaniment")
+    return ()
+
+
+def decode(row: dict[str, Any], contents: Mapping[str, bytes], recipe: Recipe) -> Window | Bad:
+    """Decode what a recipe needs of an encoded sample: its channels and rate, true level.
+
+    Args:
+        row: of the index.
+        contents: the sample's files by name (`mixture.flac`).
+    """
+    try:
+        names = needs(row["sources"], recipe.target)
+        mixture, reference = (_source(contents, row, name, recipe) for name in names)
+        if mixture.shape != reference.shape:
+            raise ValueError("its sources differ in length")
+    except soundfile.LibsndfileError as error:
+        return Bad(row["sample_id"], f"does not decode: {error.error_string}")
+    except KeyError as error:
+        return Bad(row["sample_id"], f"lacks {error.args[0]}")
+    except ValueError as error:
+        return Bad(row["sample_id"], runs.reason(error))
+    song = " ".join([row["song_id"], *(row["track_ids"] or [])])
+    return Window(row["sample_id"], song, mixture, reference, residual=names[1] != recipe.target)
+
+
+def _source(
+    contents: Mapping[str, bytes], row: dict[str, Any], name: str, recipe: Recipe
+) -> Tensor:
+    """One source of a sample: float32 [channels, samples] at the recipe's rate.
+
+    The channels of a sample may lie interleaved in memory, as they are decoded: to put them apart
+    is the device's work.
+    """
+    frames, from_rate = soundfile.read(
+        io.BytesIO(contents[f"{name}.flac"]), dtype="float32", always_2d=True
+    )
+    if not len(frames):
+        raise ValueError(f"{name} is empty")
+    if row["scale"] != 1:
+        frames *= np.float32(row["scale"])
+    held = frames.shape[1]
+    if recipe.audio_channels == 1 and held > 1:
+        frames = frames.mean(axis=1, keepdims=True)
+    elif held == 1:
+        frames = np.repeat(frames, recipe.audio_channels, axis=1)
+    elif held != recipe.audio_channels:
+        raise ValueError(f"{name} has {held} channels")
+    return torch.from_numpy(audio.resample(frames.T, from_rate, recipe.sample_rate))
+
+
+def cut(window: Window, samples: int, rng: random.Random) -> Window:
+    """A piece of `samples` at a random place, or the whole with zeros after it."""
+    spare = window.mixture.shape[-1] - samples
+    if spare < 0:
+        pad = torch.nn.functional.pad
+        pieces = [pad(part, (0, -spare)) for part in (window.mixture, window.reference)]
+    else:
+        start = rng.randint(0, spare)
+        pieces = [part[:, start : start + samples] for part in (window.mixture, window.reference)]
+    return dataclasses.replace(window, mixture=pieces[0], reference=pieces[1], whole=False)
