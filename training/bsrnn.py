@@ -139,13 +139,11 @@ class MaskEstimation(nn.Module):
         """[batch, bands, frames, features] → mask [batch, 2, bins, frames]."""
         batch, _, frames, features = z.shape
         x = F.layer_norm(z, (features,), eps=EPSILON).transpose(0, 1).flatten(1, 2)
-        first = self.norm_weight[:, None] * self.hidden_weight
-        shift = torch.baddbmm(  # [bands, hidden, 1]
-            self.hidden_bias[..., None], self.hidden_weight, self.norm_bias[..., None]
-        )
+        x = torch.addcmul(self.norm_bias[:, None], x, self.norm_weight[:, None])
+        first = (x, self.hidden_weight, self.hidden_bias[..., None])
         found = []
         for rows, first_weight, first_bias, weight, bias in zip(
-            *(self.padding.banded(tensor) for tensor in (x, first, shift)),
+            *(self.padding.banded(tensor) for tensor in first),
             *(self.padding.spread(tensor) for tensor in (self.weight, self.bias)),
             strict=True,
         ):
