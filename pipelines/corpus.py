@@ -17,17 +17,17 @@ import contextlib
 import dataclasses
 import json
 import re
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.pvalue import AsDict, TaggedOutput
+from apache_beam.pvalue import AsDict, AsList, TaggedOutput
 
 from pipelines import (
     files,
+    joining,
     layouts,
     layouts_grouping,
     parquet_shards,
@@ -40,7 +40,6 @@ from pipelines import (
     tables,
 )
 from pipelines.audio import AudioError
-from pipelines.chunks import ReadFault
 from pipelines.launch import launch
 from pipelines.layouts_songs import Song
 from pipelines.options import Verb, VerbOptions
@@ -53,7 +52,6 @@ from pipelines.sides import Known, Side
 PARTS = "_parts"
 FORMATS = ("webdataset", "parquet")
 LONGEST_CHUNK_S = 3600.0  # a chunk is held in memory
-RETRY_AFTER_S = (1.0, 4.0)  # reading that breaks off is tried again after so long
 Bucket = tuple[str, str]  # split, first digits of the sample id
 Numbered = tuple[str, int]  # split, number of the shard
 
@@ -122,6 +120,12 @@ class CorpusOptions(VerbOptions):
             default=6.0,
             help="length of the windows in which sources are salient or not; 0 keeps every chunk",
         )
+        parser.add_argument(
+            "--fingerprints",
+            choices=("on", "off"),
+            default="on",
+            help="whether songs that hold the same recording are kept on one side of the split",
+        )
         parser.add_argument("--seed", type=int, default=0, help="draws the split anew")
 
 
@@ -177,7 +181,7 @@ class Encode(beam.DoFn):
             if recording.split not in (None, split):
                 elsewhere = f"listed in {recording.split}, and {split} holds the same song"
                 raise recordings.Unusable("two_sides", f"{elsewhere}: {'; '.join(side.joined)}")
-            samples, facts = self._with_patience(recording, split, side.group)
+            samples, facts = joining.patiently(lambda: self._part(recording, split, side.group))
         except AudioError as error:
             record, cause = dataclasses.asdict(recording), getattr(error, "cause", "unusable")
             yield TaggedOutput(
@@ -188,18 +192,6 @@ class Encode(beam.DoFn):
             yield TaggedOutput("songs", _song_row(recording, split, side, facts))
             yield TaggedOutput("counts", ("recordings", 1))
             yield TaggedOutput("counts", ("left_out", facts.left_out))
-
-    def _with_patience(
-        self, recording: Recording, split: str, group: str
-    ) -> tuple[list[Sample], Facts]:
-        for wait_s in (*RETRY_AFTER_S, None):
-            try:
-                return self._part(recording, split, group)
-            except ReadFault as error:
-                if wait_s is None:
-                    raise Failed(f"{error}; run again to resume") from error
-                time.sleep(wait_s)
-        raise AssertionError("unreachable")
 
     def _part(self, recording: Recording, split: str, group: str) -> tuple[list[Sample], Facts]:
         name = recordings.fingerprint(recording, split, group, self.plan.shape)
@@ -266,7 +258,8 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     """The pipeline: recordings → part files → plan → shards → index."""
     plan, given = plan_of(options), VERB.given(options)
     found, kept_counts = _recordings(pipeline, given, options)
-    grouped, twice = _grouped(found)
+    alike = AsList(_alike(found, options, run))
+    grouped, twice = _grouped(found, alike)
     encoded = grouped | "Encode" >> beam.ParDo(Encode(run, plan)).with_outputs(
         "rejects", "songs", "counts", main="samples"
     )
@@ -365,13 +358,20 @@ def _kept_pairs(path: str) -> Iterator[Any]:
             yield TaggedOutput("counts", ("pairs_not_kept", 1))
 
 
-def _grouped(found: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
+def _alike(found: beam.PCollection, options: PipelineOptions, run: runs.Run) -> beam.PCollection:
+    """(song id, song id, why) of songs that hold the same recording."""
+    if options.view_as(CorpusOptions).fingerprints == "off":
+        return found.pipeline | "NoFingerprints" >> beam.Create([])
+    return joining.matches(found, run, PARTS)
+
+
+def _grouped(found: beam.PCollection, alike: AsList) -> tuple[beam.PCollection, beam.PCollection]:
     """(recording, its side of the split), and a reject for every recording that came before."""
     groups = (
         found
         | "Known" >> beam.Map(lambda recording: (None, _known(recording)))
         | "AllKnown" >> beam.GroupByKey()
-        | "Sides" >> beam.FlatMap(lambda known: sides.sides(known[1], []).items())
+        | "Sides" >> beam.FlatMap(lambda known, found: sides.sides(known[1], found).items(), alike)
     )
     by_song = found | "BySong" >> beam.Map(lambda recording: (recording.song_id, recording))
     joined = (

@@ -22,7 +22,7 @@ from fsspec.implementations.local import LocalFileOpener
 
 import stemlode
 from matching.ids import digest
-from pipelines import audio, corpus, files, runs, schemas, tables
+from pipelines import audio, files, joining, runs, schemas, tables
 from pipelines.audio import AudioError
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -483,7 +483,7 @@ def test_a_disk_that_fills_up_is_one_line_and_the_rest_is_kept(
 def test_reading_that_breaks_off_is_tried_again(
     music: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corpus, "RETRY_AFTER_S", (0.0, 0.0))
+    monkeypatch.setattr(joining, "RETRY_AFTER_S", (0.0, 0.0))
     blocks, calls = audio.blocks, [0]
 
     def flaky(*args: Any, **facts: Any) -> Any:
@@ -501,7 +501,7 @@ def test_reading_that_breaks_off_is_tried_again(
 def test_reading_that_stays_broken_ends_the_run_and_no_song_is_given_up(
     music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(corpus, "RETRY_AFTER_S", (0.0,))
+    monkeypatch.setattr(joining, "RETRY_AFTER_S", (0.0,))
 
     def broken(*_: Any, **__: Any) -> Any:
         raise OSError(errno.EIO, "Input/output error")

@@ -1,0 +1,142 @@
+"""Which songs of a corpus hold the same recording, found by fingerprints in a pipeline.
+
+Only landmarks travel: a few numbers for every second of sound.
+"""
+
+import functools
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.pvalue import AsDict, TaggedOutput
+
+from matching.ids import digest
+from pipelines import chunks, files, fingerprints, runs
+from pipelines.audio import AudioError
+from pipelines.chunks import ReadFault, Source
+from pipelines.recordings import Recording
+from pipelines.runs import Failed
+
+RETRY_AFTER_S = (1.0, 4.0)  # reading that breaks off is tried again after so long
+_BLOCK_FRAMES = 30 * fingerprints.RATE
+Sound = tuple[str, str, str]  # song id, recording id, source
+
+
+def patiently(read: Callable[[], Any]) -> Any:
+    """What `read` returns; where it raises ReadFault, it is tried again, and at last Failed."""
+    for wait_s in (*RETRY_AFTER_S, None):
+        try:
+            return read()
+        except ReadFault as error:
+            if wait_s is None:
+                raise Failed(f"{error}; run again to resume") from error
+            time.sleep(wait_s)
+    raise AssertionError("unreachable")
+
+
+def matches(found: beam.PCollection, run: runs.Run, folder: str) -> beam.PCollection:
+    """Recordings → (song id, song id, why) of songs that hold one recording.
+
+    Sketches are kept in `folder` below the run's output, for an attempt that comes after.
+    """
+    sketched = found | "Sketch" >> beam.ParDo(Sketch(run, folder)).with_outputs(
+        "sizes", main="landmarks"
+    )
+    return (
+        sketched.landmarks
+        | "ByLandmark" >> beam.GroupByKey()
+        | "Coincidences" >> beam.FlatMap(_coincidences)
+        | "Shared" >> beam.CombinePerKey(sum)
+        | "Enough" >> beam.FlatMap(_enough, AsDict(sketched.sizes))
+        | "ByPair" >> beam.GroupByKey()
+        | "BestShift" >> beam.MapTuple(_best)
+    )
+
+
+class Sketch(beam.DoFn):
+    """A recording → (landmark, (sound, frame)) of its sounds; `sizes`: (sound, landmarks).
+
+    A sound that does not decode has no landmarks: what reads it next says why.
+    """
+
+    def __init__(self, run: runs.Run, folder: str) -> None:
+        self.run, self.folder = run, folder
+
+    def process(self, recording: Recording) -> Iterator[Any]:
+        for source, parts in _sounds(recording).items():
+            sound = (recording.song_id, recording.recording_id, source)
+            held = patiently(functools.partial(self._landmarks, parts))
+            yield TaggedOutput("sizes", (sound, len(held)))
+            for value, frame in held:
+                yield value, (sound, frame)
+
+    def _landmarks(self, sources: list[Source]) -> list[list[int]]:
+        try:
+            stamps = [files.stamps(source.uri) for source in sources]
+        except OSError as error:
+            raise ReadFault(f"{sources[0].uri}: {runs.reason(error)}") from error
+        name = digest(json.dumps([repr(sources), stamps]))
+        path = self.run.path(self.folder, f"{name}.landmarks")
+        if files.exists(path):
+            return json.loads(files.read_bytes(path))
+        try:
+            held = [list(mark) for mark in fingerprints.landmarks(_signal(sources))]
+        except AudioError:
+            return []
+        files.write_bytes(path, json.dumps(held).encode())
+        return held
+
+
+def _sounds(recording: Recording) -> dict[str, list[Source]]:
+    """What to know a recording by: a pair's two sides, a multitrack's mixture or the sum of all."""
+    if recording.fault or not all(p.uri for parts in recording.parts.values() for p in parts):
+        return {}
+    parts = dict(recording.parts)
+    if recording.kind != "pair":
+        whole = parts.get("mixture") or tuple(p for held in parts.values() for p in held)
+        parts = {"mixture": whole}
+    return {
+        name: [
+            Source(str(n), p.uri, 0, p.gain, stream=p.stream, channel=p.channel)
+            for n, p in enumerate(held)
+        ]
+        for name, held in parts.items()
+    }
+
+
+def _signal(sources: list[Source]) -> np.ndarray:
+    """The sum of sources, mono at the fingerprints' rate."""
+    cut = chunks.cut(
+        sources,
+        sample_rate=fingerprints.RATE,
+        channels=1,
+        chunk_frames=_BLOCK_FRAMES,
+        until="",
+    )
+    blocks = [np.sum(list(chunk.values()), axis=0)[0] for chunk in cut]
+    return np.concatenate([np.zeros(0, np.float32), *blocks])
+
+
+def _coincidences(
+    element: tuple[int, Iterable[tuple[Sound, int]]],
+) -> Iterator[tuple[tuple[Sound, Sound, int], int]]:
+    for first, second, shift in fingerprints.coincidences(element[1]):
+        if first[0] != second[0]:
+            yield (first, second, shift), 1
+
+
+def _enough(
+    element: tuple[tuple[Sound, Sound, int], int], sizes: dict[Sound, int]
+) -> list[tuple[tuple[str, str], tuple[int, int]]]:
+    (first, second, shift), shared = element
+    if not fingerprints.enough(shared, sizes[first], sizes[second]):
+        return []
+    return [((first[0], second[0]), (shared, -shift))]
+
+
+def _best(songs: tuple[str, str], found: Iterable[tuple[int, int]]) -> tuple[str, str, str]:
+    shared, minus = max(found)
+    return *songs, fingerprints.reason(shared, -minus)
