@@ -91,13 +91,17 @@ def mixed_batches(
     seed: int,
     workers: int,
     device: torch.device,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> Iterator[Batch]:
     """Batches without end, on the device; `progress.position` counts those that are used up.
+
+    Of `ranks` processes that share a batch, each takes every `ranks`-th example.
 
     Raises Failed where the corpus lacks a source that the recipe mixes, or where one sample after
     the other is damaged.
     """
-    draws = Draws(data, recipe, seed)
+    draws = Draws(data, recipe, seed, rank, ranks)
     for drawn in _loader(draws, progress.position, workers):
         rejects |= {bad.key: bad.reason for bad in drawn.rejects if bad.key not in rejects}
         progress.position += 1
@@ -125,7 +129,10 @@ def mix(waveforms: Tensor, gains: Tensor) -> tuple[Tensor, Tensor]:
 class Draws(Dataset[Drawn]):
     """Batch number i of a run, decoded; a function of the corpus, the recipe and the seed."""
 
-    def __init__(self, data: Corpus, recipe: BSRNNRecipe, seed: int) -> None:
+    def __init__(
+        self, data: Corpus, recipe: BSRNNRecipe, seed: int, rank: int = 0, ranks: int = 1
+    ) -> None:
+        self.items = range(rank, recipe.batch_size, ranks)
         self.folder, self.recipe, self.seed = data.folder, recipe, seed
         self.index: pa.Table = data.of("train").combine_chunks()
         self.pools = backings(self.index, recipe)
@@ -140,7 +147,7 @@ class Draws(Dataset[Drawn]):
     def __getitem__(self, batch: int) -> Drawn:
         first = batch * self.recipe.batch_size
         rejects: list[Bad] = []
-        found = [self._example(first + item, rejects) for item in range(self.recipe.batch_size)]
+        found = [self._example(first + item, rejects) for item in self.items]
         ids, waveforms, gains = zip(*found, strict=True)
         return Drawn(list(ids), torch.stack(waveforms), torch.tensor(gains), rejects)
 

@@ -1,25 +1,19 @@
 """Pieces of sources anywhere in a corpus: what mixing on the fly reads."""
 
 import io
-import tarfile
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import soundfile
 import torch
 from torch import Tensor
 
-from pipelines import audio, files
+from pipelines import audio
+from training import shards
 
-UNREADABLE = (
-    OSError,
-    ValueError,
-    tarfile.TarError,
-    soundfile.LibsndfileError,
-    pa.ArrowException,
-)  # what a damaged shard or sample raises
+# What a damaged shard or sample raises.
+UNREADABLE = (OSError, ValueError, soundfile.LibsndfileError, pa.ArrowException)
 
 
 def names(held: list[str], source: str) -> tuple[str, ...]:
@@ -45,9 +39,10 @@ def read(
     channels, samples = shape
     from_rate = row["sample_rate"]
     wanted = [f"{name}.flac" for name in names(row["sources"], source)]
+    encoded = shards.contents(folder, row, wanted)
     parts = []
-    for data in _contents(files.join(folder, row["shard"]), row, wanted):
-        with soundfile.SoundFile(io.BytesIO(data)) as sound:
+    for name in wanted:
+        with soundfile.SoundFile(io.BytesIO(encoded[name])) as sound:
             sound.seek(min(sound.frames, round(start_s * from_rate)))
             # One frame more than needed: resampling may leave one too few.
             frames = sound.read(-(-samples * from_rate // rate) + 1, "float32", always_2d=True)
@@ -57,44 +52,3 @@ def read(
     difference = parts[0] if len(parts) == 1 else parts[0] - parts[1]
     found = audio.resample(np.ascontiguousarray(difference), from_rate, rate)[:, :samples]
     return torch.nn.functional.pad(torch.from_numpy(found), (0, samples - found.shape[1]))
-
-
-def _contents(shard: str, row: dict[str, Any], wanted: list[str]) -> list[bytes]:
-    """Files of a sample, by name, from its shard."""
-    with files.open_input(shard) as file:
-        if shard.endswith(".parquet"):
-            return _of_parquet(file, row, wanted)
-        return _of_tar(file, row, wanted)
-
-
-def _of_tar(file: IO[bytes], row: dict[str, Any], wanted: list[str]) -> list[bytes]:
-    found: dict[str, bytes] = {}
-    file.seek(row["offset"])
-    with tarfile.open(fileobj=file, mode="r:") as tar:
-        while len(found) < len(wanted) and (entry := tar.next()) is not None:
-            sample_id, _, name = entry.name.partition(".")
-            if sample_id != row["sample_id"]:
-                break
-            if name in wanted:
-                content = tar.extractfile(entry)
-                found[name] = content.read() if content else b""
-    return _all(found, wanted)
-
-
-def _of_parquet(file: IO[bytes], row: dict[str, Any], wanted: list[str]) -> list[bytes]:
-    table = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
-    place = row["offset"]
-    for group in range(table.num_row_groups):
-        rows = table.metadata.row_group(group).num_rows
-        if place < rows:
-            part = table.read_row_group(group, columns=wanted, use_threads=False)
-            return _all(part.slice(place, 1).to_pylist()[0], wanted)
-        place -= rows
-    return _all({}, wanted)
-
-
-def _all(found: dict[str, Any], wanted: list[str]) -> list[bytes]:
-    missing = [name for name in wanted if not found.get(name)]
-    if missing or not wanted:
-        raise ValueError(f"its shard lacks {', '.join(missing) or 'the source'}")
-    return [found[name] for name in wanted]

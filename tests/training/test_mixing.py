@@ -55,7 +55,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 def _corpus(stems: Path, output: Path, *options: str) -> Corpus:
     words = ["--stems", str(stems), "--output", str(output), "--sample-rate", str(RATE)]
-    words += ["--chunk-seconds", "1", "--split", "train=1", *options]
+    words += ["--chunk-seconds", "1", "--split", "train=1", "--window-seconds", "0", *options]
     assert corpus_verb.main(words) == 0
     return open_corpus(str(output))
 
@@ -121,6 +121,17 @@ def test_draws_depend_on_nothing_but_seed_and_number(data: Corpus, workers: int)
         assert torch.equal(batch.mixture, mixture) and torch.equal(batch.reference, target)
         assert progress.position == number + 1
     assert drawn[0].sample_ids != Draws(data, recipe, seed=6)[0].sample_ids
+
+
+def test_ranks_share_a_batch(data: Corpus) -> None:
+    recipe = _recipe()
+    whole = Draws(data, recipe, seed=5)[1]
+    shares = [Draws(data, recipe, 5, rank, 2)[1] for rank in (0, 1)]
+    assert [share.sample_ids for share in shares] == [
+        whole.sample_ids[0::2],
+        whole.sample_ids[1::2],
+    ]
+    assert torch.equal(shares[1].waveforms, whole.waveforms[1::2])
 
 
 def test_salient_windows_alone_are_drawn(data: Corpus) -> None:
