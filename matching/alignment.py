@@ -38,8 +38,8 @@ class Alignment:
 
     `confidence` in 0…1 is 1 − second / best: best is the whitened correlation along the best line,
     second the highest elsewhere, along any other line or beside the peak, and no less than what
-    noise would reach. Unrelated recordings give 0 to 0.2; a shared accompaniment gives more than
-    0.8, unless it repeats itself sample for sample, when the offset is in doubt indeed.
+    noise would reach. Unrelated recordings give 0; a shared accompaniment gives 0.5 to 1, less
+    where it repeats itself sample for sample, when the offset is in doubt indeed.
     """
 
     offset_s: float

@@ -174,19 +174,21 @@ def rest_share(found: Segments) -> float:
 def compare(aligned: Aligned, level: float) -> tuple[Difference, dict[str, float]]:
     """The difference of magnitudes at a level, and what remains of the mixture where voices rest.
 
-    The residual X − gY, phases and all, is held against X in cells of less than a second by one
-    bin. In each band of `BANDS_HZ` the residual is the level, in dB, below which a twentieth of
-    the cells lie: even under a voice that never rests some of them hold nothing but backing. Bands
-    that the mixture leaves empty are left out; names are in alphabetical order.
+    Both above 32 Hz: below lies rumble, which encoders drop. The residual X − gY, phases and all,
+    is held against X in cells of less than a second by one bin. In each band of `BANDS_HZ` the
+    residual is the level, in dB, below which a twentieth of the cells lie: even under a voice that
+    never rests some of them hold nothing but backing. Bands that the mixture leaves empty are left
+    out; names are in alphabetical order.
     """
     edges = [aligned.bins(LOW_HZ if low == 0 else low, high) for low, high in _bands()]
     counts = np.zeros((len(edges), _MOST_DB - _LEAST_DB))
     found = Difference()
     g = np.float32(level)
+    low = aligned.bins(LOW_HZ, LOW_HZ).start
     size = difference.BLOCK // _CELL_FRAMES * _CELL_FRAMES
     for _, X, Y in aligned.blocks(size):
         x, y = magnitudes(X), g * magnitudes(Y)
-        found.add(x, y)
+        found.add(x[:, low:], y[:, low:])
         rest, whole = (_cells(part) for part in (magnitudes(X - g * Y) ** 2, x**2))
         loud = _AUDIBLE * whole.max(initial=0.0)
         for band, part in enumerate(edges):

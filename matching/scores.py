@@ -10,7 +10,7 @@ from matching import alignment, coherence, difference, onsets, silence, spans
 from matching.coherence import Aligned
 from matching.signals import Part, Signal
 
-SURE = 0.15  # unrelated recordings reach no confidence, shared accompaniments begin at 0.5
+SURE = 0.1  # unrelated recordings reach no confidence, shared accompaniments begin at 0.5
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Scores:
 def score(mixture: Recording, instrumental: Recording) -> Scores:
     """Compare two recordings made with the same settings, neither of them silent.
 
-    Where no alignment is found, the two are compared from where their sound begins, as in the
-    thesis, at the least-squares level, and all that needs an alignment is None.
+    Where no alignment is found, or nothing matches along it, the two are compared from where their
+    sound begins, as in the thesis, at the least-squares level; all that needs an alignment is None.
     """
     settings = mixture.settings
     x, y, rate = mixture.samples, instrumental.samples, settings.sample_rate
@@ -95,6 +95,8 @@ def score(mixture: Recording, instrumental: Recording) -> Scores:
     )
     parts = coherence.segments(aligned)
     matched = spans.matches(parts.agreement, parts.xx.sum(axis=1), parts.yy.sum(axis=1))
+    if not matched.any():
+        return _at_starts(x, y, settings, thesis.distance, 0.0, trimmed_s)
     level = coherence.gain(parts, matched, aligned.bins(coherence.LOW_HZ, rate).start)
     if level is None:
         level = coherence.least_squares_gain(parts)
