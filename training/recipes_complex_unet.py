@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from training import complex_unet, losses, spectrogram
+from training import complex_unet, losses, precision, spectrogram
 from training.complex_unet import ComplexUNet
 from training.recipes_unet import EncoderDecoderRecipe
 from training.unet import UNet
@@ -102,9 +102,9 @@ class ComplexUNetRecipe(EncoderDecoderRecipe):
         spectrum = spectrogram.stft(mixture.flatten(0, 1), self.n_fft, self.hop_length)
         seen = spectrogram.drop_bin(spectrum)
         if self.mask == "complex":
-            mask = complex_unet.to_complex(nets(complex_unet.to_parts(seen)))
+            mask = complex_unet.to_complex(precision.masks(nets, complex_unet.to_parts(seen)))
         else:
-            mask = nets(seen.abs()[:, None])[:, 0]
+            mask = precision.masks(nets, seen.abs()[:, None])[:, 0]
         return spectrum * spectrogram.restore_bin(mask)
 
     def _waveform(self, spectrum: Tensor, mixture: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from training import cws, filterbank, losses, spectrogram
+from training import cws, filterbank, losses, precision, spectrogram
 from training.mdensenet import MDenseNet, MMDenseNet, scaled
 from training.recipe import Recipe, rest_of
 
@@ -162,7 +162,7 @@ class CWSRecipe(Recipe):
         """Spectra through both nets' masks: [batch, 2, …]. The nets see n_fft / 2 bins."""
         seen = spectrogram.drop_bin(spectra)
         assert isinstance(nets, nn.ModuleDict)
-        masks = torch.stack([net(seen) for net in nets.values()], dim=1)
+        masks = torch.stack([precision.masks(net, seen) for net in nets.values()], dim=1)
         return spectra[:, None] * spectrogram.restore_bin(masks)
 
     def waveforms(self, spectra: Tensor, samples: int) -> Tensor:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from training import losses, spectrogram
+from training import losses, precision, spectrogram
 from training.recipe import Recipe
 from training.unet import CHANNELS, UNet
 
@@ -97,7 +97,7 @@ class UNetRecipe(EncoderDecoderRecipe):
     ) -> Tensor:
         """See `Recipe.losses`; eq. 4.2."""
         given, wanted = self.magnitudes(mixture, reference, residual)
-        return losses.l1_sum(nets(given) * given, wanted)
+        return losses.l1_sum(precision.masks(nets, given) * given, wanted)
 
     def magnitudes(
         self, mixture: Tensor, reference: Tensor, residual: Tensor
