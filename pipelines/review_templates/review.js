@@ -38,15 +38,20 @@ async function call(path, body) {
 
 async function attempt(action) {
   if (busy) return;
-  busy = true;
+  setBusy(true);
   try {
     await action();
     alarm("");
   } catch (error) {
     alarm(error.message);
   } finally {
-    busy = false;
+    setBusy(false);
   }
+}
+
+function setBusy(value) {
+  busy = value;
+  document.body.setAttribute("aria-busy", String(value));
 }
 
 const listening = new Listening(call);

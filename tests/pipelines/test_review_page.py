@@ -331,7 +331,7 @@ def test_one_pair_is_a_sample_too(browser: sync_api.Browser, tmp_path: Path) -> 
         tab.ready()
         for key in (".", ","):
             tab.page.keyboard.press(key)
-            tab.ready()
+            expect(tab.page.locator("body")).to_have_attribute("aria-busy", "false")
         tab.page.keyboard.press("p")
         expect(tab.page.locator("#progress")).to_have_text("all 1 judged: 1 pair, 0 not, 0 unsure")
         tab.at(1)
