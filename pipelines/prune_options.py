@@ -81,11 +81,12 @@ class PruneOptions(VerbOptions):
             help="samples from one STFT window to the next",
         )
         add(
-            "--no-align",
-            dest="align",
-            action="store_false",
-            help="as in the thesis: compare from where the sound begins, at the level it has, and "
-            "decide by --d-min and --d-max alone",
+            "--align",
+            action=argparse.BooleanOptionalAction,
+            default=True,
+            help="find offset, speed, polarity and level first. --no-align is as in the thesis: "
+            "compare from where the sound begins, at the level it has, and decide by --d-min and "
+            "--d-max alone",
         )
         add(
             "--max-offset",
@@ -149,9 +150,10 @@ def settle(options: PipelineOptions, argv: Sequence[str], given: Mapping[str, st
     view.d_max = decisions.D_MAX if view.d_max is None else view.d_max
     if view.rescore:
         words = [word.split("=", maxsplit=1)[0] for word in argv]
-        name = next((n for n in ("estimate", *rescore.MEASURED) if flag_of(n) in words), None)
-        if name:
-            raise BadUsage(f"{flag_of(name)} needs the audio, which --rescore does not read")
+        flags = [flag_of(name) for name in ("estimate", *rescore.MEASURED)]
+        for flag in (*flags, "--no-align"):
+            if flag in words:
+                raise BadUsage(f"{flag} needs the audio, which --rescore does not read")
         view.rescore = files.absolute(view.rescore)
         for option, value in rescore.options_of(view.rescore).items():
             setattr(view, option, value)
@@ -160,4 +162,4 @@ def settle(options: PipelineOptions, argv: Sequence[str], given: Mapping[str, st
 
 def flag_of(name: str) -> str:
     """An option as it is written on a command line."""
-    return "--no-align" if name == "align" else f"--{name.replace('_', '-')}"
+    return f"--{name.replace('_', '-')}"
