@@ -3,7 +3,7 @@
 Audio never goes through a shuffle. Each song's samples are encoded once into a part file, as tar
 entries ready to be copied; what travels is a `Sample`: its index row and where its bytes lie. The
 shards are planned from sorted sample ids and sizes alone, and a shard is written by copying byte
-ranges, checked twice on the way: as they are read, and in the shard before it gets its final name.
+ranges, and read back and checked before it gets its final name.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from pipelines.runs import BadUsage, Failed
 
 BLOCK = 512  # what tar files count in
 END = bytes(2 * BLOCK)  # two empty blocks end a tar file
-COPY_BYTES = 1 << 20
+COPY_BYTES = 1 << 18
 SHARD = re.compile(r"(train|valid|test)/\1-(\d{5,})\.(tar|parquet)")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 crc32 = zlib.crc32
@@ -48,19 +48,20 @@ def parse_bytes(text: str) -> int:
     return size
 
 
-def entry(name: str, data: bytes) -> bytes:
+def pieces(name: str, data: bytes) -> tuple[bytes, bytes, bytes]:
     """One file as a tar entry: USTAR header, content, padding to whole blocks.
 
     Nothing but name and content decides the bytes: time and owner are 0, the mode is 0644.
     """
     info = tarfile.TarInfo(name)
     info.size, info.mode, info.mtime = len(data), 0o644, 0
-    return info.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % BLOCK)
+    return info.tobuf(tarfile.USTAR_FORMAT), data, bytes(-len(data) % BLOCK)
 
 
 def entries(sample_id: str, contents: Mapping[str, bytes]) -> bytes:
     """A sample's files (by extension, `mixture.flac`) as consecutive tar entries, names sorted."""
-    return b"".join(entry(f"{sample_id}.{name}", contents[name]) for name in sorted(contents))
+    found = (pieces(f"{sample_id}.{name}", contents[name]) for name in sorted(contents))
+    return b"".join(piece for entry in found for piece in entry)
 
 
 def contents(data: bytes) -> dict[str, bytes]:
@@ -89,10 +90,14 @@ def write_part(
     with files.atomic_write(path) as file:
         offset = 0
         for row, contents in samples:
-            data = entries(row["sample_id"], contents)
-            file.write(data)
-            held.append(Sample(row, path, offset, len(data), zlib.crc32(data)))
-            offset += len(data)
+            size = checksum = 0
+            for name in sorted(contents):
+                for piece in pieces(f"{row['sample_id']}.{name}", contents[name]):
+                    file.write(piece)
+                    checksum = zlib.crc32(piece, checksum)
+                    size += len(piece)
+            held.append(Sample(row, path, offset, size, checksum))
+            offset += size
     described = [dataclasses.asdict(sample) | {"part": None} for sample in held]
     files.write_bytes(_list_of(path), json.dumps({"bytes": offset, "samples": described}).encode())
     return held
@@ -150,10 +155,12 @@ def write_shard(path: str, samples: Sequence[Sample]) -> str:
         nonlocal sha256
         sha256 = finished_shard(temporary, samples) or ""
         if not sha256:
+            for sample in samples:
+                read_sample(sample)  # Failed where it is the part file that is damaged
             raise Failed(f"{path}: reads back differently from what was written; check the disk")
 
     with files.atomic_write(path, check) as file:
-        for data in _ranges(samples):
+        for data in _copied(samples):
             file.write(data)
         file.write(END)
     return sha256
@@ -181,25 +188,26 @@ def finished_shard(path: str, samples: Sequence[Sample]) -> str | None:
 
 def read_sample(sample: Sample) -> bytes:
     """A sample's tar entries out of its part file; Failed where that is damaged."""
-    return b"".join(_ranges([sample]))
+    data = b"".join(_copied([sample]))
+    if (len(data), zlib.crc32(data)) != (sample.size, sample.crc32):
+        raise _damaged(sample.part)
+    return data
 
 
-def _ranges(samples: Sequence[Sample]) -> Iterator[bytes]:
-    """The samples' bytes out of their part files, checked."""
+def _copied(samples: Sequence[Sample]) -> Iterator[bytes]:
+    """The samples' bytes out of their part files, unchecked."""
     for sample in samples:
-        checksum, length = 0, 0
         try:
             with files.open_input(sample.part) as file:
                 file.seek(sample.offset)
-                for data in _blocks(file, sample.size):
-                    checksum = zlib.crc32(data, checksum)
-                    length += len(data)
-                    yield data
-        except FileNotFoundError:
-            pass
-        if (length, checksum) != (sample.size, sample.crc32):
-            files.remove(_list_of(sample.part))
-            raise Failed(f"{sample.part}: damaged; run again to make it anew")
+                yield from _blocks(file, sample.size)
+        except FileNotFoundError as error:
+            raise _damaged(sample.part) from error
+
+
+def _damaged(part: str) -> Failed:
+    files.remove(_list_of(part))
+    return Failed(f"{part}: damaged; run again to make it anew")
 
 
 def _blocks(file: IO[bytes], size: int) -> Iterator[bytes]:

@@ -207,7 +207,9 @@ class Samples(Dataset[Window | Bad]):
             except (ValueError, pa.ArrowException) as error:
                 return Bad(row["sample_id"], f"{row['shard']}: {runs.reason(error)}")
             except OSError as error:
-                if wait_s is None or isinstance(error, FileNotFoundError):
+                # Without a number it is Arrow's own, of a page that is damaged.
+                lasting = error.errno is None or isinstance(error, FileNotFoundError)
+                if wait_s is None or lasting:
                     return Bad(row["sample_id"], f"{row['shard']}: {runs.reason(error)}")
                 time.sleep(wait_s)
         raise AssertionError("unreachable")
@@ -226,11 +228,11 @@ class _Loader:
 
     def __init__(self, windows: Windows, workers: int, ahead: int) -> None:
         self.windows, self.cache_bytes = windows, windows.cache_bytes * workers
-        self.asked: Iterable[Asked] = ()
+        self.sampler = _Sampler()
         self.items = DataLoader(
             windows.samples,
             batch_size=None,
-            sampler=_Sampler(self),
+            sampler=self.sampler,
             num_workers=workers,
             collate_fn=as_is,
             prefetch_factor=max(2, -(-ahead // workers)),
@@ -243,18 +245,17 @@ class _Loader:
         return self.windows.through(self._fetch, self.cache_bytes)
 
     def _fetch(self, asked: Iterable[Asked]) -> Iterator[Window | Bad]:
-        self.asked = asked
+        self.sampler.asked = asked
         return iter(self.items)
 
 
 class _Sampler:
     """What the loader is asked for in its current epoch."""
 
-    def __init__(self, loader: _Loader) -> None:
-        self.loader = loader
+    asked: Iterable[Asked] = ()
 
     def __iter__(self) -> Iterator[Asked]:
-        return iter(self.loader.asked)
+        return iter(self.asked)
 
 
 def as_is(item: Any) -> Any:
