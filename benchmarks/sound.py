@@ -6,13 +6,14 @@ Real songs (from STEMLODE_TEST_DATA, default ../shared/data beside the project) 
 `sound_cases.py`. A row a case: pairs, how many are decided as they should be, the largest error of
 an offset, the least confidence where the offset is right, and how many are wrong and sure: kept
 though they should not be, or their offset off by more than 1 ms or their speed by more than 2 %
-of its change, with a confidence that decisions trust.
+of its change, with a confidence that decisions trust. Last, what comparing costs beside decoding.
 """
 
 import argparse
 import os
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from benchmarks import sound_cases
 from benchmarks.sound_cases import LOW, Case
 from matching.decisions import Thresholds, decide
 from matching.scores import Recording, Scores, Settings, score
+from pipelines import audio
 
 PROJECT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("STEMLODE_TEST_DATA", PROJECT.parent / "shared" / "data"))
@@ -73,6 +75,8 @@ def main() -> None:
     outcomes = list(heard(cases(DATA, given.full_seconds)))
     for line in table(outcomes):
         print(line)
+    for line in cost(DATA):
+        print(line)
     if given.worst:
         for outcome in outcomes:
             if not outcome.right or outcome.wrong_and_sure:
@@ -108,6 +112,35 @@ def heard(given: Iterable[Case]) -> Iterator[Outcome]:
         )
         found = score(x, y)
         yield Outcome(case, found, *decide(found, Thresholds()))
+
+
+def cost(data: Path) -> Iterator[str]:
+    """Processor time to align and compare a song with another master, and to decode both."""
+    paths = sorted((data / "audio/mixes").iterdir())
+    for path in paths[2:4]:
+        decoding = min(_cpu_s(lambda path=path: _decode(path)) for _ in range(3))
+        samples = audio.read(str(path), sample_rate=LOW, mono=True).samples[0]
+        louder = np.concatenate([np.zeros(5000, np.float32), np.clip(samples * 2, -0.5, 0.5)])
+        comparing = min(_cpu_s(lambda x=samples, y=louder: _compare(x, y)) for _ in range(3))
+        ratio = comparing / (2 * decoding)
+        yield f"{path.name}: {len(samples) / LOW:.0f} s twice: decoding {2000 * decoding:.0f} ms, "
+        yield f"  aligning, comparing and deciding {1000 * comparing:.0f} ms, {ratio:.2f} of it"
+
+
+def _cpu_s(work: Callable[[], object]) -> float:
+    begun = time.process_time()
+    work()
+    return time.process_time() - begun
+
+
+def _decode(path: Path) -> None:
+    for _ in audio.blocks(str(path)):
+        pass
+
+
+def _compare(x: np.ndarray, y: np.ndarray) -> None:
+    settings = Settings(sample_rate=LOW)
+    decide(score(Recording(x, settings), Recording(y, settings)), Thresholds())
 
 
 def table(outcomes: Iterable[Outcome]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from matching.signals import Signal
 MAX_OFFSET_S = 30.0
 MIN_OVERLAP = 0.25  # of the shorter signal: less in common is no evidence
 LINES = 6
-_FEW, _MANY = 12, 32  # probes: to choose a line, to measure it
+_FEW, _MANY = 12, 24  # probes: to choose a line, to measure it
 _NEAR_S = 0.002  # what lies this near a correlation's peak belongs to it
 _NOISE = 4.0  # standard deviations that the best of so many chances reaches
 _ROUNDS = 2  # the second sees what the first has straightened

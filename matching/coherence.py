@@ -16,7 +16,7 @@ from matching import difference
 from matching.difference import Difference
 from matching.drift import Line, Warped
 from matching.probes import common
-from matching.signals import Signal, magnitudes, stft
+from matching.signals import Signal, magnitudes, powers, stft
 
 SEGMENT_S = 3.0
 BANDS_HZ = (0, 250, 500, 1000, 2000, 4000)
@@ -105,8 +105,8 @@ def segments(aligned: Aligned) -> Segments:
     x_frames, y_frames, starts = [], [], []
     for start, X, Y in aligned.blocks(size):
         cross = X * Y.conj()
-        height = magnitudes(cross)
-        x_power, y_power = magnitudes(X) ** 2, magnitudes(Y) ** 2
+        x_power, y_power = powers(X), powers(Y)
+        height = np.sqrt(x_power * y_power)
         heard = height > 0
         cosine = np.divide(cross.real, height, out=np.zeros_like(height), where=heard)
         rows.append((x_power.sum(0), y_power.sum(0), cross.sum(0), float(cosine[:, low:].mean())))
@@ -189,7 +189,7 @@ def compare(aligned: Aligned, level: float) -> tuple[Difference, dict[str, float
     for _, X, Y in aligned.blocks(size):
         x, y = magnitudes(X), g * magnitudes(Y)
         found.add(x[:, low:], y[:, low:])
-        rest, whole = (_cells(part) for part in (magnitudes(X - g * Y) ** 2, x**2))
+        rest, whole = (_cells(part) for part in (powers(X - g * Y), x**2))
         loud = _AUDIBLE * whole.max(initial=0.0)
         for band, part in enumerate(edges):
             heard = whole[:, part] > loud

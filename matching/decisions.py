@@ -35,7 +35,7 @@ class Thresholds:
     d_min: float = D_MIN
     d_max: float = D_MAX
     min_asymmetry: float = 0.3  # by how much either must hold more, −1…1
-    min_confidence: float = 0.15  # of the alignment; unrelated recordings reach none
+    min_confidence: float = 0.2  # of the alignment; unrelated recordings reach none
     max_drift_ppm: float = 30.0  # 6 ms over a song of 200 s
     min_share: float = 0.9  # of the mixture that must match
     min_part: float = 0.1  # of the mixture that matches where a part does

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from matching.signals import Signal, magnitudes, stft
+from matching.signals import Signal, powers, stft
 
 PER_S = 64
 _EDGES_HZ = (48, 160, 320, 640, 1280, 2560, 5120)
@@ -35,7 +35,7 @@ def onsets(signal: Signal, sample_rate: int) -> np.ndarray:
     power = np.zeros((len(_EDGES_HZ) - 1, count), np.float32)
     for first in range(0, count, _BLOCK):
         frames = min(_BLOCK, count - first)
-        square = magnitudes(stft(signal, first, frames, 2 * hop, hop)) ** 2
+        square = powers(stft(signal, first, frames, 2 * hop, hop))
         for band, (low, high) in enumerate(pairwise(edges)):
             power[band, first : first + frames] = square[:, low:high].sum(axis=1)
     power += _FLOOR * power.mean(axis=1, keepdims=True) + np.finfo(np.float32).tiny

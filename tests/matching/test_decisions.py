@@ -50,7 +50,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"drift_ppm": 1000.0}, "misaligned", "drift: the instrumental runs 1000 ppm faster, more"),
     ({"drift_ppm": -31.0}, "misaligned", "drift: the instrumental runs 31 ppm slower"),
     ({"drift_ppm": 30.0}, "kept", ""),
-    ({"alignment_confidence": 0.1}, "misaligned", "confidence 0.10 is below 0.15"),
+    ({"alignment_confidence": 0.1}, "misaligned", "confidence 0.10 is below 0.2"),
     ({"alignment_confidence": 0.0, "difference": 0.95}, "too_different", "0.950"),
     # the order: the first that holds
     ({"difference": 0.1, "asymmetry": -0.9}, "too_similar", ""),
