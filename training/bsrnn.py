@@ -112,7 +112,8 @@ class BandSplit(nn.Module):
             normal = centred * torch.rsqrt(variance + EPSILON)  # [bands, values, batch · frames]
             whole_bias = (bias + (more * filled).sum(1))[:, None]
             found.append(torch.baddbmm(whole_bias, normal.transpose(1, 2), weight))
-        z = torch.cat(found)  # [bands, batch · frames, features]
+        # Where products are of low precision, what the layers add up in is not.
+        z = torch.cat(found).float()  # [bands, batch · frames, features]
         return z.view(len(z), batch, frames, -1).transpose(0, 1)
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from training import bsrnn_bands, spectrogram
+from training import bsrnn_bands, precision, spectrogram
 from training.bsrnn import BSRNN
 from training.bsrnn_bands import SCHEMES
 from training.recipe import SOURCE, Recipe
@@ -100,7 +100,7 @@ class BSRNNRecipe(Recipe):
         """[batch, channels, samples] → the target's complex [batch, channels, bins, frames]."""
         spectrum = self._stft(mixture)
         items = torch.view_as_real(spectrum.flatten(0, 1)).permute(0, 3, 1, 2)
-        mask = nets(items).float()  # [batch · channels, 2, bins, frames]
+        mask = precision.masks(nets, items)  # [batch · channels, 2, bins, frames]
         return spectrum * torch.complex(mask[:, 0], mask[:, 1]).view_as(spectrum)
 
 

@@ -96,6 +96,23 @@ def test_silence_and_loud_input_stay_finite() -> None:
         assert torch.isfinite(mask).all() and torch.isfinite(spectrum.grad).all()
 
 
+def test_bf16_changes_little_and_adds_up_in_float32() -> None:
+    _, batched = _pair("v7")
+    spectrum = torch.randn(1, 2, 1025, 9)
+    wanted = batched(spectrum)
+    with torch.autocast("cpu", torch.bfloat16):
+        z = batched.split(spectrum)
+        for layer in batched.over_time:
+            z = layer(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        found = batched(spectrum)
+    assert z.dtype == torch.float32 and found.dtype == torch.bfloat16
+    error = (found.float() - wanted).detach().square().mean()
+    assert float(error / wanted.detach().square().mean()) < 1e-3
+    found.float().square().mean().backward()
+    gradients = [parameter.grad for parameter in batched.parameters()]
+    assert all(g is not None and g.dtype == torch.float32 and g.isfinite().all() for g in gradients)
+
+
 class _Fixed(nn.Module):
     """A core whose mask is the same everywhere."""
 
