@@ -38,8 +38,9 @@ TARGET = 0.95
 DESCRIPTION = """\
 Set prune's thresholds by ear. Serves a page on this machine (127.0.0.1) with a random sample of the
 pairs that prune scored: listen to mixture, instrumental and difference, and say of each whether it
-is a pair. The page then shows what precision and recall thresholds on the difference would have,
-and writes the ones you choose for `stemlode prune --thresholds`.
+is a pair, by mouse or by the keys that the page lists. It then shows what precision and recall
+thresholds on the difference would have. "Use these" writes the ones you choose to thresholds.json,
+for `stemlode prune --thresholds`, and says the command that applies them without reading audio.
 
 Every judgement is on disk as soon as it is made. End with Ctrl-C; the same command goes on where
 you left off, and a larger --sample adds pairs to the ones that you have judged.
@@ -48,7 +49,7 @@ EXAMPLES = """\
 examples:
   stemlode review pairs                       a random sample of 100, as in the thesis
   stemlode review pairs --stratified          as many from every range of the difference
-  stemlode review pairs --sample 200          goes on with 100 more
+  stemlode review pairs --sample 200          later: goes on with 100 more
   stemlode review gs://b/pairs --output here  judgements stay on this machine
   stemlode review pairs --no-browser --port 8765   on a server, reached by
                                               ssh -L 8765:localhost:8765 server

@@ -130,7 +130,8 @@ export class Listening {
     at("play").disabled = at("position").disabled = !playable.length;
     at("position").max = this.player.duration;
     const length = this.pair.duration_s;
-    at("pages").hidden = !length || length <= found.facts.seconds + 1;
+    const whole = !length || length <= this.pair.excerpt_s || length <= found.facts.seconds + 1;
+    at("pages").hidden = start === 0 && whole;
     at("earlier").disabled = start <= 0;
     at("later").disabled = !length || start + this.pair.excerpt_s >= length;
     at("span").textContent =

@@ -206,6 +206,7 @@ def test_a_stratified_sample_is_weighted_back(tmp_path: Path) -> None:
         assert state["estimates"]["hand"]["precision"]["judged"] == 10
 
 
+@pytest.mark.slow
 def test_the_review_moves_with_its_folder_names(tmp_path: Path) -> None:
     odd = tmp_path / "a b;$(touch gone) 'ü'"
     pairs = review_folders.scored(odd / "pairs", [folders.pair("Song")])

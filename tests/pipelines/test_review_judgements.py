@@ -62,6 +62,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(STEPS, st.integers(0, 60))
 def test_cut_short_anywhere_it_holds_what_was_whole_and_goes_on(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str]], lost: int

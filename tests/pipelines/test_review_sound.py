@@ -133,6 +133,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_played(tmp_path: Path) -> N
     assert past.sounds["mixture"].error == "ends before 77 s"
 
 
+@pytest.mark.slow
 def test_a_long_song_gives_a_minute_from_where_it_matches(tmp_path: Path) -> None:
     song = np.tile(review_folders.chord(1, 10.0)[:1], 20)
     audio.write(str(tmp_path / "long.flac"), song, RATE)
