@@ -15,6 +15,7 @@ if __name__ == "__main__":
 import argparse
 import contextlib
 import dataclasses
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +27,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsDict, AsList, TaggedOutput
 
 from pipelines import (
+    copies,
     files,
     joining,
     layouts,
@@ -52,6 +54,7 @@ from pipelines.sides import Known, Side
 PARTS = "_parts"
 FORMATS = ("webdataset", "parquet")
 LONGEST_CHUNK_S = 3600.0  # a chunk is held in memory
+MOST_COPIES = 100
 Bucket = tuple[str, str]  # split, first digits of the sample id
 Numbered = tuple[str, int]  # split, number of the shard
 
@@ -126,7 +129,16 @@ class CorpusOptions(VerbOptions):
             default="on",
             help="whether songs that hold the same recording are kept on one side of the split",
         )
-        parser.add_argument("--seed", type=int, default=0, help="draws the split anew")
+        parser.add_argument(
+            "--augment",
+            type=int,
+            default=0,
+            metavar="COPIES",
+            help="copies of every multitrack of train with effects on its stems, drawn by --seed",
+        )
+        parser.add_argument(
+            "--seed", type=int, default=0, help="draws the split and the effects anew"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +150,7 @@ class Plan:
     shard_bytes: int
     ratios: dict[str, float]
     seed: int
+    copies: int  # with effects, of every multitrack of train
 
 
 def plan_of(options: PipelineOptions) -> Plan:
@@ -150,6 +163,10 @@ def plan_of(options: PipelineOptions) -> Plan:
         raise BadUsage(f"--window-seconds {view.window_seconds:g}: 0, or from 0.1 s to 3600 s")
     if not 1 <= view.channels <= 8:
         raise BadUsage(f"--channels {view.channels}: between 1 and 8")
+    if not 0 <= view.augment <= MOST_COPIES:
+        raise BadUsage(f"--augment {view.augment}: between 0 and {MOST_COPIES} copies")
+    if view.augment and view.channels > 2:
+        raise BadUsage("--augment: the effects take --channels 1 or 2")
     return Plan(
         Shape(
             view.chunk_seconds,
@@ -162,6 +179,7 @@ def plan_of(options: PipelineOptions) -> Plan:
         parse_bytes(view.shard_bytes),
         splits.parse_ratios(view.split),
         view.seed,
+        view.augment,
     )
 
 
@@ -192,15 +210,33 @@ class Encode(beam.DoFn):
             yield TaggedOutput("songs", _song_row(recording, split, side, facts))
             yield TaggedOutput("counts", ("recordings", 1))
             yield TaggedOutput("counts", ("left_out", facts.left_out))
+            if split == "train":
+                yield from self._copies(recording, side)
+
+    def _copies(self, recording: Recording, side: Side) -> Iterator[Any]:
+        """The samples of a recording's augmented copies; a copy may turn out all but silent."""
+        for copy in copies.of(recording, self.plan.copies, self.plan.seed):
+            try:
+                samples, facts = joining.patiently(
+                    functools.partial(self._part, copy, "train", side.group)
+                )
+            except recordings.Unusable:
+                yield TaggedOutput("counts", ("copies_unusable", 1))
+            else:
+                yield from samples
+                yield TaggedOutput("songs", _song_row(copy, "train", side, facts))
+                yield TaggedOutput("counts", ("copies", 1))
+                yield TaggedOutput("counts", ("left_out", facts.left_out))
 
     def _part(self, recording: Recording, split: str, group: str) -> tuple[list[Sample], Facts]:
-        name = recordings.fingerprint(recording, split, group, self.plan.shape)
+        maker = copies if recording.augmentation else recordings
+        name = maker.fingerprint(recording, split, group, self.plan.shape)
         path = self.run.path(PARTS, f"{name}.part")
         with _writing(self.run):
             if (held := shards.read_part(path)) is not None:
                 return held, Facts(**json.loads(files.read_bytes(f"{path}.facts")))
             facts = Facts()
-            samples = recordings.samples(recording, split, group, self.plan.shape, facts)
+            samples = maker.samples(recording, split, group, self.plan.shape, facts)
             held = shards.write_part(path, self._noting(samples, facts, f"{path}.facts"))
         return held, facts
 

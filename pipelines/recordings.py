@@ -60,6 +60,7 @@ class Recording:
     polarity: int = 1
     split: str | None = None  # where its collection puts it
     fault: str = ""  # why it cannot be used
+    augmentation: str | None = None  # effects.Augmentation as JSON, of a copy
 
 
 @dataclasses.dataclass
@@ -145,7 +146,7 @@ def samples(
     """
     if recording.fault:
         raise Unusable("layout", recording.fault)
-    rate = shape.sample_rate or _native_rate(recording)
+    rate = shape.sample_rate or native_rate(recording)
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
         rows, meters = _encoded(recording, rate, shape, facts, spool)
         if not rows:
@@ -206,7 +207,7 @@ def _encoded(
                 "licence": recording.licence,
                 "genre": recording.genre,
                 "release_year": recording.release_year,
-                "augmentation": None,
+                "augmentation": recording.augmentation,
                 "energies_db": {
                     name: chunks.energy_db(integers[name], scale, shape.flac_bits) for name in names
                 },
@@ -341,7 +342,8 @@ def _sums(recording: Recording) -> dict[str, dict[str, int]]:
     )
 
 
-def _native_rate(recording: Recording) -> int:
+def native_rate(recording: Recording) -> int:
+    """The rate in Hz of a recording's mixture, or else of its first source."""
     name = "mixture" if "mixture" in recording.parts else min(recording.parts)
     part = recording.parts[name][0]
     try:
