@@ -24,6 +24,7 @@ from markupsafe import Markup
 
 from pipelines import (
     files,
+    report_corpus,
     report_counts,
     report_inputs,
     report_media,
@@ -245,10 +246,9 @@ def _corpora(corpora: Sequence[Folder]) -> list[dict[str, Any]]:
         report_counts.add_corpus(chain)
         if chain.samples is None:
             continue
-        columns = (("Share by licence", "licence"), ("Share by kind", "kind"))
-        tables = [(title, report_counts.hours_by(corpus, name)) for title, name in columns]
         numbers = {"samples": chain.samples, "songs": chain.songs, "hours": chain.hours}
-        found.append({**_named(corpora, position), **numbers, "tables": tables})
+        held = report_corpus.statistics(corpus)
+        found.append({**_named(corpora, position), **numbers, "held": held})
     return found
 
 

@@ -244,10 +244,12 @@ def add_corpus(chain: Chain) -> None:
     chain.hours = (pc.sum(index["duration_s"]).as_py() or 0.0) / 3600
     order = (*SPLITS, *sorted(set(splits) - set(SPLITS)))
     pairs, multitracks = corpus.count("pairs") or 0, corpus.count("multitracks") or 0
-    if multitracks:
+    unpaired = corpus.count("unpaired") or 0
+    if multitracks or unpaired:
         segments = [
             Segment("paired", "from pairs", pairs),
             Segment("multitrack", "multitrack", multitracks, arrives=False),
+            Segment("multitrack", "unpaired", unpaired, arrives=False),
         ]
         chain.stages.append(Stage("recordings", _present(segments)))
     chain.stages.append(
@@ -261,27 +263,14 @@ def add_corpus(chain: Chain) -> None:
     _check(chain, "kept pairs = pairs read by corpus", chain.kept, corpus.count("pairs"))
     recordings, rejected = corpus.count("recordings"), corpus.rows("rejects")
     if recordings is not None and rejected is not None:
-        sentence = "pairs and multitracks read by corpus = recordings written + rejects"
-        _check(chain, sentence, pairs + multitracks, recordings + rejected)
+        sentence = "pairs and songs read by corpus = recordings written + rejects"
+        _check(chain, sentence, pairs + multitracks + unpaired, recordings + rejected)
     _check(
         chain, "samples counted by corpus = rows of index", corpus.count("samples"), chain.samples
     )
     for split, number in splits.items():
         sentence = f"samples in {split[:40]}: counted by corpus = in index"
         _check(chain, sentence, corpus.count(f"samples_{split}"), number)
-
-
-def hours_by(corpus: Folder, column: str) -> list[tuple[str, int, float]]:
-    """Samples and hours of a corpus by a column of its index, the largest first."""
-    index = corpus.table("index", [column, "duration_s"])
-    if index is None:
-        return []
-    grouped = index.group_by(column).aggregate([("duration_s", "sum"), ("duration_s", "count")])
-    rows = [
-        (row[column] or "", row["duration_s_count"], (row["duration_s_sum"] or 0.0) / 3600)
-        for row in grouped.to_pylist()
-    ]
-    return sorted(rows, key=lambda row: (-row[2], row[0]))
 
 
 def rejects(folders: Sequence[Folder]) -> list[Cause]:
