@@ -4,11 +4,11 @@ Every criterion reads stored measures alone, so that other thresholds need no au
 mono 8192 Hz, 1024/768, on seven multitracks and nine full songs:
 
     pair                                     difference  asymmetry   bass   confidence
-    the same recording, another level           0.00        any        1     0.5–1.0
-    … re-encoded at 64 kbit/s and more        0.00–0.30  −0.2…0.2      1     0.5–1.0
-    mixture and accompaniment                 0.30–0.36   0.8–0.9     1.0    0.6–0.95
+    the same recording, another level           0.00        any        1     0.7–1.0
+    … re-encoded at 64 kbit/s and more        0.03–0.25  −0.4…0.25   ≥ 0.9   0.7–1.0
+    mixture and accompaniment                 0.21–0.37   0.7–0.9     1.0    0.6–0.95
     … with a faint lead                         0.06        0.65      1.0      0.5
-    accompaniment and mixture: swapped        0.41–0.53  −0.9…−0.8    1.0    0.6–0.95
+    accompaniment and mixture: swapped        0.24–0.53  −0.9…−0.5    1.0    0.6–0.95
     mixture and a cappella                    0.52–0.91   0.9–1.0    ≤0.01   0.2–0.97
     unrelated recordings                        ≥ 0.85        –        –        0
 
