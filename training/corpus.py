@@ -31,6 +31,7 @@ from training.windows import Bad, Window, cut, decode, needs
 RETRY_AFTER_S = (1.0, 4.0)  # reading that breaks off is tried again after so long
 COLUMNS = ["sample_id", "song_id", "split_group", "split", "shard", "sources", "start_s"]
 COLUMNS += ["track_ids", "offset", "size", "salient", "duration_s", "sample_rate", "scale"]
+KNOWN_OF_SONGS = ("genre", "tempo", "key")  # read where an index has them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +69,8 @@ def open_corpus(folder: str) -> Corpus:
         try:
             with files.open_input(path) as file:
                 table = pq.ParquetFile(file, pre_buffer=False)
-                tables.append(table.read(columns=COLUMNS, use_threads=False))
+                known = [name for name in KNOWN_OF_SONGS if name in table.schema_arrow.names]
+                tables.append(table.read(columns=[*COLUMNS, *known], use_threads=False))
         except (OSError, pa.ArrowException) as error:
             raise Failed(f"{path}: unreadable index: {runs.reason(error)}") from error
     corpus = Corpus(folder, pa.concat_tables(tables))

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
@@ -21,11 +20,11 @@ from pipelines.runs import Failed
 from training import corpus, pieces
 from training.corpus import Bad, Corpus
 from training.examples import Batch, training_batches
-from training.recipe import Recipe, rest_of
+from training.pools import Pool, backings, kind_of, start_in_chunk, windows
+from training.recipe import Recipe
 from training.recipes_bsrnn import BSRNNRecipe
 from training.state import Progress
 
-WINDOW_S = 6.0  # length L of an index's salient windows
 ATTEMPTS = 20  # at one draw, before a corpus counts as unusable
 AHEAD = 2  # batches that each worker prepares
 
@@ -33,14 +32,6 @@ AHEAD = 2  # batches that each worker prepares
 def mixes(recipe: Recipe) -> TypeGuard[BSRNNRecipe]:
     """Whether a recipe's examples are made here, and not taken from songs as they are."""
     return isinstance(recipe, BSRNNRecipe) and bool(recipe.others)
-
-
-@dataclass(frozen=True)
-class Pool:
-    """The windows that a source can be drawn from: a row of the index and a start each."""
-
-    rows: np.ndarray  # int64 [windows]
-    starts: np.ndarray  # float64 [windows], seconds in the song; NaN where the chunk is the window
 
 
 @dataclass(frozen=True)
@@ -154,26 +145,36 @@ class Draws(Dataset[Drawn]):
     def _example(self, number: int, rejects: list[Bad]) -> tuple[str, Tensor, list[float]]:
         """Draw `number`: its samples' ids, [sources, channels, samples], and a gain a source."""
         rng = random.Random(f"{self.seed} {number}")
-        mixed = rng.choices(self.pools, [_windows(pools) for pools in self.pools])[0]
-        parts, ids, gains = [], [], []
+        mixed = rng.choices(self.pools, [windows(pools) for pools in self.pools])[0]
+        parts: list[Tensor] = []
+        ids, gains = [], []
+        kind = None  # of the target's song, in which the others shall be alike
         for source, pool in mixed.items():
-            sample_id, part = self._piece(source, pool, rng, rejects)
+            among = pool.alike.get(kind) or range(len(pool.rows))
+            row, part = self._piece(source, pool, among, rng, rejects)
+            if not parts:
+                kind = kind_of(row, self.recipe.mix_constraint)
             gain_db = rng.uniform(-self.recipe.gain_db, self.recipe.gain_db)
             dropped = rng.random() < self.recipe.drop
             parts.append(part)
-            ids.append(sample_id)
+            ids.append(row["sample_id"])
             gains.append(0.0 if dropped else 10 ** (gain_db / 20))
         empty = 1 + len(self.recipe.others) - len(parts)  # where an accompaniment is ready
         parts += [torch.zeros_like(parts[0])] * empty
         return "+".join(ids), torch.stack(parts), gains + [0.0] * empty
 
     def _piece(
-        self, source: str, pool: Pool, rng: random.Random, rejects: list[Bad]
-    ) -> tuple[str, Tensor]:
+        self,
+        source: str,
+        pool: Pool,
+        among: Sequence[int],
+        rng: random.Random,
+        rejects: list[Bad],
+    ) -> tuple[dict[str, Any], Tensor]:
         """A random piece of a random window; samples that cannot be read are noted and passed."""
         shape = (self.recipe.audio_channels, self.recipe.patch_samples)
         for _ in range(ATTEMPTS):
-            window = rng.randrange(len(pool.rows))
+            window = rng.choice(among)
             row = self.index.slice(int(pool.rows[window]), 1).to_pylist()[0]
             start_s = start_in_chunk(
                 row, pool.starts[window], self.recipe.patch_seconds, rng.random()
@@ -185,59 +186,12 @@ class Draws(Dataset[Drawn]):
             except pieces.UNREADABLE as error:
                 rejects.append(Bad(row["sample_id"], runs.reason(error)))
                 continue
-            return row["sample_id"], found
+            return row, found
         bad = rejects[-1]
         raise Failed(
             f"{ATTEMPTS} samples of {source} in turn cannot be read; the last one, {bad.key}: "
             f"{bad.reason}"
         )
-
-
-def backings(index: pa.Table, recipe: BSRNNRecipe) -> list[dict[str, Pool]]:
-    """What a mixture can be made of, the target first: the recipe's other sources, or, from samples
-    that lack some of these, one ready source that is all but the target."""
-    held = index["sources"].to_pylist()
-    ready = rest_of(recipe.target)
-    stems = {source: _pool(index, held, source) for source in (recipe.target, *recipe.others)}
-    without_stems = [[] if set(recipe.others) <= set(names) else names for names in held]
-    whole = {recipe.target: stems[recipe.target], ready: _pool(index, without_stems, ready)}
-    if not all(len(pool.rows) for pool in stems.values()):  # then these are no alternative
-        whole[ready] = _pool(index, held, ready)
-    options = [stems] if set(stems) == set(whole) else [stems, whole]
-    return [pools for pools in options if all(len(pool.rows) for pool in pools.values())]
-
-
-def _pool(index: pa.Table, held: Sequence[Sequence[str]], source: str) -> Pool:
-    """A source's salient windows; a chunk whose salience nobody measured is one window."""
-    rows: list[int] = []
-    starts: list[float] = []
-    salient = index["salient"]
-    for row, names in enumerate(held):
-        if not pieces.names(list(names), source):
-            continue
-        windows = dict(salient[row].as_py() or {}).get(source, [np.nan])
-        rows += [row] * len(windows)
-        starts += windows
-    return Pool(np.array(rows, np.int64), np.array(starts, np.float64))
-
-
-def _windows(pools: dict[str, Pool]) -> float:
-    """How often to choose these: by the windows of a source that is mixed with the target."""
-    counts = [len(pool.rows) for pool in pools.values()][1:]
-    return sum(counts) / len(counts)
-
-
-def start_in_chunk(row: dict[str, Any], window: float, length: float, place: float) -> float:
-    """Where in its chunk a piece of `length` seconds begins, at `place` in 0…1 of its window.
-
-    A window may reach into the next chunk; the piece then lies as far back as it must.
-    """
-    chunk, duration = row["start_s"], row["duration_s"]
-    latest = max(0.0, duration - length)
-    if np.isnan(window):
-        return place * latest
-    start = window - chunk + place * max(0.0, WINDOW_S - length)
-    return min(latest, max(0.0, start))
 
 
 def _loader(draws: Draws, first: int, workers: int) -> Iterable[Drawn]:

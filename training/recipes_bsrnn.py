@@ -12,6 +12,7 @@ from training.bsrnn_bands import SCHEMES
 from training.recipe import SOURCE, Recipe
 
 EPOCH = 10_000  # batches
+CONSTRAINTS = ("none", "tempo", "key", "genre")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +41,7 @@ class BSRNNRecipe(Recipe):
     others: tuple[str, ...] = ("bass", "drums", "other")
     gain_db: float = 10.0  # each source is mixed at up to ± this gain
     drop: float = 0.1  # probability that a source is left out of a mixture
+    mix_constraint: str = "none"  # tempo, key or genre: in which mixed songs shall be alike
     n_fft: int = 2048  # samples
     hop_length: int = 512  # samples
     bands: tuple[int, ...] = SCHEMES["v7"]  # up to so many Hz, bands so many Hz wide, …; a rest
@@ -57,6 +59,9 @@ class BSRNNRecipe(Recipe):
             )
         if self.drop >= 1:
             raise ValueError(f"drop is {self.drop}; it must lie in [0, 1)")
+        if self.mix_constraint not in CONSTRAINTS:
+            wanted = ", ".join(CONSTRAINTS)
+            raise ValueError(f"mix_constraint is {self.mix_constraint!r}, not one of {wanted}")
         for other in self.others:
             if not SOURCE.fullmatch(other) or other == self.target:
                 raise ValueError(f"others names {other!r}, not another source than the target")

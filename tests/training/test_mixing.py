@@ -19,7 +19,8 @@ from pipelines import corpus as corpus_verb
 from pipelines.runs import Failed
 from training import checkpoint, mixing, pieces, train
 from training.corpus import Corpus, open_corpus
-from training.mixing import Draws, Pool, backings, mix, start_in_chunk
+from training.mixing import Draws, mix
+from training.pools import WINDOW_S, Pool, backings, start_in_chunk
 from training.recipes import RECIPES
 from training.recipes_bsrnn import BSRNNRecipe
 from training.state import Progress
@@ -149,8 +150,8 @@ def test_a_piece_lies_in_its_chunk_and_if_it_can_in_its_window(
     row = {"start_s": 12.0, "duration_s": duration}
     start = start_in_chunk(row, window, length, place)
     assert 0 <= start <= max(0.0, duration - length)
-    if window >= 12 and window + mixing.WINDOW_S <= 12 + duration:
-        assert window - 1e-6 <= 12 + start <= window + mixing.WINDOW_S - length + 1e-6
+    if window >= 12 and window + WINDOW_S <= 12 + duration:
+        assert window - 1e-6 <= 12 + start <= window + WINDOW_S - length + 1e-6
     anywhere = start_in_chunk(row, math.nan, length, place)
     assert anywhere == pytest.approx(place * max(0.0, duration - length))
 
@@ -172,6 +173,42 @@ def _songs_by_level(data: Corpus) -> list[str]:
         piece = pieces.read(data.folder, row, "vocals", 0, (1, 10), RATE)
         levels[row["song_id"]] = float(piece.mean())
     return sorted(levels, key=levels.__getitem__)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "values"),
+    [
+        ("genre", ["Rock", "rock", "jazz", "jazz", None, None]),
+        ("tempo", [90.0, 181.0, 120.0, 119.0, None, None]),
+        ("key", ["C major", "C major", "A minor", "A minor", "D minor", None]),
+    ],
+)
+def test_mixed_songs_are_alike_in_what_is_asked(
+    data: Corpus, constraint: str, values: list[Any]
+) -> None:
+    songs = {song: number for number, song in enumerate(_songs_by_level(data))}
+    known = pa.array([values[songs[row["song_id"]]] for row in data.index.to_pylist()])
+    index = data.index.drop_columns([c for c in [constraint] if c in data.index.column_names])
+    told = Corpus(data.folder, index.append_column(constraint, known))
+    draws = Draws(told, _recipe(mix_constraint=constraint, batch_size=64), seed=0)
+    found = torch.cat([draws[number].waveforms for number in range(3)])
+    levels = (found.mean((2, 3)) * 256).round().long() - 1
+    mixed = [row % 10 for row in levels if row[2] > 0]  # those of four stems
+    assert {int(row[0]) for row in mixed} == set(range(6))
+    for row in mixed:
+        target, *others = row.tolist()
+        if target < 4:
+            assert {other // 2 for other in others} == {target // 2}
+    free = {int(other) for row in mixed if row[0] == 5 for other in row[1:]}
+    assert len(free) > 3  # nothing is known of the sixth song
+
+
+def test_a_constraint_that_the_corpus_knows_nothing_of_is_named(data: Corpus) -> None:
+    for constraint in ("tempo", "genre"):
+        with pytest.raises(Failed, match=f"--mix-constraint {constraint}: the corpus knows"):
+            Draws(data, _recipe(mix_constraint=constraint), seed=0)
+    with pytest.raises(ValueError, match="mix_constraint"):
+        _recipe(mix_constraint="mood")
 
 
 def test_the_vocals_of_a_pair_are_mixture_minus_accompaniment(data: Corpus) -> None:
