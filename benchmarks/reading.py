@@ -24,7 +24,7 @@ from training.corpus import Windows, open_corpus
 from training.recipe import Recipe
 from training.recipes import RECIPES
 
-SAMPLES, PER_SHARD = 60, 15
+SAMPLES, PER_SHARD = 100, 25
 RECIPE = RECIPES["cws-unet5-k1"]  # 44.1 kHz, stereo, vocals: nothing to resample
 
 

@@ -27,6 +27,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsDict, AsList, TaggedOutput
 
 from pipelines import (
+    append,
     copies,
     files,
     joining,
@@ -73,6 +74,16 @@ class CorpusOptions(VerbOptions):
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--append",
+            action="store_true",
+            help="add the songs of these inputs that a finished corpus does not hold",
+        )
+        parser.add_argument(
+            "--retry-rejects",
+            action="store_true",
+            help="try only those again that a finished corpus rejected",
+        )
         parser.add_argument(
             "--chunk-seconds",
             type=float,
@@ -292,14 +303,14 @@ class WriteShard(beam.DoFn):
 
 def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> None:
     """The pipeline: recordings → part files → plan → shards → index."""
-    plan, given = plan_of(options), VERB.given(options)
+    plan, given, held = plan_of(options), VERB.given(options), append.held(run)
     found, kept_counts = _recordings(pipeline, given, options)
     alike = AsList(_alike(found, options, run))
-    grouped, twice = _grouped(found, alike)
+    grouped, unsided = _grouped(found, alike, held)
     encoded = grouped | "Encode" >> beam.ParDo(Encode(run, plan)).with_outputs(
         "rejects", "songs", "counts", main="samples"
     )
-    planned, numbers = _planned(encoded.samples, plan.shard_bytes)
+    planned, numbers = _planned(encoded.samples, plan.shard_bytes, held.shards)
     written = (
         planned
         | "GroupShards" >> beam.GroupByKey()
@@ -308,15 +319,15 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
             "index", main="shards"
         )
     )
-    rejects = (encoded.rejects, twice) | "AllRejects" >> beam.Flatten()
+    rejects = (encoded.rejects, unsided, _left(found, held)) | "AllRejects" >> beam.Flatten()
     index_files = written.index | "Index" >> tables.WriteTable(
-        run, "index", schemas.INDEX, ["sample_id"]
+        run, f"index{held.suffix}", schemas.INDEX, ["sample_id"]
     )
     reject_files = rejects | "Rejects" >> tables.WriteTable(
-        run, "rejects", schemas.REJECT, ["stage", "key"]
+        run, f"rejects{held.suffix}", schemas.REJECT, ["stage", "key"]
     )
     song_files = encoded.songs | "SongTable" >> tables.WriteTable(
-        run, "songs", schemas.SONG, ["recording_id"]
+        run, f"songs{held.suffix}", schemas.SONG, ["recording_id"]
     )
     manifest = (
         written.shards,
@@ -325,7 +336,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
         reject_files,
     ) | "Manifest" >> beam.Flatten()
     counts = (
-        kept_counts,
+        _new_counts(found, held) if held.kind else kept_counts,
         encoded.counts,
         rejects | "CountRejects" >> beam.Map(lambda _: ("rejected", 1)),
         written.shards | "CountShards" >> beam.Map(lambda _: ("shards", 1)),
@@ -401,29 +412,76 @@ def _alike(found: beam.PCollection, options: PipelineOptions, run: runs.Run) -> 
     return joining.matches(found, run, PARTS)
 
 
-def _grouped(found: beam.PCollection, alike: AsList) -> tuple[beam.PCollection, beam.PCollection]:
-    """(recording, its side of the split), and a reject for every recording that came before."""
+def _new_counts(found: beam.PCollection, held: append.Held) -> beam.PCollection:
+    """How many recordings of which kind are new to a corpus, and not among its rejects."""
+    names = {"pair": "pairs", "unpaired": "unpaired"}
+    rejected = held.rejected()
+    return (
+        found
+        | "New" >> beam.Filter(lambda recording: held.wants(recording.recording_id))
+        | "NewIds" >> beam.Map(lambda recording: (recording.recording_id, recording.kind))
+        | "NewOnes" >> beam.Distinct()
+        | "Unknown" >> beam.Filter(lambda new: new[0] not in rejected)
+        | "CountNew" >> beam.Map(lambda new: (names.get(new[1], "multitracks"), 1))
+    )
+
+
+def _left(found: beam.PCollection, held: append.Held) -> beam.PCollection:
+    """Rejects of a corpus that an addition does not try again."""
+    tried = (
+        found
+        | "Tried" >> beam.Filter(lambda recording: held.wants(recording.recording_id))
+        | "TriedIds" >> beam.Map(lambda recording: (recording.recording_id, None))
+    )
+    before = found.pipeline | "RejectsBefore" >> beam.Create(held.rejects)
+    return (
+        {"tried": tried, "before": before}
+        | "JoinRejects" >> beam.CoGroupByKey()
+        | "NotTried" >> beam.FlatMap(lambda one: [] if one[1]["tried"] else one[1]["before"])
+        | "RejectRows" >> beam.Map(json.loads)
+    )
+
+
+def _grouped(
+    found: beam.PCollection, alike: AsList, held: append.Held
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """(recording, its side of the split), and a reject for every one that cannot have any."""
     groups = (
         found
         | "Known" >> beam.Map(lambda recording: (None, _known(recording)))
         | "AllKnown" >> beam.GroupByKey()
-        | "Sides" >> beam.FlatMap(lambda known, found: sides.sides(known[1], found).items(), alike)
+        | "Sides" >> beam.FlatMap(_sides, alike, held)
     )
     by_song = found | "BySong" >> beam.Map(lambda recording: (recording.song_id, recording))
     joined = (
         {"found": by_song, "side": groups}
         | "JoinGroups" >> beam.CoGroupByKey()
-        | "Once" >> beam.FlatMap(_once).with_outputs("rejects", main="grouped")
+        | "Once" >> beam.FlatMap(_once, held).with_outputs("rejects", main="grouped")
     )
     return joined.grouped, joined.rejects
 
 
-def _once(song: tuple[str, dict[str, list[Any]]]) -> Iterator[Any]:
+def _sides(
+    known: tuple[None, Iterable[Known]], alike: list[tuple[str, str, str]], held: append.Held
+) -> list[tuple[str, Side]]:
+    found = [*known[1]]
+    songs = {recording.song_id for recording in found}
+    sided = held.frozen(sides.sides([*found, *held.known()], alike))
+    return [(song, sided[song]) for song in sorted(songs)]
+
+
+def _once(song: tuple[str, dict[str, list[Any]]], held: append.Held) -> Iterator[Any]:
     seen = set()
     (side,) = song[1]["side"]
     for recording in sorted(song[1]["found"], key=repr):
-        if recording.recording_id in seen:
-            facts = dataclasses.asdict(recording)
+        facts = dataclasses.asdict(recording)
+        if not held.wants(recording.recording_id):
+            continue
+        if not side.group:
+            message = f"would join songs of two splits: {'; '.join(side.joined)}"
+            row = reject("corpus", recording.name, "two_sides", message, facts)
+            yield TaggedOutput("rejects", row)
+        elif recording.recording_id in seen:
             row = reject("corpus", recording.name, "duplicate", "came before", facts)
             yield TaggedOutput("rejects", row)
         else:
@@ -432,9 +490,10 @@ def _once(song: tuple[str, dict[str, list[Any]]]) -> Iterator[Any]:
 
 
 def _planned(
-    samples: beam.PCollection, shard_bytes: int
+    samples: beam.PCollection, shard_bytes: int, first: dict[str, int]
 ) -> tuple[beam.PCollection, beam.PCollection]:
-    """((split, shard number), sample), and the numbers' renumbering without gaps.
+    """((split, shard number), sample), and the numbers' renumbering without gaps, from the
+    `first` of each split on.
 
     Samples are spread over buckets by the first digits of their ids. A bucket's samples are
     planned by themselves, from the bytes of all buckets before it.
@@ -458,7 +517,7 @@ def _planned(
         | "Numbers" >> beam.Keys()
         | "UsedNumbers" >> beam.Distinct()
         | "NumbersBySplit" >> beam.GroupByKey()
-        | "Renumber" >> beam.FlatMapTuple(_renumbered)
+        | "Renumber" >> beam.FlatMap(lambda split: _renumbered(*split, first))
     )
     return planned, numbers
 
@@ -483,8 +542,11 @@ def _plan_bucket(
     return [((bucket[0], n), sample) for n, sample in zip(numbers, samples, strict=True)]
 
 
-def _renumbered(split: str, numbers: Iterable[int]) -> list[tuple[Numbered, int]]:
-    return [((split, number), rank) for number, rank in shards.renumber(numbers).items()]
+def _renumbered(
+    split: str, numbers: Iterable[int], first: dict[str, int]
+) -> list[tuple[Numbered, int]]:
+    start = first.get(split, 0)
+    return [((split, n), start + rank) for n, rank in shards.renumber(numbers).items()]
 
 
 def _sample_counts(row: dict[str, Any]) -> list[tuple[str, int]]:
@@ -551,11 +613,21 @@ VERB = Verb(
     (),
     build,
     CorpusOptions,
+    neutral=("append", "retry_rejects"),
     optional_inputs=("pairs", "stems", "mapping", "vocals", "instrumentals", "splits"),
 )
 
 
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode corpus`; the exit status."""
-    _check(VERB.parse(argv))
-    return launch(VERB, argv)
+    options = VERB.parse(argv)
+    _check(options)
+    view = options.view_as(CorpusOptions)
+    if view.append and view.retry_rejects:
+        raise BadUsage(
+            "--append tries the rejects of its inputs as well: leave --retry-rejects out"
+        )
+    if not (view.append or view.retry_rejects):
+        return launch(VERB, argv)
+    kind = append.APPEND if view.append else append.RETRY
+    return launch(VERB, argv, start=functools.partial(append.start, kind=kind))

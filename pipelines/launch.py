@@ -16,13 +16,18 @@ from pipelines.options import SharedOptions, Verb, is_local
 from pipelines.runs import BadUsage, Failed
 
 
-def launch(verb: Verb, given: Sequence[str] | PipelineOptions) -> int:
+def launch(
+    verb: Verb,
+    given: Sequence[str] | PipelineOptions,
+    start: Callable[..., runs.Run | None] = runs.start,
+) -> int:
     """Run a verb's pipeline from its command line or options; 0 when done, or done before.
 
-    Raises BadUsage or Failed, each with one line for the user.
+    `start` claims the output folder, as `runs.start` does. Raises BadUsage or Failed, each with
+    one line for the user.
     """
     options = given if isinstance(given, PipelineOptions) else verb.parse(given)
-    return carry_out(verb, options, verb.given(options), pipeline_of(verb, options))
+    return carry_out(verb, options, verb.given(options), pipeline_of(verb, options), start)
 
 
 def pipeline_of(verb: Verb, options: PipelineOptions) -> Callable[[runs.Run], None]:
@@ -41,6 +46,7 @@ def carry_out(
     options: PipelineOptions,
     inputs: Mapping[str, str],
     work: Callable[[runs.Run], None],
+    start: Callable[..., runs.Run | None] = runs.start,
     **plan: Any,
 ) -> int:
     """Claim the output folder, do the work, say what came of it; 0 when done, or done before.
@@ -54,7 +60,7 @@ def carry_out(
         if not runs.fingerprintable(path):
             raise BadUsage(f"--{name} {path}: no such file or folder")
     own = verb.own(options) | plan
-    run = runs.start(verb.name, output, own, dict(inputs), overwrite=shared.overwrite)
+    run = start(verb.name, output, own, dict(inputs), overwrite=shared.overwrite)
     if run is None:
         print(f"{verb.name}: already complete in {output}")
         return 0

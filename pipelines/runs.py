@@ -91,7 +91,7 @@ def start(
     each other, Failed where it cannot be written or another process works there. `overwrite`
     removes what a run of this verb wrote, and is refused where there is anything else.
     """
-    _check_apart(output, inputs)
+    check_apart(output, inputs)
     run = Run(verb, output, options, {k: fingerprint(p) for k, p in inputs.items()}, time.time())
     plan = to_json({"verb": verb, "options": options, "inputs": run.inputs})
     try:
@@ -209,7 +209,7 @@ def _may_lie_around(path: str) -> bool:
     return files.is_temporary(path) or path.rsplit("/", 1)[-1] == locks.NAME
 
 
-def _check_apart(output: str, inputs: dict[str, str]) -> None:
+def check_apart(output: str, inputs: dict[str, str]) -> None:
     """BadUsage where the output would become part of an input, or hold one.
 
     A finished run as input knows its own files, so another run may lie below it.

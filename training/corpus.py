@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipelines import files, runs
 from pipelines.runs import BadUsage, Failed
-from training import shards
+from training import shards, shelf
 from training.recipe import Recipe
 from training.windows import Bad, Window, cut, decode, needs
 
@@ -150,7 +150,6 @@ class Windows:
         for row in rows:
             item: Window | Bad = self.cache[row] if row in self.cache else next(fetched)
             if isinstance(item, Window) and item.whole and row not in self.cache:
-                item = item.copy()  # out of the memory that is shared with a worker
                 self.cache[row] = item
                 self.cached_bytes += item.nbytes
             if isinstance(item, Window) and item.whole and self.samples.crop:
@@ -231,13 +230,14 @@ class _Loader:
     def __init__(self, windows: Windows, workers: int, ahead: int) -> None:
         self.windows, self.cache_bytes = windows, windows.cache_bytes * workers
         self.sampler = _Sampler()
+        each = max(2, -(-ahead // workers))
         self.items = DataLoader(
-            windows.samples,
+            _Sent(windows.samples, each),
             batch_size=None,
             sampler=self.sampler,
             num_workers=workers,
             collate_fn=as_is,
-            prefetch_factor=max(2, -(-ahead // workers)),
+            prefetch_factor=each,
             generator=torch.Generator(),  # the global one belongs to the training loop
             persistent_workers=True,
             worker_init_fn=ignore_interrupts,
@@ -248,7 +248,17 @@ class _Loader:
 
     def _fetch(self, asked: Iterable[Asked]) -> Iterator[Window | Bad]:
         self.sampler.asked = asked
-        return iter(self.items)
+        return map(shelf.taken, iter(self.items))
+
+
+class _Sent(Dataset[shelf.Shelved | Bad]):
+    """Samples as a worker process sends them."""
+
+    def __init__(self, samples: Samples, ahead: int) -> None:
+        self.samples, self.shelf = samples, shelf.Shelf(ahead)
+
+    def __getitem__(self, asked: Asked) -> shelf.Shelved | Bad:
+        return self.shelf.put(self.samples[asked])
 
 
 class _Sampler:

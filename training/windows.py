@@ -35,11 +35,6 @@ class Window:
         """Of both signals."""
         return self.mixture.nbytes + self.reference.nbytes
 
-    def copy(self) -> "Window":
-        """The same in memory of its own."""
-        mixture, reference = self.mixture.clone(), self.reference.clone()
-        return dataclasses.replace(self, mixture=mixture, reference=reference)
-
 
 @dataclasses.dataclass(frozen=True)
 class Bad:
