@@ -217,7 +217,7 @@ def _bands() -> list[tuple[int, int]]:
 def _cells(power: np.ndarray) -> np.ndarray:
     """Frames [frames, bins] summed over a few; what is left over at the end is dropped."""
     whole = len(power) // _CELL_FRAMES
-    return power[: whole * _CELL_FRAMES].reshape(whole, _CELL_FRAMES, -1).sum(axis=1)
+    return power[: whole * _CELL_FRAMES].reshape(whole, _CELL_FRAMES, power.shape[1]).sum(axis=1)
 
 
 def _quantile_db(counts: np.ndarray) -> float:

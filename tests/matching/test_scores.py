@@ -101,3 +101,16 @@ def test_the_shortest_sounds_have_scores(frames: int) -> None:
     found = score(recording(draw[0]), recording(draw[1]))
     assert np.isfinite(found.difference) and np.isfinite(found.offset_s)
     assert decide(found, Thresholds())[0] in ("too_similar", "too_different", "misaligned")
+
+
+@pytest.mark.parametrize("frames", [700, 1500, 4096, 9000])
+def test_short_excerpts_of_a_true_pair_have_scores(test_data: Path, frames: int) -> None:
+    """Fewer frames than a cell or a segment holds: measures may be missing, nothing breaks."""
+    parts = [
+        read(test_data, f"so_easy/{name}.mp3")[50_000 : 50_000 + frames]
+        for name in ("mixture", "accompaniment")
+    ]
+    for x, y in (parts, parts[:1] * 2):
+        found = score(recording(x), recording(y))
+        assert np.isfinite(found.difference) and abs(found.offset_s) <= frames / RATE
+        assert decide(found, Thresholds())[1]
