@@ -21,9 +21,9 @@ def l1_sum(estimate: Tensor, target: Tensor) -> Tensor:
 def l1_mean(estimate: Tensor, target: Tensor) -> Tensor:
     """Eq. 6.10 of the thesis, and each term of CWS' eq. 8: a mean over everything but the batch.
 
-    Printed as a norm, but eq. 6.12 adds it to a cosine with equal weights, and CWS 2.4 calls it
-    "the mean absolute error": as a mean, over spectra of waveforms at full scale that nothing
-    normalises, it is of the cosine's order, whatever the length of an example.
+    Printed as a norm, but CWS 2.4 calls it "the mean absolute error", and eq. 6.12 adds it to a
+    cosine with equal weights. The mean magnitude of a stem of real songs is 0.1 to 0.3 in spectra
+    that nothing normalises; a sum would be 130,000 times that, and the cosine would not count.
     """
     return (target - estimate).abs().flatten(1).mean(1)
 

@@ -20,8 +20,7 @@ class ComplexUNetRecipe(EncoderDecoderRecipe):
     """A net for one instrument; "other" is what all of them leave (6.3.2).
 
     Training as in chapter 4 (6.3.4). Chapter 6 normalises no spectrogram: waveforms keep their
-    level, ±1 at full scale, and so the two terms of eq. 6.12 are of one order. A song's channels
-    are examples of their own when it is separated.
+    level, ±1 at full scale. A song's channels are examples of their own when it is separated.
     """
 
     family: ClassVar[str] = "complex-unet"
