@@ -19,7 +19,7 @@ LARGEST |= {"channels": 65_536, "kernel_size": 255, "patch_seconds": 3600, "deca
 LARGEST |= {"features": 65_536, "hidden": 65_536, "mask_hidden": 65_536, "layers": 256}
 LARGEST |= {"bands": 192_000, "gain_db": 120}
 ZERO_ALLOWED = {"beta1", "dropout", "dropout_layers", "leakiness", "remix_db", "clip_norm"}
-ZERO_ALLOWED |= {"gain_db", "drop"}
+ZERO_ALLOWED |= {"gain_db", "drop", "conservation_weight"}
 
 
 def many(value: Any) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,7 +12,7 @@ import soundfile
 from pipelines import audio, corpus
 from pipelines.runs import BadUsage
 from tests.training.conftest import RATE, sing
-from training import checkpoint, evaluate, separate, train
+from training import checkpoint, evaluate, examples, separate, train
 from training.recipes import RECIPES
 
 QUICK = ["--steps", "3", "--validate-every", "3", "--batch-size", "2", "--workers", "0"]
@@ -110,3 +111,36 @@ def test_a_file_gives_what_the_song_in_memory_gives(name: str, tmp_path: Path) -
     assert record["counts"] == {"inputs": 1, "separated": 1, "rejected": 0}
     with pytest.raises(BadUsage, match="--chunk-seconds 2"):
         separate.main([str(tmp_path / "song.wav"), *named, "--fast"])  # other cuts, other run
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), QUICKEST, ids=lambda x: x if isinstance(x, str) else ""
+)
+def test_a_killed_run_resumes_bit_by_bit(
+    name: str, options: list[str], shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With two nets, a decaying rate and random gains as with one net."""
+    extra = ["--decay", "0.5", "--decay-every", "2", "--steps", "5", "--validate-every", "2"]
+
+    def run(output: str) -> int:
+        named = [name, "--corpus", str(shards), "--output", str(tmp_path / output)]
+        return train.main([*named, *QUICK, *options, *extra])
+
+    steps = 0
+
+    def dying(*arguments: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 4:
+            raise KeyboardInterrupt
+        return examples.remix(*arguments)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(train, "remix", dying)
+        run("killed")
+    assert run("killed") == run("whole") == 0
+    weights = [
+        (tmp_path / output / "checkpoint" / "model.safetensors").read_bytes()
+        for output in ("killed", "whole")
+    ]
+    assert weights[0] == weights[1]
