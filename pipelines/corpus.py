@@ -52,7 +52,7 @@ from pipelines.runs import BadUsage, Failed
 from pipelines.shards import Sample, parse_bytes
 from pipelines.sides import Known, Side
 
-PARTS = "_parts"
+PARTS, LANDMARKS = "_parts", "landmarks"
 FORMATS = ("webdataset", "parquet")
 LONGEST_CHUNK_S = 3600.0  # a chunk is held in memory
 MOST_COPIES = 100
@@ -305,8 +305,8 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     """The pipeline: recordings → part files → plan → shards → index."""
     plan, given, held = plan_of(options), VERB.given(options), append.held(run)
     found, kept_counts = _recordings(pipeline, given, options)
-    alike = AsList(_alike(found, options, run))
-    grouped, unsided = _grouped(found, alike, held)
+    alike, sketch_files = _alike(found, options, run, held)
+    grouped, unsided = _grouped(found, AsList(alike), held)
     encoded = grouped | "Encode" >> beam.ParDo(Encode(run, plan)).with_outputs(
         "rejects", "songs", "counts", main="samples"
     )
@@ -333,6 +333,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
         written.shards,
         index_files,
         song_files,
+        sketch_files,
         reject_files,
     ) | "Manifest" >> beam.Flatten()
     counts = (
@@ -405,11 +406,21 @@ def _kept_pairs(path: str) -> Iterator[Any]:
             yield TaggedOutput("counts", ("pairs_not_kept", 1))
 
 
-def _alike(found: beam.PCollection, options: PipelineOptions, run: runs.Run) -> beam.PCollection:
-    """(song id, song id, why) of songs that hold the same recording."""
+def _alike(
+    found: beam.PCollection, options: PipelineOptions, run: runs.Run, held: append.Held
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """(song id, song id, why) of songs that hold the same recording, and the tables of landmarks
+    by which songs that are added later are held against these."""
     if options.view_as(CorpusOptions).fingerprints == "off":
-        return found.pipeline | "NoFingerprints" >> beam.Create([])
-    return joining.matches(found, run, PARTS)
+        nothing = found.pipeline | "NoFingerprints" >> beam.Create([])
+        return nothing, nothing
+    before = tables.parts(run.output, LANDMARKS) if held.kind else []
+    alike, sketches = joining.matches(found, run, PARTS, before)
+    new = sketches | "NewSketches" >> beam.Filter(lambda row: held.wants(row["recording_id"]))
+    written = new | "SketchTable" >> tables.WriteTable(
+        run, f"{LANDMARKS}{held.suffix}", schemas.LANDMARKS, ["recording_id", "source"]
+    )
+    return alike, written
 
 
 def _new_counts(found: beam.PCollection, held: append.Held) -> beam.PCollection:
@@ -517,7 +528,7 @@ def _planned(
         | "Numbers" >> beam.Keys()
         | "UsedNumbers" >> beam.Distinct()
         | "NumbersBySplit" >> beam.GroupByKey()
-        | "Renumber" >> beam.FlatMap(lambda split: _renumbered(*split, first))
+        | "Renumber" >> beam.FlatMap(lambda one: _renumbered(one[0], one[1], first))
     )
     return planned, numbers
 
