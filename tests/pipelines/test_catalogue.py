@@ -180,8 +180,11 @@ def test_twice_the_same_column(tmp_path: Path) -> None:
         ("c.parquet", b""),
         ("c.parquet", b"PAR1 but no more"),
         ("c.jsonl.gz", b"not gzip"),
-        ("c.csv.gz", gzip.compress(b"track_id,title,artist,duration_s\n" + b"x" * 9999)[:-20]),
-        ("c.jsonl.gz", gzip.compress(b'{"track_id": 1}\n' * 99)[:-9]),
+        (
+            "c.csv.gz",
+            gzip.compress(b"track_id,title,artist,duration_s\n" + b"x" * 9999, mtime=0)[:-20],
+        ),
+        ("c.jsonl.gz", gzip.compress(b'{"track_id": 1}\n' * 99, mtime=0)[:-9]),
         ("c.csv.zst", b"not zstd"),
         ("c.jsonl.zst", pa.compress(b'{"track_id": 1}\n' * 99, "zstd", asbytes=True)[:-9]),
         ("c.parquet.zst", b"a Parquet file packs itself"),
