@@ -6,15 +6,15 @@ Only landmarks travel: a few numbers for every second of sound.
 import functools
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.pvalue import AsDict, TaggedOutput
+from apache_beam.pvalue import AsDict
 
 from matching.ids import digest
-from pipelines import chunks, files, fingerprints, runs
+from pipelines import chunks, files, fingerprints, runs, tables
 from pipelines.audio import AudioError
 from pipelines.chunks import ReadFault, Source
 from pipelines.recordings import Recording
@@ -37,57 +37,75 @@ def patiently(read: Callable[[], Any]) -> Any:
     raise AssertionError("unreachable")
 
 
-def matches(found: beam.PCollection, run: runs.Run, folder: str) -> beam.PCollection:
-    """Recordings → (song id, song id, why) of songs that hold one recording.
+def matches(
+    found: beam.PCollection, run: runs.Run, folder: str, before: Sequence[str]
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """Recordings → (song id, song id, why) of songs that hold one recording, and their sketches.
 
-    Sketches are kept in `folder` below the run's output, for an attempt that comes after.
+    Sketches (rows of schemas.LANDMARKS) are kept in `folder` below the run's output, for an
+    attempt that comes after. `before` are tables of the sketches that a corpus holds already.
     """
-    sketched = found | "Sketch" >> beam.ParDo(Sketch(run, folder)).with_outputs(
-        "sizes", main="landmarks"
+    sketched = found | "Sketch" >> beam.FlatMap(sketches, run, folder)
+    known = (
+        found.pipeline
+        | "TablesBefore" >> beam.Create(before)
+        | "SketchesBefore" >> beam.FlatMap(tables.rows)
     )
-    return (
-        sketched.landmarks
+    every = (sketched, known) | "AllSketches" >> beam.Flatten()
+    sizes = every | "SketchSizes" >> beam.Map(lambda row: (_sound(row), len(row["values"])))
+    alike = (
+        every
+        | "Landmarks" >> beam.FlatMap(_landmarks)
         | "ByLandmark" >> beam.GroupByKey()
         | "Coincidences" >> beam.FlatMap(_coincidences)
         | "Shared" >> beam.CombinePerKey(sum)
-        | "Enough" >> beam.FlatMap(_enough, AsDict(sketched.sizes))
+        | "Enough" >> beam.FlatMap(_enough, AsDict(sizes))
         | "ByPair" >> beam.GroupByKey()
         | "BestShift" >> beam.MapTuple(_best)
     )
+    return alike, sketched
 
 
-class Sketch(beam.DoFn):
-    """A recording → (landmark, (sound, frame)) of its sounds; `sizes`: (sound, landmarks).
+def sketches(recording: Recording, run: runs.Run, folder: str) -> Iterator[dict[str, Any]]:
+    """Rows of schemas.LANDMARKS of a recording's sounds.
 
     A sound that does not decode has no landmarks: what reads it next says why.
     """
+    for source, parts in _sounds(recording).items():
+        held = patiently(functools.partial(_sketch, parts, run, folder))
+        yield {
+            "recording_id": recording.recording_id,
+            "source": source,
+            "song_id": recording.song_id,
+            "values": [value for value, _ in held],
+            "frames": [frame for _, frame in held],
+        }
 
-    def __init__(self, run: runs.Run, folder: str) -> None:
-        self.run, self.folder = run, folder
 
-    def process(self, recording: Recording) -> Iterator[Any]:
-        for source, parts in _sounds(recording).items():
-            sound = (recording.song_id, recording.recording_id, source)
-            held = patiently(functools.partial(self._landmarks, parts))
-            yield TaggedOutput("sizes", (sound, len(held)))
-            for value, frame in held:
-                yield value, (sound, frame)
+def _sketch(sources: list[Source], run: runs.Run, folder: str) -> list[list[int]]:
+    try:
+        stamps = [files.stamps(source.uri) for source in sources]
+    except OSError as error:
+        raise ReadFault(f"{sources[0].uri}: {runs.reason(error)}") from error
+    name = digest(json.dumps([repr(sources), stamps]))
+    path = run.path(folder, f"{name}.landmarks")
+    if files.exists(path):
+        return json.loads(files.read_bytes(path))
+    try:
+        held = [list(mark) for mark in fingerprints.landmarks(_signal(sources))]
+    except AudioError:
+        return []
+    files.write_bytes(path, json.dumps(held).encode())
+    return held
 
-    def _landmarks(self, sources: list[Source]) -> list[list[int]]:
-        try:
-            stamps = [files.stamps(source.uri) for source in sources]
-        except OSError as error:
-            raise ReadFault(f"{sources[0].uri}: {runs.reason(error)}") from error
-        name = digest(json.dumps([repr(sources), stamps]))
-        path = self.run.path(self.folder, f"{name}.landmarks")
-        if files.exists(path):
-            return json.loads(files.read_bytes(path))
-        try:
-            held = [list(mark) for mark in fingerprints.landmarks(_signal(sources))]
-        except AudioError:
-            return []
-        files.write_bytes(path, json.dumps(held).encode())
-        return held
+
+def _sound(row: dict[str, Any]) -> Sound:
+    return row["song_id"], row["recording_id"], row["source"]
+
+
+def _landmarks(row: dict[str, Any]) -> Iterator[tuple[int, tuple[Sound, int]]]:
+    for value, frame in zip(row["values"], row["frames"], strict=True):
+        yield value, (_sound(row), frame)
 
 
 def _sounds(recording: Recording) -> dict[str, list[Source]]:

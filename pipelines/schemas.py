@@ -11,6 +11,7 @@ _TYPES = {
     "i32": pa.int32(),
     "bool": pa.bool_(),
     "strs": pa.list_(pa.string()),
+    "i32s": pa.list_(pa.int32()),
     "spans": pa.list_(pa.list_(pa.float64(), 2)),
     "str→f64": pa.map_(pa.string(), pa.float64()),
     "str→f64s": pa.map_(pa.string(), pa.list_(pa.float64())),
@@ -234,6 +235,18 @@ SONG = pa.schema(
             DECIBELS,
             "How far the stems' sum misses the mixture, relative to it; null without both.",
         ),
+    ]
+)
+
+LANDMARKS = pa.schema(
+    [
+        _field(
+            "recording_id", "str", NONE, "The pair or multitrack that sounds so.", required=True
+        ),
+        _field("source", "str", NONE, "Which side of a pair, or mixture.", required=True),
+        _field("song_id", "str", NONE, "Id of the song, as in the index.", required=True),
+        _field("values", "i32s", NONE, "Landmarks: two spectral peaks and the time between them."),
+        _field("frames", "i32s", "32 ms", "When each landmark begins."),
     ]
 )
 

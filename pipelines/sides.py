@@ -73,10 +73,14 @@ def sides(recordings: Iterable[Known], matches: Iterable[tuple[str, str, str]]) 
 
     Args:
         recordings: all there are, in any order.
-        matches: (song id, song id, why in a phrase) of songs that hold one recording.
+        matches: (song id, song id, why in a phrase) of songs that hold one recording; those of
+            songs that are not among the recordings count for nothing.
     """
     known = sorted(recordings, key=lambda found: (found.song_id, found.recording_id, found.name))
-    alike = sorted({(min(a, b), max(a, b), why) for a, b, why in matches if a != b})
+    songs = {found.song_id for found in known}
+    alike = sorted(
+        {(min(a, b), max(a, b), why) for a, b, why in matches if a != b and {a, b} <= songs}
+    )
     groups = splits.groups(
         ((found.song_id, found.track_ids) for found in known), [(a, b) for a, b, _ in alike]
     )

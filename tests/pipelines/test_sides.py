@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import stemlode
-from pipelines import sides, tables
+from matching.ids import digest
+from pipelines import sides, splits, tables
 from pipelines.runs import BadUsage
 from pipelines.sides import Known
 from tests.pipelines.test_fingerprints import RATE, _music
@@ -116,3 +117,24 @@ def test_a_list_wins_and_a_listed_song_is_never_on_two_sides(songs: Path) -> Non
     (lost,) = tables.read(str(songs / "out"), "rejects").to_pylist()
     assert (lost["key"], lost["error"]) == ("song 0", "two_sides")
     assert "sounds the same" in lost["message"]
+
+
+def test_a_song_that_is_added_later_is_held_against_those_that_are_there(songs: Path) -> None:
+    later = songs / "later"
+    later.mkdir()
+    (songs / "in" / "song 0 (Remaster)").rename(later / "song 0 (Remaster)")
+    shares = ("--split", "train=0,valid=0.5,test=0.5")
+    for seed in range(9):  # where, by itself, it would go elsewhere than the song that is there
+        ids = [digest("stems", name) for name in ("song 0", "song 0 (Remaster)")]
+        ratios = {"valid": 0.5, "test": 0.5}
+        if len({splits.split_of(name, ratios, seed) for name in ids}) > 1:
+            break
+    first = _corpus(songs, *shares, "--seed", str(seed))["song 0"]
+    small = ["--sample-rate", "8000", "--channels", "1", "--chunk-seconds", "5"]
+    argv = ["corpus", "--append", "--stems", str(later), "--output", str(songs / "out"), *small]
+    assert stemlode.main([*argv, *shares, "--seed", str(seed)]) == 0
+    rows = tables.read(str(songs / "out"), "songs").to_pylist()
+    (again,) = (row for row in rows if row["name"] == "song 0 (Remaster)")
+    assert (again["split"], again["split_group"]) == (first["split"], first["split_group"])
+    assert "sounds the same" in again["joined"][0]
+    assert stemlode.main(["verify", str(songs / "out")]) == 0
