@@ -105,7 +105,7 @@ def read_range(path: str, start: int, count: int) -> bytes:
         with open_local(name) as file:
             file.seek(start)
             return file.read(count)
-    return fs.cat_file(name, start, start + count)
+    return fs.cat_file(name, start=start, end=start + count)
 
 
 def list_files(folder: str, *, follow_links: bool = False) -> list[str]:
