@@ -16,10 +16,12 @@ import argparse
 import contextlib
 import dataclasses
 import functools
+import importlib.util
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
+from types import ModuleType
 from typing import Any
 
 import apache_beam as beam
@@ -28,7 +30,6 @@ from apache_beam.pvalue import AsDict, AsList, TaggedOutput
 
 from pipelines import (
     append,
-    copies,
     files,
     joining,
     layouts,
@@ -176,6 +177,8 @@ def plan_of(options: PipelineOptions) -> Plan:
         raise BadUsage(f"--channels {view.channels}: between 1 and 8")
     if not 0 <= view.augment <= MOST_COPIES:
         raise BadUsage(f"--augment {view.augment}: between 0 and {MOST_COPIES} copies")
+    if view.augment and importlib.util.find_spec("pedalboard") is None:
+        raise BadUsage("--augment needs pedalboard: pip install 'stemlode[augment]'")
     if view.augment and view.channels > 2:
         raise BadUsage("--augment: the effects take --channels 1 or 2")
     return Plan(
@@ -226,6 +229,10 @@ class Encode(beam.DoFn):
 
     def _copies(self, recording: Recording, side: Side) -> Iterator[Any]:
         """The samples of a recording's augmented copies; a copy may turn out all but silent."""
+        if not self.plan.copies:
+            return
+        from pipelines import copies  # noqa: PLC0415 (its library is an extra)
+
         for copy in copies.of(recording, self.plan.copies, self.plan.seed):
             try:
                 samples, facts = joining.patiently(
@@ -240,7 +247,7 @@ class Encode(beam.DoFn):
                 yield TaggedOutput("counts", ("left_out", facts.left_out))
 
     def _part(self, recording: Recording, split: str, group: str) -> tuple[list[Sample], Facts]:
-        maker = copies if recording.augmentation else recordings
+        maker = _maker(recording)
         name = maker.fingerprint(recording, split, group, self.plan.shape)
         path = self.run.path(PARTS, f"{name}.part")
         with _writing(self.run):
@@ -256,6 +263,15 @@ class Encode(beam.DoFn):
         """The samples; then, before their part file is whole, their facts beside it."""
         yield from samples
         files.write_bytes(path, json.dumps(dataclasses.asdict(facts)).encode())
+
+
+def _maker(recording: Recording) -> ModuleType:
+    """What makes a recording's samples: `recordings`, or `copies` for an augmented copy."""
+    if not recording.augmentation:
+        return recordings
+    from pipelines import copies  # noqa: PLC0415 (its library is an extra)
+
+    return copies
 
 
 def _song_row(recording: Recording, split: str, side: Side, facts: Facts) -> dict[str, Any]:

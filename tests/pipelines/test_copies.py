@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +105,23 @@ def test_a_missing_rest_is_what_the_mixture_leaves(stems: Path) -> None:
     held = copies._stems(parts)
     assert set(held) == {"vocals", "accompaniment"}
     assert [part.gain for part in held["accompaniment"]] == [1.0, -1.0]
+
+
+def test_the_effects_library_is_asked_for_only_where_it_is_needed(tmp_path: Path) -> None:
+    """Without it, --augment is one line that says what to install, and all else runs."""
+    code = (
+        "import sys; sys.modules['pedalboard'] = None; import importlib.util as u; "
+        "real = u.find_spec; "
+        "u.find_spec = lambda n, *a: None if n == 'pedalboard' else real(n, *a); "
+        "import stemlode; sys.exit(stemlode.main(sys.argv[1:]))"
+    )
+    argv = ["corpus", "--stems", str(tmp_path / "none"), "--output", str(tmp_path / "out")]
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", code, *argv, *more], capture_output=True, text=True, check=False
+        )
+        for more in (["--augment", "1"], [])
+    ]
+    assert [done.returncode for done in told] == [2, 2]
+    assert "pip install 'stemlode[augment]'" in told[0].stderr
+    assert "none" in told[1].stderr and "pedalboard" not in told[1].stderr
