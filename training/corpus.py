@@ -40,6 +40,7 @@ class Corpus:
 
     folder: str
     index: pa.Table
+    window_s: float = 6.0  # length of the index's salient windows
 
     def usable(self, split: str, target: str) -> int:
         """How many of a split's samples can teach a target."""
@@ -73,7 +74,8 @@ def open_corpus(folder: str) -> Corpus:
                 tables.append(table.read(columns=[*COLUMNS, *known], use_threads=False))
         except (OSError, pa.ArrowException) as error:
             raise Failed(f"{path}: unreadable index: {runs.reason(error)}") from error
-    corpus = Corpus(folder, pa.concat_tables(tables))
+    window_s = float(record.get("options", {}).get("window_seconds", Corpus.window_s))
+    corpus = Corpus(folder, pa.concat_tables(tables), window_s)
     check_splits(corpus.index)
     return corpus
 

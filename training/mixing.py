@@ -125,6 +125,7 @@ class Draws(Dataset[Drawn]):
     ) -> None:
         self.items = range(rank, recipe.batch_size, ranks)
         self.folder, self.recipe, self.seed = data.folder, recipe, seed
+        self.window_s = data.window_s
         self.index: pa.Table = data.of("train").combine_chunks()
         self.pools = backings(self.index, recipe)
         if not self.pools:
@@ -177,7 +178,7 @@ class Draws(Dataset[Drawn]):
             window = rng.choice(among)
             row = self.index.slice(int(pool.rows[window]), 1).to_pylist()[0]
             start_s = start_in_chunk(
-                row, pool.starts[window], self.recipe.patch_seconds, rng.random()
+                row, pool.starts[window], self.window_s, self.recipe.patch_seconds, rng.random()
             )
             try:
                 found = pieces.read(

@@ -13,8 +13,6 @@ from training import pieces
 from training.recipe import rest_of
 from training.recipes_bsrnn import BSRNNRecipe
 
-WINDOW_S = 6.0  # length L of an index's salient windows
-
 
 @dataclass(frozen=True)
 class Pool:
@@ -90,8 +88,11 @@ def windows(pools: dict[str, Pool]) -> float:
     return sum(counts) / len(counts)
 
 
-def start_in_chunk(row: dict[str, Any], window: float, length: float, place: float) -> float:
-    """Where in its chunk a piece of `length` seconds begins, at `place` in 0…1 of its window.
+def start_in_chunk(
+    row: dict[str, Any], window: float, window_s: float, length: float, place: float
+) -> float:
+    """Where in its chunk a piece of `length` seconds begins, at `place` in 0…1 of its window, which
+    begins at `window` in the song.
 
     A window may reach into the next chunk; the piece then lies as far back as it must.
     """
@@ -99,5 +100,5 @@ def start_in_chunk(row: dict[str, Any], window: float, length: float, place: flo
     latest = max(0.0, duration - length)
     if np.isnan(window):
         return place * latest
-    start = window - chunk + place * max(0.0, WINDOW_S - length)
+    start = window - chunk + place * max(0.0, window_s - length)
     return min(latest, max(0.0, start))

@@ -20,7 +20,7 @@ from pipelines.runs import Failed
 from training import checkpoint, mixing, pieces, train
 from training.corpus import Corpus, open_corpus
 from training.mixing import Draws, mix
-from training.pools import WINDOW_S, Pool, backings, start_in_chunk
+from training.pools import Pool, backings, start_in_chunk
 from training.recipes import RECIPES
 from training.recipes_bsrnn import BSRNNRecipe
 from training.state import Progress
@@ -138,21 +138,22 @@ def test_ranks_share_a_batch(data: Corpus) -> None:
 def test_salient_windows_alone_are_drawn(data: Corpus) -> None:
     rows = data.index.to_pylist()
     salient = [{"vocals": [] if row["start_s"] else [0.0]} for row in rows]
+    assert data.window_s == 0  # so the corpus was made
     pool = backings(_with(data, "salient", salient).of("train"), _recipe())[0]["vocals"]
     assert sorted(data.index["start_s"].take(pa.array(pool.rows)).to_pylist()) == [0.0] * 6
     assert pool.starts.tolist() == [0.0] * 6
 
 
-@given(st.floats(0, 30), st.floats(0, 1), st.floats(0.5, 6), st.floats(1, 15))
+@given(st.floats(0, 30), st.floats(3, 8), st.floats(0, 1), st.floats(0.5, 3), st.floats(1, 15))
 def test_a_piece_lies_in_its_chunk_and_if_it_can_in_its_window(
-    window: float, place: float, length: float, duration: float
+    window: float, window_s: float, place: float, length: float, duration: float
 ) -> None:
     row = {"start_s": 12.0, "duration_s": duration}
-    start = start_in_chunk(row, window, length, place)
+    start = start_in_chunk(row, window, window_s, length, place)
     assert 0 <= start <= max(0.0, duration - length)
-    if window >= 12 and window + WINDOW_S <= 12 + duration:
-        assert window - 1e-6 <= 12 + start <= window + WINDOW_S - length + 1e-6
-    anywhere = start_in_chunk(row, math.nan, length, place)
+    if window >= 12 and window + window_s <= 12 + duration:
+        assert window - 1e-6 <= 12 + start <= window + window_s - length + 1e-6
+    anywhere = start_in_chunk(row, math.nan, window_s, length, place)
     assert anywhere == pytest.approx(place * max(0.0, duration - length))
 
 
