@@ -200,7 +200,7 @@ def test_order_and_workers_do_not_change_a_byte(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", ["2", "3"])
+@pytest.mark.parametrize("workers", ["2", "7"])
 def test_worker_processes_do_not_change_a_byte(
     music: Path, undisturbed: Path, tmp_path: Path, workers: str
 ) -> None:
