@@ -181,9 +181,11 @@ def _duration_ranks(
     that no pair is lost by rounding, and then moved in until the difference itself is below it.
     """
     values, tolerance = np.unique(mixtures), rule.tolerance_s
-    lows = np.searchsorted(values, np.nextafter(instrumentals - tolerance, -np.inf), side="left")
-    highs = np.searchsorted(values, np.nextafter(instrumentals + tolerance, np.inf), side="right")
-    with np.errstate(invalid="ignore"):  # infinite durations: inf - inf
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite durations: inf - inf
+        lowest = np.nextafter(instrumentals - tolerance, -np.inf)
+        highest = np.nextafter(instrumentals + tolerance, np.inf)
+        lows = np.searchsorted(values, lowest, side="left")
+        highs = np.searchsorted(values, highest, side="right")
         while (out := np.flatnonzero(lows < highs)).size:
             far = out[~(values[lows[out]] - instrumentals[out] > -tolerance)]
             if not far.size:
