@@ -108,6 +108,7 @@ def test_new_songs_come_in_and_no_old_shard_is_touched(
     assert _files(output) == again
 
 
+@pytest.mark.slow
 def test_an_addition_that_breaks_off_adds_nothing_until_it_is_done(
     grown: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +131,7 @@ def test_an_addition_that_breaks_off_adds_nothing_until_it_is_done(
     _assert_whole(output)
 
 
+@pytest.mark.slow
 def test_what_was_given_up_leaves_nothing_behind(
     grown: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +173,7 @@ def test_only_rejects_are_tried_again(
     _assert_whole(output)
 
 
+@pytest.mark.slow
 def test_what_fails_again_stays_a_reject(before: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(before, tmp_path / "root"))
     (root / "stems/song 3/drums.wav").write_bytes(b"RIFF again")
@@ -181,6 +184,7 @@ def test_what_fails_again_stays_a_reject(before: Path, tmp_path: Path) -> None:
     _assert_whole(root / "corpus")
 
 
+@pytest.mark.slow
 def test_groups_are_inherited_and_a_bridge_is_rejected(tmp_path: Path) -> None:
     uri = {name: str(_noise(tmp_path / f"{name}.wav", n)) for n, name in enumerate("abcdefgh")}
     track = {name: _track(name, uri[name]) for name in uri}

@@ -49,6 +49,7 @@ def _corpus(stems: Path, out: Path, *argv: str) -> list[dict]:
     return tables.read(str(out), "index").to_pylist(maps_as_pydicts="strict")
 
 
+@pytest.mark.slow
 def test_copies_are_of_train_alone_and_their_sums_are_exact(stems: Path, tmp_path: Path) -> None:
     index = _corpus(stems, tmp_path / "out", "--augment", "2")
     assert stemlode.main(["verify", str(tmp_path / "out")]) == 0

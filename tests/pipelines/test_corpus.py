@@ -221,6 +221,7 @@ def test_a_finished_corpus_is_left_alone(
     assert {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_songs_that_share_a_track_or_a_title_share_a_split(tmp_path: Path) -> None:
     shared = _track("a shared instrumental", str(_noise(tmp_path / "i.wav", 0.2, 0)))
     rows = []
@@ -300,6 +301,7 @@ def test_a_real_pair_is_aligned_and_put_together_again(test_data: Path, tmp_path
         assert np.abs(whole[source] - given[:, :frames]).max() <= coarsest / 2 + 1e-6
 
 
+@pytest.mark.slow
 def test_real_multitracks_sum_exactly_however_loud(test_data: Path, tmp_path: Path) -> None:
     multitrack = test_data / "audio" / "multitrack"
     names = ("so_easy", "playlist", "song2_rap_92bpm", "trackswitch")

@@ -249,6 +249,7 @@ def test_bigquery_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:
         by("bigquery", "ds.t", tmp_path / "out", "--project=p", f"--bigquery-endpoint={NOWHERE}")
 
 
+@pytest.mark.slow
 def test_an_artists_title_that_is_there_too_often(tmp_path: Path) -> None:
     """100 × 100 "Intro": said and left out, and the rest is found, whatever the engine."""
     rows = [GOOD, PARTNER]
