@@ -77,6 +77,8 @@ def by_duckdb(given: Catalogue, task: Task, limits: Limits = Limits()) -> Matche
                 return _as_it_stands(given, task, limits, folder)
             except NotPlain:
                 return _by_copy(given, parts, task, limits, folder)
+        except duckdb.InterruptException as error:
+            raise KeyboardInterrupt from error
         except duckdb.Error as error:
             raise runs.Failed(f"--catalog {given.path}: DuckDB: {runs.reason(error)}") from error
 

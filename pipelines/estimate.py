@@ -50,6 +50,7 @@ class Estimate:
     rejects: how many of them are no track, or a track once more.
     candidates: pairs, without those of keys that are left out.
     error: about 95 of 100 estimates are nearer to the truth than this share of the candidates.
+    most: how many candidates there may be although none was found (95 of 100 times fewer).
     instrumentals: those with a counterpart: the candidates that --one-to-one would leave.
     tracks, hours: the tracks in the candidates, each counted once, and their durations.
     without_audio: those of them that have no audio_uri.
@@ -64,6 +65,7 @@ class Estimate:
     rejects: float
     candidates: float
     error: float
+    most: float
     instrumentals: float
     tracks: float
     hours: float
@@ -116,6 +118,8 @@ def lines(estimate: Estimate) -> list[str]:
     """An estimate as text for people."""
     e = estimate
     about = "" if e.share == 1 else f" (±{math.ceil(100 * e.error)} %)"
+    if e.share < 1 and not e.candidates:
+        about = f" in the sample: probably fewer than {e.most:,.0f} in all"
     found = [
         f"{e.candidates:,.0f} candidates{about}",
         f"{e.instrumentals:,.0f} instrumentals with a counterpart (--one-to-one keeps as many "
@@ -304,6 +308,7 @@ def _count(
     return {
         "candidates": candidates,
         "error": _error(by_bucket, sizes, weights) / max(1.0, candidates),
+        "most": 3 * float(weights.max()),  # e^-3 is one in twenty
         "instrumentals": float(stands_for[np.asarray(table["marker"].is_valid())].sum()),
         "tracks": float(stands_for.sum()),
         "hours": float(stands_for @ table["duration_s"].to_numpy()) / 3600,

@@ -79,7 +79,8 @@ class MatchOptions(VerbOptions):
         add(
             "--estimate",
             action="store_true",
-            help="write nothing; print what a run would find, read and cost",
+            help="write nothing; print how many candidates to expect, the largest keys and the "
+            "hours of audio; of a catalogue in BigQuery the bytes that a run would be billed",
         )
         add(
             "--columns",
@@ -193,6 +194,9 @@ def _settle(options: PipelineOptions, beam_flags: list[str]) -> str:
     view.engine = view.engine or (BEAM if further else DUCKDB)
     if further and view.engine != BEAM:
         raise BadUsage(f"{further[0]} is an option of Beam's: it needs --engine {BEAM}")
+    for name in ("maximum_bytes_billed", "bigquery_endpoint"):
+        if getattr(view, name) is not None and view.engine != BIGQUERY:
+            raise BadUsage(f"--{name.replace('_', '-')} needs --engine {BIGQUERY}")
     if view.tolerance is None:
         view.tolerance = rules.RULES[view.rule].tolerance_s
     if not (math.isfinite(view.tolerance) and view.tolerance > 0):

@@ -13,7 +13,9 @@ from google.cloud import bigquery
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines import match, runs, tables
+from matching.rules import THESIS
+from pipelines import estimate, match, runs, tables
+from pipelines.catalogue import Catalogue
 from pipelines.runs import BadUsage, Failed
 from sql import on_bigquery
 from tests.pipelines.test_engines import by, by_bigquery, same
@@ -241,6 +243,7 @@ def test_files_that_are_no_catalogue_are_one_line(
         ("--tolerance=0", "--tolerance"),
         ("--tolerance=nan", "--tolerance"),
         ("--max-key=0", "--max-key"),
+        ("--maximum-bytes-billed=1", "--engine bigquery"),
         ("--aliases=nowhere.csv", "nowhere.csv"),
         ("--columns=title=nome", "nome"),
         ("--columns=titel=name", "title"),
@@ -273,3 +276,15 @@ def test_an_estimate_is_what_a_run_finds(
     assert int(said.split(" candidates")[0].replace(",", "")) == counts["candidates"] > 0
     assert "hours of audio" in said and "largest keys" in said
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_sample_that_found_nothing_does_not_say_that_there_is_nothing(tmp_path: Path) -> None:
+    rows = [
+        {"track_id": f"{n}{end}", "title": f"X{end}", "artist": f"A{n}", "duration_s": 60.0 + n / 8}
+        for n in range(500)
+        for end in (("", " (Karaoke)") if n == 7 else ("",))
+    ]
+    catalogue = Catalogue(str(written(rows, tmp_path / "tracks.jsonl")))
+    found = estimate.expected(catalogue, THESIS, 100, most_tracks=20)
+    assert found.share < 0.1 and found.candidates == 0
+    assert "probably fewer than" in estimate.lines(found)[0] and found.most > 10
