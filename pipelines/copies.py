@@ -16,7 +16,7 @@ import pedalboard
 import soundfile
 
 from matching.ids import digest
-from pipelines import chunks, effects, recordings
+from pipelines import chunks, effects, recordings, sampling
 from pipelines.audio import AudioError
 from pipelines.chunks import Source
 from pipelines.layouts_songs import Part
@@ -56,7 +56,7 @@ def fingerprint(copy: Recording, split: str, group: str, shape: Shape) -> str:
 def samples(
     copy: Recording, split: str, group: str, shape: Shape, facts: Facts
 ) -> Iterator[tuple[dict[str, Any], dict[str, bytes]]]:
-    """A copy's samples, as recordings.samples; their rows say what was done to each stem."""
+    """A copy's samples, as sampling.samples; their rows say what was done to each stem."""
     rate = shape.sample_rate or recordings.native_rate(copy)
     with tempfile.TemporaryDirectory() as folder:
         parts: dict[str, tuple[Part, ...]] = {}
@@ -67,7 +67,7 @@ def samples(
             parts[name] = (Part(str(path)),)
         whole = dataclasses.replace(copy, parts=parts)
         at_rate = dataclasses.replace(shape, sample_rate=rate)
-        yield from recordings.samples(whole, split, group, at_rate, facts)
+        yield from sampling.samples(whole, split, group, at_rate, facts)
 
 
 def _stems(parts: dict[str, tuple[Part, ...]]) -> dict[str, tuple[Part, ...]]:

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 import stemlode
-from pipelines import append, corpus, runs, schemas, tables, verify
+from pipelines import append, encoding, runs, schemas, tables, verify
 from pipelines.runs import Failed
 from tests.pipelines.test_corpus import _pair, _track, _write_pairs
 
@@ -153,13 +153,13 @@ def test_only_rejects_are_tried_again(
     output = root / "corpus"
     assert list(_rejects(output)) == ["song 3"]
     _songs(root / "stems", [3, 4])
-    tried, part = [], corpus.Encode._part
+    tried, part = [], encoding.Encode._part
 
-    def noting(self: corpus.Encode, recording: object, *rest: object) -> object:
+    def noting(self: encoding.Encode, recording: object, *rest: object) -> object:
         tried.append(recording.name)  # type: ignore[attr-defined]
         return part(self, recording, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(corpus.Encode, "_part", noting)
+    monkeypatch.setattr(encoding.Encode, "_part", noting)
     assert _run(output, "--retry-rejects", "--stems", root / "stems") == 0
     assert tried == ["song 3"]
     assert _rejects(output) == {}

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 import stemlode
-from pipelines import audio, copies, effects, layouts, recordings, runs, tables
+from pipelines import audio, copies, effects, layouts, recordings, runs, shards, tables
 from pipelines.recordings import Facts, Shape
 from tests.pipelines.test_fingerprints import _music
 
@@ -65,7 +65,7 @@ def test_copies_are_of_train_alone_and_their_sums_are_exact(stems: Path, tmp_pat
             name.removesuffix(".flac"): soundfile.read(io.BytesIO(file), dtype="int16")[0].astype(
                 int
             )
-            for name, file in recordings.shards.contents(data).items()
+            for name, file in shards.contents(data).items()
             if name.endswith(".flac")
         }
         assert (held["mixture"] == held["vocals"] + held["bass"] + held["keys"]).all()

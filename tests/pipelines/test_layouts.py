@@ -12,7 +12,16 @@ import soundfile
 import yaml
 
 import stemlode
-from pipelines import chunks, layouts, layouts_grouping, layouts_musdb, recordings, tables
+from pipelines import (
+    chunks,
+    layouts,
+    layouts_grouping,
+    layouts_musdb,
+    recording_chunks,
+    recordings,
+    sampling,
+    tables,
+)
 from pipelines.audio import AudioError
 from pipelines.layouts_songs import Part, Song
 from pipelines.recordings import Facts, Recording, Shape
@@ -43,7 +52,7 @@ def _cut(song: Song) -> tuple[dict[str, np.ndarray], Facts]:
     facts = Facts()
     pieces = [
         integers
-        for _, (integers, scale) in recordings._multitrack_chunks(
+        for _, (integers, scale) in recording_chunks.multitrack_chunks(
             recording, RATE, SHAPE, RATE, facts
         )
         if scale == 1
@@ -90,7 +99,7 @@ def test_a_song_that_lacks_a_stem_costs_one_song(tmp_path: Path) -> None:
     assert faults == {"A - Song": "has no bass", "Young Griffo - Pennies": "", "B & C - Söng": ""}
     with pytest.raises(AudioError, match="has no bass"):
         (recording,) = recordings.of_songs([_read(tmp_path)[0]])
-        list(recordings.samples(recording, "train", "g", SHAPE, Facts()))
+        list(sampling.samples(recording, "train", "g", SHAPE, Facts()))
 
 
 def _stem_file(path: Path, streams: Mapping[str, np.ndarray]) -> None:
@@ -132,7 +141,7 @@ def test_a_real_stems_file(test_data: Path) -> None:
     assert (song.name, song.split) == ("The Easton Ellises - Falcon 69", None)
     (recording,) = recordings.of_songs([song])
     facts, shape = Facts(), Shape(12.0, 44_100, 2)
-    rows = [row for row, _ in recordings.samples(recording, "train", "g", shape, facts)]
+    rows = [row for row, _ in sampling.samples(recording, "train", "g", shape, facts)]
     assert rows[0]["sources"] == ["accompaniment", "bass", "drums", "mixture", "other", "vocals"]
     assert facts.sum_error_db is not None and -20 < facts.sum_error_db < -10  # its ends do not
 

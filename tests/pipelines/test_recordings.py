@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 import stemlode
-from pipelines import activity, audio, layouts, recordings, tables
+from pipelines import activity, audio, layouts, recordings, sampling, shards, tables
 from pipelines.audio import AudioError
 from pipelines.recordings import Facts, Recording, Shape
 
@@ -39,7 +39,7 @@ DRUMS = [LOUD] * 6 + [QUIET] * 18
 
 def _rows(recording: Recording, split: str, shape: Shape = SHAPE) -> tuple[list[dict], Facts]:
     facts = Facts()
-    rows = [row for row, _ in recordings.samples(recording, split, "g", shape, facts)]
+    rows = [row for row, _ in sampling.samples(recording, split, "g", shape, facts)]
     return rows, facts
 
 
@@ -86,9 +86,9 @@ def test_long_songs_wait_on_disk_and_come_out_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recording = _write(tmp_path / "song", vocals=VOCALS, drums=DRUMS)
-    in_memory = list(recordings.samples(recording, "test", "g", SHAPE, Facts()))
-    monkeypatch.setattr(recordings, "SPOOL_BYTES", 1)
-    assert list(recordings.samples(recording, "test", "g", SHAPE, Facts())) == in_memory
+    in_memory = list(sampling.samples(recording, "test", "g", SHAPE, Facts()))
+    monkeypatch.setattr(sampling, "SPOOL_BYTES", 1)
+    assert list(sampling.samples(recording, "test", "g", SHAPE, Facts())) == in_memory
 
 
 def test_a_pairs_windows_are_in_the_mixtures_time(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_corpus_counts_what_it_left_out_and_keeps_whole_songs_elsewhere(tmp_pa
     pieces = []
     for row in rows:
         data = (tmp_path / "out" / row["shard"]).read_bytes()[row["offset"] :][: row["size"]]
-        held = recordings.shards.contents(data)
+        held = shards.contents(data)
         assert json.loads(held["json"])["salient"] == row["salient"]
         pieces.append(soundfile.read(io.BytesIO(held["vocals.flac"]))[0] * row["scale"])
     given = audio.read(str(tmp_path / "in/two song/vocals.wav")).samples[0]

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import torch
 
-from pipelines import audio, files, recordings
+from pipelines import audio, files, sampling
 from pipelines.corpus import main as write_corpus
 from pipelines.layouts_songs import Part
 from pipelines.recordings import Facts, Recording, Shape
@@ -207,7 +207,7 @@ def test_a_pairs_vocals_are_a_residual_at_their_true_level(tmp_path: Path) -> No
     parts = {name: (Part(uri),) for name, uri in uris.items()}
     recording = Recording("pair", "pair", "song", "a pair", parts, ("a", "b"))
     shape = Shape(12.0, RATE, 2)
-    ((row, contents),) = recordings.samples(recording, "train", "g", shape, Facts())
+    ((row, contents),) = sampling.samples(recording, "train", "g", shape, Facts())
     assert row["scale"] > 1
     window = windows.decode(row, contents, RECIPE)
     assert isinstance(window, Window)

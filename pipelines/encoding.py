@@ -1,0 +1,144 @@
+"""Recordings → part files: each is read, aligned, cut and encoded once, or not at all."""
+
+import contextlib
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
+
+from pipelines import files, joining, recordings, runs, sampling, shards, splits
+from pipelines.audio import AudioError
+from pipelines.corpus_options import Plan
+from pipelines.recordings import Facts, Recording
+from pipelines.rejects import reject
+from pipelines.runs import Failed
+from pipelines.shards import Sample
+from pipelines.sides import Side
+
+PARTS = "_parts"
+
+
+def part(
+    run: runs.Run,
+    name: str,
+    samples: Callable[[], Iterator[tuple[dict[str, Any], dict[str, bytes]]]],
+    facts: Callable[[], dict[str, Any]],
+) -> tuple[list[Sample], dict[str, Any]]:
+    """A part file's samples and the facts beside it: an earlier attempt's, or made now and kept.
+
+    Args:
+        name: a digest of all that decides the samples.
+        samples: called where they are not there: index rows (schemas.INDEX without shard, offset
+            and size) and files by extension, as shards.write_part takes them.
+        facts: called after the last sample: what is to be known of them without making them again.
+
+    Raises Failed, one line, where the disk or the store does not take them.
+    """
+    path = run.path(PARTS, f"{name}.part")
+
+    def noting() -> Iterator[tuple[dict[str, Any], dict[str, bytes]]]:
+        yield from samples()
+        files.write_bytes(f"{path}.facts", json.dumps(facts()).encode())  # before the part is whole
+
+    with writing(run):
+        if (held := shards.read_part(path)) is not None:
+            return held, json.loads(files.read_bytes(f"{path}.facts"))
+        return shards.write_part(path, noting()), facts()
+
+
+@contextlib.contextmanager
+def writing(run: runs.Run) -> Iterator[None]:
+    """One line for a disk that fills up; what is finished stays for the next run."""
+    try:
+        yield
+    except OSError as error:
+        line = f"--output {run.output}: {runs.reason(error)}; run again to resume"
+        raise Failed(line) from error
+
+
+class Encode(beam.DoFn):
+    """A recording and its side of the split → its samples in a part file, or one reject.
+
+    Main output: shards.Sample; further outputs `rejects`, `songs` and `counts`.
+    """
+
+    def __init__(self, run: runs.Run, plan: Plan) -> None:
+        self.run, self.plan = run, plan
+
+    def process(self, element: tuple[Recording, Side]) -> Iterator[Any]:
+        recording, side = element
+        split = side.split or splits.split_of(side.group, self.plan.ratios, self.plan.seed)
+        try:
+            if recording.split not in (None, split):
+                elsewhere = f"listed in {recording.split}, and {split} holds the same song"
+                raise recordings.Unusable("two_sides", f"{elsewhere}: {'; '.join(side.joined)}")
+            samples, facts = joining.patiently(lambda: self._part(recording, split, side.group))
+        except AudioError as error:
+            record, cause = dataclasses.asdict(recording), getattr(error, "cause", "unusable")
+            yield TaggedOutput(
+                "rejects", reject("corpus", recording.name, cause, str(error), record)
+            )
+        else:
+            yield from samples
+            yield TaggedOutput("songs", _song_row(recording, split, side, facts))
+            yield TaggedOutput("counts", ("recordings", 1))
+            yield TaggedOutput("counts", ("left_out", facts.left_out))
+            if split == "train":
+                yield from self._copies(recording, side)
+
+    def _copies(self, recording: Recording, side: Side) -> Iterator[Any]:
+        """The samples of a recording's augmented copies; a copy may turn out all but silent."""
+        if not self.plan.copies:
+            return
+        from pipelines import copies  # noqa: PLC0415 (its library is an extra)
+
+        for copy in copies.of(recording, self.plan.copies, self.plan.seed):
+            try:
+                samples, facts = joining.patiently(
+                    functools.partial(self._part, copy, "train", side.group)
+                )
+            except recordings.Unusable:
+                yield TaggedOutput("counts", ("copies_unusable", 1))
+            else:
+                yield from samples
+                yield TaggedOutput("songs", _song_row(copy, "train", side, facts))
+                yield TaggedOutput("counts", ("copies", 1))
+                yield TaggedOutput("counts", ("left_out", facts.left_out))
+
+    def _part(self, recording: Recording, split: str, group: str) -> tuple[list[Sample], Facts]:
+        shape, facts = self.plan.shape, Facts()
+        fingerprint, samples = _maker(recording)
+        held, known = part(
+            self.run,
+            fingerprint(recording, split, group, shape),
+            lambda: samples(recording, split, group, shape, facts),
+            lambda: dataclasses.asdict(facts),
+        )
+        return held, Facts(**known)
+
+
+def _maker(recording: Recording) -> tuple[Callable[..., str], Callable[..., Iterator[Any]]]:
+    """What names a recording's samples, and what makes them."""
+    if not recording.augmentation:
+        return recordings.fingerprint, sampling.samples
+    from pipelines import copies  # noqa: PLC0415 (its library is an extra)
+
+    return copies.fingerprint, copies.samples
+
+
+def _song_row(recording: Recording, split: str, side: Side, facts: Facts) -> dict[str, Any]:
+    """A row of schemas.SONG."""
+    return {
+        "recording_id": recording.recording_id,
+        "song_id": recording.song_id,
+        "name": recording.name,
+        "kind": recording.kind,
+        "split": split,
+        "split_group": side.group,
+        "joined": list(side.joined) or None,
+        **dataclasses.asdict(facts),
+    }
