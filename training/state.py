@@ -3,14 +3,24 @@
 import dataclasses
 import json
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pipelines import files, runs
 from pipelines.runs import Failed
 from training import checkpoint
+
+
+class Extra(Protocol):
+    """What else has a state: see `material.Material`."""
+
+    def tensors(self) -> dict[str, Tensor]: ...
+
+    def facts(self) -> dict[str, Any]: ...
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None: ...
 
 
 @dataclasses.dataclass
@@ -26,27 +36,31 @@ class Progress:
     stale: int = 0  # validations since the best one
 
 
-def preserve(path: str, core: nn.Module, adam: torch.optim.Adam, progress: Progress) -> None:
+def preserve(
+    path: str, core: nn.Module, adam: torch.optim.Adam, extra: Extra, progress: Progress
+) -> None:
     """Everything that a resumed run needs, in one file that appears whole or not at all."""
     tensors = {f"core.{name}": tensor for name, tensor in core.state_dict().items()}
+    tensors |= {f"extra.{name}": tensor for name, tensor in extra.tensors().items()}
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     for name, parameter in core.named_parameters():
         tensors |= {f"adam.{name}.{key}": value for key, value in adam.state[parameter].items()}
-    checkpoint.write_tensors(path, tensors, dataclasses.asdict(progress))
+    facts = {"progress": dataclasses.asdict(progress), "extra": extra.facts()}
+    checkpoint.write_tensors(path, tensors, facts)
 
 
-def restore(path: str, core: nn.Module, adam: torch.optim.Adam, device: torch.device) -> Progress:
+def restore(
+    path: str, core: nn.Module, adam: torch.optim.Adam, extra: Extra, device: torch.device
+) -> Progress:
     """The inverse of `preserve`; Failed where the file is damaged."""
     tensors, facts = checkpoint.read_tensors(path)
     try:
-        progress = Progress(**facts)
-        parts = {
-            name.removeprefix("core."): t for name, t in tensors.items() if name[:5] == "core."
-        }
-        checkpoint.fit(core, parts)
-        core.load_state_dict(parts)
+        progress = Progress(**facts["progress"])
+        weights = _under("core.", tensors)
+        checkpoint.fit(core, weights)
+        core.load_state_dict(weights)
         for name, parameter in core.named_parameters():
             # The moments get the parameters' memory layout back, on which rounding may depend.
             moments = ("exp_avg", "exp_avg_sq")
@@ -57,6 +71,7 @@ def restore(path: str, core: nn.Module, adam: torch.optim.Adam, device: torch.de
                     for k in moments
                 },
             }
+        extra.restore(_under("extra.", tensors), facts["extra"])
         torch.set_rng_state(tensors["random.cpu"])
         if device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"])
@@ -64,6 +79,15 @@ def restore(path: str, core: nn.Module, adam: torch.optim.Adam, device: torch.de
         cause = f"{path}: damaged, or of another run: {runs.reason(error)}"
         raise Failed(f"{cause}; start over with --overwrite") from error
     return progress
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin so, without it."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 def log_line(progress: Progress, losses: list[float]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import soundfile
 from pipelines import audio, corpus
 from pipelines.runs import BadUsage
 from tests.training.conftest import RATE, sing
-from training import checkpoint, evaluate, examples, separate, train
+from training import checkpoint, evaluate, examples, material, separate, train
 from training.recipes import RECIPES
 
 QUICK = ["--steps", "3", "--validate-every", "3", "--batch-size", "2", "--workers", "0"]
@@ -136,7 +136,7 @@ def test_a_killed_run_resumes_bit_by_bit(
         return examples.remix(*arguments)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(train, "remix", dying)
+        patched.setattr(material, "remix", dying)
         run("killed")
     assert run("killed") == run("whole") == 0
     weights = [

@@ -15,7 +15,7 @@ import pytest
 
 from pipelines.runs import BadUsage, Failed
 from tests.training.conftest import TINY
-from training import checkpoint, examples, train
+from training import checkpoint, examples, material, train
 
 OPTIONS = ("--steps", "12", "--validate-every", "4", "--remix-db", "3")
 Rows = list[dict[str, Any]]
@@ -87,7 +87,7 @@ def test_a_run_that_dies_at_any_step_resumes_bit_by_bit(
         return examples.remix(*arguments)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(train, "remix", dying)
+        patched.setattr(material, "remix", dying)
         _train(corpus_folder, tmp_path / "run", *OPTIONS)
     assert not (tmp_path / "run" / "_SUCCESS").exists()
     _train(corpus_folder, tmp_path / "run", *OPTIONS)

@@ -1,0 +1,91 @@
+"""The command line of `stemlode train`: how a run is carried out, and a recipe's own fields."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.arguments import Parser
+from training import recipes
+from training.arguments import above_zero, count, processes
+from training.recipes import RECIPES, Recipe
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is carried out; what is learnt, and how fast, is the recipe's."""
+
+    seed: int = 0
+    minutes: float | None = None
+    workers: int = 2
+    cache_gb: float = 1.0
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """What a run that resumes must have been started with."""
+        return {name: getattr(self, name) for name in ("seed", "minutes", "workers")}
+
+
+def add_loop(parser: Parser) -> None:
+    """The options that the loop itself has, whatever is learnt from."""
+    parser.add_argument("--minutes", type=above_zero, help="stop after so long")
+    parser.add_argument("--seed", type=count, default=0, help="decides weights, order and crops")
+    parser.add_argument("--workers", type=processes, default=2, help="decoding processes (2)")
+    parser.add_argument(
+        "--cache-gb", type=above_zero, default=1.0, help="decoded audio to keep (1)"
+    )
+    parser.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")
+
+
+def loop_of(given: argparse.Namespace) -> Options:
+    """The options that `add_loop` read."""
+    return Options(given.seed, given.minutes, given.workers, given.cache_gb)
+
+
+def add_fields(parser: Parser, recipe: Recipe) -> None:
+    """A recipe's fields as options, with its values as defaults."""
+    fields = parser.add_argument_group(f"recipe {recipe.name}")
+    for name, kind in recipes.overridable(recipe).items():
+        value = getattr(recipe, name)
+        many = isinstance(value, tuple)
+        shown = ",".join(map(str, value)) if many else value
+        fields.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=f"field_{name}",
+            metavar="N,N,…" if many else kind.__name__.upper(),
+            type=_tuple_of(kind) if many else kind,
+            help=f"default {shown}",
+        )
+
+
+def changed(recipe: Recipe, given: argparse.Namespace) -> Recipe:
+    """The recipe with the fields that were given; ValueError where a value cannot be."""
+    values = {name: getattr(given, f"field_{name}") for name in recipes.overridable(recipe)}
+    return recipes.override(recipe, {k: v for k, v in values.items() if v is not None})
+
+
+def parser_of(recipe: Recipe | None) -> Parser:
+    """The command line of train, with a recipe's fields where one is named."""
+    names = "\n".join(f"  {name:<26}{r.summary}" for name, r in RECIPES.items())
+    parser = Parser(
+        prog="stemlode train",
+        usage="stemlode train RECIPE --corpus DIR --output DIR [options]",
+        description="Train a separator on a corpus. A rerun resumes a killed run.",
+        epilog=f"recipes:\n{names}\n\nstemlode train RECIPE --help lists the recipe's own options.",
+    )
+    parser.add_argument("recipe", metavar="RECIPE", choices=RECIPES, help="one of those below")
+    parser.add_argument("--corpus", metavar="DIR", help="folder written by `stemlode corpus`")
+    parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
+    parser.add_argument("--overwrite", action="store_true", help="start over")
+    parser.add_argument("--print", action="store_true", help="print the recipe and do nothing")
+    add_loop(parser)
+    if recipe is not None:
+        add_fields(parser, recipe)
+    return parser
+
+
+def _tuple_of(kind: type) -> Callable[[str], tuple[Any, ...]]:
+    def numbers(text: str) -> tuple[Any, ...]:
+        return tuple(kind(part) for part in text.split(",") if part)
+
+    return numbers
