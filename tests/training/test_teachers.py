@@ -1,0 +1,219 @@
+"""Teachers of every kind, and what is said of those that are none."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipelines import files
+from pipelines.runs import BadUsage, Failed
+from training import checkpoint, recipes, teachers
+from training.checkpoint import Checkpoint
+from training.teachers import TeacherFault
+
+PLAIN = "tests.training.plain_teachers"
+
+
+class Mask(nn.Module):
+    """Vocals are a quarter of the mixture."""
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        return torch.stack([mixture * 0.25, mixture * 0.75], dim=1)
+
+
+class Fixed(nn.Module):
+    """Of one batch and length alone."""
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        if mixture.shape != (2, 1, 1000):
+            raise RuntimeError("another shape")
+        return mixture * 0.25
+
+
+def describe(path: Path, **facts: object) -> str:
+    known = {"sample_rate": 16_000, "sources": ["vocals", "accompaniment"], **facts}
+    path.with_suffix(".json").write_text(json.dumps(known))
+    return str(path)
+
+
+def scripted(folder: Path, net: nn.Module, **facts: object) -> str:
+    path = folder / "net.pt"
+    torch.jit.script(net).save(path)
+    return describe(path, **facts)
+
+
+def mixture(batch: int = 3, channels: int = 2, samples: int = 4000) -> Tensor:
+    return 0.1 * torch.randn(batch, channels, samples, generator=torch.Generator().manual_seed(1))
+
+
+def test_an_entry_point() -> None:
+    teacher = teachers.load(f"{PLAIN}:halves", "cpu")
+    assert (teacher.sample_rate, teacher.channels, teacher.whole) == (16_000, None, True)
+    assert teacher.sources == ("vocals", "accompaniment")
+    given = mixture()
+    found = teacher.estimate(given)
+    assert torch.equal(found, torch.stack([given / 2, given / 2], dim=1))
+    vocals, missed = teacher.separate(given, "vocals")
+    assert torch.equal(vocals, given / 2)
+    assert missed is not None and missed.max() < -100
+    assert teachers.load(f"{PLAIN}:newer", "cpu").sha256 != teacher.sha256
+    assert teachers.load(f"{PLAIN}:halves", "cpu").sha256 == teacher.sha256
+
+
+def test_what_an_accompaniment_leaves_is_the_vocals() -> None:
+    teacher = teachers.load(f"{PLAIN}:one_rest", "cpu")
+    given = mixture()
+    vocals, missed = teacher.separate(given, "vocals")
+    assert torch.allclose(vocals, 0.75 * given) and missed is None
+    with pytest.raises(BadUsage, match="--target drums"):
+        teacher.check("drums")
+
+
+def test_estimates_can_be_learned_from() -> None:
+    found = teachers.load(f"{PLAIN}:halves", "cpu").estimate(mixture())
+    weight = torch.ones(1, requires_grad=True)
+    (weight * found).square().sum().backward()
+    assert weight.grad is not None
+
+
+def test_shapes_are_checked() -> None:
+    with pytest.raises(TeacherFault, match=r"gave \[3, 2, 2, 3999\], not \[3, 2, 2, 4000\]"):
+        teachers.load(f"{PLAIN}:short", "cpu").estimate(mixture())
+    with pytest.raises(TeacherFault, match="takes 2 channels, not 1"):
+        teachers.load(f"{PLAIN}:stereo", "cpu").estimate(mixture(channels=1))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nowhere", "no such file"),
+        ("no.such.module:thing", "No module named"),
+        (f"{PLAIN}:nothing", "has no function nothing"),
+        (f"{PLAIN}:nameless", "has no sample_rate"),
+        (f"{PLAIN}:odd", "sources is"),
+        ("nowhere.onnx", "no such file"),
+        ("nowhere.pt", "no such file"),
+    ],
+)
+def test_what_is_no_teacher_is_said_in_a_line(name: str, said: str) -> None:
+    with pytest.raises(BadUsage, match=said):
+        teachers.load(name, "cpu")
+
+
+def test_a_function_that_raises_is_named() -> None:
+    with pytest.raises(Failed, match="broken: its function raised RuntimeError: no weights here"):
+        teachers.load(f"{PLAIN}:broken", "cpu")
+
+
+@pytest.mark.parametrize("recipe", ["bsrnn-vocals-small", "unet-vocals", "cws-unet5-k4"])
+def test_checkpoints_of_every_family(recipe: str, tmp_path: Path) -> None:
+    found = recipes.RECIPES[recipe]
+    small = {
+        "bsrnn-vocals-small": {"features": 4, "hidden": 4, "mask_hidden": 4, "layers": 1},
+        "unet-vocals": {"channels": (2, 3, 4)},
+        "cws-unet5-k4": {"width": 0.05},
+    }
+    torch.manual_seed(0)
+    recipe_ = recipes.override(found, small[recipe])
+    trained = Checkpoint(recipe_, recipe_.nets(), 3)
+    checkpoint.save(str(tmp_path / "checkpoint"), trained)
+    teacher = teachers.load(str(tmp_path), "cpu")
+    assert teacher.sha256 == files.sha256(str(tmp_path / "checkpoint" / checkpoint.MODEL))
+    assert teacher.sha256 == teachers.sha256_of(str(tmp_path))
+    assert teacher.sample_rate == recipe_.sample_rate
+    given = mixture(samples=recipe_.sample_rate)
+    vocals, missed = teacher.separate(given, "vocals")
+    assert vocals.shape == given.shape and vocals.isfinite().all()
+    assert (missed is None) == (len(teacher.sources) == 1)
+    again = teachers.of_checkpoint(checkpoint.load(str(tmp_path)), "0")
+    assert torch.equal(again.separate(given, "vocals")[0], vocals)
+
+
+def test_a_folder_without_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(BadUsage, match=r"--teacher .*holds no model\.safetensors"):
+        teachers.load(str(tmp_path), "cpu")
+
+
+def test_torchscript_with_its_description(tmp_path: Path) -> None:
+    teacher = teachers.load(scripted(tmp_path, Mask(), channels=2), "cpu")
+    given = mixture()
+    assert torch.allclose(teacher.estimate(given)[:, 0], given * 0.25)
+    assert teacher.channels == 2
+    renamed = teachers.load(
+        describe(tmp_path / "net.pt", sources=["accompaniment", "vocals"]), "cpu"
+    )
+    assert renamed.sha256 != teacher.sha256
+    assert torch.allclose(renamed.separate(given, "vocals")[0], given * 0.75)
+
+
+def test_a_net_of_one_batch_and_one_length_takes_any(tmp_path: Path) -> None:
+    name = scripted(tmp_path, Fixed(), sources=["vocals"], samples=1000, batch=2)
+    teacher = teachers.load(name, "cpu")
+    for samples in (1000, 300, 3700):
+        given = mixture(batch=5, channels=1, samples=samples)
+        assert torch.allclose(teacher.estimate(given)[:, 0], given * 0.25, atol=1e-6)
+
+
+def test_onnx_says_the_same_as_the_net(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    path = tmp_path / "net.onnx"
+    inner = nn.Conv1d(2, 4, 5, padding=2)
+    net = nn.Sequential(inner, nn.Unflatten(1, (2, 2)))
+    torch.onnx.export(
+        net,
+        (mixture(batch=2),),
+        path,
+        input_names=["mixture"],
+        dynamic_axes={"mixture": {0: "batch", 2: "samples"}},
+        dynamo=False,
+    )
+    teacher = teachers.load(describe(path, channels=2), "cpu")
+    given = mixture(batch=4, samples=777)
+    with torch.no_grad():
+        assert torch.allclose(teacher.estimate(given), net(given), atol=1e-5)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(Failed, match="no ONNX model"):
+        teachers.load(str(path), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"sample_rate": "44.1 kHz"}, "sample_rate is '44.1 kHz'"),
+        ({"sources": []}, "sources is"),
+        ({"sources": ["vocals", "vocals"]}, "names one twice"),
+        ({"channels": 0}, "channels is 0"),
+        ({"batch": -1}, "batch is -1"),
+        ({"sample_rat": 5}, "sample_rat is unknown"),
+        ({"input": "smell"}, "input is 'smell'"),
+        ({"whole": "no"}, "whole is 'no'"),
+    ],
+)
+def test_a_wrong_description_is_named(facts: dict, said: str, tmp_path: Path) -> None:
+    with pytest.raises(BadUsage, match=said):
+        teachers.load(scripted(tmp_path, Mask(), **facts), "cpu")
+
+
+def test_a_missing_or_broken_description_is_named(tmp_path: Path) -> None:
+    name = scripted(tmp_path, Mask())
+    beside = tmp_path / "net.json"
+    beside.write_text("{")
+    with pytest.raises(BadUsage, match="no JSON"):
+        teachers.load(name, "cpu")
+    beside.unlink()
+    with pytest.raises(BadUsage, match=r"needs .*net\.json"):
+        teachers.load(name, "cpu")
+    describe(tmp_path / "net.pt")
+    (tmp_path / "net.pt").write_bytes(b"no program")
+    with pytest.raises(Failed, match="no TorchScript"):
+        teachers.load(name, "cpu")
+
+
+def test_a_teacher_can_say_that_it_leaves_something_out(tmp_path: Path) -> None:
+    teacher = teachers.load(scripted(tmp_path, Mask(), whole=False), "cpu")
+    assert teacher.separate(mixture(), "vocals")[1] is None
+    assert dataclasses.replace(teacher, whole=True).separate(mixture(), "vocals")[1] is not None
