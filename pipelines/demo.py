@@ -19,9 +19,9 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 from pipelines import demo_catalogue, files, runs, schemas
+from pipelines.arguments import Parser
 from pipelines.runs import BadUsage, Failed
 
 MUSIC = "music"
@@ -41,13 +41,6 @@ class Step:
     folder: str
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as every verb does."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadUsage(f"{self.prog}: {message} (see --help)")
-
-
 def main(argv: Sequence[str]) -> int:
     """Run the demo; the exit status."""
     parser = Parser(
@@ -55,11 +48,10 @@ def main(argv: Sequence[str]) -> int:
         description="Make a catalogue of a thousand tracks with music for some, find and verify "
         "its pairs, train a separator on them and separate a song: a few minutes on two cores.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("--output", metavar="FOLDER", default="demo", help="folder to write")
     parser.add_argument("--steps", type=int, default=STEPS, help="training steps")
-    options = parser.parse_args(list(argv))
+    options = parser.parse(argv)
     if options.steps < 1:
         raise BadUsage(f"--steps {options.steps}: at least 1")
     output = files.absolute(options.output)

@@ -7,7 +7,7 @@ import argparse
 import dataclasses
 import difflib
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import (
@@ -20,6 +20,7 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners import create_runner
 
 from pipelines import files
+from pipelines.arguments import Parser
 from pipelines.runs import BadUsage, Run
 
 LOCAL_RUNNER = "FnApiRunner"
@@ -60,13 +61,6 @@ class VerbOptions(PipelineOptions):
     Beam parses the direct subclasses of PipelineOptions all together, whichever verb runs. It does
     not see these, so two verbs of one process may each have a `--sample-rate` of its own kind.
     """
-
-
-class _Parser(argparse.ArgumentParser):
-    """Raises BadUsage where argparse would print its usage and exit."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadUsage(f"{self.prog}: {message} (see --help)")
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -134,13 +128,12 @@ class Verb:
         return [word.split("=")[0] for word in rest if word.startswith("--")]
 
     def _parser(self) -> argparse.ArgumentParser:
-        parser = _Parser(
+        parser = Parser(
             prog=f"stemlode {self.name}",
             description=self.summary,
             epilog="Options of Apache Beam are passed on, for instance --runner DataflowRunner "
             "--project P --region R, or --direct_num_workers 2 --direct_running_mode "
             "multi_processing.",
-            allow_abbrev=False,
             formatter_class=_Help,
             usage=f"stemlode {self.name} "
             + (f"{self.positional.upper()} " if self.positional else "")
@@ -167,7 +160,7 @@ class Verb:
 
 def _beam_parser(prog: str) -> argparse.ArgumentParser:
     """Every option that Beam itself defines."""
-    parser = _Parser(prog=prog, add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    parser = Parser(prog=prog, add_help=False, conflict_handler="resolve")
     for options in PipelineOptions.__subclasses__():
         if options.__module__.startswith("apache_beam."):
             options._add_argparse_args(parser)  # type: ignore[arg-type]

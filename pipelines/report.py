@@ -11,15 +11,12 @@ if __name__ == "__main__":
 
     sys.exit(run_verb("pipelines.report", sys.argv[1:]))
 
-import argparse
 import base64
-import difflib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipelines import (
@@ -34,6 +31,7 @@ from pipelines import (
     report_titles,
     report_training,
 )
+from pipelines.arguments import Parser
 from pipelines.audio import AudioError
 from pipelines.report_counts import Chain
 from pipelines.report_inputs import Folder
@@ -46,25 +44,6 @@ PAGE, GENERATOR = "report.html", "stemlode report"
 MEDIA_BYTES = 6_500_000  # of data URIs; the rest of a page is small
 SEPARATED_SONGS = 3  # with players
 LISTED_SONGS, LISTED_OUTPUTS = 20, 40
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as every verb does."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadUsage(f"{self.prog}: {message} (see --help)")
-
-    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
-        """Parse everything; BadUsage suggests what an unknown option may have meant."""
-        options, unknown = self.parse_known_args([*argv])
-        if unknown:
-            flag = unknown[0].split("=", maxsplit=1)[0]
-            near = difflib.get_close_matches(flag, self._option_string_actions, 1)
-            hint = f"; did you mean {near[0]}?" if near else " (see --help)"
-            raise BadUsage(f"{self.prog}: unknown {unknown[0]}{hint}")
-        if not options.runs or not options.output:
-            self.error("needs a run folder" if options.output else "needs --output")
-        return options
 
 
 class _Budget:
@@ -332,22 +311,17 @@ def _render(context: dict[str, Any]) -> str:
         "default-src 'none'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'; "
         f"style-src '{_source(style)}'; script-src '{_source(script)}'"
     )
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=report_text.visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(report_text.FILTERS)
-    return environment.get_template("page.html").render(
-        context,
-        sections=_sections(context),
-        style=Markup(style),
-        script=Markup(script),
-        policy=policy,
-        generator=GENERATOR,
+    return (
+        report_text.environment(TEMPLATES)
+        .get_template("page.html")
+        .render(
+            context,
+            sections=_sections(context),
+            style=Markup(style),
+            script=Markup(script),
+            policy=policy,
+            generator=GENERATOR,
+        )
     )
 
 
@@ -377,11 +351,10 @@ def _source(content: str) -> str:
     return f"sha256-{base64.b64encode(digest).decode()}"
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="stemlode report",
         usage="%(prog)s RUN [RUN …] --output FILE",
-        allow_abbrev=False,
         description="Show what runs did on one HTML page that needs no network and no other file.",
     )
     parser.add_argument(
@@ -415,7 +388,10 @@ def _page_path(output: str) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode report`; the exit status."""
-    options = _parser().parse(argv)
+    parser = _parser()
+    options = parser.parse(argv)
+    if not options.runs or not options.output:
+        parser.error("needs a run folder" if options.output else "needs --output")
     path = _page_path(options.output)
     folders, unfinished = report_inputs.find(options.runs)
     html = page(folders, unfinished)
@@ -423,5 +399,5 @@ def main(argv: Sequence[str]) -> int:
         files.write_bytes(path, html.encode())
     except OSError as error:
         raise Failed(f"--output {path}: cannot be written: {reason(error)}") from error
-    print(f"report: {len(folders)} runs on one page, {path}")
+    print(f"report: {len(folders)} run{'s'[: len(folders) != 1]} on one page, {path}")
     return 0

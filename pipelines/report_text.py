@@ -2,8 +2,10 @@
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipelines import schemas
@@ -96,3 +98,17 @@ FILTERS = {
 def _shown(match: re.Match[str]) -> str:
     code = ord(match[0])
     return "\ufffd" if 0xD800 <= code <= 0xDFFF else f"⟨U+{code:04X}⟩"
+
+
+def environment(templates: Path) -> Environment:
+    """A folder's templates: everything is escaped, and what no eye sees is made visible."""
+    found = Environment(
+        loader=FileSystemLoader(templates),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters.update(FILTERS)
+    return found

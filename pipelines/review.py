@@ -14,7 +14,6 @@ if __name__ == "__main__":
 
 import argparse
 import contextlib
-import difflib
 import json
 import os
 import secrets
@@ -23,9 +22,10 @@ import threading
 import time
 import webbrowser
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from pipelines import files, report_pairs, review_sample, review_server, runs
+from pipelines.arguments import Parser
 from pipelines.report_inputs import Folder
 from pipelines.review_estimates import Window
 from pipelines.review_judgements import Judgements
@@ -54,23 +54,6 @@ examples:
   stemlode review pairs --no-browser --port 8765   on a server, reached by
                                               ssh -L 8765:localhost:8765 server
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as every verb does."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadUsage(f"{self.prog}: {message} (see --help)")
-
-    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
-        """Parse everything; BadUsage suggests what an unknown option may have meant."""
-        options, unknown = self.parse_known_args([*argv])
-        if unknown:
-            flag = unknown[0].split("=", maxsplit=1)[0]
-            near = difflib.get_close_matches(flag, self._option_string_actions, 1)
-            hint = f"; did you mean {near[0]}?" if near else " (see --help)"
-            raise BadUsage(f"{self.prog}: unknown {unknown[0]}{hint}")
-        return options
 
 
 def main(argv: Sequence[str]) -> int:
@@ -111,13 +94,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parsed(argv: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(
+    parser = Parser(
         prog="stemlode review",
         usage="%(prog)s SCORED [options]",
         description=DESCRIPTION,
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("scored", metavar="SCORED", help="folder that `stemlode prune` wrote")

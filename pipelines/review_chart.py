@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from pipelines import report_charts, report_text
 from pipelines.report_charts import Box, Histogram, Tick
@@ -27,17 +27,8 @@ class Mark:
 
 
 def environment() -> Environment:
-    """The page's templates: everything is escaped, and what no eye sees is made visible."""
-    found = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=report_text.visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    found.filters.update(report_text.FILTERS)
-    return found
+    """The page's templates."""
+    return report_text.environment(TEMPLATES)
 
 
 def svg(

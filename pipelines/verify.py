@@ -7,16 +7,16 @@ if __name__ == "__main__":
 
     sys.exit(run_verb("pipelines.verify", sys.argv[1:]))
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn
+from typing import Any
 
 from tqdm import tqdm
 
 from pipelines import files, locks, runs, shards, verify_index, verify_shards
+from pipelines.arguments import Parser
 from pipelines.runs import BadUsage, Failed
 
 SHOWN = 50  # lines that are printed of what is wrong
@@ -82,18 +82,10 @@ def _spread(work: Callable[[str], list[str]], names: list[str], workers: int) ->
         return [line for lines in done for line in lines]
 
 
-class _Parser(argparse.ArgumentParser):
-    """Raises BadUsage where argparse would print its usage and exit."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadUsage(f"{self.prog}: {message} (see --help)")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="stemlode verify",
         usage="%(prog)s CORPUS [--workers N]",
-        allow_abbrev=False,
         description="Reread a corpus: hashes, schema, counts, offsets, decoding, splits. "
         "Exit status 0 where all is well, 1 with a line for everything that is wrong.",
     )
@@ -107,7 +99,7 @@ def _parser() -> _Parser:
 
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode verify`; 0 where all is well, 1 where something is wrong."""
-    options = _parser().parse_args(list(argv))
+    options = _parser().parse(argv)
     folder = options.named or options.corpus
     if not folder or (options.named and options.corpus):
         raise BadUsage("stemlode verify needs one CORPUS (see --help)")

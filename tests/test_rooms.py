@@ -8,7 +8,8 @@ import pytest
 PROJECT = Path(__file__).resolve().parent.parent
 ROOMS = {"matching", "pipelines", "sql", "training"}
 BEAM_FREE = {
-    f"pipelines.{name}" for name in ("schemas", "audio", "decoders", "files", "locks", "runs")
+    f"pipelines.{name}"
+    for name in ("schemas", "activity", "arguments", "audio", "decoders", "files", "locks", "runs")
 }
 FORBIDDEN = {
     "matching": {"apache_beam", "torch", *ROOMS} - {"matching"},

@@ -24,10 +24,10 @@ import torch
 from tqdm import tqdm
 
 from pipelines import audio, files, runs
+from pipelines.arguments import Parser
 from pipelines.audio import AudioError
 from pipelines.runs import BadUsage, Failed
 from training import songs, sources
-from training.arguments import Parser
 from training.checkpoint import Checkpoint, load
 from training.chunks import Chunking
 from training.corpus import open_corpus

@@ -25,10 +25,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pipelines import audio, files, runs
+from pipelines.arguments import Parser
 from pipelines.audio import AudioError
 from pipelines.runs import BadUsage, Failed
 from training import sources, streams, wav
-from training.arguments import Parser, above_zero
+from training.arguments import above_zero
 from training.checkpoint import Checkpoint, load
 from training.chunks import Chunking
 from training.device import pick_device
