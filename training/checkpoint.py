@@ -32,6 +32,8 @@ class Checkpoint:
     core: nn.Module
     step: int
     scores: dict[str, float] = field(default_factory=dict)
+    # The teachers of a fine-tuned one, the first one first: sha256, score, step of each.
+    teachers: list[dict[str, Any]] = field(default_factory=list)
 
 
 def save(folder: str, checkpoint: Checkpoint) -> None:
@@ -42,6 +44,8 @@ def save(folder: str, checkpoint: Checkpoint) -> None:
         "step": checkpoint.step,
         "scores": checkpoint.scores,
     }
+    if checkpoint.teachers:
+        config["teachers"] = checkpoint.teachers
     weights = {name: tensor.contiguous() for name, tensor in checkpoint.core.state_dict().items()}
     write_tensors(files.join(folder, MODEL), weights, config)
     files.write_bytes(files.join(folder, CONFIG), runs.to_json(config))
@@ -61,13 +65,16 @@ def load(folder: str, device: torch.device | str = "cpu") -> Checkpoint:
         step, scores = config.get("step"), config.get("scores")
         if not isinstance(step, int) or not isinstance(scores, dict):
             raise ValueError("step or scores are missing")
+        teachers = config.get("teachers", [])
+        if not isinstance(teachers, list) or not all(isinstance(one, dict) for one in teachers):
+            raise ValueError("teachers is no list of objects")
         with torch.device("meta"):  # shapes alone: a hostile recipe allocates nothing
             core = recipe.nets()
         fit(core, tensors)
         core.load_state_dict(tensors, assign=True)
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise Failed(f"{path}: not a checkpoint of ours: {runs.reason(error)}") from error
-    return Checkpoint(recipe, core.to(device).eval(), step, scores)
+    return Checkpoint(recipe, core.to(device).eval(), step, scores, teachers)
 
 
 def find(folder: str) -> str:

@@ -116,6 +116,14 @@ class Material:
         """What `tensors` and `facts` gave, back; KeyError, ValueError or RuntimeError where it
         does not fit, which the loop tells as a damaged file."""
 
+    def lineage(self) -> list[dict[str, Any]]:
+        """The teachers so far, for the checkpoint (`Checkpoint.teachers`)."""
+        return []
+
+    def record(self) -> dict[str, Any]:
+        """Further facts for run.json."""
+        return {}
+
     def counts(self) -> dict[str, int]:
         """For run.json."""
         return {

@@ -8,7 +8,7 @@ the device mixes.
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import pyarrow as pa
 import torch
@@ -27,6 +27,7 @@ from training.state import Progress
 
 ATTEMPTS = 20  # at one draw, before a corpus counts as unusable
 AHEAD = 2  # batches that each worker prepares
+T = TypeVar("T")
 
 
 def mixes(recipe: Recipe) -> TypeGuard[BSRNNRecipe]:
@@ -93,7 +94,7 @@ def mixed_batches(
     the other is damaged.
     """
     draws = Draws(data, recipe, seed, rank, ranks)
-    for drawn in _loader(draws, progress.position, workers):
+    for drawn in loader(draws, progress.position, workers):
         rejects |= {bad.key: bad.reason for bad in drawn.rejects if bad.key not in rejects}
         progress.position += 1
         progress.epoch = progress.position // recipe.validate_every
@@ -195,8 +196,8 @@ class Draws(Dataset[Drawn]):
         )
 
 
-def _loader(draws: Draws, first: int, workers: int) -> Iterable[Drawn]:
-    """Batches from number `first` on, without end and in order."""
+def loader(draws: Dataset[T], first: int, workers: int) -> Iterable[T]:
+    """A data set's items from number `first` on, without end and in order, by worker processes."""
     return DataLoader(
         draws,
         batch_size=None,

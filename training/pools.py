@@ -29,20 +29,16 @@ def backings(index: pa.Table, recipe: BSRNNRecipe) -> list[dict[str, Pool]]:
     held = index["sources"].to_pylist()
     kinds = _kinds(index, recipe.mix_constraint)
     ready = rest_of(recipe.target)
-    stems = {
-        source: _pool(index, held, source, kinds) for source in (recipe.target, *recipe.others)
-    }
+    stems = {source: pool(index, held, source, kinds) for source in (recipe.target, *recipe.others)}
     without_stems = [[] if set(recipe.others) <= set(names) else names for names in held]
-    whole = {recipe.target: stems[recipe.target], ready: _pool(index, without_stems, ready, kinds)}
+    whole = {recipe.target: stems[recipe.target], ready: pool(index, without_stems, ready, kinds)}
     if not all(len(pool.rows) for pool in stems.values()):  # then these are no alternative
-        whole[ready] = _pool(index, held, ready, kinds)
+        whole[ready] = pool(index, held, ready, kinds)
     options = [stems] if set(stems) == set(whole) else [stems, whole]
     return [pools for pools in options if all(len(pool.rows) for pool in pools.values())]
 
 
-def _pool(
-    index: pa.Table, held: Sequence[Sequence[str]], source: str, kinds: Sequence[Any]
-) -> Pool:
+def pool(index: pa.Table, held: Sequence[Sequence[str]], source: str, kinds: Sequence[Any]) -> Pool:
     """A source's salient windows; a chunk whose salience nobody measured is one window."""
     rows: list[int] = []
     starts: list[float] = []

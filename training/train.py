@@ -100,7 +100,7 @@ def train(  # noqa: PLR0915 (one loop that reads from top to bottom)
             if not (math.isfinite(score) and weights_are_finite(nets)):
                 raise Failed(diverged(score, progress.step, saved_step, batch))
             bar.set_postfix(loss=f"{line['loss']:.4g}", valid=f"{score:.4g}")
-            best = keep(run, recipe, nets, progress, score, material.validates)
+            best = keep(run, material, nets, progress, score)
             line |= scores | material.after_validation(nets, scores, progress, best=best)
         log.append(line)
         state.write_log(run.path(LOG), log)
@@ -119,6 +119,7 @@ def train(  # noqa: PLR0915 (one loop that reads from top to bottom)
         device=str(device),
         training_seconds=round(progress.seconds, 3),
         rejects=dict(sorted(material.rejects.items())[:REPORTED_REJECTS]),
+        **material.record(),
     )
 
 
@@ -138,16 +139,15 @@ def finished(recipe: Recipe, progress: Progress, minutes: float | None) -> bool:
     )
 
 
-def keep(
-    run: Run, recipe: Recipe, nets: nn.Module, progress: Progress, score: float, validating: bool
-) -> bool:
+def keep(run: Run, material: Material, nets: nn.Module, progress: Progress, score: float) -> bool:
     """Save the checkpoint where it is the best so far, or where nothing tells which is; whether."""
-    if validating and not score < progress.best_loss:
+    if material.validates and not score < progress.best_loss:
         progress.stale += 1
         return False
     progress.best_loss, progress.best_step, progress.stale = score, progress.step, 0
-    scores = {"valid_loss" if validating else "loss": score}
-    checkpoint.save(run.path(BEST), Checkpoint(recipe, nets, progress.step, scores))
+    scores = {"valid_loss" if material.validates else "loss": score}
+    trained = Checkpoint(material.recipe, nets, progress.step, scores, material.lineage())
+    checkpoint.save(run.path(BEST), trained)
     return True
 
 

@@ -1,0 +1,311 @@
+"""Unlabelled mixtures: audio files, or a corpus' mixtures, as pieces drawn at random.
+
+As BSRNN IV-B has it, silent regions are removed first by the detector of IV-A-1: one pass decodes
+every file and notes its salient windows; what cannot be used is noted with the reason. After that,
+worker processes seek to the piece that is wanted and decode nothing else.
+"""
+
+import math
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import soundfile
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from pipelines import activity, audio, decoders, files, runs
+from pipelines.audio import AudioError
+from pipelines.runs import BadUsage, Failed
+from training import corpus, pieces, pools
+from training.boosting import Segment
+from training.corpus import Bad, Corpus
+from training.recipe import Recipe
+
+ENDINGS = (".aac .aif .aiff .alac .ape .caf .flac .m4a .mka .mp2 .mp3 .mp4 .oga .ogg .opus .wav "
+           ".webm .wma .wv")  # fmt: skip
+LOSSLESS = ("WAV/", "WAVEX/", "RF64/", "W64/", "AIFF/", "FLAC/", "CAF/", "ALAC", "WAVPACK", "APE")
+LOSSY = ("ULAW", "ALAW", "ADPCM", "GSM", "G721", "G723", "DWVW", "VOX")  # that those may hold
+LEAD_S = 0.1  # decoded before a piece: an MP3 frame builds upon those before it
+LEAST_OF_RATE = 0.5  # of the model's rate: what a file must have at least
+MOST_CHANNELS = 2
+ATTEMPTS = 20  # at one piece, before a collection counts as unusable
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """A file and its salient windows' starts in seconds; or why it cannot be used."""
+
+    uri: str
+    starts: tuple[float, ...] = ()
+    duration_s: float = 0.0
+    reason: str = ""
+
+
+class Windows:
+    """Windows of mixtures that hold sound: what `boosting.Segments` asks for."""
+
+    count: int
+
+    def name(self, window: int) -> str:
+        """The id of the mixture that holds a window."""
+        raise NotImplementedError
+
+    def read(self, window: int, place: float, shape: tuple[int, int], rate: int) -> Tensor:
+        """A piece [channels, samples] at `place` in 0…1 of a window; raises what `pieces.read` or
+        `audio.read` do."""
+        raise NotImplementedError
+
+    def draw(
+        self, rng: random.Random, shape: tuple[int, int], rate: int, rejects: list[Bad]
+    ) -> Segment:
+        """See `boosting.Segments`: each window is as likely as any other."""
+        for _ in range(ATTEMPTS):
+            window, place = rng.randrange(self.count), rng.random()
+            try:
+                return Segment(self.name(window), self.read(window, place, shape, rate))
+            except (*pieces.UNREADABLE, AudioError) as error:
+                rejects.append(Bad(self.name(window), runs.reason(error)))
+        bad = rejects[-1]
+        raise Failed(
+            f"--unlabelled: {ATTEMPTS} mixtures in turn cannot be read; the last one, {bad.key}: "
+            f"{bad.reason}"
+        )
+
+
+@dataclass(frozen=True)
+class Files(Windows):
+    """Windows of audio files."""
+
+    uris: Sequence[str]
+    rows: np.ndarray  # int64 [windows], into `uris`
+    starts: np.ndarray  # float64 [windows], seconds
+    durations: np.ndarray  # float64 [uris], seconds
+
+    @property
+    def count(self) -> int:  # type: ignore[override]
+        return len(self.rows)
+
+    def name(self, window: int) -> str:
+        return self.uris[self.rows[window]]
+
+    def read(self, window: int, place: float, shape: tuple[int, int], rate: int) -> Tensor:
+        row, seconds = self.rows[window], shape[1] / rate
+        spare = max(0.0, activity.WINDOW_S - seconds)
+        latest = max(0.0, float(self.durations[row]) - seconds)
+        start_s = min(latest, float(self.starts[window]) + place * spare)
+        return read_piece(self.uris[row], start_s, shape, rate)
+
+
+@dataclass(frozen=True)
+class Chunks(Windows):
+    """Windows of a corpus' mixtures."""
+
+    folder: str
+    index: pa.Table
+    pool: pools.Pool
+    window_s: float
+
+    @property
+    def count(self) -> int:  # type: ignore[override]
+        return len(self.pool.rows)
+
+    def name(self, window: int) -> str:
+        return self._row(window)["sample_id"]
+
+    def read(self, window: int, place: float, shape: tuple[int, int], rate: int) -> Tensor:
+        row, seconds = self._row(window), shape[1] / rate
+        start = self.pool.starts[window]
+        start_s = pools.start_in_chunk(row, start, self.window_s, seconds, place)
+        return pieces.read(self.folder, row, "mixture", start_s, shape, rate)
+
+    def _row(self, window: int) -> dict[str, Any]:
+        return self.index.slice(int(self.pool.rows[window]), 1).to_pylist()[0]
+
+
+def read_piece(uri: str, start_s: float, shape: tuple[int, int], rate: int) -> Tensor:
+    """A piece of an audio file from `start_s` on: float32 of `shape`, [channels, samples], at
+    `rate`; zeros follow where the file ends before.
+
+    What libsndfile reads is sought; other formats are decoded from their beginning. Mono becomes
+    equal channels, and of several channels a mono recipe gets the mean. Raises AudioError or
+    OSError, as `audio.read`.
+    """
+    channels, samples = shape
+    seconds = samples / rate
+    found, from_rate = _sought(uri, start_s, seconds) or _skipped(uri, start_s, seconds)
+    if channels == 1:
+        found = found.mean(axis=0, keepdims=True)
+    found = np.broadcast_to(found, (channels, found.shape[1]))
+    if not np.isfinite(found).all():
+        raise AudioError("samples that are not finite")
+    piece = audio.resample(found, from_rate, rate)[:, :samples]
+    return torch.nn.functional.pad(torch.from_numpy(piece), (0, samples - piece.shape[1]))
+
+
+def _sought(uri: str, start_s: float, seconds: float) -> tuple[np.ndarray, int] | None:
+    """[channels, frames] and their rate by libsndfile; None where it does not read the file."""
+    with decoders.open_bytes(uri) as file:
+        source = file if decoders.is_local(uri) else decoders.Guarded(file)
+        opened = decoders.Libsndfile.open(source)
+        if opened is None:
+            return None
+        with opened.file as sound:
+            rate = sound.samplerate
+            lead = min(start_s, LEAD_S)
+            try:
+                sound.seek(min(sound.frames, round((start_s - lead) * rate)))
+                # A frame more than needed: resampling may leave one too few.
+                frames = sound.read(math.ceil((lead + seconds) * rate) + 1, "float32", True)
+            except soundfile.LibsndfileError as error:
+                raise AudioError(f"damaged: {error.error_string}") from error
+            finally:
+                if isinstance(source, decoders.Guarded):
+                    source.raise_error()
+    return frames[round(lead * rate) :].T, rate
+
+
+def _skipped(uri: str, start_s: float, seconds: float) -> tuple[np.ndarray, int]:
+    """[channels, frames] and their rate, decoded from the file's beginning."""
+    parts, at, rate = [], 0, 0
+    for block in audio.blocks(uri):
+        rate = block.sample_rate
+        first, last = round(start_s * rate), math.ceil((start_s + seconds) * rate) + 1
+        parts.append(block.samples[:, max(0, first - at) : max(0, last - at)])
+        at += block.samples.shape[1]
+        if at >= last:
+            break
+    return np.concatenate(parts, axis=1), rate
+
+
+def paths(place: str) -> list[str]:
+    """The audio files of a folder, of a catalogue (Parquet or CSV with `audio_uri`), or of a run
+    folder of `stemlode scan`, in order; BadUsage where there is none."""
+    if not files.exists(place):
+        raise BadUsage(f"--unlabelled {place}: does not exist")
+    if files.exists(files.join(place, runs.SUCCESS)):
+        tables = [files.join(place, name) for name in runs.record(place)["outputs"]]
+        tables = [name for name in sorted(tables) if name.rpartition("/")[2].startswith("tracks-")]
+        found = [uri for table in tables for uri in _listed(table, place)]
+    elif files.is_file(place):
+        found = _listed(place, place)
+    else:
+        every = files.list_files(place, follow_links=True)
+        found = [path for path in every if is_named_audio(path)]
+    if not found:
+        raise BadUsage(
+            f"--unlabelled {place}: names no audio; give a folder of audio files, a catalogue with "
+            "a column audio_uri, or a run folder of `stemlode scan`, `corpus` or `pseudolabel`"
+        )
+    return list(dict.fromkeys(found))
+
+
+def _listed(table: str, place: str) -> list[str]:
+    try:
+        with files.open_input(table) as file:
+            if table.endswith(".parquet"):
+                held = pq.read_table(file, use_threads=False)
+            elif table.endswith(".csv"):
+                held = pacsv.read_csv(file)
+            else:
+                raise BadUsage(f"--unlabelled {place}: a catalogue is a .parquet or a .csv file")
+    except (OSError, pa.ArrowException) as error:
+        raise Failed(f"--unlabelled {table}: unreadable: {runs.reason(error)}") from error
+    if "audio_uri" not in held.column_names:
+        raise BadUsage(f"--unlabelled {place}: the catalogue has no column audio_uri")
+    return [str(uri) for uri in held["audio_uri"].to_pylist() if uri]
+
+
+class Survey(Dataset[Surveyed]):
+    """One look at every file; for worker processes."""
+
+    def __init__(self, uris: Sequence[str], recipe: Recipe, lossless_only: bool) -> None:
+        self.uris, self.lossless_only = uris, lossless_only
+        self.rate, self.patch_s = recipe.sample_rate, recipe.patch_samples / recipe.sample_rate
+
+    def __len__(self) -> int:
+        return len(self.uris)
+
+    def __getitem__(self, number: int) -> Surveyed:
+        uri = self.uris[number]
+        try:
+            return self._heard(uri)
+        except AudioError as error:
+            return Surveyed(uri, reason=str(error))
+        except OSError as error:
+            return Surveyed(uri, reason=f"cannot be read: {runs.reason(error)}")
+
+    def _heard(self, uri: str) -> Surveyed:
+        info = audio.probe(uri)
+        if self.lossless_only and not is_lossless(info.format):
+            return Surveyed(uri, reason=f"lossy: {info.format} (--lossless-only)")
+        if info.sample_rate < LEAST_OF_RATE * self.rate:
+            why = f"{info.sample_rate:,} Hz is less than half of the model's {self.rate:,} Hz"
+            return Surveyed(uri, reason=why)
+        if info.channels > MOST_CHANNELS:
+            return Surveyed(uri, reason=f"{info.channels} channels; mix it down to 2 first")
+        meter, frames = activity.Meter(info.sample_rate), 0
+        for block in audio.blocks(uri):
+            meter.add(block.samples)
+            frames += block.samples.shape[1]
+        duration_s = frames / info.sample_rate
+        if duration_s < self.patch_s:
+            why = f"too short: {duration_s:.2g} s; an example lasts {self.patch_s:g} s"
+            return Surveyed(uri, reason=why)
+        starts = tuple(activity.starts(meter.energies(), info.sample_rate))
+        if not starts:
+            return Surveyed(uri, duration_s=duration_s, reason="silent: no salient window")
+        return Surveyed(uri, starts, duration_s)
+
+
+def is_named_audio(path: str) -> bool:
+    """Whether a file's name says that it is audio."""
+    return f".{path.rpartition('.')[2].lower()}" in ENDINGS.split()
+
+
+def is_lossless(kind: str) -> bool:
+    """Whether a file of this format (`AudioInfo.format`) holds every sample as it was (section
+    VI: "we only used lossless data with *.wav* or *.flac* formats")."""
+    name = kind.upper()
+    return any(word in name for word in LOSSLESS) and not any(word in name for word in LOSSY)
+
+
+def survey(
+    uris: Sequence[str], recipe: Recipe, *, lossless_only: bool, workers: int
+) -> Iterator[Surveyed]:
+    """What every file holds, in order; files are decoded once, by worker processes."""
+    items: Iterable[Surveyed] = DataLoader(
+        Survey(uris, recipe, lossless_only),
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=corpus.as_is,
+        generator=torch.Generator(),  # the global one belongs to the training loop
+        worker_init_fn=corpus.ignore_interrupts,
+    )
+    yield from items
+
+
+def of_files(found: Sequence[Surveyed]) -> Files:
+    """The windows of the files that can be used."""
+    usable = [one for one in found if one.starts]
+    rows = [np.full(len(one.starts), number) for number, one in enumerate(usable)]
+    return Files(
+        [one.uri for one in usable],
+        np.concatenate(rows) if rows else np.zeros(0, np.int64),
+        np.array([start for one in usable for start in one.starts], np.float64),
+        np.array([one.duration_s for one in usable], np.float64),
+    )
+
+
+def of_corpus(data: Corpus) -> Chunks:
+    """The windows of a corpus' mixtures, whatever split they are in but valid and test."""
+    index = data.of("train").combine_chunks()
+    held = index["sources"].to_pylist()
+    pool = pools.pool(index, held, "mixture", [None] * len(held))
+    return Chunks(data.folder, index, pool, data.window_s)
