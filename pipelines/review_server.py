@@ -5,10 +5,12 @@ for by their number in the sample. Pages of other sites are kept out by the toke
 header (a name that was made to lead here is not ours) and, for writing, by Origin and content type.
 """
 
+import asyncio
 import json
 import math
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +25,6 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines import review_chart, review_sound
-from pipelines.audio import AudioError
 from pipelines.review_estimates import Window
 from pipelines.review_judgements import Stale
 from pipelines.review_session import CRITERIA, Session, Wish
@@ -40,6 +41,7 @@ ASSETS = {
     "thresholds.js": "text/javascript",
 }
 LARGEST_BODY = 4096  # bytes
+POLL_S = 0.03
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -117,8 +119,8 @@ def application(session: Session, token: str, target: float) -> ASGIApp:
     def pair(request: Request) -> Response:
         return JSONResponse(session.pair(_index(session, request.path_params["index"])))
 
-    def excerpt(request: Request) -> Response:
-        found = _excerpt(session, request)
+    async def excerpt(request: Request) -> Response:
+        found = await _excerpt(session, request)
         return JSONResponse(
             {
                 "start_s": found.start_s,
@@ -128,11 +130,11 @@ def application(session: Session, token: str, target: float) -> ASGIApp:
             }
         )
 
-    def sound(request: Request) -> Response:
+    async def sound(request: Request) -> Response:
         name, kind = request.path_params["name"], request.path_params["kind"]
         if name not in review_sound.NAMES or kind not in ("wav", "png"):
             raise HTTPException(404)
-        found = _excerpt(session, request).sounds[name]
+        found = (await _excerpt(session, request)).sounds[name]
         if found.error:
             raise HTTPException(404)
         if kind == "png":
@@ -222,15 +224,22 @@ def _index(session: Session, value: object) -> int:
     return value
 
 
-def _excerpt(session: Session, request: Request) -> review_sound.Excerpt:
+async def _excerpt(session: Session, request: Request) -> review_sound.Excerpt:
+    """Waits as long as somebody wants it: a page that has moved on hangs up."""
     index = _index(session, request.path_params["index"])
     start = request.path_params["start"]
     if start > review_sound.LATEST_S:
         raise HTTPException(404)
-    try:
-        return session.renderer.excerpt(index, start)
-    except AudioError as error:
-        raise HTTPException(503, str(error)) from error
+    patience = time.monotonic() + review_sound.PATIENCE_S
+    with session.renderer.wanted(index, start) as rendered:
+        while not rendered.done():
+            if time.monotonic() > patience:
+                seconds = f"{review_sound.PATIENCE_S:g} s"
+                raise HTTPException(503, f"not decoded within {seconds}")
+            if await request.is_disconnected():
+                raise HTTPException(503, "nobody waits for it")
+            await asyncio.sleep(POLL_S)
+        return rendered.result()
 
 
 def _wish(session: Session, request: Request, target: float) -> Wish:

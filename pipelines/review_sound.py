@@ -4,12 +4,13 @@ An excerpt is at most a minute, so memory is bounded however long the song; the 
 further excerpts. Rendered ones are kept while they are likely to be asked for again.
 """
 
+import contextlib
 import io
 import math
 import threading
-from collections import OrderedDict
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,6 +31,7 @@ PIECE = 512 * report_media.HOP_LENGTH  # frames of which a difference is made at
 MARGIN = 2 * report_media.N_FFT
 LARGEST_GAIN_DB = 40.0
 NAMES = ("mixture", "instrumental", "difference")
+Key = tuple[int, int]  # a pair's number in the sample, where the excerpt begins
 
 
 @dataclass(frozen=True)
@@ -109,32 +111,37 @@ class Renderer:
 
     def __init__(self, pairs: list[Pair]) -> None:
         self._pairs = pairs
-        self._done: OrderedDict[tuple[int, int], Future[Excerpt]] = OrderedDict()
+        self._held: OrderedDict[Key, Future[Excerpt]] = OrderedDict()
+        self._waiting: Counter[Key] = Counter()
         self._lock = threading.Lock()
         self._worker = ThreadPoolExecutor(1, "render")
 
-    def excerpt(self, index: int, start_s: int) -> Excerpt:
-        """A pair's excerpt, rendered now or earlier. AudioError where it takes too long."""
+    @contextlib.contextmanager
+    def wanted(self, index: int, start_s: int) -> Iterator[Future[Excerpt]]:
+        """A pair's excerpt, rendered now or earlier; one that nobody waits for is not begun."""
         key = (index, start_s)
         with self._lock:
-            future = self._done.get(key)
+            future = self._held.get(key)
             if future is None:
                 future = self._worker.submit(render, self._pairs[index], start_s)
-                self._done[key] = future
-            self._done.move_to_end(key)
-            while len(self._done) > KEPT:
-                _, old = self._done.popitem(last=False)
-                old.cancel()
+                self._held[key] = future
+            self._held.move_to_end(key)
+            self._waiting[key] += 1
         try:
-            return future.result(PATIENCE_S)
-        except FutureTimeoutError:
-            raise AudioError(f"not decoded within {PATIENCE_S:g} s") from None
-        except CancelledError:
-            raise AudioError("no longer wanted: others were asked for since") from None
-        except BaseException:
+            yield future
+        finally:
             with self._lock:
-                self._done.pop(key, None)
-            raise
+                self._leave(key, future)
+
+    def _leave(self, key: Key, future: Future[Excerpt]) -> None:
+        self._waiting[key] -= 1
+        if not self._waiting[key]:
+            del self._waiting[key]
+            if future.cancel() or (future.done() and future.exception()):
+                self._held.pop(key)
+        idle = [other for other in self._held if other not in self._waiting]
+        for other in idle[: max(0, len(self._held) - KEPT)]:
+            self._held.pop(other).cancel()
 
 
 def _read(uri: str | None, start_s: float) -> np.ndarray:

@@ -1,6 +1,7 @@
 import { Player } from "./player.js";
 
 const SOUNDS = ["mixture", "instrumental", "difference"];
+const SETTLE_MS = 250; // whoever skips pairs faster than this wants no sound of them
 const at = (id) => document.getElementById(id);
 
 function clock(seconds) {
@@ -17,6 +18,7 @@ export class Listening {
       [...document.querySelectorAll(".lane")].map((lane) => [lane.dataset.sound, lane]));
     this.turns = 0; // what is asked for last is what is shown
     this.prepared = new Map(); // "index/start" → its sounds, for this pair and the next
+    this.begun = 0; // when a pair was last asked for
     this.wanted = false; // whether to play as soon as there is something to play
     for (const [name, lane] of this.lanes) {
       lane.querySelector(".pick").addEventListener("click", () => this.pick(name));
@@ -42,7 +44,7 @@ export class Listening {
     await this.hear(pair.start_s, turn);
     if (next === null || turn !== this.turns) return;
     const other = await this.call(`pairs/${next}`).catch(() => null);
-    if (other && turn === this.turns) this.prepare(next, other.start_s).catch(() => {});
+    if (other && turn === this.turns) this.prepare(`${next}/${other.start_s}`).catch(() => {});
   }
 
   begin() {
@@ -79,23 +81,33 @@ export class Listening {
     at("decided").hidden = !judged;
   }
 
-  prepare(index, start) {
-    const key = `${index}/${start}`;
+  // The sounds of an excerpt, asked for now or earlier.
+  prepare(key) {
     if (!this.prepared.has(key)) {
-      const found = this.fetch(key);
-      found.catch(() => this.prepared.delete(key));
-      this.prepared.set(key, found);
-      const [oldest] = this.prepared.keys();
-      if (this.prepared.size > 2) this.prepared.delete(oldest);
+      const asked = new AbortController();
+      const sounds = this.fetch(key, asked.signal);
+      sounds.catch(() => {
+        if (this.prepared.get(key)?.asked === asked) this.prepared.delete(key);
+      });
+      this.prepared.set(key, { asked, sounds });
     }
-    return this.prepared.get(key);
+    return this.prepared.get(key).sounds;
   }
 
-  async fetch(key) {
-    const facts = await this.call(`pairs/${key}`);
+  // Hang up on all other sounds: a browser has few connections, and judging needs one.
+  giveUp(wanted) {
+    for (const [key, { asked }] of this.prepared) {
+      if (key === wanted) continue;
+      this.prepared.delete(key);
+      asked.abort();
+    }
+  }
+
+  async fetch(key, signal) {
+    const facts = await this.call(`pairs/${key}`, null, signal);
     const names = SOUNDS.filter((name) => !facts.errors[name]);
     const buffers = await Promise.all(names.map(async (name) => {
-      const response = await fetch(`pairs/${key}/${name}.wav`);
+      const response = await fetch(`pairs/${key}/${name}.wav`, { signal });
       if (!response.ok) throw new Error(await response.text());
       return [name, await this.player.decode(await response.arrayBuffer())];
     }));
@@ -104,9 +116,14 @@ export class Listening {
 
   async hear(start, turn) {
     const key = `${this.pair.index}/${start}`;
+    const hasty = performance.now() - this.begun < SETTLE_MS;
+    this.begun = performance.now();
+    this.giveUp(key);
+    if (hasty) await new Promise((resolve) => { setTimeout(resolve, SETTLE_MS); });
+    if (turn !== this.turns) return;
     let found;
     try {
-      found = await this.prepare(this.pair.index, start);
+      found = await this.prepare(key);
     } catch (error) {
       if (turn === this.turns) this.fail(error.message);
       return;

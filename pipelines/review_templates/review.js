@@ -18,13 +18,13 @@ function alarm(message) {
 }
 
 // Ask the server; what it refuses or cannot do is said on the page.
-async function call(path, body) {
+async function call(path, body, signal) {
   const query = new URLSearchParams({ ...thresholds.wish(), current: index });
-  const request = body && {
+  const request = body ? {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body),
-  };
+  } : { signal };
   let response;
   try {
     response = await fetch(`${path}?${query}`, request);

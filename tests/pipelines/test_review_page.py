@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pipelines import audio
 from tests.pipelines import report_folders as folders
 from tests.pipelines import review_folders
 from tests.pipelines.review_folders import Running, running, verdicts
@@ -156,6 +158,7 @@ def test_everything_by_keyboard_alone(browser: sync_api.Browser, pairs: Path) ->
         tab.at(3)
         tab.page.keyboard.press(".")
         tab.at(4)
+        tab.ready()
         # whatever takes the focus shows it, and all that can be clicked can be reached
         reached = set()
         for _ in range(40):
@@ -380,10 +383,6 @@ def test_two_tabs_and_an_ended_review_are_told(browser: sync_api.Browser, pairs:
 
 
 def test_a_long_song_is_heard_a_minute_at_a_time(browser: sync_api.Browser, tmp_path: Path) -> None:
-    import numpy as np
-
-    from pipelines import audio
-
     song = np.tile(review_folders.chord(1, 10.0)[:1, ::4], 15)
     path = str(tmp_path / "long.wav")
     audio.write(path, song, review_folders.RATE // 4)
@@ -405,4 +404,42 @@ def test_a_long_song_is_heard_a_minute_at_a_time(browser: sync_api.Browser, tmp_
         expect(tab.page.locator("#span")).to_have_text("1:30 – 2:30 of 2:30", timeout=15_000)
         expect(tab.page.locator("#later")).to_be_disabled()
         assert tab.troubles == []
+        tab.page.close()
+
+
+def test_quick_skipping_leaves_no_sound_in_the_way(
+    browser: sync_api.Browser, tmp_path: Path
+) -> None:
+    row = folders.pair("Long", difference=0.3)
+    rows = []
+    for i in range(8):
+        path = str(tmp_path / f"{i}.wav")
+        audio.write(path, review_folders.chord(i, 30.0), review_folders.RATE)
+        names = {"mix_audio_uri": path, "instrumental_audio_uri": path, "pair_id": f"pair {i}"}
+        rows.append(row | names)
+    open_now, most = set(), 0
+
+    def answered(request: sync_api.Request) -> None:
+        open_now.discard(request)
+
+    def asked(request: sync_api.Request) -> None:
+        nonlocal most
+        if re.search(r"/pairs/\d+/\d+", request.url):
+            open_now.add(request)
+            most = max(most, len({r.url.rsplit("/", 1)[0] for r in open_now}))
+
+    with running(review_folders.scored(tmp_path / "pairs", rows)) as review:
+        tab = Tab(browser, review)
+        tab.page.on("request", asked)
+        tab.page.on("requestfinished", answered)
+        tab.page.on("requestfailed", answered)
+        for number in range(2, 9):
+            tab.page.keyboard.press(".")
+            tab.at(number)
+            tab.page.wait_for_timeout(50)
+        tab.page.keyboard.press("p")
+        expect(tab.page.locator("#progress")).to_have_text(re.compile("^1 of 8 judged"))
+        tab.ready()
+        assert tab.troubles == []
+        assert most <= 2
         tab.page.close()

@@ -1,6 +1,7 @@
 """What a reviewer hears: aligned, level, bounded, and said where there is nothing to hear."""
 
 import io
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 import soundfile
 
 from pipelines import audio, review_sound
-from pipelines.audio import AudioError
 from pipelines.review_sample import Pair, Track
 from tests.pipelines import review_folders
 from tests.pipelines.review_folders import RATE
@@ -164,20 +164,40 @@ def test_few_excerpts_are_kept_and_each_is_rendered_once(
     audio.write(str(tmp_path / "a.wav"), review_folders.chord(1), RATE)
     renderer = review_sound.Renderer([pair(*[str(tmp_path / "a.wav")] * 2)])
     for start in (0, 0, 1, 0, 2, 3, 4, 0):
-        renderer.excerpt(0, start)
+        with renderer.wanted(0, start) as excerpt:
+            assert excerpt.result(60).start_s == start
     assert rendered == [0, 1, 2, 3, 4]  # 1 had to go, 0 was asked for again
-    assert len(renderer._done) == review_sound.KEPT
+    assert len(renderer._held) == review_sound.KEPT
 
 
-def test_a_file_that_takes_too_long_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import threading
+def test_what_nobody_waits_for_is_not_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, rendered = threading.Event(), list[int]()
 
-    gate = threading.Event()
-    monkeypatch.setattr(review_sound, "render", lambda some, start_s: gate.wait())
-    monkeypatch.setattr(review_sound, "PATIENCE_S", 0.05)
+    def slow(some: Pair, start_s: int) -> str:
+        gate.wait(60)
+        rendered.append(start_s)
+        return "rendered"
+
+    monkeypatch.setattr(review_sound, "render", slow)
     renderer = review_sound.Renderer([pair(None, None)])
-    with pytest.raises(AudioError, match="not decoded within"):
-        renderer.excerpt(0, 0)
-    gate.set()
+    with renderer.wanted(0, 0) as first, renderer.wanted(0, 9) as last:
+        for start in range(1, 9):  # skipped over
+            with renderer.wanted(0, start):
+                pass
+        with renderer.wanted(0, 9):  # by another tab, which leaves again
+            pass
+        gate.set()
+        assert [first.result(60), last.result(60)] == ["rendered"] * 2
+    assert rendered == [0, 9]
+
+
+def test_what_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(some: Pair, start_s: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(review_sound, "render", failing)
+    renderer = review_sound.Renderer([pair(None, None)])
+    for _ in range(2):
+        with renderer.wanted(0, 0) as excerpt, pytest.raises(MemoryError):
+            excerpt.result(60)
+        assert not renderer._held
