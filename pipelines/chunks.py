@@ -13,10 +13,11 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 import numpy as np
 import soundfile
 
-from pipelines import audio, runs
+from pipelines import audio, fractions, runs
 from pipelines.audio import AudioError
 
 QUIETEST_DB = -120.0  # what digital silence counts as
+SMALLEST_LEAD = 0.01  # frames
 ENERGY_SAMPLES = 1 << 15  # summed at a time, in the processor's cache
 
 
@@ -34,28 +35,36 @@ class Source:
     factor: float = 1.0  # to multiply by: gain and polarity
     stream: int = 0  # of a file that holds several
     channel: int | None = None  # of the file's, where it alone is the source
+    lead: float = 0.0  # part of a frame, −½ to ½, by which it is moved ahead as well
 
 
 def aligned_pair(
     mixture_uri: str,
     instrumental_uri: str,
     *,
-    offset_s: float,
+    offset_frames: float,
     gain_db: float,
     polarity: int,
-    sample_rate: int,
 ) -> tuple[list[Source], int]:
     """Mixture and accompaniment on one clock, and the frame of the mixture where both begin.
 
-    mixture(t) ≈ polarity · 10^(gain_db / 20) · instrumental(t + offset_s). The offset is taken to
-    the nearest frame, so up to half a frame (11 µs at 44.1 kHz) of it stays.
+    mixture(n) ≈ polarity · 10^(gain_db / 20) · instrumental(n + offset_frames), in frames of the
+    corpus. Less than a hundredth of a frame is not worth an interpolation: then the instrumental's
+    own samples stay what they are.
     """
-    shift = round(offset_s * sample_rate)
+    shift = round(offset_frames)
+    lead = offset_frames - shift
     factor = math.copysign(10 ** (gain_db / 20), polarity)
     first = max(0, -shift)
     sources = [
         Source("mixture", mixture_uri, first),
-        Source("accompaniment", instrumental_uri, max(0, shift), factor),
+        Source(
+            "accompaniment",
+            instrumental_uri,
+            max(0, shift),
+            factor,
+            lead=lead if abs(lead) >= SMALLEST_LEAD else 0.0,
+        ),
     ]
     return sources, first
 
@@ -171,7 +180,8 @@ def _chunks(
     """One source's samples in pieces of `chunk_frames`, the last shorter, none empty."""
     skip, filled = source.skip_frames, 0
     chunk = np.empty((chunk_frames, channels), np.float32)  # as FLAC files hold it
-    for block in _blocks(source, sample_rate, channels):
+    blocks = _blocks(source, sample_rate, channels)
+    for block in fractions.moved(blocks, source.lead) if source.lead else blocks:
         begin, frames = min(skip, block.shape[1]), block.shape[1]
         skip -= begin
         while begin < frames:

@@ -87,6 +87,13 @@ class CorpusOptions(VerbOptions):
             "with guitar; or as they are",
         )
         parser.add_argument(
+            "--bleed",
+            choices=("keep", "reject"),
+            default="keep",
+            help="what becomes of multitracks in whose stems others can be heard, as MedleyDB and "
+            "MoisesDB say of theirs",
+        )
+        parser.add_argument(
             "--window-seconds",
             type=float,
             default=6.0,
@@ -120,6 +127,7 @@ class Plan:
     ratios: dict[str, float]
     seed: int
     copies: int  # with effects, of every multitrack of train
+    rejects_bleed: bool
 
 
 def plan_of(options: PipelineOptions) -> Plan:
@@ -151,4 +159,5 @@ def plan_of(options: PipelineOptions) -> Plan:
         splits.parse_ratios(view.split),
         view.seed,
         view.augment,
+        view.bleed == "reject",
     )

@@ -76,6 +76,8 @@ class Encode(beam.DoFn):
             if recording.split not in (None, split):
                 elsewhere = f"listed in {recording.split}, and {split} holds the same song"
                 raise recordings.Unusable("two_sides", f"{elsewhere}: {'; '.join(side.joined)}")
+            if recording.bleed and self.plan.rejects_bleed:
+                raise recordings.Unusable("bleed", f"others leak into {', '.join(recording.bleed)}")
             samples, facts = joining.patiently(lambda: self._part(recording, split, side.group))
         except AudioError as error:
             record, cause = dataclasses.asdict(recording), getattr(error, "cause", "unusable")
@@ -140,5 +142,6 @@ def _song_row(recording: Recording, split: str, side: Side, facts: Facts) -> dic
         "split": split,
         "split_group": side.group,
         "joined": list(side.joined) or None,
+        "bleed": list(recording.bleed) or None,
         **dataclasses.asdict(facts),
     }

@@ -61,11 +61,13 @@ def grouped(song: Song, grouping: str) -> Song:
             return dataclasses.replace(song, fault=f"holds {held}: no {grouping} sources")
         return song
     sums: dict[str, tuple[Part, ...]] = {}
+    bleed = set()
     for name, parts in stems.items():
         to = family(name)
         if to not in wanted:
             to = "accompaniment" if grouping == "two" else "other"
+        bleed |= {to} if name in song.bleed else set()
         sums[to] = (*sums.get(to, ()), *parts)
     if grouping == "two" and set(sums) == {"accompaniment"}:
-        return dataclasses.replace(song, parts=sums, kind="unpaired")
-    return dataclasses.replace(song, parts=sums | mixture)
+        return dataclasses.replace(song, parts=sums, kind="unpaired", bleed=tuple(sorted(bleed)))
+    return dataclasses.replace(song, parts=sums | mixture, bleed=tuple(sorted(bleed)))

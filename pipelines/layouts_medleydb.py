@@ -17,6 +17,7 @@ from pipelines.layouts_songs import Part, Song, named
 from pipelines.runs import BadUsage, reason
 
 COEFFICIENTS = "mixing_coefficients.yaml"
+_YES = ("yes", True)  # YAML reads a bare yes as true
 _METADATA = "_METADATA.yaml"
 
 
@@ -63,11 +64,13 @@ def _song(path: str, coefficients: Mapping[str, Any], at: Mapping[str, str]) -> 
             part = Part(at[stem["filename"]], gain=float(weights[int(key[1:])]))
             parts[source] = (*parts.get(source, ()), part)
         genre = facts.get("genre")
+        bleed = tuple(sorted(parts)) if facts.get("has_bleed") in _YES else ()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return Song(name, {}, fault=f"its metadata is not as MedleyDB has it: {reason(error)}")
     if f"{name}_MIX.wav" in at:
         parts["mixture"] = (Part(at[f"{name}_MIX.wav"]),)
-    return Song(name, parts, genre=genre if isinstance(genre, str) else None)
+    genre = genre if isinstance(genre, str) else None
+    return Song(name, parts, genre=genre, bleed=bleed)
 
 
 def _load(path: str) -> dict[str, Any]:

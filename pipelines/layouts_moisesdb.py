@@ -30,7 +30,7 @@ def _song(path: str, there: set[str]) -> Song:
     name = posixpath.basename(folder)
     try:
         facts = json.loads(files.read_bytes(path))
-        parts = _parts(folder, facts["stems"])
+        parts, bleed = _parts(folder, facts["stems"])
         genre = facts.get("genre")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return Song(name, {}, fault=f"{FACTS}: not as MoisesDB has it: {reason(error)}")
@@ -38,17 +38,22 @@ def _song(path: str, there: set[str]) -> Song:
     fault = ""
     if missing:
         fault = f"{FACTS} names {posixpath.relpath(missing[0], folder)}, which is not there"
-    return Song(name, parts, genre=genre if isinstance(genre, str) else None, fault=fault)
+    genre = genre if isinstance(genre, str) else None
+    return Song(name, parts, genre=genre, bleed=bleed, fault=fault)
 
 
-def _parts(folder: str, stems: list[dict[str, Any]]) -> dict[str, tuple[Part, ...]]:
+def _parts(
+    folder: str, stems: list[dict[str, Any]]
+) -> tuple[dict[str, tuple[Part, ...]], tuple[str, ...]]:
+    """What each source is summed from, and the sources of which a track has bleed."""
     found: dict[str, tuple[Part, ...]] = {}
+    bleed = set()
     for stem in stems:
-        tracks = tuple(
-            Part(posixpath.join(folder, stem["stemName"], f"{track['id']}.{track['extension']}"))
-            for track in stem["tracks"]
-        )
-        if tracks:
-            source = slug(stem["stemName"])
-            found[source] = (*found.get(source, ()), *tracks)
-    return found
+        source = slug(stem["stemName"])
+        for track in stem["tracks"]:
+            file = f"{track['id']}.{track['extension']}"
+            part = Part(posixpath.join(folder, stem["stemName"], file))
+            found[source] = (*found.get(source, ()), part)
+            if track.get("has_bleed") is True:
+                bleed.add(source)
+    return found, tuple(sorted(bleed))

@@ -25,7 +25,8 @@ class Song:
 
     `parts` maps a source's name to what it is the sum of; `mixture` is checked against the stems.
     Songs of one `group` stay on one side of the split, `split` is the side that the collection
-    itself puts it on, and a `fault` says in a phrase why the song cannot be used.
+    itself puts it on, `bleed` names the sources into which others leak, as its makers say, and a
+    `fault` says in a phrase why the song cannot be used.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Song:
     split: str | None = None
     genre: str | None = None
     licence: str | None = None
+    bleed: tuple[str, ...] = ()
     fault: str = ""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import scipy
 import soundfile
 import soxr
 
@@ -51,6 +52,10 @@ class Recording:
     offset_s: float = 0.0
     gain_db: float = 0.0
     polarity: int = 1
+    coherent: bool = False  # whether a pair's mixture − accompaniment is a usable vocal
+    drift_ppm: float | None = None
+    matched_spans: tuple[tuple[float, ...], ...] | None = None  # start and end in the mixture, s
+    bleed: tuple[str, ...] = ()  # sources that leak into each other's microphones
     split: str | None = None  # where its collection puts it
     fault: str = ""  # why it cannot be used
     augmentation: str | None = None  # effects.Augmentation as JSON, of a copy
@@ -64,11 +69,12 @@ class Facts:
     chunks: int = 0
     left_out: int = 0  # chunks of `train` in which no source is salient
     sum_error_db: float | None = None  # stems minus mixture, re mixture; None without both
+    residual_chunks: int = 0  # of a pair, that hold its mixture − accompaniment as vocals
 
 
 def of_pair(row: Mapping[str, Any]) -> Recording:
     """A recording from a row of schemas.SCORED_PAIR."""
-    mix, instrumental = row["mix"], row["instrumental"]
+    mix, instrumental, spans = row["mix"], row["instrumental"], row["matched_spans"]
     return Recording(
         kind="pair",
         recording_id=row["pair_id"],
@@ -85,6 +91,9 @@ def of_pair(row: Mapping[str, Any]) -> Recording:
         offset_s=row["offset_s"] or 0.0,
         gain_db=row["gain_db"] or 0.0,
         polarity=row["polarity"] or 1,
+        coherent=bool(row["coherent"]),
+        drift_ppm=row["drift_ppm"],
+        matched_spans=None if spans is None else tuple(tuple(span) for span in spans),
     )
 
 
@@ -100,6 +109,7 @@ def of_songs(songs: Iterable[Song]) -> list[Recording]:
             licence=song.licence,
             genre=song.genre,
             split=song.split,
+            bleed=song.bleed,
             fault=song.fault,
         )
         for song in songs
@@ -134,7 +144,10 @@ def fingerprint(recording: Recording, split: str, group: str, shape: Shape) -> s
         "split": [split, group],
         "shape": dataclasses.asdict(shape),
         "files": [files.stamps(uri) for uri in uris if uri],
-        "libraries": [soundfile.__libsndfile_version__, soxr.__version__, np.__version__],
+        "libraries": [
+            soundfile.__libsndfile_version__,
+            *(library.__version__ for library in (soxr, np, scipy)),
+        ],
     }
     return digest(json.dumps(facts, sort_keys=True))
 

@@ -1,5 +1,6 @@
 """A recording's samples: its chunks encoded, with what sounds where. Free of Beam."""
 
+import functools
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,8 @@ import numpy as np
 
 from matching.ids import digest
 from pipelines import activity, chunks, shards
-from pipelines.recording_chunks import multitrack_chunks, pair_chunks
+from pipelines.multitrack_chunks import multitrack_chunks
+from pipelines.pair_chunks import pair_chunks
 from pipelines.recordings import Facts, Recording, Shape, Unusable, native_rate
 
 SPOOL_BYTES = 64 << 20  # of a song's encoded chunks that are held in memory, the rest on disk
@@ -55,7 +57,7 @@ def _encoded(
     chunk_frames = round(shape.chunk_seconds * rate)
     cut = pair_chunks if recording.kind == "pair" else multitrack_chunks
     rows: list[dict[str, Any]] = []
-    meters: dict[str, _Salience] = {}
+    ear = _Ear(rate, shape.channels, shape.window_seconds)
     for first_frame, (integers, scale) in cut(recording, rate, shape, chunk_frames, facts):
         names = sorted(integers)
         frames = integers[names[0]].shape[1]
@@ -65,10 +67,9 @@ def _encoded(
                 (f"{name}.flac", data := chunks.flac(integers[name], rate, shape.flac_bits))
             )
             spool.write(data)
-            if shape.window_seconds:
-                meter = meters.setdefault(name, _Salience(rate, shape.window_seconds))
-                factor = np.float32(scale / chunks.full_scale(shape.flac_bits))
-                meter.add(integers[name] * factor)
+        if shape.window_seconds:
+            factor = np.float32(scale / chunks.full_scale(shape.flac_bits))
+            ear.add({name: integers[name] * factor for name in names})
         facts.chunks += 1
         facts.duration_s += frames / rate
         rows.append(
@@ -96,7 +97,29 @@ def _encoded(
                 "sizes": [(name, len(data)) for name, data in sizes],
             }
         )
-    return rows, meters
+    return rows, ear.meters
+
+
+class _Ear:
+    """The meters of a song's sources; a source that comes and goes is silent in between."""
+
+    def __init__(self, sample_rate: int, channels: int, window_s: float) -> None:
+        self.meters: dict[str, _Salience] = {}
+        self._made = functools.partial(_Salience, sample_rate, window_s)
+        self._channels, self._lengths = channels, list[int]()
+
+    def add(self, chunk: Mapping[str, np.ndarray]) -> None:
+        """The next chunk: float32 [channels, frames] by source."""
+        for name in {*chunk} - {*self.meters}:
+            self.meters[name] = self._made()
+            for frames in self._lengths:
+                self.meters[name].add(self._silence(frames))
+        self._lengths.append(next(iter(chunk.values())).shape[1])
+        for name, meter in self.meters.items():
+            meter.add(chunk[name] if name in chunk else self._silence(self._lengths[-1]))
+
+    def _silence(self, frames: int) -> np.ndarray:
+        return np.zeros((self._channels, frames), np.float32)
 
 
 class _Salience(activity.Meter):
@@ -119,4 +142,5 @@ def _overlapping(
     return {
         name: [s for s in starts if s < end - 1e-3 and s + window_s > begin + 1e-3]
         for name, starts in salient.items()
+        if name in row["sources"]
     }

@@ -235,6 +235,13 @@ SONG = pa.schema(
             DECIBELS,
             "How far the stems' sum misses the mixture, relative to it; null without both.",
         ),
+        _field(
+            "residual_chunks",
+            "i64",
+            "count",
+            "Chunks of a pair that hold vocals: mixture − accompaniment, sample by sample.",
+        ),
+        _field("bleed", "strs", NONE, "Sources into which others leak, as their makers say."),
     ]
 )
 

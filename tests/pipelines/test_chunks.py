@@ -50,10 +50,9 @@ def test_a_pair_is_put_on_one_clock_and_cut_to_what_both_have(tmp_path: Path, sh
     sources, first = chunks.aligned_pair(
         str(tmp_path / "mixture.wav"),
         str(tmp_path / "instrumental.wav"),
-        offset_s=-shift / RATE,
+        offset_frames=-shift,
         gain_db=20 * np.log10(2),
         polarity=-1,
-        sample_rate=RATE,
     )
     found = _cut(*sources)
     assert first == max(0, shift)

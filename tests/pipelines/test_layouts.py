@@ -17,7 +17,7 @@ from pipelines import (
     layouts,
     layouts_grouping,
     layouts_musdb,
-    recording_chunks,
+    multitrack_chunks,
     recordings,
     sampling,
     tables,
@@ -52,7 +52,7 @@ def _cut(song: Song) -> tuple[dict[str, np.ndarray], Facts]:
     facts = Facts()
     pieces = [
         integers
-        for _, (integers, scale) in recording_chunks.multitrack_chunks(
+        for _, (integers, scale) in multitrack_chunks.multitrack_chunks(
             recording, RATE, SHAPE, RATE, facts
         )
         if scale == 1
@@ -221,6 +221,40 @@ def test_moisesdb_without_a_track_names_it(tmp_path: Path) -> None:
     (tmp_path / "bad/guitar/guitar-0.wav").unlink()
     faults = {song.name: song.fault for song in _read(tmp_path)}
     assert faults["bad"] == "data.json names guitar/guitar-0.wav, which is not there"
+
+
+def test_bleed_is_recorded_and_rejected_on_request(tmp_path: Path) -> None:
+    moises, medley = tmp_path / "moisesdb", tmp_path / "medleydb"
+    for song in ("clean", "leaking"):
+        _moisesdb(moises, song)
+        _medleydb(medley, song)
+    facts = json.loads((moises / "leaking/data.json").read_text())
+    facts["stems"][3]["tracks"][0]["has_bleed"] = True  # the guitar's
+    (moises / "leaking/data.json").write_text(json.dumps(facts))
+    path = medley / "Metadata/leaking_METADATA.yaml"
+    path.write_text(path.read_text().replace("has_bleed: 'no'", "has_bleed: yes"))
+    weights = {song: {1: 0.5, 2: 2.0, 3: 1.0, 4: 0.25} for song in ("clean", "leaking")}
+    (medley / "mixing_coefficients.yaml").write_text(yaml.safe_dump(weights))
+    bleed = {song.name: song.bleed for song in _read(moises)}
+    assert bleed == {"clean": (), "leaking": ("guitar",)}
+    assert {s.name: s.bleed for s in _read(moises, sources="four")}["leaking"] == ("other",)
+    assert {song.name: song.bleed for song in _read(medley)} == {
+        "clean": (),
+        "leaking": ("drum_set", "electric_bass", "vocals"),
+    }
+    argv = ["corpus", "--stems", str(moises), "--fingerprints", "off", "--sample-rate", str(RATE)]
+    for choice, names in (("keep", ["clean", "leaking"]), ("reject", ["clean"])):
+        out = str(tmp_path / choice)
+        assert stemlode.main([*argv, "--output", out, "--bleed", choice]) == 0
+        songs = tables.read(out, "songs").to_pylist()
+        assert sorted(song["name"] for song in songs) == names
+        assert [row["error"] for row in tables.read(out, "rejects").to_pylist()] == ["bleed"] * (
+            choice == "reject"
+        )
+    assert tables.read(str(tmp_path / "keep"), "songs")["bleed"].to_pylist() in (
+        [None, ["guitar"]],
+        [["guitar"], None],
+    )
 
 
 def _medleydb(folder: Path, song: str = "Artist_Title") -> dict[int, np.ndarray]:

@@ -1,4 +1,4 @@
-"""A recording's sources on one clock, cut into chunks of integers that add up. Free of Beam."""
+"""A multitrack's sources, cut into chunks of integers that add up. Free of Beam."""
 
 import math
 import re
@@ -7,36 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipelines import chunks
-from pipelines.audio import AudioError
 from pipelines.chunks import Source
 from pipelines.recordings import Facts, Recording, Shape, Unusable
 
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 LARGEST_MISS_DB = -6.0  # beyond this, a mixture is not that of its stems
 Chunks = Iterator[tuple[int, tuple[dict[str, np.ndarray], float]]]
-
-
-def pair_chunks(
-    recording: Recording, rate: int, shape: Shape, chunk_frames: int, facts: Facts
-) -> Chunks:
-    """First frame in the mixture's file, (integers, scale) of a pair's chunks."""
-    placed = (recording.offset_s, recording.gain_db)
-    (mixture,), (accompaniment,) = recording.parts["mixture"], recording.parts["accompaniment"]
-    if not mixture.uri or not accompaniment.uri:
-        raise AudioError("no audio_uri")
-    if not all(math.isfinite(value) for value in placed) or recording.polarity not in (1, -1):
-        raise AudioError(f"cannot be aligned by offset and gain {placed}")
-    sources, first = chunks.aligned_pair(
-        mixture.uri,
-        accompaniment.uri,
-        offset_s=recording.offset_s,
-        gain_db=recording.gain_db,
-        polarity=recording.polarity,
-        sample_rate=rate,
-    )
-    cut = chunks.cut(sources, sample_rate=rate, channels=shape.channels, chunk_frames=chunk_frames)
-    for number, chunk in enumerate(cut):
-        yield first + number * chunk_frames, chunks.quantise(chunk, {}, shape.flac_bits)
 
 
 def multitrack_chunks(
