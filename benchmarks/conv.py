@@ -11,7 +11,6 @@ device. All take turns, and the fastest step of each counts.
 import argparse
 import time
 from collections.abc import Callable
-from unittest import mock
 
 import torch
 from torch import nn
@@ -51,7 +50,7 @@ def step(recipe: Recipe, device: torch.device, batch: int, way: str) -> Callable
     def work() -> None:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = compiled
         adam.zero_grad(set_to_none=True)
-        with mock.patch.object(precision, "lowers", lambda x: x.is_cuda and not plain):
+        with precision.lowered(torch.float32 if plain else precision.choose(None, device, nets)):
             loss = recipe.losses(nets, mixture, 0.5 * mixture, residual).mean()
         loss.backward()
         adam.step()

@@ -47,3 +47,30 @@ class _Counter(TorchFunctionMode):
         elif name == "interpolate":
             self.total += 11 * found.numel()
         return found
+
+
+class Products(TorchFunctionMode):
+    """Within it, `total` counts the multiply-accumulates of all matrix products: of convolutions,
+    linear layers, LSTMs and products themselves."""
+
+    total = 0
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        found = function(*args, **(kwargs or {}))
+        name = getattr(function, "__name__", "")
+        if name == "conv2d":
+            self.total += args[1][0].numel() * found.numel()
+        elif name == "conv_transpose2d":
+            self.total += args[1][0].numel() * args[0].numel()
+        elif name == "linear":
+            self.total += args[1].numel() * (args[0].numel() // args[0].shape[-1])
+        elif name in ("matmul", "bmm", "__matmul__"):
+            self.total += found.numel() * args[0].shape[-1]
+        elif name == "baddbmm":
+            self.total += found.numel() * args[1].shape[-1]
+        elif name == "lstm":
+            weights = sum(weight.numel() for weight in args[2] if weight.dim() == 2)
+            self.total += weights * (args[0].numel() // args[0].shape[-1])
+        return found

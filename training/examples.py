@@ -10,6 +10,7 @@ from torch import Tensor
 from pipelines.runs import Failed
 from training import corpus
 from training.corpus import Corpus, Window, Windows
+from training.ranks import ALONE, World
 from training.recipes import Recipe
 from training.state import Progress
 
@@ -27,18 +28,21 @@ class Batch:
 def training_batches(
     data: Corpus,
     recipe: Recipe,
-    peaks: dict[str, float],
+    peaks: dict[str, float] | None,
     progress: Progress,
     rejects: dict[str, str],
     *,
     seed: int,
     workers: int,
     cache_bytes: int,
+    world: World = ALONE,
 ) -> Iterator[Batch]:
     """Batches without end; `progress` says after each one what is used up, `rejects` what failed.
 
     An epoch's last samples that do not fill a batch are left out, unless they are its only ones.
+    Of several processes each takes its share of the samples, and of each batch.
     """
+    size = recipe.batch_size // world.size
     windows = Windows(
         data,
         "train",
@@ -49,8 +53,10 @@ def training_batches(
         shuffle=True,
         crop=True,
         cache_bytes=cache_bytes,
+        rank=world.rank,
+        ranks=world.size,
     )
-    items = corpus.loader(windows, workers, ahead=2 * recipe.batch_size)
+    items = corpus.loader(windows, workers, ahead=2 * size)
     skip = progress.position
     while True:
         held: list[Window] = []
@@ -62,7 +68,7 @@ def training_batches(
                 held.append(item)
             elif item is not None:
                 rejects.setdefault(item.key, item.reason)
-            if len(held) == recipe.batch_size:
+            if len(held) == size:
                 progress.position = position
                 yield batch_of(held, peaks)
                 held, filled = [], True
@@ -74,12 +80,13 @@ def training_batches(
         progress.epoch, progress.position, skip = progress.epoch + 1, 0, 0
 
 
-def batch_of(windows: list[Window], peaks: dict[str, float]) -> Batch:
-    """Windows, zero-padded to the longest, divided by the levels of their songs.
+def batch_of(windows: list[Window], peaks: dict[str, float] | None) -> Batch:
+    """Windows, zero-padded to the longest, divided by the levels of their songs; None: by nothing.
 
     The whole song decides, as in separation, so that quiet passages stay quiet (thesis 4.2.2).
     """
-    scales = [1 / peaks[window.song] if peaks.get(window.song) else 0.0 for window in windows]
+    levels = [1.0 if peaks is None else peaks.get(window.song, 0.0) for window in windows]
+    scales = [1 / level if level else 0.0 for level in levels]
     longest = max(window.mixture.shape[-1] for window in windows)
 
     def stacked(parts: list[Tensor]) -> Tensor:
@@ -95,9 +102,25 @@ def batch_of(windows: list[Window], peaks: dict[str, float]) -> Batch:
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch's tensors on a device."""
-    mixture, reference = batch.mixture.to(device), batch.reference.to(device)
-    return Batch(batch.sample_ids, mixture, reference, batch.residual.to(device))
+    """The batch's tensors on a device; a GPU copies them while it computes something else."""
+
+    def moved(tensor: Tensor) -> Tensor:
+        if device.type == "cuda" and not tensor.is_cuda:
+            return tensor.pin_memory().to(device, non_blocking=True)
+        return tensor.to(device)
+
+    parts = (moved(part) for part in (batch.mixture, batch.reference, batch.residual))
+    return Batch(batch.sample_ids, *parts)
+
+
+def parts_of(batch: Batch, parts: int) -> Iterator[Batch]:
+    """The batch in so many parts, as equal as can be; fewer where it has fewer examples."""
+    chunks = (x.chunk(parts) for x in (batch.mixture, batch.reference, batch.residual))
+    start = 0
+    for mixture, reference, residual in zip(*chunks, strict=True):
+        ids = batch.sample_ids[start : start + len(mixture)]
+        start += len(mixture)
+        yield Batch(ids, mixture, reference, residual)
 
 
 def remix(batch: Batch, recipe: Recipe) -> Batch:

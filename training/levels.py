@@ -17,11 +17,14 @@ FILE = "levels.json"
 
 def levels(
     run: Run, data: Corpus, recipe: Recipe, workers: int, device: torch.device
-) -> tuple[dict[str, float], dict[str, str]]:
+) -> tuple[dict[str, float] | None, dict[str, str]]:
     """The level of each song (`Recipe.level`), and why which samples cannot be used.
 
-    A resumed run reads what it found. Raises Failed where a split has nothing that can be used.
+    None where the recipe divides nothing; then nothing is read. A resumed run reads what it found.
+    Raises Failed where a split has nothing that can be used.
     """
+    if type(recipe).level is Recipe.level:
+        return None, {}
     if files.exists(run.path(FILE)):
         return state.read_levels(run.path(FILE))
     peaks: dict[str, float] = defaultdict(float)

@@ -15,38 +15,61 @@ What depends on weights or draws random numbers belongs into `prepare`, for `bat
 a killed run that resumes would see other weights there.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pipelines.runs import Run
+from pipelines.runs import Failed, Run
 from training import corpus, mixing
 from training.console import tell
 from training.corpus import Corpus, Window, Windows
 from training.examples import Batch, batch_of, remix, to_device
 from training.levels import levels
+from training.ranks import ALONE, World
 from training.recipes import Recipe
 from training.state import Progress
 from training.train_options import Options
+
+EPSILON = 1e-7  # of powers, as `evaluate` has it
 
 
 class Material:
     """A corpus, as a recipe learns from it."""
 
     def __init__(
-        self, run: Run, data: Corpus, recipe: Recipe, options: Options, device: torch.device
+        self,
+        run: Run,
+        data: Corpus,
+        recipe: Recipe,
+        options: Options,
+        device: torch.device,
+        world: World = ALONE,
     ) -> None:
         """May read the whole corpus once (`training.levels`)."""
         self.data, self.recipe, self.options, self.device = data, recipe, options, device
+        self.world = world
+        if not world.first:
+            world.shared(None)  # until the first one has written the levels
         self.levels, self.rejects = levels(run, data, recipe, options.workers, device)
+        if world.first:
+            world.shared(None)
         self.validates = bool(data.usable("valid", recipe.target))
-        if not self.validates:
+        if not self.validates and world.first:
             tell("the corpus has no valid split, so nothing says when to stop early")
         self.cache_bytes = int(options.cache_gb * 1e9 / max(1, options.workers))
-        valid = Windows(data, "valid", recipe, cache_bytes=self.cache_bytes // 4)
+        valid = Windows(
+            data,
+            "valid",
+            recipe,
+            cache_bytes=self.cache_bytes // 4,
+            rank=world.rank,
+            ranks=world.size,
+        )
         self.valid = corpus.loader(valid, options.workers, ahead=recipe.batch_size)
 
     def begin(self, nets: nn.Module, progress: Progress) -> list[dict[str, Any]]:
@@ -72,6 +95,7 @@ class Material:
             workers=self.options.workers,
             cache_bytes=self.cache_bytes,
             device=self.device,
+            world=self.world,
         )
         return (to_device(batch, self.device) for batch in made)
 
@@ -83,25 +107,40 @@ class Material:
     def validate(self, nets: nn.Module) -> dict[str, float]:
         """Scores for the log. `valid_loss`, the lower the better, says which step is the best: the
         mean over the valid split's songs of the loss, each song's as if of one patch's length.
+        `valid_sdr` is the mean over songs of the target's signal-to-distortion ratio in dB.
 
-        Empty where `validates` is false; the training loss decides then.
+        Empty where `validates` is false; the training loss decides then. Several processes share
+        the songs, so all must call it.
         """
         if not self.validates:
             return {}
         recipe = self.recipe
-        losses: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-        windows = (item for item in self.valid if isinstance(item, Window))
-        for held in batched(windows, recipe.batch_size * recipe.patch_samples):
+        songs: dict[str, Tally] = defaultdict(Tally)
+        for held in batched(self._valid_windows(), recipe.batch_size * recipe.patch_samples):
             batch = to_device(batch_of(held, self.levels), self.device)
             found = recipe.losses(nets, batch.mixture, batch.reference, batch.residual)
+            estimate = recipe.estimate(nets, batch.mixture)[:, 0]
             patches = 1.0 if recipe.summed else batch.mixture.shape[-1] / recipe.patch_samples
-            for window, loss in zip(held, found.tolist(), strict=True):
-                losses[window.song][0] += loss * patches
-                losses[window.song][1] += window.mixture.shape[-1] / recipe.patch_samples
-        return {
-            "valid_loss": sum(loss / patches for loss, patches in losses.values())
-            / max(1, len(losses))
-        }
+            target = torch.where(
+                batch.residual[:, None, None], batch.mixture - batch.reference, batch.reference
+            )
+            power = target.square().sum((1, 2)).tolist()
+            error = (target - estimate).square().sum((1, 2)).tolist()
+            for i, (window, loss) in enumerate(zip(held, found.tolist(), strict=True)):
+                song = songs[window.song]
+                song.loss += loss * patches
+                song.patches += window.mixture.shape[-1] / recipe.patch_samples
+                song.power += power[i]
+                song.error += error[i]
+        return scores(self.world.gathered(dict(songs)), self.data.folder)
+
+    def _valid_windows(self) -> Iterator[Window]:
+        for item in self.valid:
+            if isinstance(item, Window):
+                yield item
+            elif item is not None and item.key not in self.rejects:
+                self.rejects[item.key] = item.reason
+                tell(f"left out {item.key}: {item.reason}")
 
     def after_validation(
         self, nets: nn.Module, scores: dict[str, float], progress: Progress, *, best: bool
@@ -109,6 +148,7 @@ class Material:
         """Whatever shall follow a validation (a teacher that learns); facts for the log.
 
         `nets` are those that were validated, and `best` says whether they are the best so far.
+        Several processes all call it, with the same scores.
         """
         return {}
 
@@ -139,6 +179,41 @@ class Material:
             "samples_valid": self.data.usable("valid", self.recipe.target),
             "rejected": len(self.rejects),
         }
+
+
+@dataclass
+class Tally:
+    """A song's sums over its samples."""
+
+    loss: float = 0.0
+    patches: float = 0.0
+    power: float = 0.0  # of the target
+    error: float = 0.0  # of what the estimate misses
+
+
+def scores(ranks: list[dict[str, Tally]], folder: str) -> dict[str, float]:
+    """Means over songs, whose samples several processes may have seen; a silent target has no SDR.
+
+    Raises Failed where no sample could be used.
+    """
+    songs: dict[str, Tally] = defaultdict(Tally)
+    for found in ranks:
+        for name, part in sorted(found.items()):
+            song = songs[name]
+            song.loss, song.patches = song.loss + part.loss, song.patches + part.patches
+            song.power, song.error = song.power + part.power, song.error + part.error
+    if not songs:
+        raise Failed(
+            f"--corpus {folder}: the corpus has no sample in its valid split that can be used"
+        )
+    losses = [song.loss / song.patches for song in songs.values()]
+    ratios = [
+        10 * math.log10((song.power + EPSILON) / (song.error + EPSILON))
+        for song in songs.values()
+        if song.power > 0 and math.isfinite(song.error)
+    ]
+    found_sdr = {"valid_sdr": sum(ratios) / len(ratios)} if ratios else {}
+    return {"valid_loss": sum(losses) / len(losses), **found_sdr}
 
 
 def batched(windows: Iterable[Window], samples: int) -> Iterator[list[Window]]:

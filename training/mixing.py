@@ -21,6 +21,7 @@ from training import corpus, pieces
 from training.corpus import Bad, Corpus
 from training.examples import Batch, training_batches
 from training.pools import Pool, backings, kind_of, start_in_chunk, windows
+from training.ranks import ALONE, World
 from training.recipe import Recipe
 from training.recipes_bsrnn import BSRNNRecipe
 from training.state import Progress
@@ -44,11 +45,16 @@ class Drawn:
     gains: Tensor  # float32 [batch, sources]; 0 where a source is left out
     rejects: list[Bad]
 
+    def pin_memory(self) -> "Drawn":
+        """In memory that a GPU can read by itself; the loader calls it, in a thread of its own."""
+        pinned = self.waveforms.pin_memory(), self.gains.pin_memory()
+        return Drawn(self.sample_ids, *pinned, self.rejects)
+
 
 def batches(
     data: Corpus,
     recipe: Recipe,
-    peaks: dict[str, float],
+    peaks: dict[str, float] | None,
     progress: Progress,
     rejects: dict[str, str],
     *,
@@ -56,11 +62,12 @@ def batches(
     workers: int,
     cache_bytes: int,
     device: torch.device,
+    world: World = ALONE,
 ) -> Iterator[Batch]:
     """The batches that a recipe learns from, without end."""
     if mixes(recipe):
         return mixed_batches(
-            data, recipe, progress, rejects, seed=seed, workers=workers, device=device
+            data, recipe, progress, rejects, seed=seed, workers=workers, device=device, world=world
         )
     return training_batches(
         data,
@@ -71,6 +78,7 @@ def batches(
         seed=seed,
         workers=workers,
         cache_bytes=cache_bytes,
+        world=world,
     )
 
 
@@ -83,23 +91,22 @@ def mixed_batches(
     seed: int,
     workers: int,
     device: torch.device,
-    rank: int = 0,
-    ranks: int = 1,
+    world: World = ALONE,
 ) -> Iterator[Batch]:
     """Batches without end, on the device; `progress.position` counts those that are used up.
 
-    Of `ranks` processes that share a batch, each takes every `ranks`-th example.
+    Of several processes that share a batch, each makes its part of it alone.
 
     Raises Failed where the corpus lacks a source that the recipe mixes, or where one sample after
     the other is damaged.
     """
-    draws = Draws(data, recipe, seed, rank, ranks)
-    for drawn in loader(draws, progress.position, workers):
+    draws = Draws(data, recipe, seed, world.rank, world.size)
+    for drawn in loader(draws, progress.position, workers, pin=device.type == "cuda"):
         rejects |= {bad.key: bad.reason for bad in drawn.rejects if bad.key not in rejects}
         progress.position += 1
         progress.epoch = progress.position // recipe.validate_every
-        waveforms = drawn.waveforms.to(device)
-        mixture, target = mix(waveforms, drawn.gains.to(device))
+        waveforms = drawn.waveforms.to(device, non_blocking=True)
+        mixture, target = mix(waveforms, drawn.gains.to(device, non_blocking=True))
         exact = torch.zeros(len(target), dtype=torch.bool, device=device)
         yield Batch(drawn.sample_ids, mixture, target, exact)
 
@@ -196,13 +203,17 @@ class Draws(Dataset[Drawn]):
         )
 
 
-def loader(draws: Dataset[T], first: int, workers: int) -> Iterable[T]:
-    """A data set's items from number `first` on, without end and in order, by worker processes."""
+def loader(draws: Dataset[T], first: int, workers: int, *, pin: bool = False) -> Iterable[T]:
+    """A data set's items from number `first` on, without end and in order, by worker processes.
+
+    `pin`: in memory that a GPU can read by itself, by the items' own `pin_memory`.
+    """
     return DataLoader(
         draws,
         batch_size=None,
         sampler=_From(first),
         num_workers=workers,
+        pin_memory=pin,
         collate_fn=corpus.as_is,
         prefetch_factor=AHEAD if workers else None,
         generator=torch.Generator(),  # the global one belongs to the training loop

@@ -19,7 +19,7 @@ LARGEST |= {"channels": 65_536, "kernel_size": 255, "patch_seconds": 3600, "deca
 LARGEST |= {"features": 65_536, "hidden": 65_536, "mask_hidden": 65_536, "layers": 256}
 LARGEST |= {"bands": 192_000, "gain_db": 120}
 ZERO_ALLOWED = {"beta1", "dropout", "dropout_layers", "leakiness", "remix_db", "clip_norm"}
-ZERO_ALLOWED |= {"gain_db", "drop", "conservation_weight"}
+ZERO_ALLOWED |= {"gain_db", "drop", "conservation_weight", "ema_decay"}
 
 
 def many(value: Any) -> tuple[Any, ...]:
@@ -52,6 +52,8 @@ class Recipe:
     sample_rate: int  # Hz; audio is resampled to this
     batch_size: int  # examples a step
     learning_rate: float  # of Adam, at the start
+    accumulate: int = 1  # parts that a batch goes through the net in, where memory is short
+    ema_decay: float = 0.0  # above 0, a moving average of the weights is validated and saved
     beta1: float = 0.9  # of Adam
     beta2: float = 0.999  # of Adam
     decay: float = 1.0  # of the learning rate, every `decay_every` steps
@@ -76,8 +78,13 @@ class Recipe:
                 raise ValueError(f"{field} is {shown(value)}; at most {LARGEST[field]}")
         if self.sample_rate < 1000:
             raise ValueError(f"sample_rate is {self.sample_rate}; at least 1000 Hz")
-        if not 0 <= self.beta1 < 1 or not 0 <= self.beta2 < 1:
-            raise ValueError("beta1 and beta2 must lie in [0, 1)")
+        for field in ("beta1", "beta2", "ema_decay"):
+            if getattr(self, field) >= 1:
+                raise ValueError(f"{field} is {getattr(self, field)}; it must lie in [0, 1)")
+        if self.accumulate > self.batch_size:
+            raise ValueError(
+                f"accumulate is {self.accumulate}; at most batch_size, {self.batch_size}"
+            )
 
     @property
     def patch_samples(self) -> int:

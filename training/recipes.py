@@ -65,7 +65,10 @@ def to_fields(recipe: Recipe) -> dict[str, Any]:
 
 
 def from_fields(fields: dict[str, Any]) -> Recipe:
-    """A recipe from JSON values that nobody vouches for; ValueError names what is wrong."""
+    """A recipe from JSON values that nobody vouches for; ValueError names what is wrong.
+
+    A field that is not there, for an older version knew it not, has its default.
+    """
     if not isinstance(fields, dict):
         raise ValueError("the recipe is no object")
     families = {recipe.family: type(recipe) for recipe in RECIPES.values()}
@@ -74,9 +77,11 @@ def from_fields(fields: dict[str, Any]) -> Recipe:
         raise ValueError(f"model family {fields.get('family')!r} is unknown")
     values = {name: value for name, value in fields.items() if name != "family"}
     hints = {field.name: typing.get_type_hints(family)[field.name] for field in _fields(family)}
-    if set(values) != set(hints):
-        odd = sorted(set(values) ^ set(hints))[0]
-        raise ValueError(f"recipe field {odd!r} is missing or unknown")
+    needed = {field.name for field in _fields(family) if field.default is dataclasses.MISSING}
+    for odd in sorted(set(values) - set(hints)):
+        raise ValueError(f"recipe field {odd!r} is unknown")
+    for odd in sorted(needed - set(values)):
+        raise ValueError(f"recipe field {odd!r} is missing")
     return family(**{name: _checked(name, value, hints[name]) for name, value in values.items()})
 
 

@@ -99,6 +99,17 @@ class UNetRecipe(EncoderDecoderRecipe):
         given, wanted = self.magnitudes(mixture, reference, residual)
         return losses.l1_sum(precision.masks(nets, given) * given, wanted)
 
+    def estimate(self, nets: nn.Module, mixture: Tensor) -> Tensor:
+        """See `Recipe.estimate`; at the recipe's own rate, of mixtures divided by their level.
+
+        Whole songs at their full rate are the matter of `training.masking`.
+        """
+        spectrum = spectrogram.stft(mixture.flatten(0, 1), self.n_fft, self.hop_length)
+        mask = precision.masks(nets, spectrogram.drop_bin(spectrum.abs())[:, None])[:, 0]
+        masked = spectrum * spectrogram.restore_bin(mask)
+        found = spectrogram.istft(masked, self.n_fft, self.hop_length, mixture.shape[-1])
+        return found.view_as(mixture)[:, None]
+
     def magnitudes(
         self, mixture: Tensor, reference: Tensor, residual: Tensor
     ) -> tuple[Tensor, Tensor]:

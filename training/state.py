@@ -11,16 +11,9 @@ from torch import Tensor, nn
 from pipelines import files, runs
 from pipelines.runs import Failed
 from training import checkpoint
+from training.ranks import World
 
-
-class Extra(Protocol):
-    """What else has a state: see `material.Material`."""
-
-    def tensors(self) -> dict[str, Tensor]: ...
-
-    def facts(self) -> dict[str, Any]: ...
-
-    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None: ...
+MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @dataclasses.dataclass
@@ -36,49 +29,101 @@ class Progress:
     stale: int = 0  # validations since the best one
 
 
-def preserve(
-    path: str, core: nn.Module, adam: torch.optim.Adam, extra: Extra, progress: Progress
-) -> None:
-    """Everything that a resumed run needs, in one file that appears whole or not at all."""
-    tensors = {f"core.{name}": tensor for name, tensor in core.state_dict().items()}
-    tensors |= {f"extra.{name}": tensor for name, tensor in extra.tensors().items()}
-    tensors["random.cpu"] = torch.get_rng_state()
+class Extra(Protocol):
+    """What else has a state: see `material.Material`."""
+
+    rejects: dict[str, str]
+
+    def tensors(self) -> dict[str, Tensor]: ...
+
+    def facts(self) -> dict[str, Any]: ...
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Learning:
+    """Everything that changes while a run learns."""
+
+    nets: nn.Module
+    average: nn.Module | None  # of the weights
+    adam: torch.optim.Adam
+    scaler: torch.amp.GradScaler
+    material: Extra
+
+
+def preserve(path: str, learning: Learning, progress: Progress, world: World) -> None:
+    """Everything that a resumed run needs, in one file that appears whole or not at all.
+
+    All ranks must call it; the first one writes.
+    """
+    own: dict[str, Any] = {"epoch": progress.epoch, "position": progress.position}
+    own |= {"rejects": learning.material.rejects, "cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
-    for name, parameter in core.named_parameters():
-        tensors |= {f"adam.{name}.{key}": value for key, value in adam.state[parameter].items()}
-    facts = {"progress": dataclasses.asdict(progress), "extra": extra.facts()}
+        own["cuda"] = torch.cuda.get_rng_state()
+    ranks = world.gathered(own)
+    if not world.first:
+        return
+    tensors = {f"core.{name}": tensor for name, tensor in learning.nets.state_dict().items()}
+    if learning.average is not None:
+        held = learning.average.state_dict()
+        tensors |= {f"average.{name}": tensor for name, tensor in held.items()}
+    for name, parameter in learning.nets.named_parameters():
+        moments = learning.adam.state[parameter]
+        tensors |= {f"adam.{name}.{key}": value for key, value in moments.items()}
+    material = learning.material
+    tensors |= {f"extra.{name}": tensor for name, tensor in material.tensors().items()}
+    rejects: dict[str, str] = {}
+    for rank, found in enumerate(ranks):
+        rejects |= found.pop("rejects")
+        for kind in {"cpu", "cuda"} & found.keys():
+            tensors[f"random.{kind}.{rank}"] = found.pop(kind)
+    facts = {
+        "progress": dataclasses.asdict(progress),
+        "ranks": ranks,
+        "rejects": rejects,
+        "scaler": learning.scaler.state_dict(),
+        "extra": material.facts(),
+    }
     checkpoint.write_tensors(path, tensors, facts)
 
 
-def restore(
-    path: str, core: nn.Module, adam: torch.optim.Adam, extra: Extra, device: torch.device
-) -> Progress:
+def restore(path: str, learning: Learning, device: torch.device, world: World) -> Progress:
     """The inverse of `preserve`; Failed where the file is damaged."""
     tensors, facts = checkpoint.read_tensors(path)
     try:
         progress = Progress(**facts["progress"])
-        weights = _under("core.", tensors)
-        checkpoint.fit(core, weights)
-        core.load_state_dict(weights)
-        for name, parameter in core.named_parameters():
+        own = facts["ranks"][world.rank]
+        progress.epoch, progress.position = own["epoch"], own["position"]
+        _load(learning.nets, _under("core.", tensors))
+        if learning.average is not None:
+            _load(learning.average, _under("average.", tensors))
+        fused = learning.adam.defaults["fused"]
+        for name, parameter in learning.nets.named_parameters():
             # The moments get the parameters' memory layout back, on which rounding may depend.
-            moments = ("exp_avg", "exp_avg_sq")
-            adam.state[parameter] = {
-                "step": tensors[f"adam.{name}.step"],
+            steps = tensors[f"adam.{name}.step"]
+            learning.adam.state[parameter] = {
+                "step": steps.to(device) if fused else steps,
                 **{
                     k: torch.empty_like(parameter).copy_(tensors[f"adam.{name}.{k}"])
-                    for k in moments
+                    for k in MOMENTS
                 },
             }
-        extra.restore(_under("extra.", tensors), facts["extra"])
-        torch.set_rng_state(tensors["random.cpu"])
-        if device.type == "cuda" and "random.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random.cuda"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        learning.scaler.load_state_dict(facts["scaler"])
+        learning.material.rejects.update(facts["rejects"])
+        learning.material.restore(_under("extra.", tensors), facts["extra"])
+        torch.set_rng_state(tensors[f"random.cpu.{world.rank}"])
+        if device.type == "cuda" and f"random.cuda.{world.rank}" in tensors:
+            torch.cuda.set_rng_state(tensors[f"random.cuda.{world.rank}"])
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         cause = f"{path}: damaged, or of another run: {runs.reason(error)}"
         raise Failed(f"{cause}; start over with --overwrite") from error
     return progress
+
+
+def _load(nets: nn.Module, weights: dict[str, Tensor]) -> None:
+    checkpoint.fit(nets, weights)
+    nets.load_state_dict(weights)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -90,12 +135,20 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def log_line(progress: Progress, losses: list[float]) -> dict[str, Any]:
-    """One line of the log; the loss is the mean since the line before."""
+def log_line(
+    progress: Progress, losses: list[list[float]], adam: torch.optim.Adam, norm: float
+) -> dict[str, Any]:
+    """One line of the log; the loss is the mean over steps since the line before, and over ranks.
+
+    `norm` is that of the step's gradients, before clipping.
+    """
+    means = [sum(found) / len(found) for found in losses]
     return {
         "step": progress.step,
         "epoch": progress.epoch,
-        "loss": sum(losses) / len(losses),
+        "loss": sum(means) / len(means),
+        "learning_rate": adam.param_groups[0]["lr"],
+        "gradient_norm": norm if math.isfinite(norm) else None,
         "seconds": round(progress.seconds, 3),
     }
 

@@ -1,8 +1,8 @@
 """`stemlode train RECIPE`: the training loop, from top to bottom.
 
 A run killed at any step and started again gives the weights of one never killed (on one device,
-with one number of threads): weights, Adam's moments, random states, position in the corpus and
-early stopping all travel in `last/state.safetensors`.
+with one number of threads): weights and their average, Adam's moments, random states, the scaler,
+position in the corpus and early stopping all travel in `last/state.safetensors`.
 """
 
 import sys
@@ -12,6 +12,8 @@ if __name__ == "__main__":
 
     sys.exit(run_verb("training.train", sys.argv[1:]))
 
+import argparse
+import copy
 import dataclasses
 import math
 import time
@@ -23,93 +25,149 @@ from tqdm import tqdm
 
 from pipelines import files, runs
 from pipelines.runs import BadUsage, Failed, Run
-from training import checkpoint, corpus, mixing, recipes, state
+from training import (
+    checkpoint,
+    console,
+    corpus,
+    mixing,
+    pace,
+    precision,
+    ranks,
+    recipes,
+    state,
+)
+from training.average import follow
 from training.checkpoint import Checkpoint
+from training.console import tell
 from training.device import pick_device
-from training.examples import Batch
+from training.examples import Batch, parts_of
 from training.material import Material
+from training.pace import Pace
+from training.ranks import ALONE, World
 from training.recipes import RECIPES, Recipe
 from training.state import Progress
 from training.train_options import Options, changed, loop_of, parser_of
 
 BEST, LAST, LOG = "checkpoint", "last/state.safetensors", "log.jsonl"
 REPORTED_REJECTS = 100  # of the samples that could not be used, in run.json
+SAVE_EVERY_S = 600.0  # at the latest, so that a kill costs no hours where validations are rare
+LEAST_SCALE = 1.0  # of gradients in fp16: below it they overflow by themselves
 
 
-def train(  # noqa: PLR0915 (one loop that reads from top to bottom)
+def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
     run: Run,
     recipe: Recipe,
     material: Material,
     options: Options,
     device: torch.device,
     initial: Mapping[str, Tensor] | None = None,
+    world: World = ALONE,
 ) -> None:
     """Train a recipe on a material into a run folder, from the start or from where it stopped.
 
     `initial` are weights to begin with (`state_dict` of `Recipe.nets`) in place of random ones.
+    Several processes each call it, with their part of the material.
     """
     torch.manual_seed(options.seed)
     nets = recipe.nets()
     if initial is not None:
         nets.load_state_dict(initial)
     nets.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    betas = (recipe.beta1, recipe.beta2)
-    adam = torch.optim.Adam(nets.parameters(), recipe.learning_rate, betas=betas)
+    average = copy.deepcopy(nets) if recipe.ema_decay else None
+    judged = nets if average is None else average  # what is validated and saved
+    betas, fused = (recipe.beta1, recipe.beta2), device.type == "cuda"
+    adam = torch.optim.Adam(nets.parameters(), recipe.learning_rate, betas=betas, fused=fused)
+    kind = precision.choose(options.precision, device, nets)
+    scaler = torch.amp.GradScaler(device.type, enabled=kind is torch.float16)
+    learning = state.Learning(nets, average, adam, scaler, material)
     progress, log = Progress(), []
+    torch.manual_seed(options.seed + world.rank)
     if files.exists(run.path(LAST)):
-        progress = state.restore(run.path(LAST), nets, adam, material, device)
+        progress = state.restore(run.path(LAST), learning, device, world)
         log = [row for row in state.read_log(run.path(LOG)) if row["step"] <= progress.step]
     else:
         log = material.begin(nets, progress)
-    saved_step = progress.step
-    started = time.monotonic() - progress.seconds
+    saved_step, saved_at = progress.step, time.monotonic()
     batches = ahead(material, progress)
     coming = next(batches)
+    work = pace.work_of(recipe, nets, coming.batch)  # of one segment
+    watch = Pace(device, pace.matmul_rate(device, kind))
+    if options.compile:
+        for net in nets.values() if isinstance(nets, nn.ModuleDict) else [nets]:
+            net.compile()
+    lesson = world.around(Lesson(recipe, nets), device)
     losses: list[float] = []
-    bar = tqdm(total=recipe.steps, initial=progress.step, desc="train", unit="step", disable=None)
+    shows = None if world.first else True  # None: on a terminal
+    bar = tqdm(total=recipe.steps, initial=progress.step, desc="train", unit="step", disable=shows)
+    started = time.monotonic() - progress.seconds
 
     while not finished(recipe, progress, options.minutes):
         for group in adam.param_groups:
             group["lr"] = recipe.learning_rate_after(progress.step)
-        batch, progress.epoch, progress.position = coming
         progress.step += 1
-        batch = material.prepare(batch)
+        progress.epoch, progress.position = coming.epoch, coming.position
+        batch = material.prepare(coming.batch)
+        count = len(batch.sample_ids)
         adam.zero_grad(set_to_none=True)
-        loss = recipe.losses(nets, batch.mixture, batch.reference, batch.residual).mean()
-        loss.backward()
+        total = torch.zeros((), device=device)
+        parts = list(parts_of(batch, recipe.accumulate))
+        for part in parts:
+            with ranks.apart(lesson, part is not parts[-1]), precision.lowered(kind):
+                loss = lesson(part.mixture, part.reference, part.residual).sum() / count
+            scaler.scale(loss).backward()
+            total += loss.detach()
         if progress.step < recipe.steps:
-            coming = next(batches)  # while the device still computes
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]):
-            raise Failed(diverged(losses[-1], progress.step, saved_step, batch))
-        if recipe.clip_norm:
-            nn.utils.clip_grad_norm_(nets.parameters(), recipe.clip_norm)
-        adam.step()
+            coming = watch.fetched(lambda: next(batches))  # while the device still computes
+        scaler.unscale_(adam)
+        norm = nn.utils.clip_grad_norm_(nets.parameters(), recipe.clip_norm or math.inf)
+        found, size = torch.stack((total, norm)).tolist()
+        if trouble := not_finite(found, size, scaler):
+            culprits = world.gathered([] if math.isfinite(found) else batch.sample_ids)
+            ids = [name for found in culprits for name in found] or batch.sample_ids
+            raise Failed(diverged(trouble, progress.step, saved_step, ids))
+        scaler.step(adam)
+        scaler.update()
+        if average is not None:
+            follow(average, nets, recipe.ema_decay, progress.step)
 
+        losses.append(found)
+        watch.step(count * world.size, work * count)
         progress.seconds = time.monotonic() - started
+        if options.minutes is not None:
+            progress.seconds = world.shared(progress.seconds)  # all stop at one step
         bar.update()
         ends = finished(recipe, progress, options.minutes)
         validates = progress.step % recipe.validate_every == 0 or ends
         if not validates and progress.step % recipe.log_every:
             continue
-        line = state.log_line(progress, losses)
+        line = state.log_line(progress, world.gathered(losses), adam, size) | watch.line()
         losses.clear()
         if validates:
-            nets.eval()
-            scores = material.validate(nets)
-            nets.train()
+            judged.eval()
+            scores = material.validate(judged)
+            judged.train()
             score = scores.get("valid_loss", line["loss"])
             if not (math.isfinite(score) and weights_are_finite(nets)):
-                raise Failed(diverged(score, progress.step, saved_step, batch))
-            bar.set_postfix(loss=f"{line['loss']:.4g}", valid=f"{score:.4g}")
-            best = keep(run, material, nets, progress, score)
-            line |= scores | material.after_validation(nets, scores, progress, best=best)
+                trouble = f"the validation's loss is {score}"
+                raise Failed(diverged(trouble, progress.step, saved_step, batch.sample_ids))
+            best = is_best(progress, score, validating=material.validates)
+            if best and world.first:
+                kept = {"valid_loss" if material.validates else "loss": score}
+                checkpoint.save(run.path(BEST), Checkpoint(recipe, judged, progress.step, kept))
+            line |= scores | material.after_validation(judged, scores, progress, best=best)
+            if world.first:
+                tell(console.line(line, recipe.steps, progress))
+        bar.set_postfix(console.short(line))
         log.append(line)
-        state.write_log(run.path(LOG), log)
-        if validates:
-            state.preserve(run.path(LAST), nets, adam, material, progress)
-            saved_step = progress.step
+        if world.first:
+            state.write_log(run.path(LOG), log)
+        if validates or world.shared(time.monotonic() - saved_at > SAVE_EVERY_S):
+            state.preserve(run.path(LAST), learning, progress, world)
+            saved_step, saved_at = progress.step, time.monotonic()
+        watch.restart()
     bar.close()
+    if not world.first:
+        return
 
     outputs = [f"{BEST}/{checkpoint.MODEL}", f"{BEST}/{checkpoint.CONFIG}", LOG]
     run.finish(
@@ -121,15 +179,35 @@ def train(  # noqa: PLR0915 (one loop that reads from top to bottom)
         device=str(device),
         training_seconds=round(progress.seconds, 3),
         rejects=dict(sorted(material.rejects.items())[:REPORTED_REJECTS]),
-        **material.record(),
     )
 
 
-def ahead(material: Material, progress: Progress) -> Iterator[tuple[Batch, int, int]]:
-    """Batches, each with the epoch and the position in it once it is learnt from."""
+class Lesson(nn.Module):
+    """The loss of a recipe's nets as a module of its own, which several processes can share."""
+
+    def __init__(self, recipe: Recipe, nets: nn.Module) -> None:
+        super().__init__()
+        self.recipe, self.nets = recipe, nets
+
+    def forward(self, mixture: Tensor, reference: Tensor, residual: Tensor) -> Tensor:
+        """See `Recipe.losses`."""
+        return self.recipe.losses(self.nets, mixture, reference, residual)
+
+
+@dataclasses.dataclass(frozen=True)
+class Coming:
+    """A batch, and where the run is once it is learnt from."""
+
+    batch: Batch
+    epoch: int
+    position: int
+
+
+def ahead(material: Material, progress: Progress) -> Iterator[Coming]:
+    """The material's batches; `progress` stays behind until each is learnt from."""
     reached = dataclasses.replace(progress)
     for batch in material.batches(reached):
-        yield batch, reached.epoch, reached.position
+        yield Coming(batch, reached.epoch, reached.position)
 
 
 def finished(recipe: Recipe, progress: Progress, minutes: float | None) -> bool:
@@ -141,16 +219,25 @@ def finished(recipe: Recipe, progress: Progress, minutes: float | None) -> bool:
     )
 
 
-def keep(run: Run, material: Material, nets: nn.Module, progress: Progress, score: float) -> bool:
-    """Save the checkpoint where it is the best so far, or where nothing tells which is; whether."""
-    if material.validates and not score < progress.best_loss:
+def is_best(progress: Progress, score: float, *, validating: bool) -> bool:
+    """Note whether a score is the best so far; the last one is, where nothing tells which is."""
+    if validating and not score < progress.best_loss:
         progress.stale += 1
         return False
     progress.best_loss, progress.best_step, progress.stale = score, progress.step, 0
-    scores = {"valid_loss" if material.validates else "loss": score}
-    trained = Checkpoint(material.recipe, nets, progress.step, scores, material.lineage())
-    checkpoint.save(run.path(BEST), trained)
     return True
+
+
+def not_finite(loss: float, norm: float, scaler: torch.amp.GradScaler) -> str | None:
+    """What is wrong with a step, if anything; it must not be taken.
+
+    With a scaler, gradients may overflow now and then: it leaves the step out and scales less.
+    """
+    if not math.isfinite(loss):
+        return f"the loss is {loss}"
+    if not math.isfinite(norm) and not (scaler.is_enabled() and scaler.get_scale() > LEAST_SCALE):
+        return f"the gradients' norm is {norm}"
+    return None
 
 
 def weights_are_finite(nets: nn.Module) -> bool:
@@ -158,12 +245,12 @@ def weights_are_finite(nets: nn.Module) -> bool:
     return all(bool(torch.isfinite(tensor).all()) for tensor in nets.state_dict().values())
 
 
-def diverged(loss: float, step: int, saved_step: int, batch: Batch) -> str:
+def diverged(trouble: str, step: int, saved_step: int, sample_ids: Sequence[str]) -> str:
     """The line for a run that cannot go on. What was saved before stays as it is."""
-    some = ", ".join(batch.sample_ids[:3]) + (", …" if len(batch.sample_ids) > 3 else "")
+    some = ", ".join(sample_ids[:3]) + (", …" if len(sample_ids) > 3 else "")
     last = f"the last good state is of step {saved_step}" if saved_step else "nothing was saved yet"
     return (
-        f"the loss is {loss} at step {step} (samples {some}); {last}; "
+        f"{trouble} at step {step} (samples {some}); {last}; "
         "try a lower --learning-rate in another --output"
     )
 
@@ -183,22 +270,41 @@ def main(argv: Sequence[str]) -> int:
     for name in ("corpus", "output"):
         if not getattr(given, name):
             raise BadUsage(f"stemlode train needs --{name} (see --help)")
-    device = pick_device(given.device)
+    world = ranks.join()
+    try:
+        return carry_out(recipe, options, given, world)
+    finally:
+        world.close()
+
+
+def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world: World) -> int:
+    """Train into --output, unless that is done; the exit status."""
+    if recipe.batch_size % world.size:
+        raise BadUsage(
+            f"--batch-size {recipe.batch_size}: {world.size} processes cannot share it equally"
+        )
+    device = pick_device(given.device, world)
     folder, output = files.absolute(given.corpus), files.absolute(given.output)
     data = corpus.open_corpus(folder)
     if not mixing.mixes(recipe) and not data.usable("train", recipe.target):
         raise Failed(f"--corpus {folder}: no sample in its train split can teach {recipe.target}")
-    decisive = {**decisive_fields(recipe), **options.decisive}
-    run = runs.start("train", output, decisive, {"corpus": folder}, overwrite=given.overwrite)
+    run: Run | None = None
+    if world.first:
+        decisive = decisive_fields(recipe) | options.decisive | {"processes": world.size}
+        run = runs.start("train", output, decisive, {"corpus": folder}, overwrite=given.overwrite)
+    run = world.shared(run)
     if run is None:
-        print(f"train: already complete in {output}")
+        if world.first:
+            print(f"train: already complete in {output}")
         return 0
     try:
-        train(run, recipe, Material(run, data, recipe, options, device), options, device)
+        material = Material(run, data, recipe, options, device, world)
+        train(run, recipe, material, options, device, world=world)
     except OSError as error:
         where = error.filename or f"--output {output}"
         raise Failed(f"{where}: {runs.reason(error)}; run again to resume") from error
-    print(f"train: {summary(output)}")
+    if world.first:
+        print(f"train: {summary(output)}")
     return 0
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.arguments import Parser
-from training import recipes
+from training import precision, recipes
 from training.arguments import above_zero, count, processes
 from training.recipes import RECIPES, Recipe
 
@@ -19,11 +19,14 @@ class Options:
     minutes: float | None = None
     workers: int = 2
     cache_gb: float = 1.0
+    precision: str | None = None  # of the nets while they learn
+    compile: bool = False
 
     @property
     def decisive(self) -> dict[str, Any]:
         """What a run that resumes must have been started with."""
-        return {name: getattr(self, name) for name in ("seed", "minutes", "workers")}
+        names = ("seed", "minutes", "workers", "precision", "compile")
+        return {name: getattr(self, name) for name in names}
 
 
 def add_loop(parser: Parser) -> None:
@@ -35,11 +38,28 @@ def add_loop(parser: Parser) -> None:
         "--cache-gb", type=above_zero, default=1.0, help="decoded audio to keep (1)"
     )
     parser.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")
+    parser.add_argument(
+        "--precision",
+        choices=precision.KINDS,
+        help="of the nets while they learn: fp32, bf16 or fp16 (bf16 on a GPU, else fp32)",
+    )
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="torch.compile the nets: pays for long runs of convolutional nets on a GPU",
+    )
 
 
 def loop_of(given: argparse.Namespace) -> Options:
     """The options that `add_loop` read."""
-    return Options(given.seed, given.minutes, given.workers, given.cache_gb)
+    return Options(
+        seed=given.seed,
+        minutes=given.minutes,
+        workers=given.workers,
+        cache_gb=given.cache_gb,
+        precision=given.precision,
+        compile=given.compile,
+    )
 
 
 def add_fields(parser: Parser, recipe: Recipe) -> None:

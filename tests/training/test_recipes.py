@@ -60,6 +60,8 @@ def test_recipes_survive_json(name: str) -> None:
         {"hop_length": 2048},
         {"kernel_size": 4},
         {"unknown": 1},
+        {"ema_decay": 1.0},
+        {"accumulate": 17},
     ],
 )
 def test_a_value_that_cannot_be_is_named(change: dict[str, Any]) -> None:
@@ -71,6 +73,14 @@ def test_a_value_that_cannot_be_is_named(change: dict[str, Any]) -> None:
 
 def test_a_missing_field_is_named() -> None:
     fields = recipes.to_fields(RECIPES["unet-vocals"])
-    del fields["dropout"]
-    with pytest.raises(ValueError, match="dropout"):
+    del fields["target"]
+    with pytest.raises(ValueError, match="'target' is missing"):
         recipes.from_fields(fields)
+
+
+def test_a_field_that_an_older_version_did_not_know_has_its_default() -> None:
+    recipe = recipes.override(RECIPES["unet-vocals"], {"dropout": 0.25})
+    fields = recipes.to_fields(recipe)
+    for name in ("ema_decay", "accumulate", "skips"):
+        del fields[name]
+    assert recipes.from_fields(fields) == recipe

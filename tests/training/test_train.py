@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -12,22 +13,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
+from pipelines import runs
 from pipelines.runs import BadUsage, Failed
 from tests.training.conftest import TINY
-from training import checkpoint, examples, material, train
+from training import average, checkpoint, corpus, examples, material, train
+from training.recipes import RECIPES
+from training.train_options import Options
 
 OPTIONS = ("--steps", "12", "--validate-every", "4", "--remix-db", "3")
 Rows = list[dict[str, Any]]
 
 
+BSRNN = ["--others", "", "--layers", "1", "--features", "4", "--hidden", "4", "--mask-hidden", "4"]
+BSRNN += ["--patch-seconds", "0.25", "--log-every", "1", "--workers", "0"]
+
+
 def _train(corpus: Path, output: Path, *options: str, recipe: str = "unet-vocals") -> int:
     folders = ["--corpus", str(corpus), "--output", str(output)]
-    return train.main([recipe, *folders, *TINY, *options])
+    return train.main([recipe, *folders, *(TINY if "unet" in recipe else BSRNN), *options])
 
 
 def _log(output: Path) -> Rows:
     return [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+
+
+def _untimed(rows: Rows) -> Rows:
+    timed = {"seconds", "segments_per_s", "data_wait", "utilisation"}
+    return [{k: v for k, v in row.items() if k not in timed} for row in rows]
 
 
 def _weights(output: Path) -> bytes:
@@ -99,10 +114,129 @@ def test_a_run_that_dies_at_any_step_resumes_bit_by_bit(
     assert resumed[0].keys() == undisturbed[0].keys()
     assert all((resumed[0][name] == undisturbed[0][name]).all() for name in resumed[0])
 
-    def untimed(rows: Rows) -> Rows:
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+    assert _untimed(_log(tmp_path / "run")) == _untimed(_log(whole))
 
-    assert untimed(_log(tmp_path / "run")) == untimed(_log(whole))
+
+EVERYTHING = {
+    "average": ("--ema-decay", "0.9"),
+    "parts": ("--accumulate", "2", "--clip-norm", "0.5", "--decay", "0.5", "--decay-every", "3"),
+    "scaler": ("--precision", "fp16"),
+    "bf16": ("--precision", "bf16", "--ema-decay", "0.5"),
+}
+
+
+@pytest.mark.parametrize("kind", EVERYTHING)
+def test_whatever_has_a_state_resumes_bit_by_bit(
+    kind: str, corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = [*OPTIONS, "--batch-size", "4", "--patience", "2", *EVERYTHING[kind]]
+    _train(corpus_folder, tmp_path / "whole", *options)
+    step = random.Random(kind).randint(5, 11)
+    count = 0
+
+    def dying(*arguments: Any) -> examples.Batch:
+        nonlocal count
+        count += 1
+        if count == step:
+            raise KeyboardInterrupt
+        return examples.remix(*arguments)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(material, "remix", dying)
+        _train(corpus_folder, tmp_path / "run", *options)
+    _train(corpus_folder, tmp_path / "run", *options)
+    assert _weights(tmp_path / "run") == _weights(tmp_path / "whole")
+    assert _untimed(_log(tmp_path / "run")) == _untimed(_log(tmp_path / "whole"))
+    (tensors, facts), (others, other_facts) = (
+        checkpoint.read_tensors(str(tmp_path / name / "last/state.safetensors"))
+        for name in ("run", "whole")
+    )
+    assert all(torch.equal(tensors[name], others[name]) for name in others | tensors)
+    seconds = [found["progress"].pop("seconds") for found in (facts, other_facts)]
+    assert facts == other_facts and all(seconds)
+    assert bool(facts["scaler"]) == (kind == "scaler")
+
+
+def test_the_average_of_the_weights_is_what_is_validated_and_saved(
+    whole: Path, corpus_folder: Path, tmp_path: Path
+) -> None:
+    _train(corpus_folder, tmp_path / "run", *OPTIONS, "--ema-decay", "0.9")
+    state, facts = checkpoint.read_tensors(str(tmp_path / "run" / "last/state.safetensors"))
+    plain, _ = checkpoint.read_tensors(str(whole / "last/state.safetensors"))
+    assert facts["progress"]["best_step"] == 12  # so the checkpoint is of the last step
+    for name, tensor in checkpoint.load(str(tmp_path / "run")).core.state_dict().items():
+        assert torch.equal(state[f"average.{name}"], tensor)
+        assert torch.equal(state[f"core.{name}"], plain[f"core.{name}"])  # learns as without
+    held = [row["valid_loss"] for row in _log(tmp_path / "run") if "valid_loss" in row]
+    assert held != [row["valid_loss"] for row in _log(whole) if "valid_loss" in row]
+    trained = checkpoint.load(str(tmp_path / "run"))
+    data = corpus.open_corpus(str(corpus_folder))
+    run = runs.Run("train", str(tmp_path / "run"), {}, {}, 0.0)
+    judge = material.Material(run, data, trained.recipe, Options(workers=0), torch.device("cpu"))
+    assert judge.validate(trained.core)["valid_loss"] == held[-1]
+
+
+def test_an_average_follows_its_formula() -> None:
+    nets, held = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+    wanted = held.weight.detach().clone()
+    for step in range(1, 40):
+        with torch.no_grad():
+            nets.weight.normal_()
+            nets.num_batches_tracked += 1
+        average.follow(held, nets, 0.9, step)
+        decay = min(0.9, (1 + step) / (10 + step))
+        wanted = decay * wanted + (1 - decay) * nets.weight.detach()
+    assert torch.allclose(held.weight, wanted) and held.num_batches_tracked == 39
+
+
+def test_a_batch_in_parts_teaches_what_it_teaches_at_once(
+    corpus_folder: Path, tmp_path: Path
+) -> None:
+    for name, parts in (("once", "1"), ("parts", "3")):
+        _train(
+            corpus_folder,
+            tmp_path / name,
+            *("--steps", "4", "--batch-size", "4", "--validate-every", "4", "--minutes", "5"),
+            *("--accumulate", parts),
+            recipe="bsrnn-vocals-small",
+        )
+    once, in_parts = (
+        checkpoint.load(str(tmp_path / n)).core.state_dict() for n in ("once", "parts")
+    )
+    for name, tensor in once.items():
+        assert torch.allclose(in_parts[name], tensor, atol=1e-4), name
+    losses = [[row["loss"] for row in _log(tmp_path / n)] for n in ("once", "parts")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_gradients_that_are_not_finite_stop_a_run_whose_loss_is(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, count = type(RECIPES["unet-vocals"]).losses, 0
+
+    def steep(self: Any, nets: Any, *batch: Any) -> torch.Tensor:
+        nonlocal count
+        count += nets.training
+        losses = real(self, nets, *batch)
+        weight = next(nets.parameters()).flatten()[0]
+        return losses + (weight - weight.detach()).sqrt() if count == 6 else losses
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(RECIPES["unet-vocals"]), "losses", steep)
+        with pytest.raises(Failed, match=r"norm is (nan|inf) at step 6 .*good state is of step 4"):
+            _train(corpus_folder, tmp_path / "run", *OPTIONS)
+    tensors, facts = checkpoint.read_tensors(str(tmp_path / "run" / "last/state.safetensors"))
+    assert facts["progress"]["step"] == 4
+    assert all(t.isfinite().all() for t in tensors.values() if t.is_floating_point())
+    _train(corpus_folder, tmp_path / "run", *OPTIONS)  # what was saved is good to go on with
+
+
+def test_the_log_says_how_fast_it_went(whole: Path) -> None:
+    for row in _log(whole):
+        assert row["segments_per_s"] > 0 and 0 <= row["data_wait"] <= 1
+        assert row["utilisation"] > 0 and row["gradient_norm"] > 0
+        assert row["learning_rate"] == 0.003
+    assert all(-60 < row["valid_sdr"] < 60 for row in _log(whole) if "valid_loss" in row)
 
 
 def test_a_crash_between_two_files_of_a_save_does_no_harm(
@@ -162,7 +296,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_spoils_nothing(
 ) -> None:
     options = ("--learning-rate", "1e36", "--steps", "20", "--validate-every", "1")
     with pytest.raises(
-        Failed, match=r"loss is \w+ at step \d+ \(samples \w{32}.*last good|nothing"
+        Failed, match=r"(loss|norm) is \w+ at step \d+ \(samples \w{32}.*(last good|nothing)"
     ):
         _train(corpus_folder, tmp_path / "run", *options)
     assert not (tmp_path / "run" / "_SUCCESS").exists()

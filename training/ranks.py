@@ -1,0 +1,69 @@
+"""Several processes that train one net together, as `torchrun` starts them; else this one alone."""
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+PATIENCE = timedelta(hours=24)  # torchrun ends everyone when one dies, so nobody waits in vain
+
+
+@dataclass(frozen=True)
+class World:
+    """This process' number among `size` ones. The first one alone writes files."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def gathered(self, value: Any) -> list[Any]:
+        """Everyone's value, in the order of ranks. All must call it."""
+        found = [value] * self.size
+        if self.size > 1:
+            distributed.all_gather_object(found, value)
+        return found
+
+    def shared(self, value: Any) -> Any:
+        """The first one's value. All must call it."""
+        return self.gathered(value)[0]
+
+    def around(self, module: nn.Module, device: torch.device) -> nn.Module:
+        """The module, with gradients that are averaged over all ranks after each backward."""
+        if self.size == 1:
+            return module
+        ids = [device.index] if device.type == "cuda" else None
+        return DistributedDataParallel(module, device_ids=ids, gradient_as_bucket_view=True)
+
+    def close(self) -> None:
+        """Leave the others."""
+        if self.size > 1:
+            distributed.destroy_process_group()
+
+
+ALONE = World()
+
+
+def apart(module: nn.Module, wanted: bool) -> AbstractContextManager[None]:
+    """Where `wanted`, a backward in which gradients stay with their rank."""
+    if wanted and isinstance(module, DistributedDataParallel):
+        return module.no_sync()
+    return nullcontext()
+
+
+def join() -> World:
+    """The processes that torchrun started together, by gloo for values and NCCL for GPUs."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return ALONE
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend, timeout=PATIENCE)
+    return World(distributed.get_rank(), size)
