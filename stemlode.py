@@ -21,6 +21,7 @@ VERBS = {
     ),
     "corpus": ("pipelines.corpus", "verified pairs, multitrack folders → shards and an index"),
     "verify": ("pipelines.verify", "a corpus → is every byte what its record says?"),
+    "pseudolabel": ("pipelines.pseudolabel", "unlabelled tracks and a teacher → labelled shards"),
     "train": ("training.train", "a corpus → a checkpoint"),
     "evaluate": ("training.evaluate", "a checkpoint and true stems → scores"),
     "separate": ("training.separate", "audio files → vocals and accompaniment"),
@@ -88,7 +89,7 @@ def _complain(line: object, status: int) -> int:
 
 
 def _help() -> str:
-    lines = [f"  {verb:<10} {sentence}" for verb, (_, sentence) in VERBS.items()]
+    lines = [f"  {verb:<11} {sentence}" for verb, (_, sentence) in VERBS.items()]
     return "\n".join(
         ["usage: stemlode VERB [options] [Beam options]", "", *lines, "", "stemlode VERB --help"]
     )

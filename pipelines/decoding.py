@@ -44,14 +44,15 @@ class DecoderError(AudioError):
 
 
 class Samples:
-    """A mono signal [frames] in a nameless file: `len()`, and slices as float32 arrays.
+    """A signal in a nameless file: `len()` in frames, and slices as float32 arrays: [frames] of a
+    mono signal, [channels, frames] of any other.
 
     The file goes with the last reference. A slice's step is 1.
     """
 
-    def __init__(self, descriptor: int, frames: int) -> None:
+    def __init__(self, descriptor: int, frames: int, channels: int = 1) -> None:
         """Takes over the descriptor."""
-        self._descriptor, self._frames = descriptor, frames
+        self._descriptor, self._frames, self._channels = descriptor, frames, channels
         weakref.finalize(self, os.close, descriptor)
 
     def __len__(self) -> int:
@@ -61,14 +62,16 @@ class Samples:
         start, stop, step = part.indices(self._frames)
         if step != 1:
             raise ValueError("only slices with a step of 1")
-        found = np.empty(max(0, stop - start), np.float32)
-        view, at = memoryview(found.data).cast("B"), start * _ITEM
+        found = np.empty((max(0, stop - start), self._channels), np.float32)
+        if not found.size:
+            return found[:, 0] if self._channels == 1 else found.T
+        view, at = memoryview(found.data).cast("B"), start * self._channels * _ITEM
         while view:
             count = os.preadv(self._descriptor, [view], at)
             if not count:
                 raise OSError(errno.EIO, "the temporary file ends early")
             view, at = view[count:], at + count
-        return found
+        return found[:, 0] if self._channels == 1 else found.T
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,18 @@ class Decoded:
 
 
 class Decoder:
-    """Reads audio as mono at one rate, in a process that starts with the first file."""
+    """Reads audio at one rate and with one number of channels, in a process that starts with the
+    first file.
 
-    def __init__(self, sample_rate: int, command: Sequence[str] | None = None) -> None:
+    One channel is the mean of a file's; a mono file is on all of several. Else a file that has
+    another number of channels is an AudioError.
+    """
+
+    def __init__(
+        self, sample_rate: int, command: Sequence[str] | None = None, channels: int = 1
+    ) -> None:
         self.sample_rate, self.command = sample_rate, tuple(command or COMMAND)
+        self.channels = channels
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
 
@@ -117,10 +128,11 @@ class Decoder:
         line = self._line or self._start()
         try:
             with _temporary() as file:
-                send(line, {"uri": uri, "sample_rate": self.sample_rate}, file.fileno())
+                wanted = {"sample_rate": self.sample_rate, "channels": self.channels}
+                send(line, {"uri": uri, **wanted}, file.fileno())
                 answer = self._answer(line)
                 if "frames" in answer:
-                    samples = Samples(os.dup(file.fileno()), answer["frames"])
+                    samples = Samples(os.dup(file.fileno()), answer["frames"], self.channels)
                     return Decoded(samples, self.sample_rate, answer["cpu_s"])
         except (BrokenPipeError, ConnectionResetError):
             raise self._crashed() from None

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from pipelines import audio, decoders
 from pipelines.audio import AudioError
 from pipelines.runs import reason
@@ -55,8 +57,10 @@ def serve(descriptor: int) -> None:
             send(line, answer)
 
 
-def _read(line: socket.socket, file: int, uri: str, sample_rate: int) -> dict[str, Any]:
-    """Decode into a file; what to answer."""
+def _read(
+    line: socket.socket, file: int, uri: str, sample_rate: int, channels: int
+) -> dict[str, Any]:
+    """Decode into a file, frame by frame; what to answer."""
     cpu, frames = time.process_time(), 0
     try:
         with contextlib.ExitStack() as held:
@@ -64,12 +68,13 @@ def _read(line: socket.socket, file: int, uri: str, sample_rate: int) -> dict[st
             told = begun = time.monotonic()
             _die_late(begun, 0)
             for block in audio.blocks(
-                path, sample_rate=sample_rate, mono=True, block_frames=BLOCK_FRAMES
+                path, sample_rate=sample_rate, mono=channels == 1, block_frames=BLOCK_FRAMES
             ):
-                frames += block.samples.shape[1]
+                samples = _with_channels(block.samples, channels)
+                frames += samples.shape[1]
                 if frames > LONGEST_S * sample_rate:
                     return {"audio": f"longer than {LONGEST_S // 3600} hours"}
-                _write(file, memoryview(block.samples[0].data).cast("B"))
+                _write(file, memoryview(np.ascontiguousarray(samples.T).data).cast("B"))
                 if time.monotonic() - told > _TOLD_EVERY_S:
                     told = time.monotonic()
                     _die_late(begun, frames / sample_rate)
@@ -83,6 +88,13 @@ def _read(line: socket.socket, file: int, uri: str, sample_rate: int) -> dict[st
     except ImportError as error:
         return {"failed": f"{error}; install the extra that has it, see README"}
     return {"frames": frames, "cpu_s": time.process_time() - cpu}
+
+
+def _with_channels(samples: np.ndarray, channels: int) -> np.ndarray:
+    """[channels, frames] of a file as so many channels: mono is on all of them."""
+    if len(samples) not in (1, channels):
+        raise AudioError(f"{len(samples)} channels; mix it down to {channels} first")
+    return np.broadcast_to(samples, (channels, samples.shape[1]))
 
 
 @contextlib.contextmanager

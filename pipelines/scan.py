@@ -176,7 +176,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     endings = options.view_as(ScanOptions).extensions.lower().split(",")
     wanted = {ending.strip().lstrip(".") for ending in endings}
     folders = pipeline | "Folder" >> beam.Create([folder])
-    found = folders | "List" >> beam.FlatMap(_listed, wanted).with_outputs(
+    found = folders | "List" >> beam.FlatMap(listed, wanted).with_outputs(
         "rejects", "counts", main="audio"
     )
     read = (
@@ -205,7 +205,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     ) | tables.Finish(run)
 
 
-def _listed(folder: str, wanted: set[str]) -> Iterator[Any]:
+def listed(folder: str, wanted: set[str]) -> Iterator[Any]:
     """Audio files by their endings; a name that no table can hold is a reject."""
     for path in files.list_files(folder, follow_links=True):
         yield TaggedOutput("counts", ("files", 1))

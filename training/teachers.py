@@ -16,8 +16,10 @@ files are data.
 import hashlib
 import importlib
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -191,6 +193,8 @@ def _checkpoint_file(folder: str) -> str:
 
 def _of_entry(name: str, device: torch.device) -> Teacher:
     module_name, _, function_name = name.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # a module that lies here is meant, as with python -m
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
