@@ -23,6 +23,7 @@ VERBS = {
     "verify": ("pipelines.verify", "a corpus → is every byte what its record says?"),
     "pseudolabel": ("pipelines.pseudolabel", "unlabelled tracks and a teacher → labelled shards"),
     "train": ("training.train", "a corpus → a checkpoint"),
+    "finetune": ("training.finetune", "a checkpoint and unlabelled songs → a better checkpoint"),
     "evaluate": ("training.evaluate", "a checkpoint and true stems → scores"),
     "separate": ("training.separate", "audio files → vocals and accompaniment"),
     "report": ("pipelines.report", "run folders → one HTML page"),

@@ -24,6 +24,7 @@ _OURS = re.compile(
     r"|[a-z]+(-append\d+)?-\d{5}-of-\d{5}\.parquet"
     r"|_APPEND\.json|(train|valid|test)/(train|valid|test)-\d{5,}\.(tar|parquet)"
     r"|checkpoint/(model\.safetensors|config\.json)|last/state\.safetensors|levels\.json|log\.jsonl"
+    r"|unlabelled\.json"
     r"|sample\.json|judgements\.jsonl|thresholds\.json"
     r"|songs\.parquet|[^/]+/(vocals|accompaniment)\.wav"
 )

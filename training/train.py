@@ -153,7 +153,8 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
             best = is_best(progress, score, validating=material.validates)
             if best and world.first:
                 kept = {"valid_loss" if material.validates else "loss": score}
-                checkpoint.save(run.path(BEST), Checkpoint(recipe, judged, progress.step, kept))
+                trained = Checkpoint(recipe, judged, progress.step, kept, material.lineage())
+                checkpoint.save(run.path(BEST), trained)
             line |= scores | material.after_validation(judged, scores, progress, best=best)
             if world.first:
                 tell(console.line(line, recipe.steps, progress))
@@ -179,6 +180,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
         device=str(device),
         training_seconds=round(progress.seconds, 3),
         rejects=dict(sorted(material.rejects.items())[:REPORTED_REJECTS]),
+        **material.record(),
     )
 
 
