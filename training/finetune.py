@@ -35,6 +35,15 @@ FIELDS: tuple[str, ...] = ("batch_size", "learning_rate", "decay", "decay_every"
 FIELDS += ("accumulate", "ema_decay", "steps", "validate_every", "patience", "log_every")
 FIELDS += ("patch_seconds", "others", "gain_db", "drop", "mix_constraint")
 MODES = ("online", "offline")
+DESCRIPTION = """Fine-tune a trained separator with songs of which only the mixture is there.
+
+The checkpoint teaches a copy of itself: it listens to unlabelled segments, takes those without
+the source as clean residuals, those with nothing else as clean targets, and its own estimates of
+the others as pseudo-labels. The copy learns mixtures of these and of the labelled sources. A copy
+that is better on the labelled set's valid split becomes the teacher; one that is worse never does.
+A rerun resumes a killed run."""
+EPILOG = """One run fine-tunes one source, the one that the checkpoint estimates. Keep songs of the
+valid and test splits out of the unlabelled set."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -149,14 +158,8 @@ def parser() -> Parser:
         prog="stemlode finetune",
         usage="stemlode finetune CHECKPOINT --labelled DIR --unlabelled PLACE --output DIR "
         "[options]",
-        description="Fine-tune a trained separator with songs of which only the mixture is there.\n\n"
-        "The checkpoint teaches a copy of itself: it listens to unlabelled segments, takes those\n"
-        "without the source as clean residuals, those with nothing else as clean targets, and its\n"
-        "own estimates of the others as pseudo-labels. The copy learns mixtures of these and of\n"
-        "the labelled sources. A copy that is better on the labelled set's valid split becomes the\n"
-        "teacher; one that is worse never does. A rerun resumes a killed run.",
-        epilog="One run fine-tunes one source, the one that the checkpoint estimates. Keep songs of\n"
-        "the valid and test splits out of the unlabelled set.",
+        description=DESCRIPTION,
+        epilog=EPILOG,
     )
     found.add_argument(
         "checkpoint", metavar="CHECKPOINT", help="folder written by `stemlode train` or `finetune`"
