@@ -195,6 +195,11 @@ def reason(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def on_one_line(text: str) -> str:
+    """Text for a terminal: what would break its line, move or hide its neighbours is escaped."""
+    return "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text)
+
+
 def _held_plan(output: str) -> bytes | None:
     """The plan of the run that a folder holds; None for a new or empty one."""
     plan = files.join(output, PLAN)

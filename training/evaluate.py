@@ -11,108 +11,32 @@ if __name__ == "__main__":
 
     sys.exit(run_verb("training.evaluate", sys.argv[1:]))
 
+import argparse
 import hashlib
 import io
-import math
+import json
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from tqdm import tqdm
 
-from pipelines import audio, files, runs
+from pipelines import files, layouts, runs
 from pipelines.arguments import Parser
 from pipelines.audio import AudioError
 from pipelines.runs import BadUsage, Failed
-from training import songs, sources
+from training import evaluate_table, songs, sources
 from training.checkpoint import Checkpoint, load
 from training.chunks import Chunking
 from training.corpus import open_corpus
 from training.device import pick_device
-from training.metrics import usdr
-from training.separate import add_chunking, chunking_of, complete, cut, separate
-from training.songs import Song
+from training.evaluate_songs import Stopwatch, part_name, score
+from training.evaluate_table import METRICS, SCHEMA
+from training.separate import add_chunking, chunking_of, cut, named_checkpoints, stem_names
 
 TABLE = "songs.parquet"
-SCHEMA = pa.schema(
-    [
-        pa.field("song", pa.string(), False, {"description": "The song folder's name, or its id."}),
-        pa.field("source", pa.string(), False, {"description": "vocals, accompaniment, …"}),
-        pa.field("duration_s", pa.float64(), False, {"unit": "s", "description": "Its length."}),
-        *(
-            pa.field(name, pa.float64(), False, {"unit": "dB", "description": sentence})
-            for name, sentence in (
-                ("usdr_mixture", "uSDR of the mixture as estimate; NaN for a silent source."),
-                ("usdr_estimate", "uSDR of the trained net's estimate."),
-                ("usdr_oracle", "uSDR of the best mask of the net's kind."),
-            )
-        ),
-    ]
-)
-COLUMNS = ("usdr_mixture", "usdr_estimate", "usdr_oracle")
-
-
-def score(name: str, song: Song, trained: Checkpoint, chunking: Chunking) -> list[dict[str, Any]]:
-    """The rows of a song: one a stem. AudioError where the song lacks a stem's truth."""
-    stems = sources.stems(trained.recipe)
-    references = {stem: song.source(stem) for stem in stems}
-    found = {
-        "usdr_mixture": dict.fromkeys(stems, song.mixture),
-        "usdr_estimate": separate(song.mixture, song.sample_rate, trained, chunking),
-        "usdr_oracle": oracle(song, trained, chunking),
-    }
-    rows = []
-    for stem, reference in references.items():
-        estimates = np.stack([part[stem] for part in found.values()])  # [3, channels, frames]
-        scores = usdr(np.broadcast_to(reference, estimates.shape), estimates)
-        row = {"song": name, "source": stem}
-        row["duration_s"] = reference.shape[1] / song.sample_rate
-        rows.append(row | dict(zip(found, scores.tolist(), strict=True)))
-    return rows
-
-
-def oracle(song: Song, trained: Checkpoint, chunking: Chunking) -> dict[str, np.ndarray]:
-    """The stems by the best mask of the net's kind, the rest of the way the net's."""
-    recipe = trained.recipe
-    known = [song.mixture, *(song.source(name) for name in sources.estimated(recipe))]
-    mixture, *references = (
-        torch.tensor(
-            audio.resample(np.ascontiguousarray(part), song.sample_rate, recipe.sample_rate)
-        )
-        for part in known
-    )
-    ideal = sources.oracle(mixture, torch.stack(references), recipe, chunking)
-    return complete(song.mixture, song.sample_rate, ideal, trained)
-
-
-def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Means by source and column over the songs in which both sources sound.
-
-    Thesis 4.3: "limited to clips that are known to contain vocals"; elsewhere the mixture is the
-    accompaniment itself, and its score has no bound.
-    """
-    silent = {row["song"] for row in rows if math.isnan(row["usdr_mixture"])}
-    means = {}
-    for source in _stems(rows):
-        for column in COLUMNS:
-            heard = [
-                row[column] for row in rows if row["source"] == source and row["song"] not in silent
-            ]
-            if heard:
-                means[f"{source}_{column}"] = round(sum(heard) / len(heard), 6)
-    return means
-
-
-def table(scores: dict[str, float]) -> str:
-    """The means as text: a line a source."""
-    lines = [f"{'uSDR in dB':<16}{'mixture':>10}{'estimate':>10}{'oracle':>10}"]
-    for source in dict.fromkeys(name.partition("_usdr_")[0] for name in scores):
-        values = [scores.get(f"{source}_{column}", math.nan) for column in COLUMNS]
-        lines.append(f"{source:<16}" + "".join(f"{value:>10.2f}" for value in values))
-    return "\n".join(lines)
+Listed = Sequence[songs.Stems | songs.Chunks]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -123,77 +47,149 @@ def main(argv: Sequence[str]) -> int:
             raise BadUsage(f"stemlode evaluate needs --{name} (see --help)")
     if bool(options.stems) == bool(options.corpus):
         raise BadUsage("stemlode evaluate needs either --stems or --corpus (see --help)")
-    chunking = chunking_of(options)
-    trained = load(options.checkpoint, pick_device(options.device))
-    inputs = {"checkpoint": files.absolute(options.checkpoint)}
-    decisive: dict[str, Any] = {**cut(chunking)}
-    listed: Sequence[songs.Stems | songs.Chunks]
-    if options.stems:
-        inputs["stems"] = files.absolute(options.stems)
-        listed = songs.in_folder(inputs["stems"])
-    else:
-        inputs["corpus"], decisive["split"] = files.absolute(options.corpus), options.split
-        listed = songs.in_corpus(open_corpus(inputs["corpus"]), options.split)
+    chunking, metrics = chunking_of(options), _metrics(options.metrics)
+    device = pick_device(options.device)
+    models = [load(folder, device) for folder in options.checkpoint]
+    stem_names(models, residual=False)  # refuses two models of one source
+    listed, given, decisive = _listed(options, models)
+    decisive |= {**cut(chunking), "metrics": ",".join(metrics)}
     output = files.absolute(options.output)
+    inputs = named_checkpoints(options.checkpoint) | given
     run = runs.start("evaluate", output, decisive, inputs, overwrite=options.overwrite)
     if run is None:
         print(f"evaluate: already complete in {output}")
-        print(table(runs.record(output)["scores"]))
+        print(evaluate_table.text(runs.record(output)["statistics"]))
         return 0
 
     rows: list[dict[str, Any]] = []
     rejects: dict[str, str] = {}
+    watch = Stopwatch()
     for song in tqdm(listed, "evaluate", unit="song", disable=None):
         try:
-            rows += score(song.name, song.load(), trained, chunking)
+            rows += _scored(run, song, models, chunking, metrics, watch)
         except AudioError as error:
             rejects[song.name] = str(error)
-            print(f"evaluate: left out {song.name}: {error}", file=sys.stderr)
+            left_out = runs.on_one_line(f"evaluate: left out {song.name}: {error}")
+            tqdm.write(left_out, file=sys.stderr)
     if not rows:
         raise Failed(f"none of {len(listed)} songs can be evaluated; the lines above say why")
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, SCHEMA), buffer, compression="zstd")
     files.write_bytes(run.path(TABLE), buffer.getvalue())
-    scores = summary(rows)
+    statistics = evaluate_table.spread(rows)
     run.finish(
         {
             "songs": len({row["song"] for row in rows}),
-            **{f"silent_{stem}": _silent(rows, stem) for stem in _stems(rows)},
+            **{f"silent_{stem}": _silent(rows, stem) for stem in evaluate_table.stems(rows)},
             "rejected": len(rejects),
         },
         {TABLE: hashlib.sha256(buffer.getvalue()).hexdigest()},
-        scores=scores,
+        scores=evaluate_table.summary(rows),
+        statistics=statistics,
+        seconds_of={name: round(taken, 3) for name, taken in watch.seconds.items()},
         rejects=rejects,
     )
+    files.remove(run.path("_parts"))
     print(f"evaluate: {len(listed) - len(rejects)} songs, {len(rejects)} rejected, in {output}")
-    print(table(scores))
+    print(evaluate_table.text(statistics))
     return 0
 
 
-def _stems(rows: list[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(row["source"] for row in rows))
+def _scored(
+    run: runs.Run,
+    song: songs.Stems | songs.Chunks,
+    models: Sequence[Checkpoint],
+    chunking: Chunking,
+    metrics: Sequence[str],
+    watch: Stopwatch,
+) -> list[dict[str, Any]]:
+    """A song's rows; those of a run that was killed are taken up again."""
+    part = run.path(part_name(song.name))
+    if files.exists(part):
+        return json.loads(files.read_bytes(part))
+    known = watch.of("reading", song.load)
+    rows = score(song.name, known, models, chunking, metrics, watch)
+    files.write_bytes(part, json.dumps(rows).encode())
+    return rows
+
+
+def _listed(
+    options: argparse.Namespace, models: Sequence[Checkpoint]
+) -> tuple[Listed, dict[str, str], dict[str, Any]]:
+    """The songs to score, what is read for them, and the options that decide which they are."""
+    if options.corpus:
+        if options.mapping or options.layout != "auto":
+            raise BadUsage("--layout and --mapping say how --stems lies, which is not given")
+        given = {"corpus": files.absolute(options.corpus)}
+        split = options.split or "valid"
+        return songs.in_corpus(open_corpus(given["corpus"]), split), given, {"split": split}
+    given = {"stems": files.absolute(options.stems)}
+    decisive = {"layout": options.layout}
+    if options.mapping:
+        given["mapping"] = files.absolute(options.mapping)
+    wanted = {stem for model in models for stem in sources.estimated(model.recipe)}
+    listed = songs.in_folder(
+        given["stems"], options.layout, songs.grouping(wanted), given.get("mapping")
+    )
+    if options.split:
+        decisive["split"] = options.split
+        held = sorted({song.song.split for song in listed if song.song.split})
+        listed = [song for song in listed if song.song.split == options.split]
+        if not listed:
+            known = f"it has {', '.join(held)}" if held else "its layout knows no splits"
+            raise BadUsage(f"--split {options.split}: no song of {given['stems']}; {known}")
+    return listed, given, decisive
+
+
+def _metrics(text: str) -> list[str]:
+    """The metrics of an option, uSDR always among them; BadUsage for one that is not known."""
+    asked = {"usdr", *(word.strip() for word in text.split(","))}
+    if unknown := sorted(asked - {*METRICS, "all"}):
+        raise BadUsage(f"--metrics {unknown[0]}: not one of {', '.join(METRICS)}, all")
+    return [name for name in METRICS if name in asked or "all" in asked]
 
 
 def _silent(rows: list[dict[str, Any]], source: str) -> int:
-    return sum(row["source"] == source and math.isnan(row["usdr_mixture"]) for row in rows)
+    return sum(row["source"] == source and evaluate_table.is_silent(row) for row in rows)
 
 
 def _parser() -> Parser:
     parser = Parser(
         prog="stemlode evaluate",
-        description="Score a checkpoint on songs whose sources are known: uSDR of the mixture as "
-        "estimate, of the net's estimate, and of an oracle's mask.",
+        description="Score checkpoints on songs whose sources are known: the mixture as estimate, "
+        "the nets' estimate, and an oracle's mask.",
     )
-    parser.add_argument("--checkpoint", metavar="DIR", help="folder written by `stemlode train`")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="DIR",
+        action="append",
+        help="folder written by `stemlode train`; again for a model of another source: what all "
+        "of them leave of the mixture is then scored as `other`",
+    )
     parser.add_argument(
         "--stems",
         metavar="DIR",
-        help="folder of song folders with mixture, vocals and accompaniment (or other stems) "
-        "in any audio format; a missing mixture is their sum",
+        help="multitrack folder: MUSDB18, MUSDB18-HQ, MoisesDB, MedleyDB, iKala, or a folder a "
+        "song with a file a source; a missing mixture is their sum",
     )
+    parser.add_argument(
+        "--layout",
+        choices=("auto", *layouts.LAYOUTS),
+        default="auto",
+        help="how the songs of --stems lie in their folders",
+    )
+    parser.add_argument("--mapping", metavar="FILE", help="TOML that says so in place of a layout")
     parser.add_argument("--corpus", metavar="DIR", help="folder written by `stemlode corpus`")
     parser.add_argument(
-        "--split", default="valid", help="of the corpus: train, valid or test (valid)"
+        "--split",
+        help="train, valid or test: of a corpus (valid), or of a collection that has them (all)",
+    )
+    parser.add_argument(
+        "--metrics",
+        default="usdr,csdr",
+        metavar="NAMES",
+        help="of " + ", ".join(METRICS) + ", or all: SDR of whole songs; of 1 s frames; museval's "
+        "ISR, SIR and SAR of these; mir_eval's SDR, NSDR, SIR and SAR in mono (usdr,csdr)",
     )
     parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
     add_chunking(parser)

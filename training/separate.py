@@ -191,7 +191,7 @@ def main(argv: Sequence[str]) -> int:
     decisive = {"inputs": inputs} | cut(chunking)
     if options.residual:
         decisive["residual"] = True
-    checkpoints = [files.absolute(folder) for folder in options.checkpoint]
+    checkpoints = named_checkpoints(options.checkpoint)
     run = _claimed(output, decisive, checkpoints, options.overwrite)
     if run is None:
         print(f"separate: already complete in {output}")
@@ -209,7 +209,8 @@ def main(argv: Sequence[str]) -> int:
                 separate_file(source, run.path(name), models, chunking, options.residual)
             except AudioError as error:
                 rejects[source] = str(error)
-                print(f"error: {source}: {error}", file=sys.stderr)
+                line = runs.on_one_line(f"error: {source}: {error}")
+                tqdm.write(line, file=sys.stderr)
                 continue
             except OSError as error:
                 why = f"{runs.reason(error)}; run again to resume"
@@ -224,7 +225,7 @@ def main(argv: Sequence[str]) -> int:
         rejects=rejects,
     )
     for path in written:
-        print(run.path(path))
+        print(runs.on_one_line(run.path(path)))
     if rejects:
         raise Failed(
             f"{len(rejects)} of {len(inputs)} inputs could not be separated; "
@@ -262,17 +263,19 @@ def cut(chunking: Chunking) -> dict[str, float]:
     return {"chunk_seconds": chunking.seconds, "hop_seconds": chunking.hop_seconds}
 
 
+def named_checkpoints(folders: Sequence[str]) -> dict[str, str]:
+    """Checkpoints as inputs of a run: checkpoint, checkpoint_2, …"""
+    first, *others = (files.absolute(folder) for folder in folders)
+    return {"checkpoint": first} | {f"checkpoint_{n}": path for n, path in enumerate(others, 2)}
+
+
 def _claimed(
-    output: str, decisive: dict[str, Any], checkpoints: list[str], overwrite: bool
+    output: str, decisive: dict[str, Any], checkpoints: dict[str, str], overwrite: bool
 ) -> runs.Run | None:
     """The run to do; None where it is done and had no rejects, which are worth another try."""
 
-    first, *others = checkpoints
-    named = {"checkpoint": first}
-    named |= {f"checkpoint_{number}": folder for number, folder in enumerate(others, 2)}
-
     def start() -> runs.Run | None:
-        return runs.start("separate", output, decisive, named, overwrite=overwrite)
+        return runs.start("separate", output, decisive, checkpoints, overwrite=overwrite)
 
     run = start()
     if run is None and runs.record(output)["rejects"]:

@@ -1,23 +1,24 @@
-"""Songs whose true sources are known: plain folders of stems, or a split of a corpus."""
+"""Songs whose true sources are known: multitrack folders of any layout, or a split of a corpus."""
 
 import io
 import json
-import re
 import tarfile
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import soundfile
 
-from pipelines import audio, files
+from pipelines import audio, files, layouts, layouts_songs
 from pipelines.audio import AudioError
+from pipelines.layouts_grouping import GROUPINGS
+from pipelines.layouts_songs import Part
 from pipelines.runs import BadUsage
 from training.corpus import Corpus
 
-AUDIO_NAME = re.compile(r"(.+)\.(wav|flac|aiff?|mp3|ogg|opus|m4a|mp4|aac|wma)", re.IGNORECASE)
 GIVEN = {"vocals", "accompaniment"}
-LONGEST_MISS_S = 0.5  # by which a song's files may differ in length, as codecs make them
+LARGEST_MISS_DB = -6.0  # beyond this, a mixture is not that of its stems; as for a corpus
 
 
 @dataclass(frozen=True)
@@ -40,22 +41,33 @@ class Song:
 
 @dataclass(frozen=True)
 class Stems:
-    """A song folder: where its sources lie. `load` reads them."""
+    """A song of a multitrack folder: where its sources lie. `load` reads them."""
 
-    name: str
-    paths: dict[str, str]
+    song: layouts_songs.Song
+
+    @property
+    def name(self) -> str:
+        """What its layout calls it."""
+        return self.song.name
 
     def load(self) -> Song:
-        """AudioError where files are missing, cannot be decoded, or do not fit together."""
-        if not self.paths:
-            raise AudioError("no audio files")
-        read = {name: _read(path) for name, path in sorted(self.paths.items())}
-        rate = (read.get("mixture") or next(iter(read.values()))).sample_rate
+        """AudioError where files are missing, cannot be decoded, or do not fit together.
+
+        At the mixture's rate, or else the first source's. As in a corpus, a song ends with its
+        mixture, or else with its longest source, and shorter sources are followed by silence.
+        """
+        if self.song.fault:
+            raise AudioError(self.song.fault)
+        read: dict[tuple[str, int], audio.Audio] = {}
+        first = "mixture" if "mixture" in self.song.parts else min(self.song.parts)
+        rate = _read(self.song.parts[first][0], read).sample_rate
         sources = {
-            name: audio.resample(found.samples, found.sample_rate, rate)
-            for name, found in read.items()
+            name: _summed([_part(part, read, rate) for part in parts])
+            for name, parts in sorted(self.song.parts.items())
         }
-        return _complete(_same_shape(sources, rate), rate)
+        song = _complete(_same_shape(sources), rate)
+        _check_sum(song)
+        return song
 
 
 @dataclass(frozen=True)
@@ -85,22 +97,21 @@ class Chunks:
             for name, pieces in parts.items()
             if len(pieces) == len(self.places)
         }
-        return _complete(_same_shape(whole, rate), rate)
+        return _complete(_same_shape(whole), rate)
 
 
-def in_folder(folder: str) -> list[Stems]:
-    """The song folders in a folder, by name; BadUsage where there is none."""
-    found: dict[str, dict[str, str]] = {}
-    for path in files.list_files(folder, follow_links=True):
-        song, _, name = path.rpartition("/")
-        if song.rpartition("/")[0] == folder.rstrip("/"):
-            named = AUDIO_NAME.fullmatch(name)
-            paths = found.setdefault(song.rpartition("/")[2], {})
-            if named:
-                paths.setdefault(named[1].lower(), path)
-    if not found:
-        raise BadUsage(f"--stems {folder}: no song folders in it (song/vocals.wav, …)")
-    return [Stems(name, paths) for name, paths in sorted(found.items())]
+def in_folder(
+    folder: str, layout: str = "auto", sources: str = "own", mapping: str | None = None
+) -> list[Stems]:
+    """The songs of a multitrack folder, by name; arguments and BadUsage as `layouts.read`."""
+    return [Stems(song) for song in layouts.read(folder, layout, sources, mapping)]
+
+
+def grouping(stems: Collection[str]) -> str:
+    """Into which sources (GROUPINGS) songs must be summed so that these stems can be scored."""
+    wanted = {stem.removeprefix("no_") for stem in stems}
+    fitting = (name for name in ("two", "four", "five") if wanted <= set(GROUPINGS[name]))
+    return next(fitting, "own")
 
 
 def in_corpus(corpus: Corpus, split: str) -> list[Chunks]:
@@ -118,11 +129,31 @@ def in_corpus(corpus: Corpus, split: str) -> list[Chunks]:
     return list(found.values())
 
 
-def _read(path: str) -> audio.Audio:
-    try:
-        return audio.read(path)
-    except AudioError as error:
-        raise AudioError(f"{path.rpartition('/')[2]}: {error}") from error
+def _read(part: Part, read: dict[tuple[str, int], audio.Audio]) -> audio.Audio:
+    """A stream that a part lies in, decoded once."""
+    if (part.uri, part.stream) not in read:
+        try:
+            read[part.uri, part.stream] = audio.read(part.uri, stream=part.stream)
+        except AudioError as error:
+            raise AudioError(f"{part.uri.rpartition('/')[2]}: {error}") from error
+    return read[part.uri, part.stream]
+
+
+def _part(part: Part, read: dict[tuple[str, int], audio.Audio], rate: int) -> np.ndarray:
+    """A part's [channels, frames] at a rate."""
+    whole = _read(part, read)
+    samples = whole.samples
+    if part.channel is not None:
+        if len(samples) <= part.channel:
+            name = part.uri.rpartition("/")[2]
+            raise AudioError(f"{name}: {len(samples)} channels; needs number {part.channel + 1}")
+        samples = samples[part.channel : part.channel + 1]
+    return audio.resample(samples, whole.sample_rate, rate) * np.float32(part.gain)
+
+
+def _summed(parts: list[np.ndarray]) -> np.ndarray:
+    shaped = _same_shape({str(number): part for number, part in enumerate(parts)})
+    return np.sum(list(shaped.values()), axis=0)
 
 
 def _chunk(data: bytes) -> tuple[dict[str, np.ndarray], int]:
@@ -142,19 +173,19 @@ def _chunk(data: bytes) -> tuple[dict[str, np.ndarray], int]:
     return sources, rate
 
 
-def _same_shape(sources: dict[str, np.ndarray], rate: int) -> dict[str, np.ndarray]:
-    """Mono sources spread over the channels of the others, all cut to the shortest."""
+def _same_shape(sources: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Mono sources spread over the channels of the others; all as long as the mixture, or else as
+    the longest, those that are over earlier followed by silence."""
     channels = max(samples.shape[0] for samples in sources.values())
-    lengths = [samples.shape[1] for samples in sources.values()]
-    if max(lengths) - min(lengths) > LONGEST_MISS_S * rate:
-        raise AudioError(
-            f"its files last from {min(lengths) / rate:.1f} to {max(lengths) / rate:.1f} s"
-        )
+    frames = max(samples.shape[1] for samples in sources.values())
+    if "mixture" in sources:
+        frames = sources["mixture"].shape[1]
     shaped = {}
     for name, samples in sources.items():
         if samples.shape[0] not in (1, channels):
             raise AudioError(f"{name} has {samples.shape[0]} channels, others {channels}")
-        shaped[name] = np.broadcast_to(samples, (channels, samples.shape[1]))[:, : min(lengths)]
+        fitted = np.pad(samples[:, :frames], ((0, 0), (0, max(0, frames - samples.shape[1]))))
+        shaped[name] = np.broadcast_to(fitted, (channels, frames))
     return shaped
 
 
@@ -176,3 +207,15 @@ def _complete(found: dict[str, np.ndarray], rate: int) -> Song:
     elif vocals is None and not stems:
         sources["vocals"] = mixture - accompaniment
     return Song(mixture, sources, rate)
+
+
+def _check_sum(song: Song) -> None:
+    """AudioError where a mixture is not that of its stems; the same songs make no corpus."""
+    if "vocals" not in song.sources:
+        return
+    total = song.source("vocals") + song.source("accompaniment")
+    power = float(np.sum(np.square(song.mixture), dtype=np.float64))
+    missed = float(np.sum(np.square(song.mixture - total), dtype=np.float64))
+    if missed > power * 10 ** (LARGEST_MISS_DB / 10):
+        error_db = 10 * np.log10(missed / max(power, 1e-12 * missed))
+        raise AudioError(f"the stems do not sum to the mixture (error {error_db:+.1f} dB)")
