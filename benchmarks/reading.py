@@ -12,7 +12,7 @@ import math
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -122,14 +122,17 @@ def processor() -> float:
     return spent
 
 
-def spent(items: Iterable[object]) -> tuple[float, float]:
-    """Wall and processor seconds of an epoch, the least of several."""
-    drain(items)
-    best = (math.inf, math.inf)
-    for _ in range(ROUNDS):
-        wall, cpu = time.perf_counter(), processor()
+def spent(kinds: dict[str, Iterable[object]]) -> dict[str, tuple[float, float]]:
+    """Wall and processor seconds of an epoch of each, the least of several rounds in turn."""
+    best = dict.fromkeys(kinds, (math.inf, math.inf))
+    for items in kinds.values():
         drain(items)
-        best = min(best[0], time.perf_counter() - wall), min(best[1], processor() - cpu)
+    for _ in range(ROUNDS):
+        for name, items in kinds.items():
+            wall, cpu = time.perf_counter(), processor()
+            drain(items)
+            took = time.perf_counter() - wall, processor() - cpu
+            best[name] = min(best[name][0], took[0]), min(best[name][1], took[1])
     return best
 
 
@@ -146,13 +149,14 @@ def main() -> None:
 
         print(f"reading {SAMPLES} samples of {SECONDS} s, two stereo sources each, 44.1 kHz")
         for workers in (1, 2):
-            kinds: dict[str, Callable[[], Iterable[object]]] = {
-                "decoding alone": lambda n=workers: alone(held, n),
-                "webdataset": lambda n=workers: plain(paths, n),
-                "ours, tars": lambda n=workers: ours(tar, n),
-                "ours, Parquet": lambda n=workers: ours(parquet, n),
-            }
-            found = {name: spent(items()) for name, items in kinds.items()}
+            found = spent(
+                {
+                    "decoding alone": alone(held, workers),
+                    "webdataset": plain(paths, workers),
+                    "ours, tars": ours(tar, workers),
+                    "ours, Parquet": ours(parquet, workers),
+                }
+            )
             wall, cpu = found["decoding alone"]
             for name, (w, c) in found.items():
                 print(

@@ -5,6 +5,7 @@ run goes on at the very sample where it stopped, having read nothing of what was
 that cannot be used comes out as `Bad`, in its place.
 """
 
+import copy
 import dataclasses
 import math
 import random
@@ -26,7 +27,7 @@ from pipelines import files, runs
 from pipelines.runs import BadUsage, Failed
 from training import shards, shelf
 from training.recipe import Recipe
-from training.windows import Bad, Window, cut, decode, needs
+from training.windows import Bad, Room, Window, cut, decode, fresh, needs
 
 RETRY_AFTER_S = (1.0, 4.0)  # reading that breaks off is tried again after so long
 COLUMNS = ["sample_id", "song_id", "split_group", "split", "shard", "sources", "start_s"]
@@ -178,6 +179,7 @@ class Samples(Dataset[Window | Bad]):
         order = [("shard", "ascending"), ("offset", "ascending")]
         self.index = rows.filter(pa.array(taught, pa.bool_())).sort_by(order).combine_chunks()
         self.folder, self.recipe, self.seed, self.crop = corpus.folder, recipe, seed, crop
+        self.room: Room = fresh  # where to decode what comes out whole
 
     def __len__(self) -> int:
         return self.index.num_rows
@@ -185,7 +187,7 @@ class Samples(Dataset[Window | Bad]):
     def __getitem__(self, asked: Asked) -> Window | Bad:
         epoch, number, whole = asked
         (row,) = self.index.slice(number, 1).to_pylist()
-        window = self._read(row)
+        window = self._read(row, fresh if self.crop and not whole else self.room)
         if isinstance(window, Bad):
             return window
         if whole:
@@ -202,11 +204,11 @@ class Samples(Dataset[Window | Bad]):
         seconds = self.index["duration_s"][number].as_py()
         return math.ceil(seconds * self.recipe.sample_rate) * self.recipe.audio_channels * 2 * 4
 
-    def _read(self, row: dict[str, Any]) -> Window | Bad:
+    def _read(self, row: dict[str, Any], room: Room) -> Window | Bad:
         names = [f"{name}.flac" for name in needs(row["sources"], self.recipe.target)]
         for wait_s in (*RETRY_AFTER_S, None):
             try:
-                return decode(row, shards.contents(self.folder, row, names), self.recipe)
+                return decode(row, shards.contents(self.folder, row, names), self.recipe, room)
             except (ValueError, pa.ArrowException) as error:
                 return Bad(row["sample_id"], f"{row['shard']}: {runs.reason(error)}")
             except OSError as error:
@@ -231,10 +233,10 @@ class _Loader:
 
     def __init__(self, windows: Windows, workers: int, ahead: int) -> None:
         self.windows, self.cache_bytes = windows, windows.cache_bytes * workers
-        self.sampler = _Sampler()
+        self.sampler, self.taker = _Sampler(), shelf.Taker()
         each = max(2, -(-ahead // workers))
         self.items = DataLoader(
-            _Sent(windows.samples, each),
+            _Sent(windows.samples),
             batch_size=None,
             sampler=self.sampler,
             num_workers=workers,
@@ -250,16 +252,18 @@ class _Loader:
 
     def _fetch(self, asked: Iterable[Asked]) -> Iterator[Window | Bad]:
         self.sampler.asked = asked
-        return map(shelf.taken, iter(self.items))
+        return map(self.taker.take, iter(self.items))
 
 
 class _Sent(Dataset[shelf.Shelved | Bad]):
     """Samples as a worker process sends them."""
 
-    def __init__(self, samples: Samples, ahead: int) -> None:
-        self.samples, self.shelf = samples, shelf.Shelf(ahead)
+    def __init__(self, samples: Samples) -> None:
+        self.samples, self.shelf = copy.copy(samples), shelf.Shelf()
+        self.samples.room = self.shelf.room
 
     def __getitem__(self, asked: Asked) -> shelf.Shelved | Bad:
+        self.shelf.begin()
         return self.shelf.put(self.samples[asked])
 
 

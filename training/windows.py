@@ -3,7 +3,7 @@
 import dataclasses
 import io
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -54,16 +54,30 @@ def needs(sources: Iterable[str], target: str) -> tuple[str, ...]:
     return ()
 
 
-def decode(row: dict[str, Any], contents: Mapping[str, bytes], recipe: Recipe) -> Window | Bad:
+Room = Callable[[tuple[int, int]], np.ndarray]
+
+
+def fresh(shape: tuple[int, int]) -> np.ndarray:
+    """Memory of its own, float32 [frames, channels]."""
+    return np.empty(shape, np.float32)
+
+
+def decode(
+    row: dict[str, Any], contents: Mapping[str, bytes], recipe: Recipe, room: Room = fresh
+) -> Window | Bad:
     """Decode what a recipe needs of an encoded sample: its channels and rate, true level.
 
     Args:
         row: of the index.
         contents: the sample's files by name (`mixture.flac`).
+        room: gives the memory to decode into.
     """
+    shape = recipe.audio_channels, recipe.sample_rate
     try:
         names = needs(row["sources"], recipe.target)
-        mixture, reference = (_source(contents, row, name, recipe) for name in names)
+        mixture, reference = (
+            decoded(contents[f"{name}.flac"], row["scale"], *shape, room=room) for name in names
+        )
         if mixture.shape != reference.shape:
             raise ValueError("its sources differ in length")
     except soundfile.LibsndfileError as error:
@@ -76,29 +90,41 @@ def decode(row: dict[str, Any], contents: Mapping[str, bytes], recipe: Recipe) -
     return Window(row["sample_id"], song, mixture, reference, residual=names[1] != recipe.target)
 
 
-def _source(
-    contents: Mapping[str, bytes], row: dict[str, Any], name: str, recipe: Recipe
+def decoded(
+    data: bytes,
+    scale: float,
+    channels: int,
+    rate: int,
+    *,
+    start_s: float = 0.0,
+    samples: int | None = None,
+    room: Room = fresh,
 ) -> Tensor:
-    """One source of a sample: float32 [channels, samples] at the recipe's rate.
+    """A FLAC file, or `samples` of it from a time on: float32 [channels, samples] at `rate`, true
+    level; fewer where it ends before.
 
-    The channels of a sample may lie interleaved in memory, as they are decoded: to put them apart
-    is the device's work.
+    The channels may lie interleaved in memory, as they are decoded: to put them apart is the
+    device's work. Raises soundfile.LibsndfileError or ValueError for what is no such sound.
     """
-    frames, from_rate = soundfile.read(
-        io.BytesIO(contents[f"{name}.flac"]), dtype="float32", always_2d=True
-    )
-    if not len(frames):
-        raise ValueError(f"{name} is empty")
-    if row["scale"] != 1:
-        frames *= np.float32(row["scale"])
-    held = frames.shape[1]
-    if recipe.audio_channels == 1 and held > 1:
+    with soundfile.SoundFile(io.BytesIO(data)) as sound:
+        start, held = round(start_s * sound.samplerate), sound.channels
+        left, from_rate = max(0, sound.frames - start), sound.samplerate
+        if samples is not None:  # one frame more than needed: resampling may leave one too few
+            left = min(left, -(-samples * from_rate // rate) + 1)
+        if not sound.frames:
+            raise ValueError("a source is empty")
+        sound.seek(min(start, sound.frames))
+        plain = held == channels and from_rate == rate
+        frames = sound.read(left, "float32", True, out=(room if plain else fresh)((left, held)))
+    if scale != 1:
+        frames *= np.float32(scale)
+    if channels == 1 and held > 1:
         frames = frames.mean(axis=1, keepdims=True)
-    elif held == 1:
-        frames = np.repeat(frames, recipe.audio_channels, axis=1)
-    elif held != recipe.audio_channels:
-        raise ValueError(f"{name} has {held} channels")
-    return torch.from_numpy(audio.resample(frames.T, from_rate, recipe.sample_rate))
+    elif held == 1 and channels > 1:
+        frames = np.repeat(frames, channels, axis=1)
+    elif held != channels:
+        raise ValueError(f"a source has {held} channels")
+    return torch.from_numpy(audio.resample(frames.T, from_rate, rate)[:, :samples])
 
 
 def cut(window: Window, samples: int, rng: random.Random) -> Window:

@@ -30,6 +30,7 @@ RECIPE = recipes.override(
     RECIPES["unet-vocals"],
     {"channels": (2, 3), "n_fft": 256, "hop_length": 192, "patch_frames": 16},
 )
+NATIVE = recipes.override(RECIPES["cws-unet5-k1"], {"sample_rate": RATE})  # nothing to resample
 
 
 @pytest.fixture(scope="session")
@@ -367,3 +368,22 @@ def test_a_damaged_index_is_named(damaged: Path) -> None:
     index.write_bytes(b"PAR1")
     with pytest.raises(Failed, match=r"index-.*unreadable index"):
         corpus.open_corpus(str(damaged))
+
+
+def test_a_workers_buffer_is_used_again_only_when_nothing_refers_to_it(corpus_folder: Path) -> None:
+    """Any view keeps what it shows, though its window and all other windows are gone."""
+    data = corpus.open_corpus(str(corpus_folder))
+    plain = {w.sample_id: w for w in Windows(data, "train", NATIVE) if isinstance(w, Window)}
+    held = {}
+    loader = corpus.loader(Windows(data, "train", NATIVE), workers=1, ahead=2)
+    for _ in range(3):
+        for window in loader:
+            assert isinstance(window, Window)
+            assert torch.equal(window.mixture, plain[window.sample_id].mixture)
+            if len(held) < 5:
+                held.setdefault(window.sample_id, window.reference.numpy()[:1, 10:-10].T)
+            del window
+    for sample_id, view in held.items():
+        np.testing.assert_array_equal(view, plain[sample_id].reference.numpy()[:1, 10:-10].T)
+    buffers = loader.taker.buffers  # type: ignore[attr-defined]
+    assert 5 <= len(buffers) <= 5 + 2 + 3

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pipelines import corpus as corpus_verb
 from pipelines.runs import Failed
-from training import checkpoint, mixing, pieces, train
+from training import checkpoint, mixing, pieces, pools, train
 from training.corpus import Corpus, open_corpus
 from training.mixing import Draws, mix
 from training.pools import Pool, backings, start_in_chunk
@@ -212,11 +212,12 @@ def test_a_constraint_that_the_corpus_knows_nothing_of_is_named(data: Corpus) ->
         _recipe(mix_constraint="mood")
 
 
-def test_the_vocals_of_a_pair_are_mixture_minus_accompaniment(data: Corpus) -> None:
-    row = data.index.to_pylist()[0]
-    true = pieces.read(data.folder, row, "vocals", 0.25, (2, 800), RATE)
-    pair = row | {"sources": ["accompaniment", "mixture"]}
-    torch.testing.assert_close(pieces.read(data.folder, pair, "vocals", 0.25, (2, 800), RATE), true)
+def test_a_pair_without_vocals_is_no_source_of_them(data: Corpus) -> None:
+    """Where a pair's residual is no vocal, mixture − accompaniment holds backing as well."""
+    assert pieces.names(["accompaniment", "mixture", "vocals"], "vocals") == ("vocals",)
+    assert pieces.names(["accompaniment", "mixture"], "vocals") == ()
+    bare = [["accompaniment", "mixture"]] * len(data.index)
+    assert not len(pools.pool(data.index, bare, "vocals", [None] * len(data.index)).rows)
 
 
 @pytest.mark.slow
