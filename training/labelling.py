@@ -6,6 +6,7 @@ place in it. So segments keep their places, the last batch is filled up with sil
 that is tried again by itself stands where it stood.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,41 +43,35 @@ class Labeller:
     def label(self, mixture: np.ndarray) -> Labelled:
         """Labels of float32 [segments, channels, samples], batch after batch in this order.
 
-        A batch on which the teacher raises is tried once more, and then segment by segment: only
-        those on which it raises again are lost. Raises Failed where it lacks memory or the device
-        is gone, which is no segment's fault.
+        A batch on which the teacher raises is tried once more, and then segment by segment, each
+        twice as well: only those on which it raises again are lost. Raises Failed where it lacks
+        memory or the device is gone, which is no segment's fault.
         """
         whole = torch.from_numpy(np.ascontiguousarray(mixture, np.float32))
-        found = [self._batch(group) for group in whole.split(self.batch_size)]
-        return Labelled(
-            np.concatenate([one.target for one in found]),
-            [outcome for one in found for outcome in one.outcomes],
-            [reason for one in found for reason in one.reasons],
-            np.concatenate([one.energies_db for one in found]),
-            np.concatenate([one.confidence for one in found]),
-        )
+        return _joined(self._batch(group) for group in whole.split(self.batch_size))
 
     def _batch(self, group: Tensor) -> Labelled:
         places = list(range(len(group)))
-        for _ in range(2):
-            try:
-                return self._estimated(group, places)
-            except Exception as error:
-                _check_passing(error)
-        found = []
-        for place in places:
-            try:
-                found.append(self._estimated(group, [place]))
-            except Exception as error:
-                _check_passing(error)
-                found.append(_failed(group[place], error))
-        return Labelled(
-            np.concatenate([one.target for one in found]),
-            [one.outcomes[0] for one in found],
-            [one.reasons[0] for one in found],
-            np.concatenate([one.energies_db for one in found]),
-            np.concatenate([one.confidence for one in found]),
+        found = self._twice(group, places)
+        if isinstance(found, Labelled):
+            return found
+        alone = [self._twice(group, [place]) for place in places]
+        return _joined(
+            one if isinstance(one, Labelled) else _failed(group[place], one)
+            for place, one in zip(places, alone, strict=True)
         )
+
+    def _twice(self, group: Tensor, places: list[int]) -> "Labelled | Exception":
+        """Some segments of a batch, or what the teacher raised at the second attempt as well."""
+        try:
+            return self._estimated(group, places)
+        except Exception as error:
+            _check_passing(error)
+        try:
+            return self._estimated(group, places)
+        except Exception as error:
+            _check_passing(error)
+            return error
 
     @torch.inference_mode()
     def _estimated(self, group: Tensor, places: list[int]) -> Labelled:
@@ -96,6 +91,17 @@ class Labeller:
             energies[places].cpu().numpy(),
             confidence[places].cpu().numpy(),
         )
+
+
+def _joined(parts: Iterable[Labelled]) -> Labelled:
+    found = list(parts)
+    return Labelled(
+        np.concatenate([one.target for one in found]),
+        [outcome for one in found for outcome in one.outcomes],
+        [reason for one in found for reason in one.reasons],
+        np.concatenate([one.energies_db for one in found]),
+        np.concatenate([one.confidence for one in found]),
+    )
 
 
 def _reason(outcome: str, found: Labels, missed: Tensor | None, place: int) -> str:
