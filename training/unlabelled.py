@@ -30,8 +30,8 @@ from training.recipe import Recipe
 
 ENDINGS = (".aac .aif .aiff .alac .ape .caf .flac .m4a .mka .mp2 .mp3 .mp4 .oga .ogg .opus .wav "
            ".webm .wma .wv")  # fmt: skip
-LOSSLESS = ("WAV/", "WAVEX/", "RF64/", "W64/", "AIFF/", "FLAC/", "CAF/", "ALAC", "WAVPACK", "APE")
-LOSSY = ("ULAW", "ALAW", "ADPCM", "GSM", "G721", "G723", "DWVW", "VOX")  # that those may hold
+LOSSLESS = ("alac", "ape", "double", "flac", "float", "pcm", "tta", "wavpack")  # codecs begin so
+LOSSY = ("pcm_alaw", "pcm_mulaw")  # though they do
 LEAD_S = 0.1  # decoded before a piece: an MP3 frame builds upon those before it
 LEAST_OF_RATE = 0.5  # of the model's rate: what a file must have at least
 MOST_CHANNELS = 2
@@ -142,7 +142,7 @@ def read_piece(uri: str, start_s: float, shape: tuple[int, int], rate: int) -> T
     found, from_rate = _sought(uri, start_s, seconds) or _skipped(uri, start_s, seconds)
     if channels == 1:
         found = found.mean(axis=0, keepdims=True)
-    found = np.broadcast_to(found, (channels, found.shape[1]))
+    found = np.array(np.broadcast_to(found, (channels, found.shape[1])), np.float32)
     if not np.isfinite(found).all():
         raise AudioError("samples that are not finite")
     piece = audio.resample(found, from_rate, rate)[:, :samples]
@@ -191,7 +191,9 @@ def paths(place: str) -> list[str]:
         raise BadUsage(f"--unlabelled {place}: does not exist")
     if files.exists(files.join(place, runs.SUCCESS)):
         tables = [files.join(place, name) for name in runs.record(place)["outputs"]]
-        tables = [name for name in sorted(tables) if name.rpartition("/")[2].startswith("tracks-")]
+        tables = [
+            name for name in sorted(tables) if name.rpartition("/")[2].startswith("catalogue-")
+        ]
         found = [uri for table in tables for uri in _listed(table, place)]
     elif files.is_file(place):
         found = _listed(place, place)
@@ -272,8 +274,8 @@ def is_named_audio(path: str) -> bool:
 def is_lossless(kind: str) -> bool:
     """Whether a file of this format (`AudioInfo.format`) holds every sample as it was (section
     VI: "we only used lossless data with *.wav* or *.flac* formats")."""
-    name = kind.upper()
-    return any(word in name for word in LOSSLESS) and not any(word in name for word in LOSSY)
+    codec = kind.rpartition("/")[2].lower()
+    return codec.startswith(LOSSLESS) and codec not in LOSSY
 
 
 def survey(
