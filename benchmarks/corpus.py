@@ -18,7 +18,7 @@ import numpy as np
 import webdataset
 
 from matching.ids import digest
-from pipelines import chunks, shards
+from pipelines import activity, chunks, shards
 
 RATE, SECONDS, SONGS, CHUNKS = 44_100, 12, 2, 10
 ROUNDS = 3  # the best of them counts
@@ -104,12 +104,13 @@ def whole() -> None:
                 chunks.flac(samples, RATE)
 
     def encoded(song: int) -> Iterator[tuple[dict, dict[str, bytes]]]:
+        meters = {name: activity.Meter(RATE) for name in (*decoded[0], *SUMS)}
         for number, chunk in enumerate(decoded[song * CHUNKS : (song + 1) * CHUNKS]):
             sources, scale = chunks.quantise(chunk, SUMS)
-            row = {
-                "sample_id": digest(str(song), str(number)),
-                "energies_db": {n: chunks.energy_db(x, scale) for n, x in sources.items()},
-            }
+            unit = chunks.full_scale(16) / scale
+            squares = {name: meters[name].add(x, unit) for name, x in sources.items()}
+            levels = {n: chunks.level_db(squares[n], x.size, scale) for n, x in sources.items()}
+            row = {"sample_id": digest(str(song), str(number)), "energies_db": levels}
             contents = {f"{name}.flac": chunks.flac(x, RATE) for name, x in sources.items()}
             contents["json"] = json.dumps(row).encode()
             yield row | {"sha256": shards.hashes(contents)}, contents

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from pipelines.powers import sum_squares
+
 WINDOW_S = 6.0  # L
 OVERLAP = 0.5
 CHUNKS = 10  # a window
@@ -30,19 +32,23 @@ class Meter:
         self._channels = 1
         self._first: list[np.ndarray] | None = []  # the track, while it is shorter than a window
 
-    def add(self, samples: np.ndarray) -> None:
-        """The track's next samples, [channels, frames] or [frames], full scale ±1."""
+    def add(self, samples: np.ndarray, unit: float = 1.0) -> float:
+        """The track's next samples, [channels, frames] or [frames], of which `unit` stands for full
+        scale ±1; the sum of their squares."""
         block = np.atleast_2d(samples)
         self._channels, position = len(block), 0
         if self._first is not None:
-            self._first.append(block)
+            self._first.append(block / np.float32(unit))
+        total: float = 0
         while position < block.shape[1]:
             end = min(block.shape[1], position + self.frames - self._filled)
-            piece = block[:, position:end].astype(np.float64)
-            self._open += float(np.sum(piece * piece))
+            found = sum_squares(block[:, position:end])
+            total += found
+            self._open += found / unit**2
             self._filled, position = self._filled + end - position, end
             if self._filled == self.frames:
                 self._close()
+        return total
 
     def energies(self) -> np.ndarray:
         """Mean power of each chunk; what is left after the last whole one belongs to none.

@@ -15,10 +15,10 @@ import soundfile
 
 from pipelines import audio, fractions, runs
 from pipelines.audio import AudioError
+from pipelines.powers import sum_squares
 
 QUIETEST_DB = -120.0  # what digital silence counts as
 SMALLEST_LEAD = 0.01  # frames
-ENERGY_SAMPLES = 1 << 15  # summed at a time, in the processor's cache
 
 
 class ReadFault(Exception):
@@ -129,20 +129,23 @@ def quantise(
     file's own integers come out, where it has no more bits.
     """
     full, kept = full_scale(bits), np.int16 if bits == 16 else np.int32
-    peak = max((_peak(samples) for samples in sources.values()), default=0)
+    ends = [end for samples in sources.values() for end in _ends(samples)]
+    peak = max((abs(end) for end in ends), default=0.0)
     scale = 2.0 ** max(0, math.ceil(math.log2(max(peak, 1))) - 1)
+    # Integers below 2^24 are exact as float32, which is faster to add up and to compare.
+    wide = np.float32 if bits == 16 else np.int32
     while True:
+        factor = np.float32(full / scale)
+        reached = [float(np.rint(np.float32(end) * factor)) for end in ends]
         integers = {}
         for name, samples in sources.items():
-            scaled = samples * np.float32(full / scale)
-            integers[name] = np.rint(scaled, out=scaled).astype(np.int32)
+            scaled = samples * factor
+            integers[name] = np.rint(scaled, out=scaled).astype(wide, copy=False)
         for name, weights in sums.items():
-            terms = [weight * integers[term] for term, weight in weights.items()]
+            terms = [integers[n] if sign > 0 else -integers[n] for n, sign in weights.items()]
             integers[name] = functools.reduce(np.add, terms)
-        if all(
-            samples.min(initial=0) >= -full and samples.max(initial=0) < full
-            for samples in integers.values()
-        ):
+            reached += _ends(integers[name])
+        if all(-full <= end < full for end in reached):
             return {name: samples.astype(kept) for name, samples in integers.items()}, scale
         scale *= 2
 
@@ -157,21 +160,18 @@ def flac(samples: np.ndarray, sample_rate: int, bits: int = 16) -> bytes:
 
 def energy_db(samples: np.ndarray, scale: float, bits: int = 16) -> float:
     """Mean power of integer samples in dB re full scale, to 0.001 dB and no less than −120."""
-    flat = samples.ravel(order="K")
-    total = 0
-    for start in range(0, flat.size, ENERGY_SAMPLES):
-        block = flat[start : start + ENERGY_SAMPLES]
-        if bits == 16:  # below 2^53 every sum is exact, in any order
-            wide = block.astype(np.float64)
-            total += int(np.einsum("i,i->", wide, wide))  # on this thread alone, unlike `@`
-        else:
-            total += int(np.sum(np.square(block, dtype=np.int64)))
-    power = total / max(samples.size, 1) * (scale / full_scale(bits)) ** 2
+    return level_db(sum_squares(samples), samples.size, scale, bits)
+
+
+def level_db(squares: float, count: int, scale: float, bits: int = 16) -> float:
+    """The same of as many samples whose squares' sum is known."""
+    power = squares / max(count, 1) * (scale / full_scale(bits)) ** 2
     return round(max(QUIETEST_DB, 10 * math.log10(power)) if power else QUIETEST_DB, 3)
 
 
-def _peak(samples: np.ndarray) -> float:
-    return max(float(samples.max(initial=0)), -float(samples.min(initial=0)))
+def _ends(samples: np.ndarray) -> tuple[float, float]:
+    """The lowest and the highest sample, and 0."""
+    return float(samples.min(initial=0)), float(samples.max(initial=0))
 
 
 def _chunks(

@@ -12,6 +12,7 @@ from matching.ids import digest
 from pipelines import activity, chunks, shards
 from pipelines.multitrack_chunks import multitrack_chunks
 from pipelines.pair_chunks import pair_chunks
+from pipelines.powers import sum_squares
 from pipelines.recordings import Facts, Recording, Shape, Unusable, native_rate
 
 SPOOL_BYTES = 64 << 20  # of a song's encoded chunks that are held in memory, the rest on disk
@@ -67,9 +68,7 @@ def _encoded(
                 (f"{name}.flac", data := chunks.flac(integers[name], rate, shape.flac_bits))
             )
             spool.write(data)
-        if shape.window_seconds:
-            factor = np.float32(scale / chunks.full_scale(shape.flac_bits))
-            ear.add({name: integers[name] * factor for name in names})
+        squares = ear.add(integers, chunks.full_scale(shape.flac_bits) / scale)
         facts.chunks += 1
         facts.duration_s += frames / rate
         rows.append(
@@ -90,7 +89,10 @@ def _encoded(
                 "release_year": recording.release_year,
                 "augmentation": recording.augmentation,
                 "energies_db": {
-                    name: chunks.energy_db(integers[name], scale, shape.flac_bits) for name in names
+                    name: chunks.level_db(
+                        squares[name], integers[name].size, scale, shape.flac_bits
+                    )
+                    for name in names
                 },
                 "teacher_sha256": None,
                 "confidence": None,
@@ -104,19 +106,24 @@ class _Ear:
     """The meters of a song's sources; a source that comes and goes is silent in between."""
 
     def __init__(self, sample_rate: int, channels: int, window_s: float) -> None:
+        """Without windows there are no meters."""
         self.meters: dict[str, _Salience] = {}
-        self._made = functools.partial(_Salience, sample_rate, window_s)
+        self._made = functools.partial(_Salience, sample_rate, window_s) if window_s else None
         self._channels, self._lengths = channels, list[int]()
 
-    def add(self, chunk: Mapping[str, np.ndarray]) -> None:
-        """The next chunk: float32 [channels, frames] by source."""
-        for name in {*chunk} - {*self.meters}:
+    def add(self, chunk: Mapping[str, np.ndarray], unit: float) -> dict[str, float]:
+        """The next chunk: integers [channels, frames] by source, of which `unit` stands for full
+        scale; the sum of each source's squares."""
+        if self._made is None:
+            return {name: sum_squares(samples) for name, samples in chunk.items()}
+        for name in sorted({*chunk} - {*self.meters}):
             self.meters[name] = self._made()
             for frames in self._lengths:
                 self.meters[name].add(self._silence(frames))
         self._lengths.append(next(iter(chunk.values())).shape[1])
-        for name, meter in self.meters.items():
-            meter.add(chunk[name] if name in chunk else self._silence(self._lengths[-1]))
+        for name in {*self.meters} - {*chunk}:
+            self.meters[name].add(self._silence(self._lengths[-1]))
+        return {name: self.meters[name].add(samples, unit) for name, samples in chunk.items()}
 
     def _silence(self, frames: int) -> np.ndarray:
         return np.zeros((self._channels, frames), np.float32)
