@@ -77,7 +77,7 @@ def page(folders: Sequence[Folder], unfinished: Sequence[str] = ()) -> str:
         "causes": causes,
         "rejected": sum(cause.count for cause in causes),
         "corpora": _corpora(_of(folders, "corpus")),
-        "trainings": _trainings(_of(folders, "train")),
+        "trainings": _trainings(_of(folders, "train"), budget),
         "evaluations": evaluations,
         "separated": separated,
         "separated_untold": untold,
@@ -231,11 +231,28 @@ def _corpora(corpora: Sequence[Folder]) -> list[dict[str, Any]]:
     return found
 
 
-def _trainings(trainings: Sequence[Folder]) -> list[dict[str, Any]]:
+def _trainings(trainings: Sequence[Folder], budget: _Budget) -> list[dict[str, Any]]:
     return [
-        {**_named(trainings, position), **vars(report_training.training(folder))}
+        {
+            **_named(trainings, position),
+            **vars(report_training.training(folder)),
+            "previews": _previews(folder, budget),
+        }
         for position, folder in enumerate(trainings)
     ]
+
+
+def _previews(folder: Folder, budget: _Budget) -> list[dict[str, Any]]:
+    """What can be heard of a training's best net."""
+    found = []
+    for song in report_training.previews(folder):
+        try:
+            clips = report_media.separated(list(song.files.items()))
+        except (AudioError, OSError):
+            continue
+        if budget.take(clips):
+            found.append({"name": song.name, "clips": clips})
+    return found
 
 
 def _evaluations(evaluations: Sequence[Folder]) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """What a report says of training, evaluation and separation runs."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,8 @@ ROLES = {
     "estimate": "the trained net",
     "oracle": "the best that its mask could do",
 }
+PREVIEW = re.compile(r"previews/best/(\d)/(mixture|estimate|reference)\.flac")
+HEARD = ("mixture", "estimate", "reference")
 MIXTURE_FIRST = ("mixture", "vocals", "accompaniment", "instrumental")
 
 
@@ -122,6 +125,18 @@ def songs(folder: Folder) -> list[Song]:
             song, label = label[: max(0, place)] or label, label[place + 1 :]
         found.setdefault(song, Song(song)).files[label] = files.join(folder.path, name)
     return [found[name] for name in sorted(found)]
+
+
+def previews(folder: Folder) -> list[Song]:
+    """What the best net of a run of train made of songs that it never heard."""
+    found: dict[str, Song] = {}
+    for name in sorted(folder.facts("outputs")):
+        if parts := PREVIEW.fullmatch(name):
+            song = found.setdefault(parts[1], Song(f"valid song {parts[1]}"))
+            song.files[parts[2]] = files.join(folder.path, name)
+    for song in found.values():
+        song.files = {label: song.files[label] for label in HEARD if label in song.files}
+    return list(found.values())
 
 
 def text(value: Any) -> str:

@@ -23,6 +23,7 @@ _OURS = re.compile(
     r"_PLAN\.json|run\.json|_SUCCESS|_LOCK|_ERROR\.txt|_parts/.*"
     r"|[a-z]+(-append\d+)?-\d{5}-of-\d{5}\.parquet"
     r"|_APPEND\.json|(train|valid|test)/(train|valid|test)-\d{5,}\.(tar|parquet)"
+    r"|previews/(best|last)/\d/(mixture|estimate|reference)\.flac|tensorboard/events\.out\..+"
     r"|checkpoint/(model\.safetensors|config\.json)|last/state\.safetensors|levels\.json|log\.jsonl"
     r"|unlabelled\.json"
     r"|sample\.json|judgements\.jsonl|thresholds\.json"

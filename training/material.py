@@ -8,6 +8,7 @@ unlabelled songs) subclasses it and overrides what differs. The loop calls:
     batches(progress)           once; from then on `next` of it, one step ahead of the training
     prepare(batch)              at each step, right before it is learnt from
     validate(nets)              at every validation
+    previews(nets)              then, in the first process alone, for what can be heard
     after_validation(…)         right after it
     tensors(), facts()          whenever the run's state is saved
 
@@ -25,11 +26,12 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.runs import Failed, Run
-from training import corpus, mixing
+from training import corpus, mixing, previews
 from training.console import tell
 from training.corpus import Corpus, Window, Windows
 from training.examples import Batch, batch_of, remix, to_device
 from training.levels import levels
+from training.previews import Preview
 from training.ranks import ALONE, World
 from training.recipes import Recipe
 from training.state import Progress
@@ -71,6 +73,7 @@ class Material:
             ranks=world.size,
         )
         self.valid = corpus.loader(valid, options.workers, ahead=recipe.batch_size)
+        self.loudest: dict[str, tuple[Window, float]] = {}  # by song: a sample, and its power
 
     def begin(self, nets: nn.Module, progress: Progress) -> list[dict[str, Any]]:
         """Whatever a new run needs before its first step; the log's first lines.
@@ -97,7 +100,12 @@ class Material:
             device=self.device,
             world=self.world,
         )
-        return (to_device(batch, self.device) for batch in made)
+        known = len(self.rejects)
+        for batch in made:
+            for name in list(self.rejects)[known:]:
+                tell(f"left out {name}: {self.rejects[name]}")
+            known = len(self.rejects)
+            yield to_device(batch, self.device)
 
     def prepare(self, batch: Batch) -> Batch:
         """The batch as it is learnt from, with torch's random state."""
@@ -132,7 +140,30 @@ class Material:
                 song.patches += window.mixture.shape[-1] / recipe.patch_samples
                 song.power += power[i]
                 song.error += error[i]
+                self._note(window, power[i])
         return scores(self.world.gathered(dict(songs)), self.data.folder)
+
+    @torch.no_grad()
+    def previews(self, nets: nn.Module) -> list[Preview]:
+        """Of the first songs that were validated, their loudest samples as the nets hear them."""
+        rate = self.recipe.sample_rate
+        found = []
+        for window, _ in self.loudest.values():
+            batch = to_device(batch_of([window], self.levels), self.device)
+            estimate = self.recipe.estimate(nets, batch.mixture)[0, 0].cpu()
+            level = 1.0 if self.levels is None else self.levels[window.song]
+            mixture, reference = window.mixture, window.reference
+            target = mixture - reference if window.residual else reference
+            parts = (mixture, estimate * level, target)
+            found.append(Preview(*(previews.middle(part, rate) for part in parts)))
+        return found
+
+    def _note(self, window: Window, power: float) -> None:
+        """Keep the loudest sample of each of the first songs."""
+        if window.song in self.loudest or len(self.loudest) < previews.SONGS:
+            held = self.loudest.get(window.song)
+            if held is None or power > held[1]:
+                self.loudest[window.song] = window, power
 
     def _valid_windows(self) -> Iterator[Window]:
         for item in self.valid:

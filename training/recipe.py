@@ -92,6 +92,11 @@ class Recipe:
         raise NotImplementedError
 
     @property
+    def least_loss(self) -> float:
+        """What a perfect estimate's loss is."""
+        return 0.0
+
+    @property
     def remixes(self) -> bool:
         """Whether targets change places in a batch."""
         return False

@@ -53,6 +53,11 @@ class ComplexUNetRecipe(EncoderDecoderRecipe):
         """See `Recipe.patch_samples`; a frame is centred on the first and the last sample."""
         return (self.patch_frames - 1) * self.hop_length
 
+    @property
+    def least_loss(self) -> float:
+        """See `Recipe.least_loss`: eq. 6.11 ends at −1."""
+        return -self.sdr_weight if "sdr" in self.loss else 0.0
+
     def core(self) -> UNet:
         """Real and imaginary parts, or magnitudes, in; a mask of that shape out."""
         net = ComplexUNet if self.mask == "complex" else UNet

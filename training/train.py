@@ -30,18 +30,23 @@ from training import (
     console,
     corpus,
     mixing,
+    one_batch,
     pace,
     precision,
+    previews,
     ranks,
     recipes,
     state,
 )
 from training.average import follow
+from training.board import FOLDER as BOARD
+from training.board import Board
 from training.checkpoint import Checkpoint
 from training.console import tell
 from training.device import pick_device
 from training.examples import Batch, parts_of
 from training.material import Material
+from training.one_batch import OneBatch
 from training.pace import Pace
 from training.ranks import ALONE, World
 from training.recipes import RECIPES, Recipe
@@ -88,6 +93,8 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
     else:
         log = material.begin(nets, progress)
     saved_step, saved_at = progress.step, time.monotonic()
+    shown = options.tensorboard and world.first
+    board = Board(run.path(BOARD) if shown else None, progress.step)
     batches = ahead(material, progress)
     coming = next(batches)
     work = pace.work_of(recipe, nets, coming.batch)  # of one segment
@@ -145,6 +152,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
         if validates:
             judged.eval()
             scores = material.validate(judged)
+            heard = material.previews(judged) if world.first else []
             judged.train()
             score = scores.get("valid_loss", line["loss"])
             if not (math.isfinite(score) and weights_are_finite(nets)):
@@ -155,6 +163,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
                 kept = {"valid_loss" if material.validates else "loss": score}
                 trained = Checkpoint(recipe, judged, progress.step, kept, material.lineage())
                 checkpoint.save(run.path(BEST), trained)
+            previews.write(run, heard, recipe.sample_rate, best=best)
             line |= scores | material.after_validation(judged, scores, progress, best=best)
             if world.first:
                 tell(console.line(line, recipe.steps, progress))
@@ -162,15 +171,18 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
         log.append(line)
         if world.first:
             state.write_log(run.path(LOG), log)
+            board.write(line)
         if validates or world.shared(time.monotonic() - saved_at > SAVE_EVERY_S):
             state.preserve(run.path(LAST), learning, progress, world)
             saved_step, saved_at = progress.step, time.monotonic()
         watch.restart()
     bar.close()
+    board.close()
     if not world.first:
         return
 
     outputs = [f"{BEST}/{checkpoint.MODEL}", f"{BEST}/{checkpoint.CONFIG}", LOG]
+    outputs += previews.written(run, previews.SONGS)
     run.finish(
         {"steps": progress.step, "epochs": progress.epoch, **material.counts()},
         {path: files.sha256(run.path(path)) for path in outputs},
@@ -264,6 +276,8 @@ def main(argv: Sequence[str]) -> int:
     options = loop_of(given)
     try:
         recipe = changed(RECIPES[given.recipe], given)
+        if options.overfit_one_batch:
+            recipe = one_batch.recipe_of(recipe, given.field_steps)
     except ValueError as error:
         raise BadUsage(f"stemlode train: {error}") from error
     if given.print:
@@ -300,13 +314,16 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
             print(f"train: already complete in {output}")
         return 0
     try:
-        material = Material(run, data, recipe, options, device, world)
+        kind = OneBatch if options.overfit_one_batch else Material
+        material = kind(run, data, recipe, options, device, world)
         train(run, recipe, material, options, device, world=world)
     except OSError as error:
         where = error.filename or f"--output {output}"
         raise Failed(f"{where}: {runs.reason(error)}; run again to resume") from error
     if world.first:
         print(f"train: {summary(output)}")
+        if options.overfit_one_batch:
+            print(f"train: {one_batch.verdict(recipe, state.read_log(run.path(LOG)))}")
     return 0
 
 

@@ -21,11 +21,13 @@ class Options:
     cache_gb: float = 1.0
     precision: str | None = None  # of the nets while they learn
     compile: bool = False
+    tensorboard: bool = False
+    overfit_one_batch: bool = False
 
     @property
     def decisive(self) -> dict[str, Any]:
         """What a run that resumes must have been started with."""
-        names = ("seed", "minutes", "workers", "precision", "compile")
+        names = ("seed", "minutes", "workers", "precision", "compile", "overfit_one_batch")
         return {name: getattr(self, name) for name in names}
 
 
@@ -48,6 +50,10 @@ def add_loop(parser: Parser) -> None:
         action="store_true",
         help="torch.compile the nets: pays for long runs of convolutional nets on a GPU",
     )
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="write the log for TensorBoard too"
+    )
+    parser.set_defaults(overfit_one_batch=False)
 
 
 def loop_of(given: argparse.Namespace) -> Options:
@@ -59,6 +65,8 @@ def loop_of(given: argparse.Namespace) -> Options:
         cache_gb=given.cache_gb,
         precision=given.precision,
         compile=given.compile,
+        tensorboard=given.tensorboard,
+        overfit_one_batch=given.overfit_one_batch,
     )
 
 
@@ -98,6 +106,11 @@ def parser_of(recipe: Recipe | None) -> Parser:
     parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
     parser.add_argument("--overwrite", action="store_true", help="start over")
     parser.add_argument("--print", action="store_true", help="print the recipe and do nothing")
+    parser.add_argument(
+        "--overfit-one-batch",
+        action="store_true",
+        help="a check: does the loss fall where there is but one batch to learn?",
+    )
     add_loop(parser)
     if recipe is not None:
         add_fields(parser, recipe)
