@@ -1,14 +1,36 @@
 """The command line of `stemlode train`: how a run is carried out, and a recipe's own fields."""
 
 import argparse
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from pipelines.arguments import Parser
 from training import precision, recipes
 from training.arguments import above_zero, count, processes
 from training.recipes import RECIPES, Recipe
+
+FAMILIES = (
+    (
+        "unet-{vocals,instrumental,noskip}[-small]",
+        "magnitude U-Net of the thesis, chapter 4; noskip: its baseline without skips",
+    ),
+    (
+        "complex-unet-{vocals,drums,bass,guitar}[-noncomplex|-sdr|-sdrmag][-small]",
+        "U-Net of chapter 6: complex mask, SDR and magnitude loss, or as the suffix says",
+    ),
+    (
+        "cws-{unet5,unet6,mdensenet}-k{1,2,4,8}[-small]",
+        "nets for vocals and accompaniment on K channel-wise subbands",
+    ),
+    ("cws-mmdensenet[-small]", "the multi-band MDenseNet, likewise"),
+    (
+        "bsrnn-vocals[-v1|-v2|-v3|-v4|-v5|-v6|-v7][-small]",
+        "band-split RNN with the bands V1 to V7; V7 without a suffix",
+    ),
+    ("bsrnn-{bass,drum,other}[-small]", "band-split RNN of the other sources"),
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +75,6 @@ def add_loop(parser: Parser) -> None:
     parser.add_argument(
         "--tensorboard", action="store_true", help="write the log for TensorBoard too"
     )
-    parser.set_defaults(overfit_one_batch=False)
 
 
 def loop_of(given: argparse.Namespace) -> Options:
@@ -66,7 +87,7 @@ def loop_of(given: argparse.Namespace) -> Options:
         precision=given.precision,
         compile=given.compile,
         tensorboard=given.tensorboard,
-        overfit_one_batch=given.overfit_one_batch,
+        overfit_one_batch=getattr(given, "overfit_one_batch", False),
     )
 
 
@@ -94,14 +115,16 @@ def changed(recipe: Recipe, given: argparse.Namespace) -> Recipe:
 
 def parser_of(recipe: Recipe | None) -> Parser:
     """The command line of train, with a recipe's fields where one is named."""
-    names = "\n".join(f"  {name:<26}{r.summary}" for name, r in RECIPES.items())
     parser = Parser(
         prog="stemlode train",
         usage="stemlode train RECIPE --corpus DIR --output DIR [options]",
-        description="Train a separator on a corpus. A rerun resumes a killed run.",
-        epilog=f"recipes:\n{names}\n\nstemlode train RECIPE --help lists the recipe's own options.",
+        description="Train a separator on a corpus. A rerun resumes a killed run. Several GPUs: "
+        "torchrun --nproc-per-node N -m stemlode train …",
+        epilog=f"recipes:\n{patterns()}\n\n--list prints each one; stemlode train RECIPE --help "
+        "lists the recipe's own options.",
     )
-    parser.add_argument("recipe", metavar="RECIPE", choices=RECIPES, help="one of those below")
+    parser.add_argument("recipe", metavar="RECIPE", type=_known, help="one of those below")
+    parser.add_argument("--list", action=_List, nargs=0, help="print every recipe and do nothing")
     parser.add_argument("--corpus", metavar="DIR", help="folder written by `stemlode corpus`")
     parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
     parser.add_argument("--overwrite", action="store_true", help="start over")
@@ -115,6 +138,31 @@ def parser_of(recipe: Recipe | None) -> Parser:
     if recipe is not None:
         add_fields(parser, recipe)
     return parser
+
+
+def patterns() -> str:
+    """The families' names as a shell would expand them; what stands in [] may be left out."""
+    return "\n".join(f"  {pattern}\n      {summary}" for pattern, summary in FAMILIES)
+
+
+def listed() -> str:
+    """Every recipe and what it is."""
+    width = max(map(len, RECIPES))
+    return "\n".join(f"{name:<{width}}  {recipe.summary}" for name, recipe in RECIPES.items())
+
+
+class _List(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        print(listed())
+        parser.exit()
+
+
+def _known(name: str) -> str:
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, 1)
+        hint = f"did you mean {near[0]}?" if near else "--list prints those there are"
+        raise argparse.ArgumentTypeError(f"no recipe is called {name!r}; {hint}")
+    return name
 
 
 def _tuple_of(kind: type) -> Callable[[str], tuple[Any, ...]]:

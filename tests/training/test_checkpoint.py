@@ -44,6 +44,17 @@ def test_it_comes_back_as_it_was(tiny_checkpoint: Path) -> None:
         assert torch.equal(found.core.state_dict()[name], tensor)
 
 
+def test_an_older_checkpoint_without_newer_fields_loads(model: Path) -> None:
+    tensors, config = checkpoint.read_tensors(str(model))
+    for name in ("ema_decay", "accumulate"):
+        del config["recipe"][name]
+    checkpoint.write_tensors(str(model), tensors, config)
+    assert checkpoint.load(str(model.parent)).recipe.accumulate == 1
+    config["recipe"]["of_the_future"] = 1
+    checkpoint.write_tensors(str(model), tensors, config)
+    assert "recipe field 'of_the_future' is unknown" in _refused(model)
+
+
 def test_a_run_folder_serves_as_well_as_its_checkpoint(model: Path) -> None:
     assert checkpoint.load(str(model.parent.parent)).step == 7
 

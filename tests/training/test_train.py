@@ -1,9 +1,11 @@
 """The loop: it learns, resumes bit by bit, stops when it should, and says why."""
 
+import itertools
 import json
 import math
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -344,6 +346,49 @@ def test_a_bad_sample_is_skipped_and_counted_once(damaged: Path, tmp_path: Path)
     assert len(key) == 32 and "does not decode" in reason
 
 
+def test_without_levels_nothing_is_read_before_the_first_step(
+    damaged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shard = sorted(damaged.glob("train/*.tar"))[0]
+    data = bytearray(shard.read_bytes())
+    start = data.find(b"fLaC", data.find(b".mixture.flac"))
+    data[start : start + 2048] = bytes(2048)
+    shard.write_bytes(data)
+    options = ("--steps", "40", "--validate-every", "40")
+    _train(damaged, tmp_path / "run", *options, recipe="bsrnn-vocals-small")
+    assert not (tmp_path / "run" / "levels.json").exists()
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["counts"]["rejected"] == 1  # and found on the way
+    (key,) = record["rejects"]
+    assert capsys.readouterr().err.count(f"left out {key}: ") == 1
+
+
+def test_an_unreadable_valid_split_is_told_without_levels_too(
+    damaged: Path, tmp_path: Path
+) -> None:
+    for shard in damaged.glob("valid/*.tar"):
+        shard.unlink()
+    with pytest.raises(Failed, match="no sample in its valid split that can be used"):
+        _train(damaged, tmp_path / "run", "--steps", "1", recipe="bsrnn-vocals-small")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_nets_learn_the_same(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiler"))
+    options = ("--channels", "2", "--steps", "3", "--validate-every", "3", "--dropout", "0")
+    _train(corpus_folder, tmp_path / "eager", *options)
+    _train(corpus_folder, tmp_path / "compiled", *options, "--compile")
+    eager, compiled = (_log(tmp_path / name) for name in ("eager", "compiled"))
+    for one, other in zip(eager, compiled, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], rel=1e-3)
+    assert compiled[-1]["valid_loss"] == pytest.approx(eager[-1]["valid_loss"], rel=1e-2)
+    plain = checkpoint.load(str(tmp_path / "eager")).core.state_dict()
+    assert plain.keys() == checkpoint.load(str(tmp_path / "compiled")).core.state_dict().keys()
+
+
 @pytest.mark.parametrize("split", ["train", "valid"])
 def test_a_split_of_which_nothing_is_left_says_so(
     damaged: Path, tmp_path: Path, split: str
@@ -377,12 +422,29 @@ def test_epochs_smaller_than_a_batch_still_train(corpus_folder: Path, tmp_path: 
     assert all(math.isfinite(row["loss"]) for row in _log(tmp_path / "run"))
 
 
-def test_help_lists_the_recipes(capsys: pytest.CaptureFixture[str]) -> None:
+def _expanded(pattern: str) -> list[str]:
+    """The names that a pattern of the help stands for."""
+    parts = [
+        ["", *part[1:-1].split("|")] if part[:1] == "[" else part.strip("{}").split(",")
+        for part in re.split(r"(\{.*?\}|\[.*?\])", pattern)
+    ]
+    return ["".join(choice) for choice in itertools.product(*parts)]
+
+
+def test_help_covers_every_recipe_and_list_prints_each(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as status:
         train.main(["--help"])
     text = capsys.readouterr().out
     assert status.value.code == 0
-    assert all(name in text for name in train.RECIPES)
+    named = [word for line in text.splitlines() for word in line.split() if "[-small]" in word]
+    names = [name for pattern in named for name in _expanded(pattern)]
+    assert sorted(names) == sorted(RECIPES)
+    with pytest.raises(SystemExit) as status:
+        train.main(["--list"])
+    lines = capsys.readouterr().out.splitlines()
+    assert status.value.code == 0
+    for line, (name, recipe) in zip(lines, RECIPES.items(), strict=True):
+        assert re.fullmatch(rf"{name} {{2,}}{re.escape(recipe.summary)}", line)
     with pytest.raises(SystemExit):
         train.main(["unet-vocals-small", "--help"])
     assert "--learning-rate" in capsys.readouterr().out
@@ -397,7 +459,11 @@ def test_print_shows_the_recipe_as_changed(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["unet-vocal"], "invalid choice: 'unet-vocal'"),
+        (["unet-vocal"], "no recipe is called 'unet-vocal'; did you mean unet-vocals?"),
+        (["/etc/passwd"], "--list prints those there are"),
+        (["unet-vocals", "--precision", "fp8"], "--precision"),
+        (["unet-vocals", "--accumulate", "17"], "accumulate is 17; at most batch_size, 16"),
+        (["unet-vocals", "--ema-decay", "1"], "ema_decay is 1.0"),
         ([], "RECIPE"),
         (["unet-vocals"], "needs --corpus"),
         (["unet-vocals", "--corpus", "/none", "--output", "/none"], "/none does not exist"),
