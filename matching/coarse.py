@@ -17,7 +17,7 @@ SEGMENT_S = 5.0
 MAX_DRIFT = 0.012
 _MOST_SEGMENTS = 64  # evenly spread over a long recording
 _MOST_SHIFT_S = 6.0  # that a drift may add up to, at either end
-_APART_S = 0.06  # nearer lines are one
+_APART_S = 0.035  # nearer lines are one: a probe along either reaches both
 _LEVEL = 0.9  # a flat line wins against a slope that fits little better
 
 

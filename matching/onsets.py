@@ -27,7 +27,9 @@ def onsets(signal: Signal, sample_rate: int) -> np.ndarray:
     """Changes of level, float32 [bands, frames]; frame i lies at i · hop_of(sample_rate).
 
     Logarithmic power of octave bands, differenced in time, each band with standard deviation 1
-    and outliers clipped; zero where a band is silent.
+    and outliers clipped; zero where a band is silent. Differences are from the frame before to the
+    frame after: in short windows the level of a steady low tone alternates from frame to frame,
+    and how depends on where frames begin.
     """
     hop = hop_of(sample_rate)
     edges = np.searchsorted(np.arange(hop + 1) * PER_S / 2, _EDGES_HZ)
@@ -39,6 +41,8 @@ def onsets(signal: Signal, sample_rate: int) -> np.ndarray:
         for band, (low, high) in enumerate(pairwise(edges)):
             power[band, first : first + frames] = square[:, low:high].sum(axis=1)
     power += _FLOOR * power.mean(axis=1, keepdims=True) + np.finfo(np.float32).tiny
-    change = np.diff(np.log(power), axis=1, prepend=np.log(power[:, :1]))
+    level = np.log(power)
+    change = np.zeros_like(level)
+    np.subtract(level[:, 2:], level[:, :-2], out=change[:, 1:-1])
     change /= np.maximum(change.std(axis=1, keepdims=True), 1e-6)
     return np.clip(change, -_LARGEST, _LARGEST)

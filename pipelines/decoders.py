@@ -305,7 +305,12 @@ class Guarded:
 def _bytes_of(uri: str) -> "Iterator[IO[bytes] | Guarded]":
     with open_bytes(uri) as file:
         if is_local(uri):
-            yield file
+            try:
+                yield file
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                raise AudioError("damaged: it points outside itself") from error
             return
         remote = Guarded(file)
         try:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from matching import coarse, probes
 from matching.alignment import align
 from pipelines import audio
 
@@ -49,6 +50,24 @@ def test_a_shift_is_found_to_a_millisecond(test_data: Path, name: str, shift_s: 
     assert found.confidence > 0.5
 
 
+@pytest.mark.parametrize("shift_s", [0.1170, 0.1210, 0.4940, -0.3711])
+def test_a_beat_on_a_steady_low_tone_is_not_taken_for_another(
+    test_data: Path, shift_s: float
+) -> None:
+    """Frames that begin elsewhere in the tone's period once gave an offset wrong by a beat."""
+    path = str(test_data / "audio/instrumental/Awakening.ogg")
+    x = audio.read(path, sample_rate=LOW, mono=True).samples[0][round(7.3 * LOW) :][: 40 * LOW]
+    frames = round(abs(shift_s) * LOW)
+    later = np.concatenate([np.zeros(frames, np.float32), x])
+    found = align(x, later, LOW) if shift_s > 0 else align(later, x, LOW)
+    assert found.offset_s == pytest.approx(np.sign(shift_s) * frames / LOW, abs=1e-4)
+    assert found.confidence > 0.5
+
+
+def test_lines_that_pass_for_one_are_within_reach_of_a_probe() -> None:
+    assert coarse._APART_S < probes._REACH_S
+
+
 @pytest.mark.parametrize("name", SONGS)
 def test_what_was_cut_off_at_the_start_is_found_too(test_data: Path, name: str) -> None:
     mixture, accompaniment = song(test_data / "audio/multitrack" / name)
@@ -79,7 +98,7 @@ def test_the_two_may_change_places(test_data: Path) -> None:
     there = align(mixture, accompaniment[5000:], LOW)
     back = align(accompaniment[5000:], mixture, LOW)
     assert there.offset_s == pytest.approx(-back.offset_s, abs=1e-5)
-    assert there.confidence == pytest.approx(back.confidence, abs=0.01)
+    assert there.confidence == pytest.approx(back.confidence, abs=0.1)  # not all else is tried
 
 
 def test_unrelated_songs_are_never_sure(test_data: Path) -> None:

@@ -5,6 +5,7 @@ import io
 import math
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import threading
@@ -144,6 +145,17 @@ def test_impossible_samples_are_an_error(tmp_path: Path, bad: float) -> None:
     for how in ({}, {"mono": True}, {"sample_rate": 8192, "mono": True}):
         with pytest.raises(AudioError, match=r"not finite|times full scale"):
             audio.read(str(tmp_path / "bad.wav"), **how)
+
+
+@pytest.mark.parametrize("size", [1 << 62, (1 << 63) - 200])
+def test_a_header_that_points_beyond_any_file_is_an_error(tmp_path: Path, size: int) -> None:
+    described = struct.pack(">qd4sIIIII", 32, 44_100.0, b"lpcm", 0, 2, 1, 1, 16)
+    path = tmp_path / "far.caf"
+    path.write_bytes(
+        b"caff\0\1\0\0desc" + described + b"free" + struct.pack(">q", size) + bytes(100)
+    )
+    with pytest.raises(AudioError, match="points outside itself"):
+        audio.read(str(path))
 
 
 def test_no_samples_is_an_error_and_silence_is_not(tmp_path: Path) -> None:
