@@ -76,7 +76,7 @@ def page(folders: Sequence[Folder], unfinished: Sequence[str] = ()) -> str:
         "triples": _triples(_of(folders, "prune"), budget),
         "causes": causes,
         "rejected": sum(cause.count for cause in causes),
-        "corpora": _corpora(_of(folders, "corpus")),
+        "corpora": _corpora([*_of(folders, "corpus"), *_of(folders, "pseudolabel")]),
         "trainings": _trainings(_of(folders, "train"), budget),
         "evaluations": evaluations,
         "separated": separated,
