@@ -109,7 +109,7 @@ def shards(
 def command(checkpoint: str, target: str) -> str:
     """How to label mixtures by a checkpoint."""
     return (
-        f"`stemlode pseudolabel --catalogue CATALOGUE --teacher {checkpoint} --target {target} "
+        f"`stemlode pseudolabel --catalog CATALOGUE --teacher {checkpoint} --target {target} "
         "--output NEW`"
     )
 

@@ -331,7 +331,7 @@ def labelled(teacher: Path, songs: Path, tmp_path_factory: pytest.TempPathFactor
     """The songs, labelled by the teacher."""
     root = tmp_path_factory.mktemp("labelled")
     assert scan.main([str(songs), "--output", str(root / "scanned")]) == 0
-    words = ["--catalogue", str(root / "scanned"), "--teacher", str(teacher), "--output"]
+    words = ["--catalog", str(root / "scanned"), "--teacher", str(teacher), "--output"]
     words += [str(root / "shards"), "--segment-seconds", "1", "--device", "cpu"]
     assert pseudolabel.main(words) == 0
     return root / "shards"
@@ -350,7 +350,7 @@ def test_offline_a_round_ends_with_the_command_for_the_next_one(
         files.sha256(str(_model(teacher)))[:12]
     }
     folder = tmp_path / "run" / "checkpoint"
-    assert f"stemlode pseudolabel --catalogue CATALOGUE --teacher {folder} --target vocals" in said
+    assert f"stemlode pseudolabel --catalog CATALOGUE --teacher {folder} --target vocals" in said
     counts = record["counts"]
     assert counts["segments_heard"] == sum(counts[f"segments_{kind}"] for kind in labels.KINDS) > 0
     index = counts["labelled_pseudo"] + counts["labelled_clean_target"]
@@ -389,8 +389,8 @@ def test_a_killed_process_resumes(
     teacher: Path, corpus_folder: Path, songs: Path, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "stemlode", "finetune", str(teacher), "--labelled"]
-    command += [str(corpus_folder), "--unlabelled", str(songs), *SHORT, "--steps", "90"]
-    command += ["--learning-rate", "0.002", "--workers", "2", "--output"]
+    command += [str(corpus_folder), "--unlabelled", str(songs), *SHORT, "--steps", "30"]
+    command += ["--learning-rate", "0.002", "--workers", "1", "--output"]
     process = subprocess.Popen([*command, str(tmp_path / "killed")])
     while not (tmp_path / "killed" / LAST).exists():
         assert process.poll() is None
