@@ -50,8 +50,14 @@ def is_local(path: str) -> bool:
 
 
 def absolute(path: str) -> str:
-    """A local path made absolute, since workers run in other folders; a remote one as it is."""
-    return system(path)[1] if is_local(path) else path.rstrip("/")
+    """A local path made absolute, since workers run in other folders; a remote one as it is.
+
+    `..` is taken out, which otherwise hides that one folder lies in another.
+    """
+    if not is_local(path):
+        return path.rstrip("/")
+    name = system(path)[1]
+    return str(Path(name).resolve()) if ".." in Path(name).parts else name
 
 
 def join(folder: str, *names: str) -> str:
@@ -108,26 +114,32 @@ def read_range(path: str, start: int, count: int) -> bytes:
     return fs.cat_file(name, start=start, end=start + count)
 
 
-def list_files(folder: str, *, follow_links: bool = False) -> list[str]:
+def list_files(
+    folder: str,
+    *,
+    follow_links: bool = False,
+    unreadable: Callable[[OSError], None] | None = None,
+) -> list[str]:
     """Every file below a folder, sorted; empty where the folder does not exist.
 
     `follow_links` also looks into linked local folders, as inputs want; what is ours to remove is
-    never found through a link.
+    never found through a link. With it, `unreadable` is told of folders that cannot be looked into
+    (`error.filename`), which otherwise count as empty.
     """
     fs, name = system(folder)
     if not fs.exists(name):
         return []
     if is_local(folder):
-        return sorted(_linked(name) if follow_links else fs.find(name))
+        return sorted(_linked(name, unreadable) if follow_links else fs.find(name))
     return sorted(fs.unstrip_protocol(found) for found in fs.find(name))
 
 
-def _linked(folder: str) -> list[str]:
+def _linked(folder: str, unreadable: Callable[[OSError], None] | None) -> list[str]:
     """The files below a local folder and its linked folders; a link to a folder above ends."""
     if not Path(folder).is_dir():
         return [folder]
     found = []
-    for path, folders, names in os.walk(folder, followlinks=True):
+    for path, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
         here = Path(path)
         above = {part.resolve() for part in (here, *here.parents)}
         folders[:] = [name for name in folders if (here / name).resolve() not in above]

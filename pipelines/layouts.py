@@ -19,6 +19,7 @@ from pipelines import (
     layouts_medleydb,
     layouts_moisesdb,
     layouts_musdb,
+    runs,
 )
 from pipelines.layouts_songs import AUDIO_FILE, Part, Song, below, songs_by_folder
 from pipelines.runs import BadUsage
@@ -100,7 +101,7 @@ def read(folder: str, layout: str, sources: str, mapping: str | None) -> list[So
     Raises BadUsage where the folder has not that layout, where songs share a name, or where the
     mapping file is none.
     """
-    paths = files.list_files(folder, follow_links=True)
+    paths, closed = _listed(folder)
     if mapping:
         found = layouts_mapping.songs(folder, paths, layouts_mapping.load(mapping))
     else:
@@ -109,7 +110,7 @@ def read(folder: str, layout: str, sources: str, mapping: str | None) -> list[So
         found = held.read(folder, paths) if held.recognise(folder, paths) else []
         if not found:
             raise BadUsage(f"--stems {folder}: not {name}: {held.shape}")
-    songs = [layouts_grouping.grouped(song, sources) for song in found]
+    songs = [_storable(layouts_grouping.grouped(song, sources)) for song in found] + closed
     names = sorted(song.name for song in songs)
     for name, after in itertools.pairwise(names):
         if name == after:
@@ -125,13 +126,42 @@ def unpaired(folder: str, source: str, option: str) -> list[Song]:
 
     Raises BadUsage, naming the option, for a folder without any.
     """
-    paths = [path for path in files.list_files(folder, follow_links=True) if _is_audio(path)]
+    every, closed = _listed(folder)
+    paths = [path for path in every if _is_audio(path)]
     if not paths:
         raise BadUsage(f"--{option} {folder}: no audio files in it")
-    return [
+    songs = [
         Song(below(folder, path), {source: (Part(path),)}, kind="unpaired")
         for path in sorted(paths)
     ]
+    songs += [dataclasses.replace(song, kind="unpaired") for song in closed]
+    return [_storable(song) for song in songs]
+
+
+def _listed(folder: str) -> tuple[list[str], list[Song]]:
+    """All files below a folder, and a faulty song for every folder that cannot be looked into."""
+    errors: list[OSError] = []
+    paths = files.list_files(folder, follow_links=True, unreadable=errors.append)
+    closed = []
+    for error in errors:
+        name = _shown(below(folder, str(error.filename)))
+        closed.append(Song(name, {}, fault=f"cannot be looked into: {runs.reason(error)}"))
+    return paths, closed
+
+
+def _storable(song: Song) -> Song:
+    """The song, or where a table cannot hold its names, a faulty one of names that it can."""
+    uris = [part.uri for parts in song.parts.values() for part in parts]
+    if any(_shown(text) != text for text in (song.name, song.group, *uris)):
+        return Song(
+            _shown(song.name), {}, kind=song.kind, fault="a file's name is not UTF-8: rename it"
+        )
+    genre = None if song.genre is None else _shown(song.genre)
+    return dataclasses.replace(song, genre=genre, fault=_shown(song.fault))
+
+
+def _shown(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _recognised(folder: str, paths: Sequence[str]) -> str:

@@ -206,8 +206,17 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
 
 
 def listed(folder: str, wanted: set[str]) -> Iterator[Any]:
-    """Audio files by their endings; a name that no table can hold is a reject."""
-    for path in files.list_files(folder, follow_links=True):
+    """Audio files by their endings; a name that no table can hold is a reject, and so is a folder
+    that cannot be looked into."""
+    closed: list[OSError] = []
+    found = files.list_files(folder, follow_links=True, unreadable=closed.append)
+    for error in closed:
+        shown = str(error.filename).encode("utf-8", "backslashreplace").decode()
+        name = shown.removeprefix(folder).lstrip("/") or "."
+        yield TaggedOutput("counts", ("files", 1))  # of which it holds who knows how many
+        message = f"cannot be looked into: {runs.reason(error)}"
+        yield TaggedOutput("rejects", reject("scan", name, "folder", message, {"path": shown}))
+    for path in found:
         yield TaggedOutput("counts", ("files", 1))
         shown = path.encode("utf-8", "backslashreplace").decode()
         if posixpath.splitext(path)[1].lower().lstrip(".") not in wanted:

@@ -1,8 +1,10 @@
 """Files appear whole or not at all."""
 
+import errno
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,3 +95,31 @@ def test_linked_folders_are_looked_into_where_asked_and_loops_end(tmp_path: Path
     assert f"{folder}/linked/song.wav" in files.list_files(folder, follow_links=True)
     assert f"{folder}/linked/song.wav" not in files.list_files(folder)
     assert any(stamp[0].endswith("linked/song.wav") for stamp in files.stamps(folder))
+
+
+def test_an_absolute_path_has_no_way_up_in_it(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "a" / "b")
+    assert files.absolute(f"{tmp_path}/a/../c") == str(tmp_path.resolve() / "c")
+    assert files.absolute(f"{tmp_path}/link/../c") == str(tmp_path.resolve() / "a" / "c")
+    assert files.absolute(f"{tmp_path}/link/c") == f"{tmp_path}/link/c"
+    assert files.absolute("s3://bucket/a/") == "s3://bucket/a"
+
+
+def test_folders_that_cannot_be_looked_into_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("open", "closed"):
+        files.write_bytes(str(tmp_path / name / "song.wav"), b"x")
+    scandir = os.scandir
+
+    def refusing(path: Any) -> Any:
+        if str(path).endswith("/closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)  # modes do not keep root out
+    told: list[OSError] = []
+    found = files.list_files(str(tmp_path), follow_links=True, unreadable=told.append)
+    assert found == [str(tmp_path / "open" / "song.wav")]
+    assert [error.filename for error in told] == [str(tmp_path / "closed")]

@@ -1,6 +1,9 @@
 """Multitrack layouts: folders exactly as the collections come, and one line for all others."""
 
+import errno
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -365,6 +368,42 @@ def test_a_folder_of_anything_else_is_one_line(tmp_path: Path, layout: str) -> N
     told = str(error.value)
     assert str(tmp_path) in told and "\n" not in told
     assert layout == "auto" or layout in told
+
+
+def test_folders_that_cannot_be_looked_into_cost_one_song_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for song in ("good", "closed", "x/closed"):
+        _wav(tmp_path / song / "vocals.wav")
+        _wav(tmp_path / song / "drums.wav")
+    scandir = os.scandir
+
+    def refusing(path: Any) -> Any:
+        if str(path).endswith("/closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)  # modes do not keep root out
+    told = "cannot be looked into: Permission denied"
+    for found in (_read(tmp_path), layouts.unpaired(str(tmp_path), "vocals", "vocals")):
+        faults = {song.name: song.fault for song in found if song.fault}
+        assert faults == {"closed": told, "x/closed": told}
+
+
+def test_names_that_no_table_can_hold_cost_one_song(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8 in a folder's name, and half a character in a song's facts."""
+    _wav(tmp_path / "in/good/vocals.wav")
+    _wav(tmp_path / "in/good/drums.wav")
+    shutil.copytree(tmp_path / "in/good", tmp_path / "in" / os.fsdecode(b"by\xfftes"))
+    argv = ["corpus", "--stems", str(tmp_path / "in"), "--output", str(tmp_path / "out")]
+    assert stemlode.main([*argv, "--fingerprints", "off", "--window-seconds", "0"]) == 0
+    (row,) = tables.read(str(tmp_path / "out"), "rejects").to_pylist()
+    assert (row["key"], row["error"]) == ("by\\udcfftes", "layout")
+    assert "not UTF-8" in row["message"]
+    _moisesdb(tmp_path / "moises", "song")
+    facts = (tmp_path / "moises/song/data.json").read_text()
+    (tmp_path / "moises/song/data.json").write_text(facts.replace('"rock"', '"\\ud83d"'))
+    assert _read(tmp_path / "moises")[0].genre == "\\ud83d"
 
 
 def test_every_layout_recognises_its_own_alone(tmp_path: Path) -> None:

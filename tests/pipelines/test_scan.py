@@ -1,5 +1,6 @@
 """Scan: a folder of audio becomes a catalogue; nothing is decoded, nothing is lost."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -98,6 +99,23 @@ def test_a_name_that_is_no_utf8_is_a_reject(tmp_path: Path) -> None:
     Path(os.fsdecode(bad)).write_bytes((tmp_path / "in" / "good.wav").read_bytes())
     assert list(_scan(tmp_path / "in", tmp_path / "out")) == ["good.wav"]
     assert "not UTF-8" in _rejects(tmp_path / "out")["bad\\udcff.wav"]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_a_reject(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _audio(tmp_path / "in" / "open" / "good.wav")
+    _audio(tmp_path / "in" / "far" / "closed" / "lost.wav")
+    scandir = os.scandir
+
+    def refusing(path: Any) -> Any:
+        if str(path).endswith("/closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)  # modes do not keep root out
+    assert list(_scan(tmp_path / "in", tmp_path / "out")) == ["open/good.wav"]
+    assert "cannot be looked into: Permission denied" in _rejects(tmp_path / "out")["far/closed"]
 
 
 def test_a_loop_of_links_ends(tmp_path: Path) -> None:
