@@ -12,7 +12,8 @@ from training.examples import Batch
 from training.recipe import Recipe
 
 SIDES = {"cpu": 1024, "cuda": 8192}  # of the square matrices that a device is measured with
-ROUNDS = {"cpu": 2, "cuda": 20}
+ROUNDS = {"cpu": 1, "cuda": 20}
+TRIES = 5  # of which the fastest counts: other work on the machine slows some
 PASSES = 3  # forward, and the backward's two products for each of its one
 
 
@@ -68,7 +69,7 @@ def matmul_rate(device: torch.device, kind: torch.dtype) -> float:
     """Multiply-accumulates a second of large square matrix products; in fp32 on a CPU, which
     may be without instructions for less."""
     kind = kind if device.type == "cuda" else torch.float32
-    side, rounds = SIDES.get(device.type, 1024), ROUNDS.get(device.type, 2)
+    side, rounds = SIDES.get(device.type, 1024), ROUNDS.get(device.type, 1)
     a = torch.ones(side, side, device=device, dtype=kind)
     a @ a  # wakes the device up
 
@@ -82,7 +83,7 @@ def matmul_rate(device: torch.device, kind: torch.dtype) -> float:
 
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return rounds * side**3 / max(1e-9, min(seconds() for _ in range(2)))
+    return rounds * side**3 / max(1e-9, min(seconds() for _ in range(TRIES)))
 
 
 @torch.no_grad()
