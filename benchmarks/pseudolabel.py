@@ -38,9 +38,12 @@ BATCH = 8
 NOTE = "STEMLODE_TIMES"
 KINDS = ("clean_residual", "clean_target", "pseudo")
 FOLDERS = {
-    "songs": ("mixes/*", "multitrack/*/mixture.mp3"),
-    "instrumentals": ("instrumental/*", "multitrack/*/accompaniment.mp3"),
-    "solo voices": ("voice/*", "multitrack/*/vocals.mp3"),
+    "songs": ("mixes/*",),
+    "instrumentals": ("instrumental/*",),
+    "solo voice": ("voice/*",),
+    "multitracks: mixtures": ("multitrack/*/mixture.*",),
+    "multitracks: accompaniments": ("multitrack/*/accompaniment.mp3",),
+    "multitracks: vocals": ("multitrack/*/vocals.*",),
 }
 
 
@@ -173,10 +176,10 @@ def main() -> None:
             except AudioError as error:
                 print(f"{path.name}: {error}")
         run(catalogue(files, folder), folder / "all")
-        print(f"{'':<14} " + " ".join(f"{kind:>14}" for kind in KINDS))
+        print(f"{'':<28} " + " ".join(f"{kind:>14}" for kind in KINDS))
         for what, kinds in confusion(folder / "all").items():
             cells = [f"{100 * kinds[k] / kinds.total():>12.1f} %" for k in KINDS]
-            print(f"{what:<14} {' '.join(cells)}   of {kinds.total()}", flush=True)
+            print(f"{what:<28} {' '.join(cells)}   of {kinds.total()}", flush=True)
         songs = [path for _, path in material(data)][: options.songs]
         given = catalogue([("songs", path) for path in songs], folder)
         ratios, shares = [], []

@@ -22,7 +22,7 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.pvalue import TaggedOutput
 
 from pipelines import append, corpus_output, encoding, files, pseudolabel_segments, runs, shards
@@ -32,7 +32,7 @@ from pipelines.audio import AudioError
 from pipelines.catalogue import Catalogue
 from pipelines.decoding import Samples
 from pipelines.launch import carry_out, pipeline_of
-from pipelines.options import Verb
+from pipelines.options import Verb, is_local
 from pipelines.patience import patiently
 from pipelines.pseudolabel_options import PseudolabelOptions, plan_of, teacher_of
 from pipelines.pseudolabel_plan import STAGE, Plan, part_name, song_id, track_name
@@ -182,7 +182,7 @@ def _build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run, pla
         plan.target,
         view.device,
         plan.cut.batch_size,
-        shared=plan.device != "cpu",
+        shared=plan.device != "cpu" and not _is_one_process(options),
     )
     label: beam.PTransform = Label(run, plan, handler)
     if view.accelerator:
@@ -200,6 +200,10 @@ def _build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run, pla
         format=plan.format,
         held=append.Held(),
     )
+
+
+def _is_one_process(options: PipelineOptions) -> bool:
+    return is_local(options) and options.view_as(DirectOptions).direct_num_workers == 1
 
 
 VERB = Verb(

@@ -6,7 +6,6 @@ place in it. So segments keep their places, the last batch is filled up with sil
 that is tried again by itself stands where it stood.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch import Tensor
 from pipelines import runs
 from pipelines.runs import Failed
 from training import labels
-from training.labels import OUTCOMES, Labels
+from training.labels import OUTCOMES
 from training.teachers import Teacher, TeacherFault
 
 FAILED = "teacher_failed"  # an outcome besides labels.OUTCOMES
@@ -48,20 +47,29 @@ class Labeller:
         memory or the device is gone, which is no segment's fault.
         """
         whole = torch.from_numpy(np.ascontiguousarray(mixture, np.float32))
-        return _joined(self._batch(group) for group in whole.split(self.batch_size))
+        if self.teacher.device.type == "cuda":
+            whole = whole.pin_memory()
+        found: list[Labelled] = []
+        before: list[Estimated] = []
+        for group in whole.split(self.batch_size):
+            # A GPU is at work on these while what came before is fetched.
+            launched = self._batch(group)
+            found += [one.fetched() for one in before]
+            before = launched
+        return _joined([*found, *(one.fetched() for one in before)])
 
-    def _batch(self, group: Tensor) -> Labelled:
+    def _batch(self, group: Tensor) -> "list[Estimated]":
         places = list(range(len(group)))
         found = self._twice(group, places)
-        if isinstance(found, Labelled):
-            return found
+        if isinstance(found, Estimated):
+            return [found]
         alone = [self._twice(group, [place]) for place in places]
-        return _joined(
-            one if isinstance(one, Labelled) else _failed(group[place], one)
+        return [
+            one if isinstance(one, Estimated) else _failed(group[place], one)
             for place, one in zip(places, alone, strict=True)
-        )
+        ]
 
-    def _twice(self, group: Tensor, places: list[int]) -> "Labelled | Exception":
+    def _twice(self, group: Tensor, places: list[int]) -> "Estimated | Exception":
         """Some segments of a batch, or what the teacher raised at the second attempt as well."""
         try:
             return self._estimated(group, places)
@@ -74,27 +82,53 @@ class Labeller:
             return error
 
     @torch.inference_mode()
-    def _estimated(self, group: Tensor, places: list[int]) -> Labelled:
+    def _estimated(self, group: Tensor, places: list[int]) -> "Estimated":
         """Some segments of a batch, each in its place among silence."""
-        batch = group.new_zeros(self.batch_size, *group.shape[1:])
-        batch[places] = group[places]
-        batch = batch.to(self.teacher.device)
+        moved = group.to(self.teacher.device, non_blocking=True)
+        batch = moved.new_zeros(self.batch_size, *group.shape[1:])
+        batch[places] = moved[places]
         target, missed = self.teacher.separate(batch, self.target)
         found = labels.label(batch, target, missed)
         confidence = labels.confidence(target, batch - target)
         energies = torch.stack([found.mixture_db, found.target_db, found.residual_db], dim=1)
-        outcomes = [OUTCOMES[number] for number in found.outcome[places].tolist()]
-        return Labelled(
-            target[places].cpu().numpy(),
-            outcomes,
-            [_reason(outcomes[n], found, missed, place) for n, place in enumerate(places)],
-            energies[places].cpu().numpy(),
-            confidence[places].cpu().numpy(),
+        missed = torch.full_like(found.mixture_db, torch.nan) if missed is None else missed
+        return Estimated(
+            found.outcome[places],
+            target[places],
+            energies[places],
+            confidence[places],
+            missed[places],
         )
 
 
-def _joined(parts: Iterable[Labelled]) -> Labelled:
-    found = list(parts)
+@dataclass(frozen=True)
+class Estimated:
+    """What a teacher makes of segments, where it is made: a GPU may still be at work on it."""
+
+    outcome: Tensor
+    target: Tensor
+    energies_db: Tensor
+    confidence: Tensor
+    missed_db: Tensor
+    reason: str = ""  # why the teacher failed
+
+    def fetched(self) -> Labelled:
+        """The same as arrays."""
+        names = [(*OUTCOMES, FAILED)[number] for number in self.outcome.tolist()]
+        energies, missed = self.energies_db.cpu().numpy(), self.missed_db.tolist()
+        return Labelled(
+            self.target.cpu().numpy(),
+            names,
+            [
+                self.reason or _reason(name, level, miss)
+                for name, level, miss in zip(names, energies[:, 0], missed, strict=True)
+            ],
+            energies,
+            self.confidence.cpu().numpy(),
+        )
+
+
+def _joined(found: list[Labelled]) -> Labelled:
     return Labelled(
         np.concatenate([one.target for one in found]),
         [outcome for one in found for outcome in one.outcomes],
@@ -104,22 +138,23 @@ def _joined(parts: Iterable[Labelled]) -> Labelled:
     )
 
 
-def _reason(outcome: str, found: Labels, missed: Tensor | None, place: int) -> str:
+def _reason(outcome: str, mixture_db: float, missed_db: float) -> str:
     if outcome == "silent":
-        return f"{labels.REASONS[outcome]}: {float(found.mixture_db[place]):.0f} dB"
-    if outcome == "not_a_sum" and missed is not None:
-        return f"{labels.REASONS[outcome]}: they miss it by {float(missed[place]):+.1f} dB"
+        return f"{labels.REASONS[outcome]}: {mixture_db:.0f} dB"
+    if outcome == "not_a_sum":
+        return f"{labels.REASONS[outcome]}: they miss it by {missed_db:+.1f} dB"
     return labels.REASONS.get(outcome, "")
 
 
-def _failed(segment: Tensor, error: Exception) -> Labelled:
+def _failed(segment: Tensor, error: Exception) -> Estimated:
     what = "" if isinstance(error, TeacherFault) else f"the teacher raised {type(error).__name__}: "
-    return Labelled(
-        np.zeros((1, *segment.shape), np.float32),
-        [FAILED],
-        [what + runs.reason(error)],
-        np.full((1, 3), np.nan),
-        np.zeros(1, np.float32),
+    return Estimated(
+        torch.tensor([len(OUTCOMES)]),
+        torch.zeros(1, *segment.shape),
+        torch.full((1, 3), torch.nan, dtype=torch.float64),
+        torch.zeros(1),
+        torch.zeros(1),
+        what + runs.reason(error),
     )
 
 
