@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from pipelines import (
     files,
+    report_boosting,
     report_corpus,
     report_counts,
     report_inputs,
@@ -77,7 +78,7 @@ def page(folders: Sequence[Folder], unfinished: Sequence[str] = ()) -> str:
         "causes": causes,
         "rejected": sum(cause.count for cause in causes),
         "corpora": _corpora([*_of(folders, "corpus"), *_of(folders, "pseudolabel")]),
-        "trainings": _trainings(_of(folders, "train"), budget),
+        "trainings": _trainings([*_of(folders, "train"), *_of(folders, "finetune")], budget),
         "evaluations": evaluations,
         "separated": separated,
         "separated_untold": untold,
@@ -236,6 +237,7 @@ def _trainings(trainings: Sequence[Folder], budget: _Budget) -> list[dict[str, A
         {
             **_named(trainings, position),
             **vars(report_training.training(folder)),
+            "boosting": report_boosting.boosting(folder),
             "previews": _previews(folder, budget),
         }
         for position, folder in enumerate(trainings)

@@ -21,7 +21,7 @@ SCHEMAS = {
     "index": schemas.INDEX,
     "rejects": schemas.REJECT,
 }
-ORDER = ("scan", "match", "prune", "corpus", "train", "evaluate", "separate")  # of the flow
+ORDER = ("scan", "match", "prune", "corpus", "train", "finetune", "evaluate", "separate")
 
 
 @dataclass(frozen=True)
