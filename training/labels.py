@@ -25,7 +25,7 @@ REASONS = {
     "not_finite": "the teacher gave NaN or infinity",
     "not_a_sum": "the teacher's sources do not sum to the mixture",
 }
-N_FFT, HOP_LENGTH = 2048, 1024  # of the confidence
+FRAME = 2048  # samples, of the confidence
 _LEAST_POWER = 1e-30
 
 
@@ -113,20 +113,17 @@ def misses_db(mixture: Tensor, sources: Tensor) -> Tensor:
 def confidence(target: Tensor, residual: Tensor) -> Tensor:
     """How decidedly sound is given to one side: 0 (all of it halved) to 1, float32 [batch].
 
-    Σ |P_t − P_r| / Σ (P_t + P_r) over the powers of all bins of both spectrograms (Hann window).
+    Σ |P_t − P_r| / Σ (P_t + P_r) over the powers of all bins of both spectrograms, in Hann
+    windows that lie side by side.
     Music is sparse, so what a good separator finds hardly overlaps; a teacher that does not know
     leaves both sources in every bin. It says nothing of a teacher that is sure and wrong.
     """
     powers = []
+    window = torch.hann_window(FRAME, device=target.device, dtype=target.dtype)
     for signal in (target, residual):
-        flat = signal.flatten(0, 1)
-        padded = torch.nn.functional.pad(flat, (0, max(0, N_FFT - flat.shape[-1])))
-        window = torch.hann_window(N_FFT, device=signal.device, dtype=signal.dtype)
-        spectrum = torch.stft(
-            padded, N_FFT, HOP_LENGTH, window=window, center=False, return_complex=True
-        )
-        power = torch.view_as_real(spectrum).square().sum(-1)
-        powers.append(power.unflatten(0, signal.shape[:2]).flatten(1))
+        padded = torch.nn.functional.pad(signal, (0, -signal.shape[-1] % FRAME))
+        spectrum = torch.fft.rfft(padded.unflatten(-1, (-1, FRAME)) * window)
+        powers.append(torch.view_as_real(spectrum).square().sum(-1).flatten(1))
     both, apart = powers[0] + powers[1], (powers[0] - powers[1]).abs()
     ratio = apart.sum(1) / both.sum(1).clamp_min(_LEAST_POWER)
     return torch.nan_to_num(ratio, 0.0, 0.0, 0.0).clamp(0, 1)
