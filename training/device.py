@@ -20,6 +20,8 @@ def pick_device(name: str | None, world: World = ALONE) -> torch.device:
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
             torch.cuda.set_device(device)
         torch.zeros(1, device=device).item()
+        # fp32 is fp32: TF32, cuDNN's default, would leave the filter banks' noise at −60 dB.
+        torch.backends.cudnn.allow_tf32 = False
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         cause = runs.reason(error).partition(". ")[0][:200]
         raise BadUsage(f"--device {name}: {cause}; name cpu, or a GPU that is there") from error

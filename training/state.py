@@ -59,8 +59,9 @@ def preserve(path: str, learning: Learning, progress: Progress, world: World) ->
     """
     own: dict[str, Any] = {"epoch": progress.epoch, "position": progress.position}
     own |= {"rejects": learning.material.rejects, "cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        own["cuda"] = torch.cuda.get_rng_state()
+    device = next(learning.nets.parameters()).device
+    if device.type == "cuda":
+        own["cuda"] = torch.cuda.get_rng_state(device)
     ranks = world.gathered(own)
     if not world.first:
         return
@@ -79,7 +80,7 @@ def preserve(path: str, learning: Learning, progress: Progress, world: World) ->
         for kind in {"cpu", "cuda"} & found.keys():
             tensors[f"random.{kind}.{rank}"] = found.pop(kind)
     facts = {
-        "progress": dataclasses.asdict(progress),
+        "progress": _finite(dataclasses.asdict(progress)),
         "ranks": ranks,
         "rejects": rejects,
         "scaler": learning.scaler.state_dict(),
@@ -93,6 +94,8 @@ def restore(path: str, learning: Learning, device: torch.device, world: World) -
     tensors, facts = checkpoint.read_tensors(path)
     try:
         progress = Progress(**facts["progress"])
+        if progress.best_loss is None:
+            progress.best_loss = math.inf
         own = facts["ranks"][world.rank]
         progress.epoch, progress.position = own["epoch"], own["position"]
         _load(learning.nets, _under("core.", tensors))
@@ -114,11 +117,17 @@ def restore(path: str, learning: Learning, device: torch.device, world: World) -
         learning.material.restore(_under("extra.", tensors), facts["extra"])
         torch.set_rng_state(tensors[f"random.cpu.{world.rank}"])
         if device.type == "cuda" and f"random.cuda.{world.rank}" in tensors:
-            torch.cuda.set_rng_state(tensors[f"random.cuda.{world.rank}"])
+            torch.cuda.set_rng_state(tensors[f"random.cuda.{world.rank}"], device)
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         cause = f"{path}: damaged, or of another run: {runs.reason(error)}"
         raise Failed(f"{cause}; start over with --overwrite") from error
     return progress
+
+
+def _finite(facts: dict[str, Any]) -> dict[str, Any]:
+    """As JSON has it, which knows no infinity: None before the first validation."""
+    unknown = math.isinf(facts["best_loss"])
+    return {**facts, "best_loss": None if unknown else facts["best_loss"]}
 
 
 def _load(nets: nn.Module, weights: dict[str, Tensor]) -> None:

@@ -312,6 +312,7 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
     if run is None:
         if world.first:
             print(f"train: already complete in {output}")
+            conclude(recipe, options, output)
         return 0
     try:
         kind = OneBatch if options.overfit_one_batch else Material
@@ -322,9 +323,15 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
         raise Failed(f"{where}: {runs.reason(error)}; run again to resume") from error
     if world.first:
         print(f"train: {summary(output)}")
-        if options.overfit_one_batch:
-            print(f"train: {one_batch.verdict(recipe, state.read_log(run.path(LOG)))}")
+        conclude(recipe, options, output)
     return 0
+
+
+def conclude(recipe: Recipe, options: Options, output: str) -> None:
+    """Where the run was a check: say what came of it, or Failed."""
+    if options.overfit_one_batch:
+        log = state.read_log(files.join(output, LOG))
+        print(f"train: {one_batch.verdict(recipe, log)}")
 
 
 def decisive_fields(recipe: Recipe) -> dict[str, object]:

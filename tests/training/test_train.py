@@ -159,6 +159,29 @@ def test_whatever_has_a_state_resumes_bit_by_bit(
     assert bool(facts["scaler"]) == (kind == "scaler")
 
 
+def test_state_that_is_saved_between_validations_serves_as_well(
+    whole: Path, corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 0
+
+    def dying(*arguments: Any) -> examples.Batch:
+        nonlocal count
+        count += 1
+        if count == 7:
+            raise KeyboardInterrupt
+        return examples.remix(*arguments)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(material, "remix", dying)
+        patched.setattr(train, "SAVE_EVERY_S", 0.0)
+        _train(corpus_folder, tmp_path / "run", *OPTIONS)
+    _, facts = checkpoint.read_tensors(str(tmp_path / "run" / "last/state.safetensors"))
+    assert facts["progress"]["step"] == 6  # two after the validation
+    _train(corpus_folder, tmp_path / "run", *OPTIONS)
+    assert _weights(tmp_path / "run") == _weights(whole)
+    assert _untimed(_log(tmp_path / "run")) == _untimed(_log(whole))
+
+
 def test_the_average_of_the_weights_is_what_is_validated_and_saved(
     whole: Path, corpus_folder: Path, tmp_path: Path
 ) -> None:
