@@ -77,6 +77,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
     nets = recipe.nets()
     if initial is not None:
         nets.load_state_dict(initial)
+    # This layout concerns the weights of 2-D convolutions alone; others have none of four axes.
     nets.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(nets) if recipe.ema_decay else None
     judged = nets if average is None else average  # what is validated and saved
@@ -137,6 +138,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
         if average is not None:
             follow(average, nets, recipe.ema_decay, progress.step)
 
+        # The step is taken; what follows is the books.
         losses.append(found)
         watch.step(count * world.size, work * count)
         progress.seconds = time.monotonic() - started
