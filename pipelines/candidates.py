@@ -37,15 +37,48 @@ def _footers(folder: str, name: str, schema: pa.Schema, option: str) -> list[pq.
                 f"{option} {folder}: its {name} have no column {', '.join(missing)}; "
                 "write them again with this version of Stemlode"
             )
+        for field in schema:
+            kind = _plain(footer.schema.to_arrow_schema().field(field.name).type)
+            if kind != _plain(field.type):
+                raise BadUsage(
+                    f"{option} {folder}: column {field.name} of its {name} is {kind}, "
+                    f"not {_plain(field.type)}"
+                )
+            empty = 0 if field.nullable else _nulls(footer, field.name)
+            if empty:
+                raise BadUsage(
+                    f"{option} {folder}: column {field.name} of its {name} is empty in "
+                    f"{empty:,} rows"
+                )
     return found
 
 
+def _plain(kind: pa.DataType) -> str:
+    """A type's name; strings are strings, and what holds others is one whatever it holds."""
+    if pa.types.is_struct(kind):
+        return "struct"
+    if pa.types.is_map(kind):
+        return "map"
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return "list"
+    if pa.types.is_large_string(kind) or pa.types.is_dictionary(kind):
+        return "string"
+    return str(kind)
+
+
 def _nulls(footer: pq.FileMetaData, column: str) -> int:
-    """How many values are known to be null."""
+    """How many values are known to be null; of a struct, how many structs at most."""
     groups = [footer.row_group(n) for n in range(footer.num_row_groups)]
-    chunks = [group.column(n) for group in groups for n in range(group.num_columns)]
-    stated = [chunk.statistics for chunk in chunks if chunk.path_in_schema == column]
-    return sum(s.null_count for s in stated if s is not None and s.has_null_count)
+    found = 0
+    for group in groups:
+        chunks = [group.column(n) for n in range(group.num_columns)]
+        stated = [
+            chunk.statistics.null_count if chunk.statistics else 0
+            for chunk in chunks
+            if chunk.path_in_schema.split(".")[0] == column
+        ]
+        found += min(stated, default=0)
+    return found
 
 
 def _footer(path: str) -> pq.FileMetaData:

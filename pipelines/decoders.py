@@ -22,6 +22,11 @@ _MISSING_S = 0.5  # a stated length may be off by a codec's padding
 _LASTING = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG}
 _LASTING |= {errno.ELOOP, errno.ENXIO, errno.EINVAL}
 _GONE = (404, 410)  # of HTTP
+_STORES = (
+    "gs://",
+    "gcs://",
+    "s3://",
+)  # whose libraries are our extras; without them nothing is read
 _COUNTED = ("mov", "matroska", "asf", "wav", "aiff", "caf", "flac")  # others only estimate
 _FASTER = ("OGG/VORBIS",)
 _T = TypeVar("_T")
@@ -336,6 +341,8 @@ def open_bytes(uri: str) -> IO[bytes]:
     except OSError as error:
         if local and error.errno in _LASTING:
             raise AudioError((error.strerror or "cannot be opened").lower()) from None
+        if error.errno == errno.EPROTONOSUPPORT and not uri.startswith(_STORES):
+            raise AudioError(f"cannot be opened: {error.strerror}") from None
         raise
 
 

@@ -169,7 +169,8 @@ def receive(
         if with_file and not found:
             data, files, _, _ = socket.recv_fds(line, 1, 1)
         else:
-            data = line.recv(1 << 16)
+            waiting = line.recv(1 << 16, socket.MSG_PEEK)  # perhaps of the next message as well
+            data = line.recv(waiting.find(b"\n") + 1 or 1 << 16)
         if not data:
             return None
         found += data

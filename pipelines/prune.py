@@ -33,6 +33,7 @@ from pipelines.launch import carry_out, pipeline_of
 from pipelines.options import Verb
 from pipelines.patience import patiently
 from pipelines.prune_options import PruneOptions, settings_of, settle
+from pipelines.rejects import reject
 from pipelines.scoring import Heard, Listener, Row
 
 PARTS = "_parts"
@@ -82,9 +83,15 @@ def work_of(heard: Heard) -> dict[str, int]:
 
 
 def place(song: tuple[str, Iterable[Row]], parts: dict[str, int], most: int) -> Iterator[Any]:
-    """A song's candidates, each with the number of its part."""
+    """A song's candidates, each with the number of its part; what comes again is a reject."""
     song_id, rows = song
-    for number, group in enumerate(grouping.groups(rows, most)):
+    once: dict[str, Row] = {}
+    for row in sorted(rows, key=lambda row: json.dumps(row, sort_keys=True)):
+        if once.setdefault(row["pair_id"], row) is not row:
+            message = "the pair is there more than once; the first of its rows counts"
+            found = reject("prune", row["pair_id"], "duplicate", message, row)
+            yield beam.pvalue.TaggedOutput("rejects", (row["pair_id"], found))
+    for number, group in enumerate(grouping.groups(once.values(), most)):
         yield from ((parts[song_id] + number, row) for row in group)
 
 
@@ -110,14 +117,17 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
         | "AllSongs" >> beam.combiners.ToList()
         | "Plan" >> beam.Map(grouping.plan, most)
     )
+    placed = songs | "Place" >> beam.FlatMap(place, planned, most).with_outputs(
+        "rejects", main="placed"
+    )
     found = (
-        songs
-        | "Place" >> beam.FlatMap(place, planned, most)
+        placed.placed
         | "Parts" >> beam.GroupByKey()
         | "Score"
         >> beam.ParDo(Score(run, settings, window)).with_outputs(*scored.TAGS, main="pairs")
     )
-    scored.write(run, found.pairs, found.rejects, found.counts, found.lengths, clear=[PARTS])
+    rejects = (placed.rejects, found.rejects) | "Rejected" >> beam.Flatten()
+    scored.write(run, found.pairs, rejects, found.counts, found.lengths, clear=[PARTS])
 
 
 VERB = Verb(

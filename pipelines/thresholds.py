@@ -30,7 +30,7 @@ def read(path: str) -> Thresholds:
     where = f"--thresholds {path}"
     try:
         if not files.is_file(path):
-            raise BadUsage(f"{where}: no such file")
+            raise BadUsage(f"{where}: {'not a file' if files.exists(path) else 'no such file'}")
         if files.size(path) > LARGEST_BYTES:
             raise BadUsage(f"{where}: no thresholds file: too large")
         found = json.loads(files.read_bytes(path))

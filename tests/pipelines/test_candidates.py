@@ -23,12 +23,44 @@ def _rows(number: int, mix: str | None, instrumental: str | None) -> list[dict[s
 
 def _without(tmp_path: Path, column: str) -> str:
     """A folder whose table lacks a column."""
+    return _folder(tmp_path, _table().drop_columns([column]))
+
+
+def _table() -> pa.Table:
+    return pa.Table.from_pylist(_rows(3, "a", "b"), schemas.CANDIDATE)
+
+
+def _folder(tmp_path: Path, table: pa.Table) -> str:
     run = runs.start("match", str(tmp_path), {}, {})
     assert run is not None
-    table = pa.Table.from_pylist(_rows(3, "a", "b"), schemas.CANDIDATE).drop_columns([column])
     name = "candidates-00000-of-00001.parquet"
     run.finish({}, {name: tables.write(run, name, table)["sha256"]})
     return str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "why"),
+    [
+        ("song_id", pa.array([1, 2, 3]), "song_id of its candidates is int64, not string"),
+        ("mix_audio_uri", pa.array([b"a"] * 3), "mix_audio_uri of its candidates is binary"),
+        ("mix", pa.array(["a"] * 3), "mix of its candidates is string, not struct"),
+        ("pair_id", pa.array(["a", None, None]), "pair_id of its candidates is empty in 2 rows"),
+        ("mix", pa.array([None] * 3, pa.struct(list(schemas.TRACK))), "mix .* empty in 3 rows"),
+    ],
+)
+def test_another_type_and_what_must_not_be_empty_is_named(
+    tmp_path: Path, column: str, values: pa.Array, why: str
+) -> None:
+    field = pa.field(column, values.type)
+    table = _table().set_column(schemas.CANDIDATE.get_field_index(column), field, values)
+    with pytest.raises(BadUsage, match=why):
+        candidates.check(_folder(tmp_path / "c", table))
+
+
+def test_strings_may_be_large(tmp_path: Path) -> None:
+    values = _table()["song_id"].cast(pa.large_string())
+    at = schemas.CANDIDATE.get_field_index("song_id")
+    candidates.check(_folder(tmp_path / "c", _table().set_column(at, "song_id", values)))
 
 
 @pytest.mark.parametrize("column", ["mix_audio_uri", "instrumental_audio_uri", "song_id"])

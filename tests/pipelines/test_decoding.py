@@ -6,6 +6,7 @@ import gc
 import http.server
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -344,6 +345,21 @@ def test_a_remote_file_that_never_ends_is_given_up(tone: Path, slow_server: str)
         decoder.decode(slow_server)
     assert decoder.decode(str(tone)).duration_s == pytest.approx(4)
     decoder.close()
+
+
+def test_messages_that_arrive_together_are_read_one_by_one() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        sent = [{"fetching": True}, {"seconds": 7.5}, {"frames": 3, "cpu_s": 0.1}]
+        for message in sent:
+            decoding_process.send(theirs, message)
+        assert [decoding_process.receive(ours, 5.0) for _ in sent] == sent
+
+
+@pytest.mark.parametrize("uri", ["smb://host/a.wav", "git://a.wav"])
+def test_a_scheme_that_nothing_here_reads_costs_one_reject(shared: Decoder, uri: str) -> None:
+    with pytest.raises(AudioError, match=r"cannot be opened: .*nstall"):
+        shared.decode(uri)
 
 
 def test_a_start_takes_no_beam_and_no_torch() -> None:

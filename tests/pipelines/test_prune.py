@@ -319,6 +319,16 @@ def test_hostile_names_and_ids_stay_what_they_are(tmp_path: Path, test_data: Pat
 
 
 @pytest.mark.slow
+def test_a_pair_that_comes_again_is_a_reject(tmp_path: Path, test_data: Path) -> None:
+    song = test_data / "audio/multitrack/so_easy"
+    once = pair("so_easy", song / "mixture.mp3", song / "accompaniment.mp3")
+    (row,) = _prune(tmp_path, [once, once | {"rule": "zz"}, once])
+    assert (row["decision"], row["rule"]) == ("kept", once["rule"])
+    (found,) = _rejects(tmp_path)
+    assert (found["key"], found["error"]) == (once["pair_id"], "duplicate")
+
+
+@pytest.mark.slow
 def test_a_full_temporary_folder_ends_the_run_with_a_line(
     tmp_path: Path, test_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,8 +58,8 @@ def test_a_damaged_file_is_bad_usage(tmp_path: Path, text: str, why: str) -> Non
 
 
 def test_no_file_is_bad_usage(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "gone.json"):
-        with pytest.raises(BadUsage, match="no such file"):
+    for path, why in ((tmp_path, "not a file"), (tmp_path / "gone.json", "no such file")):
+        with pytest.raises(BadUsage, match=why):
             thresholds.read(str(path))
 
 
