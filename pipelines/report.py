@@ -27,6 +27,7 @@ from pipelines import (
     report_inputs,
     report_media,
     report_pairs,
+    report_scores,
     report_spread,
     report_text,
     report_titles,
@@ -266,7 +267,8 @@ def _evaluations(evaluations: Sequence[Folder]) -> list[dict[str, Any]]:
                 "uSDR is 10 log10(Σ reference² / Σ error²) over a whole song: higher is better, "
                 "and 0 dB is an estimate as wrong as silence."
             )
-            found.append({**_named(evaluations, position), "parts": parts, "summary": summary})
+            entry = {**_named(evaluations, position), "parts": parts, "summary": summary}
+            found.append(entry | {"spreads": report_scores.spreads(folder)})
     return found
 
 
