@@ -26,6 +26,7 @@ VERBS = {
     "finetune": ("training.finetune", "a checkpoint and unlabelled songs → a better checkpoint"),
     "evaluate": ("training.evaluate", "a checkpoint and true stems → scores"),
     "separate": ("training.separate", "audio files → vocals and accompaniment"),
+    "export": ("training.export", "a checkpoint → its nets as ONNX, for other runtimes"),
     "report": ("pipelines.report", "run folders → one HTML page"),
 }
 

@@ -72,7 +72,13 @@ class ResidualRNN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[rows, steps, features] → the same shape."""
         shape = x.shape[1:]
-        normal = F.layer_norm(x, shape, self.weight.expand(shape), self.bias.expand(shape), EPSILON)
+        if torch.onnx.is_in_onnx_export():  # whose layer norm wants a fixed number of steps
+            centred = x - x.mean((1, 2), keepdim=True)
+            spread = torch.sqrt(centred.square().mean((1, 2), keepdim=True) + EPSILON)
+            normal = centred / spread * self.weight + self.bias
+        else:
+            weight, bias = self.weight.expand(shape), self.bias.expand(shape)
+            normal = F.layer_norm(x, shape, weight, bias, EPSILON)
         return x + self.out(self.lstm(normal)[0])
 
 
@@ -122,7 +128,7 @@ class MaskEstimation(nn.Module):
 
     def __init__(self, widths: Sequence[int], features: int, hidden: int) -> None:
         super().__init__()
-        self.padding = Padding(widths)
+        self.padding, self.features = Padding(widths), features
         bands, values = len(widths), PARTS * sum(widths)
         self.norm_weight = nn.Parameter(torch.ones(bands, features))
         self.norm_bias = nn.Parameter(torch.zeros(bands, features))
@@ -138,8 +144,8 @@ class MaskEstimation(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """[batch, bands, frames, features] → mask [batch, 2, bins, frames]."""
-        batch, _, frames, features = z.shape
-        x = F.layer_norm(z, (features,), eps=EPSILON).transpose(0, 1).flatten(1, 2)
+        batch, _, frames, _ = z.shape
+        x = F.layer_norm(z, (self.features,), eps=EPSILON).transpose(0, 1).flatten(1, 2)
         x = torch.addcmul(self.norm_bias[:, None], x, self.norm_weight[:, None])
         first = (x, self.hidden_weight, self.hidden_bias[..., None])
         found = []

@@ -63,7 +63,9 @@ class ScaledUNet(nn.Module):
 def pad_to(x: Tensor, like: Tensor) -> Tensor:
     """What halving an odd size lost, by repeating the last bin or frame."""
     missing = (0, like.shape[-1] - x.shape[-1], 0, like.shape[-2] - x.shape[-2])
-    return F.pad(x, missing, "replicate") if any(missing) else x
+    # What is exported must do for any number of frames, so it must not branch on this one's.
+    needed = torch.onnx.is_in_onnx_export() or any(missing)
+    return F.pad(x, missing, "replicate") if needed else x
 
 
 def to_channels(spectrum: Tensor) -> Tensor:
