@@ -7,9 +7,9 @@ header (a name that was made to lead here is not ours) and, for writing, by Orig
 
 import asyncio
 import json
-import math
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -41,7 +41,7 @@ ASSETS = {
     "thresholds.js": "text/javascript",
 }
 LARGEST_BODY = 4096  # bytes
-POLL_S = 0.03
+POLL_S = 0.03  # seconds between two looks at whether a sound is ready, or still wanted
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -219,7 +219,7 @@ def serve(app: ASGIApp, at: socket.socket) -> None:
 
 
 def _index(session: Session, value: object) -> int:
-    if not isinstance(value, int) or not 0 <= value < len(session.sample.pairs):
+    if type(value) is not int or not 0 <= value < len(session.sample.pairs):
         raise HTTPException(404)
     return value
 
@@ -258,7 +258,7 @@ def _wish(session: Session, request: Request, target: float) -> Wish:
 
 def _window(low: object, high: object) -> Window | None:
     values = [v for v in (low, high) if isinstance(v, (int, float)) and not isinstance(v, bool)]
-    if len(values) < 2 or not 0 <= values[0] <= values[1] < math.inf:
+    if len(values) < 2 or not 0 <= values[0] <= values[1] <= sys.float_info.max:
         return None
     return Window(float(values[0]), float(values[1]))
 

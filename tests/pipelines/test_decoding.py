@@ -318,6 +318,7 @@ def test_a_slow_network_uses_up_none_of_the_decoders_time(
     np.testing.assert_array_equal(found.samples[:], shared.decode(str(tone)).samples[:])
 
 
+@pytest.mark.slow
 def test_a_stalled_network_is_no_verdict(
     tone: Path, slow_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -232,6 +232,7 @@ def test_any_runner_shows_counters_that_add_up_to_those_of_the_record(
     assert counters["decode_ms"] > 0 and counters["score_ms"] > 0
 
 
+@pytest.mark.slow
 def test_a_track_without_audio_is_unreadable(tmp_path: Path, test_data: Path) -> None:
     good = candidate_folders.track("good", str(test_data / "audio/voice/vocadito_1.wav"))
     bare = candidate_folders.track("bare", None)

@@ -143,6 +143,7 @@ def test_what_is_no_run_of_prune_is_bad_usage(scored: Path, tmp_path: Path) -> N
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.slow
 def test_other_thresholds_than_the_window_count_as_well(scored: Path, tmp_path: Path) -> None:
     before = {row["pair_id"]: row for row in _pairs(scored / "pairs")}
     kept = {pair_id for pair_id, row in before.items() if row["decision"] == "kept"}
@@ -182,6 +183,7 @@ def test_a_damaged_table_is_a_line_that_names_it(scored: Path, tmp_path: Path) -
         _rescore(tmp_path, tmp_path / "o", "--rescore", str(copied))
 
 
+@pytest.mark.slow
 def test_without_a_length_in_the_catalogue_hours_are_not_counted(
     scored: Path, tmp_path: Path
 ) -> None:

@@ -141,6 +141,7 @@ def test_two_reviews_do_not_share_a_folder(pairs: Path) -> None:
     assert len(verdicts(pairs.parent / "pairs-review" / "judgements.jsonl")) == 1
 
 
+@pytest.mark.slow
 def test_thresholds_are_written_as_prune_reads_them(pairs: Path) -> None:
     output = pairs.parent / "pairs-review"
     with running(pairs, "--target-precision", "0.8") as review:
@@ -177,6 +178,7 @@ def test_thresholds_are_written_as_prune_reads_them(pairs: Path) -> None:
         assert "6 of 6 judged" in review.said
 
 
+@pytest.mark.slow
 def test_the_command_repeats_the_other_criteria(tmp_path: Path) -> None:
     told = {"d_min": 0.15, "d_max": 0.7, "min_confidence": 0.5, "max_rest": 0.25}
     pairs = review_folders.scored(tmp_path / "pairs", [folders.pair("Song")], told)
