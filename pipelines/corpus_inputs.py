@@ -29,9 +29,12 @@ def read(
     counted = pipeline | "Counted" >> beam.Create([*numbers, ("unpaired", unpaired)])
     stems = pipeline | "Multitracks" >> beam.Create(songs)
     found = (read.pairs, stems) | "Recordings" >> beam.Flatten()
+    counts = [read.counts, counted]
     if "splits" in given:
-        found = found | "Listed" >> beam.Map(_listed, sides.read_list(given["splits"]))
-    return found, (read.counts, counted) | "ReadCounts" >> beam.Flatten()
+        lists = sides.read_list(given["splits"])
+        counts.append(_used_entries(found, lists))
+        found = found | "Listed" >> beam.Map(_listed, lists)
+    return found, tuple(counts) | "ReadCounts" >> beam.Flatten()
 
 
 def songs_in_folders(given: dict[str, str], layout: str, grouping: str) -> list[Song]:
@@ -43,6 +46,18 @@ def songs_in_folders(given: dict[str, str], layout: str, grouping: str) -> list[
         if name in given:
             found += layouts.unpaired(given[name], source, name)
     return found
+
+
+def _used_entries(found: beam.PCollection, lists: dict[str, str]) -> beam.PCollection:
+    """How long the list of splits is, and how many of its entries name something that is there."""
+    used = (
+        found
+        | "Entries" >> beam.FlatMap(lambda one: lists.keys() & {*sides.keys(recordings.known(one))})
+        | "UsedEntries" >> beam.Distinct()
+        | "CountUsed" >> beam.Map(lambda _: ("split_entries_used", 1))
+    )
+    numbers = [("split_entries", len(lists)), ("split_entries_used", 0)]
+    return (used, found.pipeline | "List" >> beam.Create(numbers)) | "ListCounts" >> beam.Flatten()
 
 
 def _listed(recording: Recording, lists: dict[str, str]) -> Recording:

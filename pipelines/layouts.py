@@ -101,7 +101,7 @@ def read(folder: str, layout: str, sources: str, mapping: str | None) -> list[So
     Raises BadUsage where the folder has not that layout, where songs share a name, or where the
     mapping file is none.
     """
-    paths, closed = _listed(folder)
+    paths, closed = _listed(folder, "stems")
     if mapping:
         found = layouts_mapping.songs(folder, paths, layouts_mapping.load(mapping))
     else:
@@ -126,7 +126,7 @@ def unpaired(folder: str, source: str, option: str) -> list[Song]:
 
     Raises BadUsage, naming the option, for a folder without any.
     """
-    every, closed = _listed(folder)
+    every, closed = _listed(folder, option)
     paths = [path for path in every if _is_audio(path)]
     if not paths:
         raise BadUsage(f"--{option} {folder}: no audio files in it")
@@ -138,8 +138,13 @@ def unpaired(folder: str, source: str, option: str) -> list[Song]:
     return [_storable(song) for song in songs]
 
 
-def _listed(folder: str) -> tuple[list[str], list[Song]]:
-    """All files below a folder, and a faulty song for every folder that cannot be looked into."""
+def _listed(folder: str, option: str) -> tuple[list[str], list[Song]]:
+    """All files below a folder, and a faulty song for every folder that cannot be looked into.
+
+    BadUsage, naming the option, for what is a file itself.
+    """
+    if files.is_file(folder):
+        raise BadUsage(f"--{option} {folder}: is a file; name the folder that it lies in")
     errors: list[OSError] = []
     paths = files.list_files(folder, follow_links=True, unreadable=errors.append)
     closed = []

@@ -61,10 +61,14 @@ def read_list(path: str) -> dict[str, str]:
     return found
 
 
+def keys(known: Known) -> tuple[str, ...]:
+    """By what a list may name a recording."""
+    return (known.name, known.recording_id, known.song_id, *known.track_ids)
+
+
 def listed(known: Known, lists: Mapping[str, str]) -> str | None:
     """Where a list puts a recording, by its name or any of its ids; else where it was already."""
-    keys = (known.name, known.recording_id, known.song_id, *known.track_ids)
-    found = {lists[key] for key in keys if key in lists}
+    found = {lists[key] for key in keys(known) if key in lists}
     return min(found, key=HELD_OUT.index) if found else known.split
 
 

@@ -390,6 +390,17 @@ def test_folders_that_cannot_be_looked_into_cost_one_song_each(
         assert faults == {"closed": told, "x/closed": told}
 
 
+def test_a_file_in_a_folders_place_is_one_line(tmp_path: Path) -> None:
+    _wav(tmp_path / "voice.wav")
+    path = str(tmp_path / "voice.wav")
+    for read, option in (
+        (lambda: layouts.unpaired(path, "vocals", "vocals"), "--vocals"),
+        (lambda: layouts.read(path, "auto", "own", None), "--stems"),
+    ):
+        with pytest.raises(BadUsage, match=f"{option} .*: is a file; name the folder"):
+            read()
+
+
 def test_names_that_no_table_can_hold_cost_one_song(tmp_path: Path) -> None:
     """Bytes that are no UTF-8 in a folder's name, and half a character in a song's facts."""
     _wav(tmp_path / "in/good/vocals.wav")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import stemlode
 from matching.ids import digest
-from pipelines import sides, splits, tables
+from pipelines import runs, sides, splits, tables
 from pipelines.runs import BadUsage
 from pipelines.sides import Known
 from tests.pipelines.test_fingerprints import RATE, _music
@@ -106,7 +106,7 @@ def test_one_recording_under_two_names_is_on_one_side(songs: Path) -> None:
 
 def test_a_list_wins_and_a_listed_song_is_never_on_two_sides(songs: Path) -> None:
     (songs / "list.csv").write_text(
-        "song,split\nsong 0,train\nsong 0 (Remaster),test\nsong 1,valid\n"
+        "song,split\nsong 0,train\nsong 0 (Remaster),test\nsong 1,valid\nsnog 2,test\n"
     )
     found = _corpus(songs, "--split", "train=1", "--splits", str(songs / "list.csv"))
     assert {name: row["split"] for name, row in found.items()} == {
@@ -117,6 +117,8 @@ def test_a_list_wins_and_a_listed_song_is_never_on_two_sides(songs: Path) -> Non
     (lost,) = tables.read(str(songs / "out"), "rejects").to_pylist()
     assert (lost["key"], lost["error"]) == ("song 0", "two_sides")
     assert "sounds the same" in lost["message"]
+    counts = runs.record(str(songs / "out"))["counts"]
+    assert (counts["split_entries"], counts["split_entries_used"]) == (4, 3)  # one is mistyped
 
 
 def test_a_song_that_is_added_later_is_held_against_those_that_are_there(songs: Path) -> None:
