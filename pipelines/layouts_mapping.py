@@ -85,16 +85,24 @@ def songs(folder: str, paths: Sequence[str], mapping: Mapping) -> list[Song]:
         raise BadUsage(
             f"--mapping {mapping.path}: no file in {folder} matches; songs are {mapping.songs}"
         )
-    return [
-        Song(
-            song,
-            parts,
-            fault=f"no source for {unknown[song][0]}; name one, or leave_out"
-            if song in unknown
-            else "",
+    songs = []
+    for song, parts in sorted(found.items()):
+        fault = (
+            f"no source for {unknown[song][0]}; name one, or leave_out" if song in unknown else ""
         )
-        for song, parts in sorted(found.items())
-    ]
+        songs.append(Song(song, parts, fault=fault or _twice(parts)))
+    return songs
+
+
+def _twice(parts: dict[str, tuple[Part, ...]]) -> str:
+    """What is wrong where one file lies there in two formats: it would be summed twice."""
+    names: dict[str, str] = {}
+    for path in sorted(part.uri for held in parts.values() for part in held):
+        file = path.rpartition("/")[2]
+        if other := names.setdefault(AUDIO_FILE.sub("", path), file):
+            if other != file:
+                return f"{other} and {file}: two files of one name; leave_out one"
+    return ""
 
 
 def _patterns(path: str, name: str, held: Any) -> tuple[str, ...]:

@@ -339,6 +339,16 @@ def test_a_file_that_no_pattern_names_costs_its_song(tmp_path: Path) -> None:
     assert [song.fault for song in songs] == ["", "no source for what.wav; name one, or leave_out"]
 
 
+def test_one_file_in_two_formats_is_not_summed_twice(tmp_path: Path) -> None:
+    for song, name in (("a", "vox.wav"), ("b", "vox.wav"), ("b", "vox.flac"), ("b", "vox 2.wav")):
+        _wav(tmp_path / "in" / song / name)
+    (tmp_path / "map.toml").write_text('[sources]\nvocals = ["vox*", "*"]')
+    songs = _read(tmp_path / "in", mapping=tmp_path / "map.toml")
+    told = "vox.flac and vox.wav: two files of one name; leave_out one"
+    assert [song.fault for song in songs] == ["", told]
+    assert len(songs[1].parts["vocals"]) == 3
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
