@@ -251,8 +251,9 @@ class _Loader:
         return self.windows.through(self._fetch, self.cache_bytes)
 
     def _fetch(self, asked: Iterable[Asked]) -> Iterator[Window | Bad]:
+        # Runs from the first item on: an epoch that is all in the cache wakes no worker.
         self.sampler.asked = asked
-        return map(self.taker.take, iter(self.items))
+        yield from map(self.taker.take, iter(self.items))
 
 
 class _Sent(Dataset[shelf.Shelved | Bad]):

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.runs import Failed
@@ -90,8 +89,10 @@ def batch_of(windows: list[Window], peaks: dict[str, float] | None) -> Batch:
     longest = max(window.mixture.shape[-1] for window in windows)
 
     def stacked(parts: list[Tensor]) -> Tensor:
-        padded = [F.pad(part, (0, longest - part.shape[-1])) for part in parts]
-        return torch.stack([part * s for part, s in zip(padded, scales, strict=True)])
+        whole = torch.zeros(len(parts), len(parts[0]), longest)
+        for row, part, scale in zip(whole, parts, scales, strict=True):
+            torch.mul(part, scale, out=row[:, : part.shape[-1]])  # one pass over memory
+        return whole
 
     return Batch(
         [window.sample_id for window in windows],
