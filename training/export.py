@@ -112,7 +112,7 @@ def to_onnx(trained: Checkpoint) -> bytes:
         torch.onnx.export(
             cores,
             (example,),
-            buffer,  # type: ignore[arg-type] (this way takes a file)
+            buffer,  # type: ignore[arg-type]
             input_names=["spectrogram"],
             output_names=["masks"],
             dynamic_axes={
