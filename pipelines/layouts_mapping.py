@@ -99,9 +99,9 @@ def _twice(parts: dict[str, tuple[Part, ...]]) -> str:
     names: dict[str, str] = {}
     for path in sorted(part.uri for held in parts.values() for part in held):
         file = path.rpartition("/")[2]
-        if other := names.setdefault(AUDIO_FILE.sub("", path), file):
-            if other != file:
-                return f"{other} and {file}: two files of one name; leave_out one"
+        other = names.setdefault(AUDIO_FILE.sub("", path), file)
+        if other != file:
+            return f"{other} and {file}: two files of one name; leave_out one"
     return ""
 
 
