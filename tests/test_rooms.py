@@ -9,7 +9,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 ROOMS = {"matching", "pipelines", "sql", "training"}
 BEAM_FREE = {
     f"pipelines.{name}"
-    for name in ("schemas", "activity", "arguments", "audio", "decoders", "files", "locks", "runs")
+    for name in (
+        "schemas", "activity", "arguments", "audio", "decoders", "files", "locks", "powers", "runs"
+    )
 } | {  # where the songs of a folder lie is one question for a corpus and for scores
     f"pipelines.layouts{name}"
     for name in (

@@ -240,6 +240,29 @@ def test_a_teacher_that_gives_nan_now_and_then_costs_a_segment_each_time(
     assert sum(heard[kind] for kind in labels.OUTCOMES) == 24
 
 
+def test_segments_whose_sources_do_not_sum_to_the_mixture_are_refused(
+    teacher: Path, corpus_folder: Path, songs: Path, tmp_path: Path
+) -> None:
+    material = _material(teacher, corpus_folder, songs, tmp_path, Rules(ratio=0.0))
+    heard = {}
+    for share in (0.5, 0.0):  # of the mixture, that no source has
+
+        def call(mixture: torch.Tensor, lost: float = share) -> torch.Tensor:
+            return torch.stack((0.4 * mixture, (0.6 - lost) * mixture), dim=1)
+
+        material.teacher = dataclasses.replace(
+            material.teacher, sources=("vocals", "accompaniment"), whole=True, call=call
+        )
+        material.heard.clear()
+        batches = material.batches(finetune_material.Progress())
+        for _ in range(4):
+            material.prepare(next(batches))
+        heard[share] = dict(material.heard)
+    silent = heard[0.5].get("silent", 0)
+    assert heard[0.5]["not_a_sum"] == 8 - silent > 4 and heard[0.5]["targets_labelled"] == 8
+    assert heard[0.0]["pseudo"] == 8 - silent and "not_a_sum" not in heard[0.0]
+
+
 def test_segments_of_which_the_teacher_is_not_sure_are_left_out(
     teacher: Path, corpus_folder: Path, songs: Path, tmp_path: Path
 ) -> None:
@@ -382,6 +405,41 @@ def test_offline_and_online_hear_the_same(
     material = _material(teacher, corpus_folder, songs, tmp_path / "a", Rules(False), sets)
     batch = material.prepare(next(material.batches(finetune_material.Progress())))
     assert torch.isfinite(batch.mixture).all() and material.tensors() == {}
+
+
+@pytest.mark.slow
+def test_each_of_the_four_stems_is_taught_by_its_own_teacher(
+    songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("vocals", "bass", "drums", "other")
+    for song in range(4):
+        folder = tmp_path / "stems" / f"song {song}"
+        folder.mkdir(parents=True)
+        parts = [part for seed in (80, 90) for part in sing(seed + song, 2)]
+        for name, part in zip(names, parts, strict=True):
+            soundfile.write(folder / f"{name}.flac", part.T, RATE)
+    data, shards = tmp_path / "corpus", tmp_path / "shards"
+    words = ["--stems", str(tmp_path / "stems"), "--output", str(data), "--chunk-seconds", "1"]
+    words += ["--split", "train=0.5,valid=0.5", "--sample-rate", str(RATE)]
+    assert corpus.main(words) == 0
+    short = ["--steps", "4", "--validate-every", "2", *LOOP]
+    for recipe, target in zip(("vocals", "bass", "drum", "other"), names, strict=True):
+        before, after = tmp_path / f"{target} before", tmp_path / f"{target} after"
+        words = ["--corpus", str(data), "--output", str(before), *NET, *short]
+        assert train.main([f"bsrnn-{recipe}", *words]) == 0
+        words = ["--labelled", str(data), "--unlabelled", str(songs), "--output", str(after)]
+        assert finetune.main([str(before), *words, *short, "--learning-rate", "0.001"]) == 0
+        assert checkpoint.load(str(after)).recipe.target == target
+        assert _record(after)["counts"]["segments_heard"] > 0
+    capsys.readouterr()
+    words = ["--music", str(songs), "--teacher", str(tmp_path / "drums before"), "--output"]
+    words += [str(shards), "--target", "drums", "--segment-seconds", "1", "--device", "cpu"]
+    assert pseudolabel.main(words) == 0
+    words = ["--mode", "offline", "--labelled", str(data), "--unlabelled", str(shards), *short]
+    drums = [str(tmp_path / "drums before"), "--output", str(tmp_path / "offline")]
+    assert finetune.main([*drums, *words]) == 0
+    with pytest.raises(Failed, match=r"stale: .* --target bass"):
+        finetune.main([str(tmp_path / "bass before"), "--output", str(tmp_path / "x"), *words])
 
 
 @pytest.mark.slow
