@@ -6,11 +6,12 @@
 
 and where they apply `"samples"` (the only length that it takes; shorter ones are filled up with
 zeros, longer ones go through in overlapping pieces), `"batch"` (the only batch that it takes),
-`"whole": false` (its sources are not all of the mixture), and `"input": "waveform"`.
+`"whole": false` (its sources are not all of the mixture). Nets that `stemlode export` wrote say
+`"input": "spectrogram"` and have a description already (`training.teacher_spectra`).
 
-What goes in is float32 [batch, channels, samples], full scale ±1; what comes out is [batch,
-sources, channels, samples], or without the second dimension where there is one source. Opening a
-TorchScript file runs what is in it; ONNX files hold no programs.
+What goes into any other is float32 [batch, channels, samples], full scale ±1; what comes out is
+[batch, sources, channels, samples], or without the second dimension where there is one source.
+Opening a TorchScript file runs what is in it; ONNX files hold no programs.
 """
 
 import dataclasses
@@ -26,11 +27,11 @@ from torch import Tensor
 
 from pipelines import files, runs
 from pipelines.runs import BadUsage, Failed
-from training import chunks, teachers
+from training import chunks, teacher_spectra, teachers
 from training.chunks import Chunking
 from training.teachers import Teacher
 
-KNOWN = (*teachers.FACTS, "samples", "batch", "input")
+KNOWN = (*teachers.FACTS, "samples", "batch", "input", *teacher_spectra.FACTS)
 Net = Callable[[Tensor], Any]
 
 
@@ -38,9 +39,12 @@ def load(path: str, device: torch.device) -> Teacher:
     """A teacher from a file; BadUsage where it or its description is missing or wrong, Failed where
     it does not open."""
     facts = description(path)
-    teacher = teachers.checked(path, "", facts, device, lambda mixture: mixture)
+    of_spectra = facts.get("input") == "spectrogram"
+    known = {**facts, "channels": None} if of_spectra else facts
+    teacher = teachers.checked(path, "", known, device, lambda mixture: mixture)
     data = _bytes(path)
     net = _onnx(path, data, device) if path.lower().endswith(".onnx") else _script(path, device)
+    net = teacher_spectra.waveforms(net, facts) if of_spectra else net
     shaped = _shaped(net, len(teacher.sources), facts.get("samples"), facts.get("batch"))
     said = {name: facts.get(name) for name in KNOWN}
     sha256 = hashlib.sha256(data + json.dumps(said, sort_keys=True).encode()).hexdigest()
@@ -63,8 +67,10 @@ def description(path: str) -> dict[str, Any]:
     unknown = sorted(set(facts) - set(KNOWN))
     if unknown:
         raise BadUsage(f"{beside}: {unknown[0]} is unknown; it may say {', '.join(KNOWN)}")
-    if facts.get("input", "waveform") != "waveform":
-        raise BadUsage(f"{beside}: input is {facts['input']!r}; a teacher takes waveform")
+    if facts.get("input", "waveform") not in ("waveform", "spectrogram"):
+        raise BadUsage(f"{beside}: input is {facts['input']!r}, not waveform or spectrogram")
+    if facts.get("input") == "spectrogram":
+        teacher_spectra.check(facts, beside)
     for name in ("samples", "batch"):
         value = facts.get(name)
         if value is not None and (type(value) is not int or not 0 < value < 1 << 31):

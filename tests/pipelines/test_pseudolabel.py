@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -15,7 +16,7 @@ import pytest
 import soundfile
 
 import stemlode
-from pipelines import chunks, files, runs, shards, tables, verify
+from pipelines import chunks, files, pseudolabel, runs, shards, tables, verify
 from tests.pipelines import unlabelled_music as music_
 from training import corpus as training_corpus
 from training import pools, recipes, teachers
@@ -359,6 +360,25 @@ def test_bad_usage_is_a_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and re.search(said, line)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_gpu_is_asked_for_by_all_that_must_stay_together(music: Path, tmp_path: Path) -> None:
+    hint = "type:nvidia-l4;count:1;install-nvidia-driver"
+    argv = ["--music", str(music), "--teacher", f"{PLAIN}:split", "--accelerator", hint]
+    options = pseudolabel.VERB.parse([*argv, "--output", str(tmp_path / "out")])
+    pipeline = beam.Pipeline(options=options)
+    run = runs.Run("pseudolabel", str(tmp_path / "out"), {}, {}, 0.0)
+    pseudolabel.VERB.build(pipeline, options, run)
+    parts = pipeline.to_runner_api().components
+    places: dict[str, set[str]] = {"Listen": set(), "Teacher": set(), "Encode": set(), "": set()}
+    for step in parts.transforms.values():
+        if step.environment_id and step.spec.urn == "beam:transform:pardo:v1":
+            name = step.unique_name.split("/")[1] if step.unique_name.startswith("Label/") else ""
+            places.get(name, set()).add(step.environment_id)
+    (place,) = places["Listen"]  # in one environment, so that a runner keeps them in one stage
+    assert places["Teacher"] == places["Encode"] == {place} and place not in places[""]
+    hints = parts.environments[place].resource_hints
+    assert hints["beam:resources:accelerator:v1"] == hint.encode()
 
 
 def outputs(folder: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import stemlode
 from pipelines import files
 from pipelines.runs import BadUsage, Failed
 from training import checkpoint, recipes, teachers
@@ -15,6 +16,8 @@ from training.checkpoint import Checkpoint
 from training.teachers import TeacherFault
 
 PLAIN = "tests.training.plain_teachers"
+# The makers of TorchScript and of the older ONNX export would like to see them go.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 class Mask(nn.Module):
@@ -180,9 +183,36 @@ def test_onnx_says_the_same_as_the_net(tmp_path: Path) -> None:
         teachers.load(str(path), "cpu")
 
 
+SPECTRAL = {"input": "spectrogram", "n_fft": 1024, "hop": 256, "bins": 513}
+SPECTRAL |= {"parts": ["magnitude"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["bsrnn-vocals-small", "complex-unet-vocals", "unet-vocals"])
+def test_what_export_writes_teaches_like_its_checkpoint(recipe: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    small = {"features": 4, "hidden": 4, "mask_hidden": 4, "layers": 1}
+    values = small if recipe.startswith("bsrnn") else {"channels": (2, 3, 4)}
+    torch.manual_seed(0)
+    made = recipes.override(recipes.RECIPES[recipe], values)
+    checkpoint.save(str(tmp_path / "checkpoint"), Checkpoint(made, made.nets(), 3))
+    exported = tmp_path / "net.onnx"
+    assert stemlode.main(["export", str(tmp_path / "checkpoint"), "--output", str(exported)]) == 0
+    ours = teachers.load(str(tmp_path / "checkpoint"), "cpu")
+    theirs = teachers.load(str(exported), "cpu")
+    given = mixture(channels=1, samples=made.sample_rate + 7)
+    wanted, found = (t.separate(given, "vocals")[0] for t in (ours, theirs))
+    assert torch.allclose(found, wanted, atol=1e-4)
+    assert theirs.estimate(mixture()).shape == (3, 1, 2, 4000)
+
+
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
+        ({**SPECTRAL, "hop": 2048}, "do not go together"),
+        ({**SPECTRAL, "bands": 4}, "take its checkpoint"),
+        ({**SPECTRAL, "parts": ["phase"]}, "parts .'phase'. or window are unknown"),
+        ({**SPECTRAL, "n_fft": None}, "not counts"),
         ({"sample_rate": "44.1 kHz"}, "sample_rate is '44.1 kHz'"),
         ({"sources": []}, "sources is"),
         ({"sources": ["vocals", "vocals"]}, "names one twice"),
