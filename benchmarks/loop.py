@@ -1,16 +1,18 @@
 """The training loop on real audio: does the device wait for data, and how busy is it?
 
-Trains recipes as `stemlode train` does, on a corpus of the multitracks given, and reads its log:
+Trains recipes as `stemlode train` does, on a corpus of the multitracks given (from
+STEMLODE_TEST_DATA, default ../shared/data beside the project), and reads its log:
 segments a second, the share of time without a batch, and the multiplications of the nets against
 those of large matrix products measured on the same device. Then the loader alone, with nothing
 learnt: in its first epoch, when every sample is read and decoded, and in the later ones, of which
 what fits the cache is decoded no more. It must give at least twice what the recipe consumes.
 
-    python -m benchmarks.loop --stems DIR [--device cuda] [--recipes unet-vocals-small …]
+    python -m benchmarks.loop [--stems DIR] [--device cuda] [--recipes unet-vocals-small …]
 """
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -31,6 +33,9 @@ from training.train_options import Options
 ON_CPU = ("unet-vocals-small", "complex-unet-vocals-noncomplex-small", "cws-unet5-k8-small")
 ON_CPU += ("bsrnn-vocals-small",)
 ON_GPU = ("unet-vocals", "complex-unet-vocals", "cws-unet5-k8", "cws-mdensenet-k8", "bsrnn-vocals")
+PROJECT = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("STEMLODE_TEST_DATA", PROJECT.parent / "shared" / "data"))
+STEMS = DATA / "audio" / "multitrack"
 
 
 def trained(name: str, data: str, folder: Path, given: argparse.Namespace) -> dict[str, float]:
@@ -67,13 +72,16 @@ def loaded(recipe: Recipe, data: str, folder: Path, given: argparse.Namespace) -
 def main() -> None:
     """Print a row a recipe."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--stems", required=True, metavar="DIR", help="folder of multitracks")
+    parser.add_argument("--stems", default=str(STEMS), metavar="DIR", help="folder of multitracks")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--recipes", nargs="+", metavar="RECIPE")
     parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1, help="of a CPU")
     given = parser.parse_args()
+    if not Path(given.stems).is_dir():
+        print(f"no multitracks at {given.stems}: set STEMLODE_TEST_DATA")
+        return
     torch.set_num_threads(given.threads)
     print(
         f"{device_name(torch.device(given.device))}, {given.workers} workers, {given.steps} steps"

@@ -91,7 +91,10 @@ def preserve(path: str, learning: Learning, progress: Progress, world: World) ->
 
 def restore(path: str, learning: Learning, device: torch.device, world: World) -> Progress:
     """The inverse of `preserve`; Failed where the file is damaged."""
-    tensors, facts = checkpoint.read_tensors(path)
+    try:
+        tensors, facts = checkpoint.read_tensors(path)
+    except Failed as error:
+        raise Failed(f"{error}; start over with --overwrite") from error
     try:
         progress = Progress(**facts["progress"])
         if progress.best_loss is None:

@@ -422,7 +422,7 @@ def test_a_split_of_which_nothing_is_left_says_so(
         _train(damaged, tmp_path / "run", "--steps", "5")
 
 
-@pytest.mark.parametrize("name", ["levels.json", "log.jsonl"])
+@pytest.mark.parametrize("name", ["levels.json", "log.jsonl", "last/state.safetensors"])
 def test_a_damaged_file_of_an_unfinished_run_is_named(
     corpus_folder: Path, whole: Path, tmp_path: Path, name: str
 ) -> None:
@@ -430,6 +430,31 @@ def test_a_damaged_file_of_an_unfinished_run_is_named(
     (run / "_SUCCESS").unlink()
     (run / name).write_text('{"half')
     with pytest.raises(Failed, match=rf"{name}: damaged.*--overwrite"):
+        _train(corpus_folder, run, *OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("progress", {"step": 1, "unheard": 2}),
+        ("progress", None),
+        ("ranks", []),
+        ("rejects", 3),
+        ("tensors", None),
+    ],
+)
+def test_a_state_of_something_else_is_refused(
+    corpus_folder: Path, whole: Path, tmp_path: Path, entry: str, value: Any
+) -> None:
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    (run / "_SUCCESS").unlink()
+    path = str(run / "last" / "state.safetensors")
+    tensors, facts = checkpoint.read_tensors(path)
+    if entry == "tensors":
+        del tensors["random.cpu.0"]
+    facts[entry] = value
+    checkpoint.write_tensors(path, tensors, facts)
+    with pytest.raises(Failed, match=r"state.safetensors: damaged, or of another run.*--overwrite"):
         _train(corpus_folder, run, *OPTIONS)
 
 
