@@ -15,7 +15,7 @@ import argparse
 import contextlib
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ FAST_HOP = 1.5  # BSRNN V-B
 LONGEST_CHUNK = 600.0  # seconds
 RESIDUAL = "residual"
 GRID = np.float32(2**23)
+LONGEST_STATED = 7 * 86_400.0  # seconds; a header that claims more is not believed
 LONGEST_NAME = 120  # bytes of an output folder's name
 
 
@@ -82,11 +83,13 @@ def separate_file(
     models: Sequence[Checkpoint],
     chunking: Chunking,
     residual: bool = False,
+    done: Callable[[float], object] = lambda seconds: None,
 ) -> int:
     """Write the stems of an audio file into a folder, as STEM.wav; the file's frames.
 
-    Memory does not grow with the file's length: it is decoded twice, and what lies between is a
-    temporary file at the models' rate. Raises AudioError where the file cannot be used.
+    `done` is told the seconds of audio that each block brings. Memory does not grow with the file's
+    length: it is decoded twice, and what lies between is a temporary file at the models' rate.
+    Raises AudioError where the file cannot be used.
     """
     stems = stem_names(models, residual)
     with contextlib.ExitStack() as stack:
@@ -112,6 +115,7 @@ def separate_file(
             left = mixture - found.sum(0) if len(stems) > len(found) else mixture[:0]
             for sink, part in zip(sinks, (*found, left), strict=False):
                 sink.write(wav.samples(part))
+            done(mixture.shape[1] / sample_rate)
     return frames
 
 
@@ -151,6 +155,67 @@ RESERVED = {runs.PLAN.casefold(), runs.RECORD, runs.SUCCESS.casefold()}
 
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode separate`; the exit status, 1 where an input could not be separated."""
+    options = _parser().parse(argv)
+    for name in ("checkpoint", "output"):
+        if not getattr(options, name):
+            raise BadUsage(f"stemlode separate needs --{name} (see --help)")
+    chunking = chunking_of(options)
+    device = pick_device(options.device)
+    models = [load(folder, device) for folder in options.checkpoint]
+    stems = stem_names(models, options.residual)
+    inputs = list(dict.fromkeys(files.absolute(path) for path in options.inputs))
+    output = files.absolute(options.output)
+    decisive = {"inputs": inputs} | cut(chunking)
+    if options.residual:
+        decisive["residual"] = True
+    checkpoints = named_checkpoints(options.checkpoint)
+    run = _claimed(output, decisive, checkpoints, options.overwrite)
+    if run is None:
+        print(f"separate: already complete in {output}")
+        return 0
+
+    rejects: dict[str, str] = {}
+    written: dict[str, str] = {}
+    seconds = 0.0
+    names = folder_names(inputs)
+    known = {source: _seconds(source) for source in inputs}
+    bar = tqdm(total=round(sum(known.values())), desc="separate", unit=" s of audio", disable=None)
+    for source, name in zip(inputs, names, strict=True):
+        outputs = [f"{name}/{stem}.wav" for stem in stems]
+        before = bar.n
+        if not all(files.exists(run.path(path)) for path in outputs):
+            try:
+                folder = run.path(name)
+                separate_file(source, folder, models, chunking, options.residual, bar.update)
+            except AudioError as error:
+                rejects[source] = str(error)
+                bar.write(runs.on_one_line(f"error: {source}: {error}"), file=sys.stderr)
+                continue
+            except OSError as error:
+                why = f"{runs.reason(error)}; run again to resume"
+                raise Failed(f"--output {output}: {source}: {why}") from error
+        bar.update(max(0.0, before + known[source] - bar.n))  # what was there, or no header said
+        seconds += audio.probe(run.path(outputs[0])).duration_s
+        written |= {path: files.sha256(run.path(path)) for path in outputs}
+    bar.close()
+    run.finish(
+        {"inputs": len(inputs), "separated": len(inputs) - len(rejects), "rejected": len(rejects)},
+        written,
+        audio_seconds=round(seconds, 3),
+        songs=dict(zip(names, inputs, strict=True)),
+        rejects=rejects,
+    )
+    for path in written:
+        print(runs.on_one_line(run.path(path)))
+    if rejects:
+        raise Failed(
+            f"{len(rejects)} of {len(inputs)} inputs could not be separated; "
+            "the same command tries them again"
+        )
+    return 0
+
+
+def _parser() -> Parser:
     parser = Parser(
         prog="stemlode separate",
         description="Split audio files into their sources, as 32-bit float WAV files of the "
@@ -178,60 +243,16 @@ def main(argv: Sequence[str]) -> int:
     add_chunking(parser)
     parser.add_argument("--overwrite", action="store_true", help="start over")
     parser.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")
-    options = parser.parse(argv)
-    for name in ("checkpoint", "output"):
-        if not getattr(options, name):
-            raise BadUsage(f"stemlode separate needs --{name} (see --help)")
-    chunking = chunking_of(options)
-    device = pick_device(options.device)
-    models = [load(folder, device) for folder in options.checkpoint]
-    stems = stem_names(models, options.residual)
-    inputs = list(dict.fromkeys(files.absolute(path) for path in options.inputs))
-    output = files.absolute(options.output)
-    decisive = {"inputs": inputs} | cut(chunking)
-    if options.residual:
-        decisive["residual"] = True
-    checkpoints = named_checkpoints(options.checkpoint)
-    run = _claimed(output, decisive, checkpoints, options.overwrite)
-    if run is None:
-        print(f"separate: already complete in {output}")
-        return 0
+    return parser
 
-    rejects: dict[str, str] = {}
-    written: dict[str, str] = {}
-    seconds = 0.0
-    for source, name in tqdm(
-        list(zip(inputs, folder_names(inputs), strict=True)), "separate", unit="file", disable=None
-    ):
-        outputs = [f"{name}/{stem}.wav" for stem in stems]
-        if not all(files.exists(run.path(path)) for path in outputs):
-            try:
-                separate_file(source, run.path(name), models, chunking, options.residual)
-            except AudioError as error:
-                rejects[source] = str(error)
-                line = runs.on_one_line(f"error: {source}: {error}")
-                tqdm.write(line, file=sys.stderr)
-                continue
-            except OSError as error:
-                why = f"{runs.reason(error)}; run again to resume"
-                raise Failed(f"--output {output}: {source}: {why}") from error
-        seconds += audio.probe(run.path(outputs[0])).duration_s
-        written |= {path: files.sha256(run.path(path)) for path in outputs}
-    run.finish(
-        {"inputs": len(inputs), "separated": len(inputs) - len(rejects), "rejected": len(rejects)},
-        written,
-        audio_seconds=round(seconds, 3),
-        songs=dict(zip(folder_names(inputs), inputs, strict=True)),
-        rejects=rejects,
-    )
-    for path in written:
-        print(runs.on_one_line(run.path(path)))
-    if rejects:
-        raise Failed(
-            f"{len(rejects)} of {len(inputs)} inputs could not be separated; "
-            "the same command tries them again"
-        )
-    return 0
+
+def _seconds(source: str) -> float:
+    """What a file's header says; 0 where it says nothing, or there is none."""
+    try:
+        stated = audio.probe(source).duration_s
+    except (AudioError, OSError):
+        return 0.0
+    return stated if 0 < stated < LONGEST_STATED else 0.0
 
 
 def add_chunking(parser: Parser) -> None:
