@@ -21,9 +21,10 @@ def pair_chunks(
 ) -> Chunks:
     """First frame in the mixture's file, (integers, scale) of a pair's chunks.
 
-    A chunk holds `vocals` = mixture − accompaniment, to the last bit, where `prune` found the pair
-    coherent and the chunk matched, where it drifts by no more than residuals.MOST_DRIFT_PPM, and
-    where the chunk itself shows no delay; for others the vocals' magnitudes are known alone.
+    A chunk holds `vocals` = mixture − accompaniment, to the last bit, where the pair drifts by no
+    more than residuals.MOST_DRIFT_PPM, where its residual at the corpus' rate is coherent by the
+    measure of `prune`, where the chunk matched, and where it shows no delay of its own; for others
+    the vocals' magnitudes are known alone.
     """
     _check(recording)
     delay = _delay(recording, rate, shape) if _promising(recording) else None
@@ -59,25 +60,30 @@ def _sources(recording: Recording, rate: int, delay: float) -> tuple[list[Source
 
 
 def _promising(recording: Recording) -> bool:
-    """Whether `prune` says that a single offset turns the pair into a vocal."""
+    """Whether a single offset may turn the pair into a vocal.
+
+    That `prune` found it incoherent says little: at 8 kHz half a period is soon missed.
+    """
     drift = abs(recording.drift_ppm or 0.0)
-    return recording.coherent and drift <= residuals.MOST_DRIFT_PPM
+    return recording.coherent is not None and drift <= residuals.MOST_DRIFT_PPM
 
 
 def _delay(recording: Recording, rate: int, shape: Shape) -> float | None:
-    """Frames that `prune`'s offset, to a whole frame, is off; None where that cannot be told."""
-    sources, _ = _sources(recording, rate, 0.0)
+    """Frames that `prune`'s offset, to a whole frame, is off; None where that cannot be told, or
+    where more than a voice is left over."""
+    sources, first = _sources(recording, rate, 0.0)
     begin = round((recording.matched_spans or ((0.0, 0.0),))[0][0] * rate)
-    first = sources[0].skip_frames
-    lie, frames = Lie(), 4 * residuals.N_FFT
-    skipped, wanted = max(0, begin - first), round(MEASURED_S * rate)
+    skipped, frames = max(0, begin - first), 4 * residuals.N_FFT
+    last = skipped + round(MEASURED_S * rate)
+    held: list[np.ndarray] = []
     cut = chunks.cut(sources, sample_rate=rate, channels=shape.channels, chunk_frames=frames)
     for number, chunk in enumerate(cut):
-        if number * frames >= skipped + wanted:
+        if number * frames >= last:
             break
         if (number + 1) * frames > skipped:
-            lie.add(chunk["mixture"], chunk["accompaniment"])
-    return lie.delay() if lie.frames >= residuals.FEWEST_FRAMES else None
+            both = [chunk[name].mean(axis=0) for name in ("mixture", "accompaniment")]
+            held.append(np.stack(both))
+    return residuals.delay(np.concatenate(held, axis=1), rate) if held else None
 
 
 def _fits(recording: Recording, chunk: dict[str, np.ndarray], at_s: float, rate: int) -> bool:

@@ -52,7 +52,7 @@ class Recording:
     offset_s: float = 0.0
     gain_db: float = 0.0
     polarity: int = 1
-    coherent: bool = False  # whether a pair's mixture − accompaniment is a usable vocal
+    coherent: bool | None = None  # a pair's residual as prune heard it; None where it did not
     drift_ppm: float | None = None
     matched_spans: tuple[tuple[float, ...], ...] | None = None  # start and end in the mixture, s
     bleed: tuple[str, ...] = ()  # sources that leak into each other's microphones
@@ -91,7 +91,7 @@ def of_pair(row: Mapping[str, Any]) -> Recording:
         offset_s=row["offset_s"] or 0.0,
         gain_db=row["gain_db"] or 0.0,
         polarity=row["polarity"] or 1,
-        coherent=bool(row["coherent"]),
+        coherent=row["coherent"],
         drift_ppm=row["drift_ppm"],
         matched_spans=None if spans is None else tuple(tuple(span) for span in spans),
     )

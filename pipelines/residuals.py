@@ -5,9 +5,15 @@ What `prune` finds at 8 kHz says to about 20 µs where a pair's sides lie agains
 backing. So the delay is sought anew at the corpus' rate, where both phases and level say it.
 """
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
+
+from matching import coherence
+from matching.coherence import Aligned
+from matching.drift import Line
+from pipelines import fractions
 
 N_FFT = 8192
 MOST_FRAMES = 4.0  # that prune's offset may be off, in frames of the corpus
@@ -79,6 +85,32 @@ class Lie:
         before, here, after = near[peak - 1 : peak + 2]
         vertex = 0.5 * (before - after) / (before - 2 * here + after)
         return -(peak - reach + float(vertex)) / _FINER
+
+
+def delay(both: np.ndarray, rate: int) -> float | None:
+    """How many frames an accompaniment must be moved ahead to leave a vocal; None for never.
+
+    `both` [2, frames] are a mixture and its accompaniment at their levels, to a frame or two on one
+    clock. What is left after that must be as low, where the voice rests, as `prune` wants it.
+    """
+    lie = Lie()
+    lie.add(both[:1], both[1:])
+    found = lie.delay() if lie.frames >= FEWEST_FRAMES else None
+    if found is None:
+        return None
+    n_fft = 2 ** round(math.log2(rate / 8))  # about what prune uses, in seconds
+    mixture, moved = both[0], moved_ahead(both[1:], found)[0]
+    aligned = Aligned(mixture, moved, Line(0.0), 1, rate, n_fft, 3 * n_fft // 4)
+    _, residual_db = coherence.compare(aligned, 1.0)
+    return found if coherence.coherent(residual_db) else None
+
+
+def moved_ahead(samples: np.ndarray, frames: float) -> np.ndarray:
+    """A signal [channels, frames] moved ahead by a few frames, silence taking the place."""
+    whole = round(frames)
+    padded = np.pad(samples, ((0, 0), (max(0, -whole), max(0, whole))))
+    cut = padded[:, max(0, whole) :][:, : samples.shape[1]]
+    return np.concatenate(list(fractions.moved([cut], frames - whole)), axis=1)
 
 
 def within(begin_s: float, end_s: float, spans: Iterable[Iterable[float]], slack_s: float) -> bool:

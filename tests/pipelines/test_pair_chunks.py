@@ -96,13 +96,15 @@ def test_a_shift_by_whole_frames_leaves_the_voice_exactly(
     assert np.abs(got - pair.vocals[:, : got.shape[1]]).max() < 1.01 * 2 / 32768
 
 
-@pytest.mark.parametrize("off_us", [-19.0, 0.0, 19.0])
+@pytest.mark.parametrize(
+    ("off_us", "coherent"), [(-26.0, False), (-19.0, True), (0.0, True), (26.0, False)]
+)
 def test_a_shift_between_frames_is_found_at_the_full_rate(
-    song: tuple[np.ndarray, np.ndarray], tmp_path: Path, off_us: float
+    song: tuple[np.ndarray, np.ndarray], tmp_path: Path, off_us: float, coherent: bool
 ) -> None:
-    """What prune told may be off by as much as it was ever measured to be."""
+    """What prune told may be off by so much that it found the residual incoherent itself."""
     pair = _pair(song, tmp_path, LATE_S * RATE + 0.37, off_us * 1e-6)
-    found, facts = _chunks(pair.recording)
+    found, facts = _chunks(dataclasses.replace(pair.recording, coherent=coherent))
     assert facts.residual_chunks == len(found) == 4
     assert _error_db(found, pair.vocals) < -40
 
@@ -110,7 +112,8 @@ def test_a_shift_between_frames_is_found_at_the_full_rate(
 @pytest.mark.parametrize(
     "change",
     [
-        {"coherent": False},
+        {"coherent": None},  # prune could not align it
+        {"gain_db": GAIN_DB - 4},  # the backing is left over at −9 dB
         {"drift_ppm": 40.0},
         {"offset_s": LATE_S + 0.003},  # too far to be found
         {"matched_spans": ((30.0, 60.0),)},
