@@ -267,8 +267,12 @@ def test_only_kept_pairs_count_and_what_is_known_travels_along(tmp_path: Path) -
     assert (counts["pairs"], counts["pairs_not_kept"]) == (3, len(dropped))
 
 
-def test_a_real_pair_is_aligned_and_put_together_again(test_data: Path, tmp_path: Path) -> None:
-    """The accompaniment of a real song, 152 ms late, inverted and 1.4 dB louder, comes back."""
+@pytest.mark.parametrize("coherent", [None, True])
+def test_a_real_pair_is_aligned_and_put_together_again(
+    test_data: Path, tmp_path: Path, coherent: bool | None
+) -> None:
+    """The accompaniment of a real song, 152 ms late, inverted and 1.4 dB louder, comes back; and
+    with it the voice where that is known to be the difference, sample by sample."""
     song = test_data / "audio" / "multitrack" / "so_easy"
     late_s, gain_db = 0.152, -1.4
     mixture = audio.read(str(song / "mixture.mp3"), sample_rate=44_100)
@@ -283,11 +287,21 @@ def test_a_real_pair_is_aligned_and_put_together_again(test_data: Path, tmp_path
         offset_s=late_s,
         gain_db=gain_db,
         polarity=-1,
+        coherent=coherent,
     )
     _write_pairs(tmp_path / "pairs", [row])
     assert _run(tmp_path / "out", "--pairs", str(tmp_path / "pairs")) == 0
     index, samples = _index(tmp_path / "out"), _samples(tmp_path / "out")
     assert [row["start_s"] for row in index] == [0.0, 12.0, 24.0]
+    for row in index:
+        held = {
+            name: x.astype(int) for name, x in samples[row["sample_id"]].items() if name != "json"
+        }
+        assert ("vocals" in held) == bool(coherent)
+        if coherent:
+            np.testing.assert_array_equal(held["vocals"], held["mixture"] - held["accompaniment"])
+    (song_row,) = tables.read(str(tmp_path / "out"), "songs").to_pylist()
+    assert song_row["residual_chunks"] == (3 if coherent else 0)
     whole = {
         source: np.concatenate(
             [samples[r["sample_id"]][source] * (r["scale"] / 32768) for r in index], axis=1
