@@ -26,6 +26,7 @@ from tqdm import tqdm
 from pipelines import files, runs
 from pipelines.runs import BadUsage, Failed, Run
 from training import (
+    board,
     checkpoint,
     console,
     corpus,
@@ -39,7 +40,6 @@ from training import (
     state,
 )
 from training.average import follow
-from training.board import FOLDER as BOARD
 from training.board import Board
 from training.checkpoint import Checkpoint
 from training.console import tell
@@ -95,7 +95,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
         log = material.begin(nets, progress)
     saved_step, saved_at = progress.step, time.monotonic()
     shown = options.tensorboard and world.first
-    board = Board(run.path(BOARD) if shown else None, progress.step)
+    curves = Board(run.path(board.FOLDER) if shown else None, progress.step)
     batches = ahead(material, progress)
     coming = next(batches)
     work = pace.work_of(recipe, nets, coming.batch)  # of one segment
@@ -173,13 +173,13 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
         log.append(line)
         if world.first:
             state.write_log(run.path(LOG), log)
-            board.write(line)
+            curves.write(line)
         if validates or world.shared(time.monotonic() - saved_at > SAVE_EVERY_S):
             state.preserve(run.path(LAST), learning, progress, world)
             saved_step, saved_at = progress.step, time.monotonic()
         watch.restart()
     bar.close()
-    board.close()
+    curves.close()
     if not world.first:
         return
 
@@ -303,6 +303,8 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
         )
     device = pick_device(given.device, world)
     folder, output = files.absolute(given.corpus), files.absolute(given.output)
+    if options.tensorboard:
+        board.check(output)
     data = corpus.open_corpus(folder)
     if not mixing.mixes(recipe) and not data.usable("train", recipe.target):
         raise Failed(f"--corpus {folder}: no sample in its train split can teach {recipe.target}")

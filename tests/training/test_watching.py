@@ -86,7 +86,7 @@ def test_tensorboard_has_what_the_log_has(run: Path) -> None:
 
 def test_tensorboard_writes_to_local_folders_alone() -> None:
     with pytest.raises(BadUsage, match="--tensorboard: writes to local folders"):
-        board.Board("memory://run/tensorboard", 0)
+        board.check("memory://run/tensorboard")
 
 
 def test_the_console_has_loss_sdr_pace_and_what_is_left(
