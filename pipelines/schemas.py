@@ -192,9 +192,14 @@ INDEX = pa.schema(
         _field(
             "augmentation", "str", NONE, "Parameters of the augmentation, as JSON; null for none."
         ),
-        _field("energies_db", "str→f64", DECIBELS, "Mean power of each source, full scale = 0."),
-        _field("teacher_sha256", "str", NONE, "The checkpoint that labelled the sample."),
-        _field("confidence", "f64", "0…1", "The teacher's."),
+        _field(
+            "energies_db",
+            "str→f64",
+            DECIBELS,
+            "Mean power of each source, full scale = 0; if labelled, of mixture, target and rest.",
+        ),
+        _field("teacher_sha256", "str", NONE, "The teacher that labelled the sample."),
+        _field("confidence", "f64", "0…1", "How decidedly the teacher gave each sound one side."),
         _field(
             "sha256",
             "str→str",
