@@ -91,6 +91,12 @@ def training(folder: Folder) -> Training:
         parts.append(f"{took} on {folder.record.get('device', 'cpu')}")
     if folder.count("samples_train"):
         parts.append(f"{folder.count('samples_train'):,} samples")
+    at_best = next((entry for entry in log if real(entry.get("step")) == best), {})
+    if (ratio := real(at_best.get("valid_sdr"))) is not None:
+        parts.append(f"SDR {ratio:.2f} dB on the valid split at the best step")
+    paces = [found for entry in log if (found := real(entry.get("segments_per_s"))) is not None]
+    if paces:
+        parts.append(f"{sorted(paces)[len(paces) // 2]:.3g} segments a second")
     summary = f"{facts['summary']}. " if facts.get("summary") else ""
     caption = f"The circle marks the best step, {best:,.0f}." if chart and best is not None else ""
     shown = [(key, text(value)) for key, value in facts.items() if key not in ("name", "summary")]

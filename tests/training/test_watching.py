@@ -57,6 +57,11 @@ def test_previews_are_outputs_of_the_run_and_shown_by_a_report(run: Path, tmp_pa
     section = html.split('id="train"')[1].partition("</section>")[0]
     songs = len(list((run / "previews" / "best").iterdir()))
     assert section.count("<audio") == section.count("<img") == 3 * songs
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    best = json.loads((run / "run.json").read_text())["best_step"]
+    (ratio,) = [row["valid_sdr"] for row in log if row["step"] == best]
+    assert f"SDR {ratio:.2f} dB on the valid split" in section
+    assert "segments a second" in section
     for label in ("Mixture", "Estimate", "Reference"):
         assert f"<figcaption>{label}</figcaption>" in section
 
