@@ -5,7 +5,6 @@ every file and notes its salient windows; what cannot be used is noted with the 
 worker processes seek to the piece that is wanted and decode nothing else.
 """
 
-import math
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,15 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
-import soundfile
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pipelines import activity, audio, decoders, files, runs
+from pipelines import activity, audio, files, runs
 from pipelines.audio import AudioError
 from pipelines.runs import BadUsage, Failed
-from training import corpus, pieces, pools
+from training import corpus, pieces, pools, unlabelled_pieces
 from training.boosting import Segment
 from training.corpus import Bad, Corpus
 from training.recipe import Recipe
@@ -32,7 +30,6 @@ ENDINGS = (".aac .aif .aiff .alac .ape .caf .flac .m4a .mka .mp2 .mp3 .mp4 .oga 
            ".webm .wma .wv")  # fmt: skip
 LOSSLESS = ("alac", "ape", "double", "flac", "float", "pcm", "tta", "wavpack")  # codecs begin so
 LOSSY = ("pcm_alaw", "pcm_mulaw")  # though they do
-LEAD_S = 0.1  # decoded before a piece: an MP3 frame builds upon those before it
 LEAST_OF_RATE = 0.5  # of the model's rate: what a file must have at least
 MOST_CHANNELS = 2
 ATTEMPTS = 20  # at one piece, before a collection counts as unusable
@@ -103,7 +100,7 @@ class Files(Windows):
         spare = max(0.0, activity.WINDOW_S - seconds)
         latest = max(0.0, float(self.durations[row]) - seconds)
         start_s = min(latest, float(self.starts[window]) + place * spare)
-        return read_piece(self.uris[row], start_s, shape, rate)
+        return unlabelled_pieces.read(self.uris[row], start_s, shape, rate)
 
 
 @dataclass(frozen=True)
@@ -130,61 +127,6 @@ class Chunks(Windows):
 
     def _row(self, window: int) -> dict[str, Any]:
         return self.index.slice(int(self.pool.rows[window]), 1).to_pylist()[0]
-
-
-def read_piece(uri: str, start_s: float, shape: tuple[int, int], rate: int) -> Tensor:
-    """A piece of an audio file from `start_s` on: float32 of `shape`, [channels, samples], at
-    `rate`; zeros follow where the file ends before.
-
-    What libsndfile reads is sought; other formats are decoded from their beginning. Mono becomes
-    equal channels, and of several channels a mono recipe gets the mean. Raises AudioError or
-    OSError, as `audio.read`.
-    """
-    channels, samples = shape
-    seconds = samples / rate
-    found, from_rate = _sought(uri, start_s, seconds) or _skipped(uri, start_s, seconds)
-    if channels == 1:
-        found = found.mean(axis=0, keepdims=True)
-    found = np.array(np.broadcast_to(found, (channels, found.shape[1])), np.float32)
-    if not np.isfinite(found).all():
-        raise AudioError("samples that are not finite")
-    piece = audio.resample(found, from_rate, rate)[:, :samples]
-    return torch.nn.functional.pad(torch.from_numpy(piece), (0, samples - piece.shape[1]))
-
-
-def _sought(uri: str, start_s: float, seconds: float) -> tuple[np.ndarray, int] | None:
-    """[channels, frames] and their rate by libsndfile; None where it does not read the file."""
-    with decoders.open_bytes(uri) as file:
-        source = file if decoders.is_local(uri) else decoders.Guarded(file)
-        opened = decoders.Libsndfile.open(source)
-        if opened is None:
-            return None
-        with opened.file as sound:
-            rate = sound.samplerate
-            lead = min(start_s, LEAD_S)
-            try:
-                sound.seek(min(sound.frames, round((start_s - lead) * rate)))
-                # A frame more than needed: resampling may leave one too few.
-                frames = sound.read(math.ceil((lead + seconds) * rate) + 1, "float32", True)
-            except soundfile.LibsndfileError as error:
-                raise AudioError(f"damaged: {error.error_string}") from error
-            finally:
-                if isinstance(source, decoders.Guarded):
-                    source.raise_error()
-    return frames[round(lead * rate) :].T, rate
-
-
-def _skipped(uri: str, start_s: float, seconds: float) -> tuple[np.ndarray, int]:
-    """[channels, frames] and their rate, decoded from the file's beginning."""
-    parts, at, rate = [], 0, 0
-    for block in audio.blocks(uri):
-        rate = block.sample_rate
-        first, last = round(start_s * rate), math.ceil((start_s + seconds) * rate) + 1
-        parts.append(block.samples[:, max(0, first - at) : max(0, last - at)])
-        at += block.samples.shape[1]
-        if at >= last:
-            break
-    return np.concatenate(parts, axis=1), rate
 
 
 def paths(place: str) -> list[str]:

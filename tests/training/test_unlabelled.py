@@ -17,11 +17,11 @@ import torch
 
 from pipelines import audio, scan
 from pipelines.runs import BadUsage, Failed
-from training import unlabelled
+from training import unlabelled, unlabelled_pieces
 from training.corpus import Bad, open_corpus
 from training.recipes import RECIPES
 from training.recipes_bsrnn import BSRNNRecipe
-from training.unlabelled import of_corpus, of_files, paths, read_piece, survey
+from training.unlabelled import of_corpus, of_files, paths, survey
 
 RATE = 44_100
 
@@ -124,9 +124,9 @@ def test_a_piece_is_what_lies_there(folder: Path, start_s: float) -> None:
     whole = audio.read(str(folder / "a.wav")).samples
     first = round(start_s * RATE)
     expected = np.pad(whole[:, first : first + 2 * RATE], ((0, 0), (0, 2 * RATE)))[:, : 2 * RATE]
-    found = read_piece(str(folder / "a.wav"), start_s, (2, 2 * RATE), RATE)
+    found = unlabelled_pieces.read(str(folder / "a.wav"), start_s, (2, 2 * RATE), RATE)
     assert found.shape == (2, 2 * RATE) and np.array_equal(found.numpy(), expected)
-    mono = read_piece(str(folder / "a.wav"), start_s, (1, 2 * RATE), RATE)
+    mono = unlabelled_pieces.read(str(folder / "a.wav"), start_s, (1, 2 * RATE), RATE)
     np.testing.assert_allclose(mono[0].numpy(), expected.mean(axis=0), atol=1e-6)
 
 
@@ -139,13 +139,33 @@ def test_a_piece_of_any_format_is_what_a_decoder_of_the_whole_gives(
         path = tmp_path / name
         _m4a(path, _music(8, seed=9))
     whole = audio.read(str(path), sample_rate=RATE).samples[:, round(4.5 * RATE) :][:, :RATE]
-    found = read_piece(str(path), 4.5, (2, RATE), RATE).numpy()
+    found = unlabelled_pieces.read(str(path), 4.5, (2, RATE), RATE).numpy()
     error = np.square(found - whole)[:, 100:-100].sum() / np.square(whole)[:, 100:-100].sum()
-    assert 10 * np.log10(error + 1e-12) < -40
+    # AAC fills some bands with noise, which depends on where the decoder began.
+    assert 10 * np.log10(error + 1e-12) < (-20 if name.endswith("m4a") else -40)
+
+
+def test_a_bare_stream_of_frames_is_read_and_skipped_alike(tmp_path: Path) -> None:
+    path = tmp_path / "bare.aac"  # ADTS: it has neither an index nor a length
+    _m4a(path, _music(8, seed=9))
+    whole = audio.read(str(path)).samples[:, 4 * RATE :]
+    found = unlabelled_pieces.read(str(path), 4.0, (2, RATE), RATE).numpy()
+    error = np.square(found - whole[:, :RATE]).sum() / np.square(whole[:, :RATE]).sum()
+    assert 10 * np.log10(error + 1e-12) < -20
+    skipped, rate = unlabelled_pieces._skipped(str(path), 4.0, 1.0)
+    assert rate == RATE and np.array_equal(skipped[:, :RATE], whole[:, :RATE])
+    beyond = unlabelled_pieces.read(str(path), 7.5, (2, RATE), RATE)
+    assert float(beyond[:, -RATE // 4 :].abs().max()) == 0 < float(beyond[:, :1000].abs().max())
+
+
+@pytest.mark.parametrize("name", ["text.mp3", "empty.wav", "nan.wav"])
+def test_what_is_no_audio_is_an_audio_error(folder: Path, name: str) -> None:
+    with pytest.raises(audio.AudioError):
+        unlabelled_pieces.read(str(folder / name), 1.0, (2, RATE), RATE)
 
 
 def test_a_mono_file_gives_equal_channels(folder: Path) -> None:
-    found = read_piece(str(folder / "deeper" / "mono.flac"), 1.0, (2, 1000), RATE)
+    found = unlabelled_pieces.read(str(folder / "deeper" / "mono.flac"), 1.0, (2, 1000), RATE)
     assert torch.equal(found[0], found[1]) and float(found.abs().max()) > 0
 
 
