@@ -14,7 +14,9 @@ from pipelines.catalogue import Catalogue
 from pipelines.catalogue_files import Part
 from pipelines.pseudolabel_plan import STAGE
 
-TRACKS_PER_PART = 16  # which a worker takes at a time, decoding some ahead
+# Tracks that a worker takes at a time, decoding some ahead: an eighth, so that workers can share
+# a small catalogue, within these.
+FEWEST, MOST = 4, 32
 Row = dict[str, Any]
 
 
@@ -39,7 +41,7 @@ def read(
     parts = AsSingleton(
         once.tracks
         | "CountTracks" >> beam.combiners.Count.Globally()
-        | "HowManyParts" >> beam.Map(lambda count: max(1, -(-count // TRACKS_PER_PART)))
+        | "HowManyParts" >> beam.Map(_how_many_parts)
     )
     placed = once.tracks | "Place" >> beam.Map(_placed, parts) | "Parts" >> beam.GroupByKey()
     rejects = (found.rejects, once.rejects) | "TrackRejects" >> beam.Flatten()
@@ -99,6 +101,10 @@ def _once(element: tuple[str, Iterable[Row]]) -> Iterator[Any]:
     yield from table.to_pylist()
     for row in further:
         yield TaggedOutput("rejects", row | {"stage": STAGE})
+
+
+def _how_many_parts(tracks: int) -> int:
+    return max(1, -(-tracks // min(MOST, max(FEWEST, tracks // 8))))
 
 
 def _placed(track: Row, parts: int) -> tuple[int, Row]:

@@ -338,6 +338,25 @@ def test_labels_without_confidence_are_refused(music: Path, tmp_path: Path) -> N
     assert {row["error"] for row in rejects(output)} == {"low_confidence"}
 
 
+@pytest.mark.slow
+def test_any_source_at_any_resolution_and_from_the_start(
+    bad_music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    assert label(bad_music, output) == 0
+    flags = ["--target", "drums", "--flac-bits", "24"]
+    assert label(bad_music, output, *flags, teacher="quarters") == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert label(bad_music, output, *flags, "--overwrite", teacher="quarters") == 0
+    check_counts(output)
+    assert verify.check(str(output))[0] == []
+    assert {tuple(row["sources"]) for row in index(output)} == {("drums", "mixture", "no_drums")}
+    for row in index(output):
+        energies = row["energies_db"]
+        assert energies["mixture"] - energies["drums"] == pytest.approx(12.04, abs=0.01)
+        assert energies["mixture"] - energies["no_drums"] == pytest.approx(2.5, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

@@ -134,3 +134,13 @@ def noted(device: str) -> Split:
     with Path(os.environ["STEMLODE_LOADS"]).open("a") as file:
         file.write(f"{os.getpid()}\n")
     return Split()
+
+
+def quarters(device: str) -> Teacher:
+    class Quarters(Teacher):
+        sources = ("vocals", "drums", "bass", "other")
+
+        def __call__(self, mixture: Tensor) -> Tensor:
+            return torch.stack([mixture / 4] * 4, dim=1)
+
+    return Quarters()
