@@ -229,3 +229,14 @@ def test_a_corpus_gives_its_mixtures_of_the_train_split(corpus_folder: Path) -> 
     assert {held.name(n) for n in range(held.count)} == set(train["sample_id"].to_pylist())
     segment = held.draw(random.Random(3), (2, 1600), 16_000, [])
     assert segment.mixture.shape == (2, 1600) and float(segment.mixture.abs().max()) > 0
+
+
+def test_damaged_files_of_all_kinds_are_told_apart(test_data: Path) -> None:
+    listed = paths(str(test_data / "audio" / "broken"))
+    recipe = dataclasses.replace(_recipe(), patch_seconds=0.5)
+    found = list(survey(listed, recipe, lossless_only=False, workers=0))
+    reasons = {Path(one.uri).name: one.reason for one in found}
+    assert len(reasons) == len(listed) == 8
+    assert {name for name, reason in reasons.items() if not reason} <= {"bit_rot.mp3"}
+    assert reasons["zero_channels.wav"] == "zero channels"
+    assert reasons["truncated.flac"].startswith("truncated or damaged")
