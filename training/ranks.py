@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 PATIENCE = timedelta(hours=24)  # torchrun ends everyone when one dies, so nobody waits in vain
@@ -35,6 +35,13 @@ class World:
     def shared(self, value: Any) -> Any:
         """The first one's value. All must call it."""
         return self.gathered(value)[0]
+
+    def mean(self, number: Tensor) -> Tensor:
+        """The mean of everyone's number, on its device. All must call it."""
+        if self.size > 1:
+            number = number / self.size
+            distributed.all_reduce(number)
+        return number
 
     def around(self, module: nn.Module, device: torch.device) -> nn.Module:
         """The module, with gradients that are averaged over all ranks after each backward."""

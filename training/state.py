@@ -148,17 +148,16 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def log_line(
-    progress: Progress, losses: list[list[float]], adam: torch.optim.Adam, norm: float
+    progress: Progress, losses: list[float], adam: torch.optim.Adam, norm: float
 ) -> dict[str, Any]:
-    """One line of the log; the loss is the mean over steps since the line before, and over ranks.
+    """One line of the log; the loss is the mean over steps since the line before.
 
     `norm` is that of the step's gradients, before clipping.
     """
-    means = [sum(found) / len(found) for found in losses]
     return {
         "step": progress.step,
         "epoch": progress.epoch,
-        "loss": sum(means) / len(means),
+        "loss": sum(losses) / len(losses),
         "learning_rate": adam.param_groups[0]["lr"],
         "gradient_norm": norm if math.isfinite(norm) else None,
         "seconds": round(progress.seconds, 3),

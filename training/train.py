@@ -128,10 +128,10 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
             coming = watch.fetched(lambda: next(batches))  # while the device still computes
         scaler.unscale_(adam)
         norm = nn.utils.clip_grad_norm_(nets.parameters(), recipe.clip_norm or math.inf)
-        found, size = torch.stack((total, norm)).tolist()
-        if trouble := not_finite(found, size, scaler):
-            culprits = world.gathered([] if math.isfinite(found) else batch.sample_ids)
-            ids = [name for found in culprits for name in found] or batch.sample_ids
+        own, found, size = torch.stack((total, world.mean(total), norm)).tolist()
+        if trouble := not_finite(found, size, scaler):  # which is the same for all
+            culprits = world.gathered([] if math.isfinite(own) else batch.sample_ids)
+            ids = [name for ids in culprits for name in ids] or batch.sample_ids
             raise Failed(diverged(trouble, progress.step, saved_step, ids))
         scaler.step(adam)
         scaler.update()
@@ -149,7 +149,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
         validates = progress.step % recipe.validate_every == 0 or ends
         if not validates and progress.step % recipe.log_every:
             continue
-        line = state.log_line(progress, world.gathered(losses), adam, size) | watch.line()
+        line = state.log_line(progress, losses, adam, size) | watch.line()
         losses.clear()
         if validates:
             judged.eval()

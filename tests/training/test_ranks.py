@@ -24,7 +24,9 @@ def _together(corpus: Path, output: Path, *options: str) -> "subprocess.Complete
     command += ["--nproc-per-node", "2", "-m", "stemlode", "train", *BSRNN, *options]
     command += ["--corpus", str(corpus), "--output", str(output)]
     told = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(command, env=told, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, env=told, capture_output=True, text=True, check=False, timeout=500
+    )
 
 
 def _state(output: Path) -> dict[str, torch.Tensor]:
@@ -77,6 +79,15 @@ def test_two_processes_that_were_stopped_go_on_bit_by_bit(
     assert resumed.keys() == whole.keys() and "random.cpu.1" in resumed
     for name, tensor in whole.items():
         assert torch.equal(resumed[name], tensor), name
+
+
+@pytest.mark.slow
+def test_all_stop_where_one_diverges(corpus_folder: Path, tmp_path: Path) -> None:
+    options = ["--others", "", "--learning-rate", "1e36", "--validate-every", "1", "--steps", "20"]
+    done = _together(corpus_folder, tmp_path / "run", *options)  # and none waits for the other
+    assert done.returncode != 0
+    assert "(samples " in done.stderr and "try a lower --learning-rate" in done.stderr
+    assert not (tmp_path / "run" / "_SUCCESS").exists()
 
 
 @pytest.mark.slow
