@@ -27,7 +27,7 @@ _OURS = re.compile(
     r"|checkpoint/(model\.safetensors|config\.json)|last/state\.safetensors|levels\.json|log\.jsonl"
     r"|unlabelled\.json"
     r"|sample\.json|judgements\.jsonl|thresholds\.json"
-    r"|songs\.parquet|[^/]+/(vocals|accompaniment)\.wav"
+    r"|songs\.parquet|[^/]+/[a-z][a-z0-9_-]{0,44}\.wav"
 )
 LIBRARIES = ("stemlode", "apache-beam", "numpy", "pyarrow", "torch", "librosa", "soxr", "unidecode")
 

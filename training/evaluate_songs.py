@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pipelines import audio
-from training import evaluate_table, scores_bsseval, sources
+from training import scores_bsseval, sources
 from training.checkpoint import Checkpoint
 from training.chunks import Chunking
-from training.metrics import SILENCE, frame_sdr, usdr
+from training.evaluate_table import COLUMNS, is_silent
+from training.metrics import energies, ratios_db, silent_frames, usdr_of
 from training.separate import complete, separate
 from training.songs import Song
 
@@ -24,14 +26,15 @@ Parts = dict[str, np.ndarray]  # float32 [channels, frames] by source
 class Stopwatch:
     """Seconds by what they went into."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock = clock
         self.seconds: dict[str, float] = {}
 
     def of(self, name: str, work: Callable[[], Any]) -> Any:
         """What `work` returns, its seconds added to those of this name."""
-        started = time.perf_counter()
+        started = self.clock()
         found = work()
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+        self.seconds[name] = self.seconds.get(name, 0.0) + self.clock() - started
         return found
 
 
@@ -136,46 +139,59 @@ def _measure(
     device: torch.device,
 ) -> None:
     """Fill in the columns of the metrics that are wanted."""
-    for role, parts in found.items():
-        for stem, reference in references.items():
-            rows[stem][f"usdr_{role}"] = float(usdr(reference, parts[stem]))
+    stems, window = list(references), round(FRAME_S * song.sample_rate)
+    true = _tensor(list(references.values()), device)
+    guess = {role: _tensor([parts[s] for s in stems], device) for role, parts in found.items()}
+    signal = energies(true, window)
+    error = {role: energies(true - estimates, window) for role, estimates in guess.items()}
+    for role, wrong in error.items():
+        for stem, value in zip(stems, usdr_of(signal, wrong, song.mixture.size), strict=True):
+            rows[stem][f"usdr_{role}"] = float(value)
     # What is silent throughout has no score, and the others are scored without it.
-    heard = [
-        stem
-        for stem, reference in references.items()
-        if np.mean(np.square(reference, dtype=np.float64)) > SILENCE
-    ]
-    wanted = [c for c in evaluate_table.COLUMNS if c.metric in metrics and c.metric != "usdr"]
+    sounds = [place for place, stem in enumerate(stems) if not is_silent(rows[stem])]
+    heard = [stems[place] for place in sounds]
     for row in rows.values():
-        row |= {column.name: float("nan") for column in wanted}
+        row |= {c.name: float("nan") for c in COLUMNS if c.metric in metrics and c.metric != "usdr"}
     if not heard:
         return
-    true = _tensor([references[stem] for stem in heard], device)
-    guess = {role: _tensor([parts[s] for s in heard], device) for role, parts in found.items()}
-    window = round(FRAME_S * song.sample_rate)
+    if len(heard) < len(stems):
+        true, guess = true[sounds], {role: part[sounds] for role, part in guess.items()}
     if "csdr" in metrics:
-        for role, estimates in guess.items():
-            _frames(rows, heard, f"csdr_{role}", np.nanmedian, frame_sdr(true, estimates, window))
-        frames = frame_sdr(true, guess["estimate"], window)
-        _frames(rows, heard, "sdr_frame_mean", np.nanmean, frames)
-        for row in rows.values():
-            row["frames"] = frames.shape[1]
-            row["silent_frames"] = int(np.isnan(frames[0]).sum())
+        for role, wrong in error.items():
+            silent = silent_frames(true, guess[role], window)
+            frames = ratios_db(signal[sounds], wrong[sounds], silent)
+            _frames(rows, heard, f"csdr_{role}", np.median, frames)
+            if role == "estimate":
+                _frames(rows, heard, "sdr_frame_mean", np.mean, frames)
+                facts = {"frames": frames.shape[1], "silent_frames": int(silent.sum())}
+                rows |= {stem: row | facts for stem, row in rows.items()}
     if "bsseval" in metrics:
-        ratios = scores_bsseval.bss_eval(true, guess["estimate"], window)
-        for name in ("isr", "sir", "sar"):
-            frames = getattr(ratios, name)
-            _frames(rows, heard, f"{name}_frame_median", np.nanmedian, frames)
-            _frames(rows, heard, f"{name}_frame_mean", np.nanmean, frames)
+        _by_museval(rows, heard, true, guess["estimate"], window)
     if "mir_eval" in metrics:
-        mono = {role: estimates.mean(1) for role, estimates in guess.items()}
-        ratios = scores_bsseval.bss_eval_sources(true.mean(1), mono["estimate"])
-        before = scores_bsseval.bss_eval_sources(true.mean(1), mono["mixture"])
-        for place, stem in enumerate(heard):
-            rows[stem]["mir_sdr"] = float(ratios.sdr[place])
-            rows[stem]["mir_nsdr"] = float(ratios.sdr[place] - before.sdr[place])
-            rows[stem]["mir_sir"] = float(ratios.sir[place])
-            rows[stem]["mir_sar"] = float(ratios.sar[place])
+        _by_mir_eval(rows, heard, true.mean(1), guess)
+
+
+def _by_museval(
+    rows: dict[str, Row], stems: Sequence[str], true: Tensor, estimate: Tensor, window: int
+) -> None:
+    ratios = scores_bsseval.bss_eval(true, estimate, window)
+    for name in ("isr", "sir", "sar"):
+        frames = getattr(ratios, name)
+        _frames(rows, stems, f"{name}_frame_median", np.median, frames)
+        _frames(rows, stems, f"{name}_frame_mean", np.mean, frames)
+
+
+def _by_mir_eval(
+    rows: dict[str, Row], stems: Sequence[str], true: Tensor, guess: dict[str, Tensor]
+) -> None:
+    """The thesis is about mono signals (4.2.2): of several channels the mean is scored."""
+    ratios = scores_bsseval.bss_eval_sources(true, guess["estimate"].mean(1))
+    before = scores_bsseval.bss_eval_sources(true, guess["mixture"].mean(1))
+    for place, stem in enumerate(stems):
+        rows[stem]["mir_sdr"] = float(ratios.sdr[place])
+        rows[stem]["mir_nsdr"] = float(ratios.sdr[place] - before.sdr[place])
+        rows[stem]["mir_sir"] = float(ratios.sir[place])
+        rows[stem]["mir_sar"] = float(ratios.sar[place])
 
 
 def _frames(
@@ -191,7 +207,7 @@ def _frames(
         rows[stem][column] = float(average(finite)) if len(finite) else float("nan")
 
 
-def _tensor(parts: Sequence[np.ndarray], device: torch.device) -> torch.Tensor:
+def _tensor(parts: Sequence[np.ndarray], device: torch.device) -> Tensor:
     return torch.from_numpy(np.stack(parts)).to(device)
 
 

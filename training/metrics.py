@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 EPSILON = 1e-10  # keeps a perfect estimate's score finite
+PROBED = 997  # every so many samples are looked at before a frame is
 SILENCE = 1e-10  # mean power (−100 dB re full scale) at and below which a reference is silent
 
 
@@ -40,11 +41,34 @@ def frame_sdr(references: Tensor, estimates: Tensor, window: int) -> np.ndarray:
     """
     if references.shape != estimates.shape:
         raise ValueError(f"references are {references.shape} and estimates {estimates.shape}")
-    signal = in_frames(references, window).square().sum((1, -1), dtype=torch.float64)
-    wrong = in_frames(references, window).double() - in_frames(estimates, window)
-    error = wrong.square_().sum((1, -1))
+    signal, error = energies(references, window), energies(references - estimates, window)
     silent = silent_frames(references, estimates, window)
-    return (10 * torch.log10(signal / error)).masked_fill(silent, torch.nan).cpu().numpy()
+    return ratios_db(signal, error, silent)
+
+
+@torch.inference_mode()
+def energies(signals: Tensor, window: int) -> Tensor:
+    """[sources, channels, samples] → Σ x² over channels of frames side by side and, last of all, of
+    what is left at the end: float64 [sources, frames + 1]."""
+    frames = in_frames(signals, window)
+    rest = signals[..., frames.shape[-2] * frames.shape[-1] :]
+    parts = (
+        torch.linalg.vector_norm(part, dim=-1).double() for part in (frames, rest[..., None, :])
+    )
+    return torch.cat([part.square().sum(1) for part in parts], dim=-1)
+
+
+def ratios_db(signal: Tensor, error: Tensor, silent: Tensor) -> np.ndarray:
+    """SDR in dB of frames by `energies` of the reference and of the error: [sources, frames]."""
+    ratios = 10 * torch.log10(signal[:, :-1] / error[:, :-1])
+    return ratios.masked_fill(silent, torch.nan).cpu().numpy()
+
+
+def usdr_of(signal: Tensor, error: Tensor, values: int) -> np.ndarray:
+    """`usdr` by `energies` of reference and error; `values` is channels times samples."""
+    whole, wrong = signal.sum(-1), error.sum(-1)
+    score = 10 * torch.log10((whole + EPSILON) / (wrong + EPSILON))
+    return score.masked_fill(whole <= SILENCE * max(1, values), torch.nan).cpu().numpy()
 
 
 def in_frames(signals: Tensor, window: int) -> Tensor:
@@ -57,5 +81,12 @@ def in_frames(signals: Tensor, window: int) -> Tensor:
 def silent_frames(references: Tensor, estimates: Tensor, window: int) -> Tensor:
     """Frames without a score, bool [frames]: as in `museval`, those in which the channels of one of
     the references or estimates, [sources, channels, samples], sum to digital silence."""
-    sums = torch.cat((references.sum(1), estimates.sum(1)))
-    return (in_frames(sums, window) == 0).all(-1).any(0)
+    silent = None
+    for signals in (references, estimates):
+        frames = in_frames(signals, window)
+        found = (frames[..., ::PROBED].sum(1) == 0).all(-1)  # [sources, frames] that may be
+        for source, frame in found.nonzero().tolist():
+            found[source, frame] = bool((frames[source, :, frame].sum(0) == 0).all())
+        silent = found.any(0) if silent is None else silent | found.any(0)
+    assert silent is not None
+    return silent

@@ -16,9 +16,10 @@ from torch import Tensor
 from training.metrics import in_frames, silent_frames
 
 TAPS = 512  # of the distortion filters
-BLOCK = 2**16 - TAPS + 1  # samples that are correlated at once
+BLOCK = 2**14 - TAPS + 1  # samples that are correlated at once
 COPY = 1e-12  # 1 minus the squared correlation of signals that count as copies
-GROUP_BYTES = 256 << 20  # of spectra that are held at once
+GROUP_BYTES = 256 << 20  # of spectra that a GPU works on at once
+CACHED_BYTES = 4 << 20  # likewise a CPU, whose cache they shall fit
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def bss_eval(references: Tensor, estimates: Tensor, window: int) -> Ratios:
     groups = [_places(source, channels) for source in range(sources)]
     own = [torch.fft.rfft(_filters(found, group, group), n_fft) for group in groups]
     energies = [
-        _energies(X, E, every, own, n_fft, channels)
+        _energies(X, E, every, own, channels)
         for X, E in zip(
             _frames(references, window, n_fft), _frames(estimates, window, n_fft), strict=True
         )
@@ -201,34 +202,39 @@ def _filters(found: Correlations, rows: Sequence[int], estimates: Sequence[int])
 
 
 def _frames(signals: Tensor, window: int, n_fft: int) -> Iterator[Tensor]:
-    """Spectra of frames side by side, [sources, channels, frames, bins], a group at a time."""
-    whole = in_frames(signals, window)
-    group = max(1, GROUP_BYTES // (signals.shape[0] * signals.shape[1] * n_fft * 8 * 4))
-    for first in range(0, whole.shape[-2], group):
-        yield torch.fft.rfft(whole[:, :, first : first + group], n_fft)
+    """Spectra of frames side by side, [sources, channels, frames, bins], a group at a time.
 
-
-def _energies(
-    X: Tensor, E: Tensor, every: Tensor, own: list[Tensor], n_fft: int, channels: int
-) -> Tensor:
-    """Of the parts of every estimate in every frame, [7, sources, frames]."""
-    weights = torch.full((X.shape[-1],), 2.0, dtype=torch.float64, device=X.device)
+    Scaled so that the sum of their squares is `n_fft` times that of the samples.
+    """
+    weights = torch.full((n_fft // 2 + 1,), 2**0.5, dtype=torch.float64, device=signals.device)
     weights[0] = 1
     if n_fft % 2 == 0:
         weights[-1] = 1
+    whole = in_frames(signals, window)
+    held = CACHED_BYTES if signals.device.type == "cpu" else GROUP_BYTES
+    group = max(1, held // (signals.shape[0] * signals.shape[1] * n_fft * 8))
+    for first in range(0, whole.shape[-2], group):
+        yield torch.fft.rfft(whole[:, :, first : first + group], n_fft) * weights
 
-    def energy(spectra: Tensor) -> Tensor:  # [channels, frames, bins]
-        return torch.view_as_real(spectra).square().sum((0, -1)) @ weights
 
+def _energies(X: Tensor, E: Tensor, every: Tensor, own: list[Tensor], channels: int) -> Tensor:
+    """Of the parts of every estimate in every frame, [7, sources, frames]."""
     rows = []
     for j, filters in enumerate(own):
         target = X[j]
         filtered = _through(X[j], filters)
         projected = _through(X.flatten(0, 1), every[list(_places(j, channels))])
-        parts = [target, E[j] - target, filtered - target, filtered]
-        parts += [projected - filtered, projected, E[j] - projected]
-        rows.append(torch.stack([energy(part) for part in parts]))
+        parts = [_energy(target), _energy(E[j] - target), _energy(filtered - target)]
+        parts += [_energy(filtered), _energy(projected - filtered)]
+        parts += [_energy(projected), _energy(projected.sub_(E[j]))]
+        rows.append(torch.stack(parts))
     return torch.stack(rows, dim=1)
+
+
+def _energy(spectra: Tensor) -> Tensor:
+    """[channels, frames, bins] → [frames]."""
+    flat = torch.view_as_real(spectra).flatten(-2)
+    return torch.linalg.vector_norm(flat, dim=-1).square().sum(0)
 
 
 def _through(X: Tensor, filters: Tensor) -> Tensor:

@@ -151,6 +151,7 @@ def test_stems_of_several_models_and_the_residual_sum_exactly(tmp_path: Path, su
     assert all(np.abs(part).max() > 1e-3 for part in parts)
     mixture = audio.read(str(tmp_path / "song.wav")).samples
     assert np.array_equal(parts[0] + parts[1] + parts[2], mixture)
+    assert separate.main([*words, "--overwrite"]) == 0  # stems of any name are known as ours
 
 
 def test_one_model_of_one_source_leaves_an_exact_rest(tmp_path: Path) -> None:
