@@ -536,5 +536,6 @@ def test_audio_outside_a_run_folder_is_not_embedded(tmp_path: Path) -> None:
 
 def test_runs_are_found_in_the_order_of_the_flow(flow: Path) -> None:
     found, unfinished = report_inputs.find([str(flow)])
-    assert [run.verb for run in found] == list(report_inputs.ORDER[1:])
+    made = [verb for verb in report_inputs.ORDER if verb not in ("scan", "finetune")]
+    assert [run.verb for run in found] == made
     assert unfinished == []
