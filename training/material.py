@@ -11,6 +11,8 @@ unlabelled songs) subclasses it and overrides what differs. The loop calls:
     previews(nets)              then, in the first process alone, for what can be heard
     after_validation(…)         right after it
     tensors(), facts()          whenever the run's state is saved
+    lineage()                   for each checkpoint
+    counts(), record()          for run.json
 
 What depends on weights or draws random numbers belongs into `prepare`, for `batches` runs ahead:
 a killed run that resumes would see other weights there.
@@ -31,13 +33,12 @@ from training.console import tell
 from training.corpus import Corpus, Window, Windows
 from training.examples import Batch, batch_of, remix, to_device
 from training.levels import levels
+from training.metrics import EPSILON
 from training.previews import Preview
 from training.ranks import ALONE, World
 from training.recipes import Recipe
 from training.state import Progress
 from training.train_options import Options
-
-EPSILON = 1e-7  # of powers, as `evaluate` has it
 
 
 class Material:

@@ -44,6 +44,7 @@ from training.board import Board
 from training.checkpoint import Checkpoint
 from training.console import tell
 from training.device import pick_device
+from training.divergence import diverged, not_finite, weights_are_finite
 from training.examples import Batch, parts_of
 from training.material import Material
 from training.one_batch import OneBatch
@@ -56,7 +57,6 @@ from training.train_options import Options, changed, loop_of, parser_of
 BEST, LAST, LOG = "checkpoint", "last/state.safetensors", "log.jsonl"
 REPORTED_REJECTS = 100  # of the samples that could not be used, in run.json
 SAVE_EVERY_S = 600.0  # at the latest, so that a kill costs no hours where validations are rare
-LEAST_SCALE = 1.0  # of gradients in fp16: below it they overflow by themselves
 
 
 def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
@@ -242,33 +242,6 @@ def is_best(progress: Progress, score: float, *, validating: bool) -> bool:
         return False
     progress.best_loss, progress.best_step, progress.stale = score, progress.step, 0
     return True
-
-
-def not_finite(loss: float, norm: float, scaler: torch.amp.GradScaler) -> str | None:
-    """What is wrong with a step, if anything; it must not be taken.
-
-    With a scaler, gradients may overflow now and then: it leaves the step out and scales less.
-    """
-    if not math.isfinite(loss):
-        return f"the loss is {loss}"
-    if not math.isfinite(norm) and not (scaler.is_enabled() and scaler.get_scale() > LEAST_SCALE):
-        return f"the gradients' norm is {norm}"
-    return None
-
-
-def weights_are_finite(nets: nn.Module) -> bool:
-    """Whether no weight, and no running mean or variance, is NaN or infinite."""
-    return all(bool(torch.isfinite(tensor).all()) for tensor in nets.state_dict().values())
-
-
-def diverged(trouble: str, step: int, saved_step: int, sample_ids: Sequence[str]) -> str:
-    """The line for a run that cannot go on. What was saved before stays as it is."""
-    some = ", ".join(sample_ids[:3]) + (", …" if len(sample_ids) > 3 else "")
-    last = f"the last good state is of step {saved_step}" if saved_step else "nothing was saved yet"
-    return (
-        f"{trouble} at step {step} (samples {some}); {last}; "
-        "try a lower --learning-rate in another --output"
-    )
 
 
 def main(argv: Sequence[str]) -> int:
