@@ -24,20 +24,24 @@ BLOCK_S = 4
 
 
 def blocks(uri: str, *, sample_rate: int | None = None, **_: object) -> Iterator[object]:
-    """What `audio.blocks` gives, for a file of synthetic music: chords of its own, and noise."""
+    """What `audio.blocks` gives, for a file of synthetic music: a tuning, a tempo and chords of its
+    own, and noise."""
     from pipelines import audio  # noqa: PLC0415
 
     rate = sample_rate or RATE
     seed = int(hashlib.sha256("/".join(uri.split("/")[-2:]).encode()).hexdigest()[:8], 16)
     draw = np.random.default_rng(seed)
     noise = 0.01 * draw.standard_normal((2, BLOCK_S * rate), np.float32)
-    t = np.arange(rate, dtype=np.float32) / np.float32(rate)
+    beat = round(draw.uniform(0.4, 0.9) * rate)
+    lowest = draw.uniform(80, 160)
+    t = np.arange(beat, dtype=np.float32) / np.float32(rate)
     for _ in range(SONG_S // BLOCK_S):
         block = np.roll(noise, draw.integers(rate), axis=1)
-        for second in range(BLOCK_S):
-            for pitch in 110 * 2 ** (draw.integers(0, 48, 3) / 12):
+        for start in range(0, block.shape[1], beat):
+            for pitch in lowest * 2 ** (draw.integers(0, 48, 3) / 12):
                 tone = np.sin(np.float32(2 * np.pi * pitch) * t) * np.exp(-3 * t)
-                block[:, second * rate : (second + 1) * rate] += np.float32(0.15) * tone
+                piece = block[:, start : start + beat]
+                piece += np.float32(0.15) * tone[: piece.shape[1]]
         yield audio.Audio(block, rate)
 
 

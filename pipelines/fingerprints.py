@@ -9,7 +9,7 @@ values, so that what is compared stays small and common ones stay common.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from itertools import groupby
 
 import numpy as np
 from scipy import ndimage
@@ -29,8 +29,7 @@ _MIXER = 0x9E3779B1  # spreads neighbouring values
 SHARED_AT_LEAST = 12  # landmarks at one shift
 SHARED_SHARE = 0.05  # of the landmarks of the one that has fewer
 COMMONEST = 100  # a landmark that more recordings hold tells nothing
-
-N = TypeVar("N", str, tuple[str, str, str])  # names of recordings
+OFTENEST = 8  # times that a landmark counts in one recording: loops would coincide all over
 
 
 def landmarks(signal: np.ndarray) -> list[tuple[int, int]]:
@@ -47,11 +46,12 @@ def landmarks(signal: np.ndarray) -> list[tuple[int, int]]:
     return sorted(set(found))
 
 
-def coincidences(held: Iterable[tuple[N, int]]) -> list[tuple[N, N, int]]:
+def coincidences(held: Iterable[tuple[str, int]]) -> list[tuple[str, str, int]]:
     """(recording, recording, shift in frames) for all who hold a landmark: (recording, frame)."""
-    known = sorted(set(held))
-    if len({name for name, _ in known}) > COMMONEST:
+    by_name = [[*group] for _, group in groupby(sorted(set(held)), key=lambda one: one[0])]
+    if len(by_name) > COMMONEST:
         return []
+    known = [one for group in by_name for one in group[:OFTENEST]]
     return [
         (first, second, at_second - at_first)
         for number, (first, at_first) in enumerate(known)

@@ -22,7 +22,6 @@ from pipelines.runs import Failed
 
 RETRY_AFTER_S = (1.0, 4.0)  # reading that breaks off is tried again after so long
 _BLOCK_FRAMES = 30 * fingerprints.RATE
-Sound = tuple[str, str, str]  # song id, recording id, source
 
 
 def patiently(read: Callable[[], Any]) -> Any:
@@ -52,7 +51,9 @@ def matches(
         | "SketchesBefore" >> beam.FlatMap(tables.rows)
     )
     every = (sketched, known) | "AllSketches" >> beam.Flatten()
-    sizes = every | "SketchSizes" >> beam.Map(lambda row: (_sound(row), len(row["values"])))
+    sizes = every | "SketchSizes" >> beam.Map(
+        lambda row: (_sound(row), (row["song_id"], len(row["values"])))
+    )
     alike = (
         every
         | "Landmarks" >> beam.FlatMap(_landmarks)
@@ -99,11 +100,12 @@ def _sketch(sources: list[Source], run: runs.Run, folder: str) -> list[list[int]
     return held
 
 
-def _sound(row: dict[str, Any]) -> Sound:
-    return row["song_id"], row["recording_id"], row["source"]
+def _sound(row: dict[str, Any]) -> str:
+    """A short name: coincidences are many, and carry two of them."""
+    return digest(row["song_id"], row["recording_id"], row["source"])[:16]
 
 
-def _landmarks(row: dict[str, Any]) -> Iterator[tuple[int, tuple[Sound, int]]]:
+def _landmarks(row: dict[str, Any]) -> Iterator[tuple[int, tuple[str, int]]]:
     for value, frame in zip(row["values"], row["frames"], strict=True):
         yield value, (_sound(row), frame)
 
@@ -139,20 +141,22 @@ def _signal(sources: list[Source]) -> np.ndarray:
 
 
 def _coincidences(
-    element: tuple[int, Iterable[tuple[Sound, int]]],
-) -> Iterator[tuple[tuple[Sound, Sound, int], int]]:
-    for first, second, shift in fingerprints.coincidences(element[1]):
-        if first[0] != second[0]:
-            yield (first, second, shift), 1
+    element: tuple[int, Iterable[tuple[str, int]]],
+) -> Iterator[tuple[tuple[str, str, int], int]]:
+    for found in fingerprints.coincidences(element[1]):
+        yield found, 1
 
 
 def _enough(
-    element: tuple[tuple[Sound, Sound, int], int], sizes: dict[Sound, int]
+    element: tuple[tuple[str, str, int], int], sizes: dict[str, tuple[str, int]]
 ) -> list[tuple[tuple[str, str], tuple[int, int]]]:
     (first, second, shift), shared = element
-    if not fingerprints.enough(shared, sizes[first], sizes[second]):
+    (song, size), (other, other_size) = sizes[first], sizes[second]
+    if song == other or not fingerprints.enough(shared, size, other_size):
         return []
-    return [((first[0], second[0]), (shared, -shift))]
+    if other < song:
+        song, other, shift = other, song, -shift
+    return [((song, other), (shared, -shift))]
 
 
 def _best(songs: tuple[str, str], found: Iterable[tuple[int, int]]) -> tuple[str, str, str]:

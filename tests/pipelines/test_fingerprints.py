@@ -84,3 +84,14 @@ def test_a_real_mixture_and_its_backing_share_a_recording(test_data: Path, song:
         for name in ("mixture", "accompaniment")
     }
     assert list(_found(**signals)) == [("accompaniment", "mixture")]
+
+
+def test_a_loop_does_not_coincide_with_itself_all_over() -> None:
+    """Two hundred rounds of one bar hold a landmark as often; of each recording a few count."""
+    held = [(name, bar * 60) for name in ("a", "b") for bar in range(200)]
+    found = fingerprints.coincidences(held)
+    assert len(found) == fingerprints.OFTENEST**2
+    assert ("a", "b", 0) in found
+    bar = _music(3, 2.0)
+    loop = np.tile(bar, 20)
+    assert _found(loop=loop, again=0.5 * loop[700:]) and not _found(loop=loop, other=_music(4))
