@@ -41,9 +41,9 @@ class OneBatch(Material):
 def recipe_of(recipe: Recipe, steps: int | None) -> Recipe:
     """The recipe for such a run: few steps, each in the log, no dropout."""
     steps = steps or STEPS
-    values = {"steps": steps, "validate_every": steps, "log_every": 1}
+    values: dict[str, Any] = {"steps": steps, "validate_every": steps, "log_every": 1}
     if "dropout" in recipes.overridable(recipe):
-        values["dropout"] = 0
+        values["dropout"] = 0.0
     return recipes.override(recipe, values)
 
 
