@@ -108,7 +108,7 @@ def separate_file(
         ][::-1]
         for sink in sinks:
             sink.write(wav.header(frames, channels, sample_rate))
-        for block in audio.blocks(source):
+        for block in streams.ahead(audio.blocks(source)):
             mixture = block.samples
             parts = [estimate.next(mixture.shape[1]) for estimate in estimates]
             found = on_grid(np.concatenate(parts)).reshape(-1, *mixture.shape)

@@ -1,7 +1,10 @@
 """Audio that is too long to hold: at other rates, on a disk, and signals side by side."""
 
+import contextlib
+import queue
+import threading
 from collections.abc import Iterable, Iterator, Mapping
-from typing import IO
+from typing import IO, TypeVar
 
 import numpy as np
 import soxr
@@ -10,13 +13,54 @@ from torch import Tensor
 
 from pipelines import audio
 
+Block = TypeVar("Block")
+AHEAD = 4  # blocks that are made before they are wanted
+
+
+def ahead(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The same blocks, made by another thread while this one works: decoders need no Python.
+
+    What making them raises is raised here. A few blocks are held, whatever the number of them.
+    """
+    made: queue.Queue[tuple[Block | None, BaseException | None]] = queue.Queue(AHEAD)
+    stopped = threading.Event()
+
+    def hand_over(block: Block | None, error: BaseException | None = None) -> None:
+        while not stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                return made.put((block, error), timeout=0.1)
+
+    def work() -> None:
+        try:
+            for block in blocks:
+                hand_over(block)
+                if stopped.is_set():
+                    return
+            hand_over(None)
+        except BaseException as error:  # whoever takes the blocks shall see it
+            hand_over(None, error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            block, error = made.get()
+            if error is not None:
+                raise error
+            if block is None:
+                return
+            yield block
+    finally:
+        stopped.set()
+        thread.join()
+
 
 def decode_to(source: str, scratch: Mapping[int, IO[bytes]]) -> tuple[int, int, int]:
     """Decode a file into one file of float32 frames for each rate; its frames, channels and own
     rate."""
     frames = 0
     resamplers: dict[int, Resampler] = {}
-    for block in audio.blocks(source):
+    for block in ahead(audio.blocks(source)):
         channels, sample_rate = block.samples.shape[0], block.sample_rate
         frames += block.samples.shape[1]
         for rate, file in scratch.items():

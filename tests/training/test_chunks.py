@@ -3,6 +3,8 @@
 import dataclasses
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pipelines import audio
+from pipelines.audio import AudioError
 from pipelines.runs import BadUsage
-from training import checkpoint, separate, sources
+from training import checkpoint, separate, sources, streams
 from training.checkpoint import Checkpoint
 from training.chunks import Chunking, overlap_add
 from training.recipes import RECIPES
@@ -124,6 +127,37 @@ def test_memory_is_flat_for_three_hours() -> None:
 
     # Three hours of this are 659 MiB.
     assert peak_mib(3 * 3600) < peak_mib(60) + 20
+
+
+def test_blocks_that_are_made_ahead_are_the_same() -> None:
+    made: list[int] = []
+
+    def blocks() -> Iterator[int]:
+        for number in range(50):
+            made.append(number)
+            yield number
+
+    assert list(streams.ahead(blocks())) == list(range(50))
+    made.clear()
+    before = set(threading.enumerate())
+    some = streams.ahead(blocks())
+    assert [next(some) for _ in range(3)] == [0, 1, 2]
+    some.close()  # whoever has enough leaves nothing running
+    count = len(made)
+    assert count <= 3 + streams.AHEAD + 2
+    assert set(threading.enumerate()) <= before
+
+
+def test_what_breaks_ahead_breaks_here() -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise AudioError("its middle does not decode")
+
+    found = []
+    with pytest.raises(AudioError, match="its middle"):
+        for block in streams.ahead(broken()):
+            found.append(block)
+    assert found == [1]
 
 
 def _model(folder: Path, name: str, **changes: object) -> Path:
