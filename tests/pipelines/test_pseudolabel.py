@@ -405,12 +405,9 @@ def outputs(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_worker_processes_change_no_byte(
-    music: Path, labelled: Path, workers: str, tmp_path: Path
-) -> None:
+def test_worker_processes_change_no_byte(music: Path, labelled: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    flags = ["--direct_num_workers", workers, "--direct_running_mode", "multi_processing"]
+    flags = ["--direct_num_workers", "2", "--direct_running_mode", "multi_processing"]
     assert label(music, output, *flags, "--io-threads", "3") == 0
     assert outputs(output) == outputs(labelled)
 
@@ -435,7 +432,7 @@ def test_a_killed_run_goes_on_where_it_was(music: Path, labelled: Path, tmp_path
     argv = ["--music", str(music), "--teacher", f"{PLAIN}:split", *FLAGS]
     done = None
     made: set[Path] = set()
-    for dies_at in (6, 5, 9, 7, 0):
+    for dies_at in (6, 9, 0):
         done = subprocess.run(
             [sys.executable, "-c", KILLED, str(dies_at), str(output), *argv],
             cwd=PROJECT,
