@@ -13,7 +13,12 @@ import pyarrow.parquet as pq
 
 from pipelines import files, runs, schemas, shards, tables
 
-SCHEMAS = {"index": schemas.INDEX, "rejects": schemas.REJECT}
+SCHEMAS = {
+    "index": schemas.INDEX,
+    "rejects": schemas.REJECT,
+    "songs": schemas.SONG,
+    "landmarks": schemas.LANDMARKS,
+}
 HOURS_MISS = 1e-5  # of a sum of durations, each rounded to µs
 SHOWN_IDS = 5
 

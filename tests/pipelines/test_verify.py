@@ -207,3 +207,14 @@ def test_what_is_no_finished_corpus_is_bad_usage(damaged: Path, tmp_path: Path) 
             verify.check(str(folder))
     for argv in ([], [str(damaged), "--workers", "0"], [str(damaged), "--corpus", "x"]):
         assert stemlode.main(["verify", *argv]) == 2
+
+
+@pytest.mark.parametrize("name", ["songs", "landmarks", "rejects"])
+def test_a_table_with_other_columns_is_found(damaged: Path, name: str) -> None:
+    (path,) = damaged.glob(f"{name}-*")
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(table.column_names[-1:]), path)
+    record = json.loads((damaged / "run.json").read_text())
+    record["outputs"][path.name] = files.sha256(str(path))
+    (damaged / "run.json").write_text(json.dumps(record))
+    assert f"{path.name}: its columns are not those of this version" in _wrong(damaged)
