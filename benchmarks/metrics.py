@@ -99,9 +99,10 @@ def by_metric(seconds: float, device: torch.device) -> None:
         mine = taken(ours, place)
         if theirs is not None and theirs not in known:
             known[theirs] = taken(theirs, cpu, rounds=1)
-        other = known.get(theirs, float("nan"))
         scale = 60 / seconds
-        print(f"| {name} | {scale * mine:.3f} | {scale * other:.1f} | {other / mine:.1f} |")
+        other = known.get(theirs)
+        beside = f"{scale * other:.1f} | {other / mine:.1f}" if other else "– | –"
+        print(f"| {name} | {scale * mine:.3f} | {beside} |")
 
 
 def by_part(name: str, seconds: float, device: torch.device) -> None:
