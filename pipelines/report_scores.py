@@ -155,22 +155,28 @@ def _sources(rows: Sequence[dict[str, Any]]) -> list[str]:
     return sorted(found, key=lambda name: (name != "vocals", name))
 
 
-def _values(
-    rows: Sequence[dict[str, Any]], source: str, names: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    """Column → value by song, of a source over the songs in which it sounds and, where there are
-    several sources, another one too: elsewhere the mixture is the source itself."""
+def alone(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> set[str]:
+    """The songs in which only one of several sources sounds."""
+    if len(_sources(rows)) < 2:
+        return set()
     sounding = Counter(
         str(row["song"]) for row in rows if any(real(row[name]) is not None for name in names)
     )
-    fewest = 1 if len(_sources(rows)) == 1 else 2
+    return {song for song, count in sounding.items() if count < 2}
+
+
+def _values(
+    rows: Sequence[dict[str, Any]], source: str, names: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Column → value by song, of a source over the songs in which it does not sound alone."""
+    left_out = alone(rows, names)
     found: dict[str, dict[str, float]] = {}
     for name in names:
         by_song = {
             str(row["song"]): value
             for row in rows
             if str(row["source"]) == source
-            and sounding[str(row["song"])] >= fewest
+            and str(row["song"]) not in left_out
             and (value := real(row[name])) is not None
         }
         if by_song:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines import files
+from pipelines import files, report_scores
 from pipelines.report_charts import Curves, Dots, curves, dots
 from pipelines.report_inputs import Folder, real
 
@@ -111,7 +111,11 @@ def evaluation(folder: Folder) -> list[Scores]:
         return []
     table = folder.table("songs", ["song", "source", *roles.values()])
     by_source: dict[str, list[dict[str, Any]]] = {}
-    for row in table.to_pylist() if table is not None else []:
+    rows = table.to_pylist() if table is not None else []
+    alone = report_scores.alone(rows, list(roles.values()))
+    for row in rows:
+        if str(row["song"]) in alone:  # the mixture is the source itself: no score means anything
+            row.update(dict.fromkeys(roles.values()))
         by_source.setdefault(str(row["source"]), []).append(row)
     order = sorted(by_source, key=lambda name: (name != "vocals", name))
     return [_scores(name, by_source[name], roles) for name in order]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import report, report_inputs, report_scores
+from pipelines import report, report_inputs, report_scores, report_training
 from pipelines.report_inputs import Folder
 from tests.pipelines import report_folders
 
@@ -57,10 +57,12 @@ def test_songs_in_which_nothing_else_sounds_do_not_count(tmp_path: Path) -> None
         rows.append(
             {"song": str(number), "source": "accompaniment", "usdr_estimate": 90.0 + number}
         )
-    vocals, accompaniment = report_scores.spreads(_folder(tmp_path, rows))
+    folder = _folder(tmp_path, rows)
+    vocals, accompaniment = report_scores.spreads(folder)
     assert (vocals.source, accompaniment.source) == ("vocals", "accompaniment")
     assert vocals.rows == [report_scores.Measured("uSDR, separated", 1, 1, 0, 2, 1, 3)]
     assert accompaniment.rows[0].songs == 3 and accompaniment.rows[0].high == 92
+    assert [part.means for part in report_training.evaluation(folder)] == [[1], [91]]
 
 
 def test_the_page_shows_them(tmp_path: Path) -> None:
