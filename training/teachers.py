@@ -70,7 +70,8 @@ class Teacher:
                 f"{self.name} takes {self.channels} channels, not {mixture.shape[1]}"
             )
         with torch.inference_mode():
-            found = self.call(mixture.to(self.device, torch.float32))
+            # A copy: many a net scales its input where it lies, and labels compare with the input.
+            found = self.call(mixture.to(self.device, torch.float32, copy=True))
         wanted = (len(mixture), len(self.sources), *mixture.shape[1:])
         if not isinstance(found, Tensor):
             raise TeacherFault(f"{self.name} gave a {type(found).__name__}, not a tensor")
@@ -199,14 +200,15 @@ def _of_entry(name: str, device: torch.device) -> Teacher:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise BadUsage(f"--teacher {name}: {runs.reason(error)}") from error
+    except (Exception, SystemExit) as error:  # sys.exit(0) would pass for a run that is done
+        raise _raised(name, "module", error) from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise BadUsage(f"--teacher {name}: {module_name} has no function {function_name}")
     try:
         made = function(str(device))
-    except Exception as error:
-        said = f"{type(error).__name__}: {runs.reason(error)}"
-        raise Failed(f"--teacher {name}: its function raised {said}") from error
+    except (Exception, SystemExit) as error:
+        raise _raised(name, "function", error) from error
     missing = [fact for fact in ("sample_rate", "sources", "version") if not hasattr(made, fact)]
     if missing or not callable(made):
         lacks = missing[0] if missing else "a call"
@@ -214,3 +216,8 @@ def _of_entry(name: str, device: torch.device) -> Teacher:
     facts = {fact: getattr(made, fact, None) for fact in FACTS}
     sha256 = hashlib.sha256(f"{name} {made.version}".encode()).hexdigest()
     return checked(name, sha256, facts, device, made)
+
+
+def _raised(name: str, what: str, error: BaseException) -> Failed:
+    said = f"{type(error).__name__}: {runs.reason(error)}"
+    return Failed(f"--teacher {name}: its {what} raised {said}")

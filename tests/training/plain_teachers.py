@@ -63,6 +63,22 @@ def broken(device: str) -> Teacher:
     raise RuntimeError("no weights here")
 
 
+def leaving(device: str) -> Teacher:
+    raise SystemExit(0)
+
+
+def scaling(device: str) -> Teacher:
+    """Scales its input where it lies, as many a net does, and its estimate back."""
+
+    class Scaling(Teacher):
+        def __call__(self, mixture: Tensor) -> Tensor:
+            scale = mixture.std()
+            mixture /= scale
+            return super().__call__(mixture) * scale
+
+    return Scaling()
+
+
 def odd(device: str) -> Teacher:
     made = Teacher()
     made.sources = ("vocals", "../vocals")

@@ -111,6 +111,27 @@ def test_a_function_that_raises_is_named() -> None:
         teachers.load(f"{PLAIN}:broken", "cpu")
 
 
+def test_a_function_that_leaves_the_program_is_named() -> None:
+    with pytest.raises(Failed, match="leaving: its function raised SystemExit: 0"):
+        teachers.load(f"{PLAIN}:leaving", "cpu")
+
+
+def test_a_module_that_raises_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "raising_teacher.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Failed, match="its module raised ZeroDivisionError: division by zero"):
+        teachers.load("raising_teacher:made", "cpu")
+
+
+def test_a_teacher_may_write_into_its_input() -> None:
+    mixture = torch.randn(2, 2, 800, generator=torch.Generator().manual_seed(0)) / 8
+    before = mixture.clone()
+    vocals, missed = teachers.load(f"{PLAIN}:scaling", "cpu").separate(mixture, "vocals")
+    assert torch.equal(mixture, before)
+    assert torch.allclose(vocals, before / 2, atol=1e-6)
+    assert missed is not None and float(missed.max()) < -100
+
+
 @pytest.mark.parametrize("recipe", ["bsrnn-vocals-small", "unet-vocals", "cws-unet5-k4"])
 def test_checkpoints_of_every_family(recipe: str, tmp_path: Path) -> None:
     found = recipes.RECIPES[recipe]
