@@ -72,24 +72,25 @@ def main(argv: Sequence[str]) -> int:
     output = files.absolute(given.output)
     decisive = decisive_fields(recipe) | options.decisive | rules.decisive
     decisive["lossless_only"] = given.lossless_only
+    # What cannot be fine-tuned with is refused before it makes a plan that the next attempt meets.
+    if rules.online:
+        finetune_sets.check_mixtures(inputs["unlabelled"], lossless_only=given.lossless_only)
+    else:
+        place, sure = inputs["unlabelled"], rules.min_confidence
+        unlabelled = finetune_sets.shards(place, recipe, start.sha256, sure, folder)
     run = runs.start("finetune", output, decisive, inputs, overwrite=given.overwrite)
     if run is None:
         print(f"finetune: already complete in {output}")
         return 0
     try:
-        unlabelled = (
-            finetune_sets.mixtures(
+        if rules.online:
+            unlabelled = finetune_sets.mixtures(
                 run,
                 inputs["unlabelled"],
                 recipe,
                 lossless_only=given.lossless_only,
                 workers=options.workers,
             )
-            if rules.online
-            else finetune_sets.shards(
-                inputs["unlabelled"], recipe, start.sha256, rules.min_confidence, folder
-            )
-        )
         material = Boosting(run, data, recipe, options, device, unlabelled, rules, start)
         weights = start.trained.core.state_dict()
         train(run, recipe, material, options, device, initial=weights)

@@ -37,6 +37,17 @@ class Unlabelled:
     counts: dict[str, int] = field(default_factory=dict)
 
 
+def check_mixtures(place: str, *, lossless_only: bool) -> None:
+    """BadUsage where a place names no mixtures for `mixtures`, before anything is read of them."""
+    if not _is_corpus(place):
+        unlabelled.paths(place)
+    elif lossless_only:
+        raise BadUsage(
+            f"--lossless-only: {place} is a corpus, which does not know what its audio was "
+            "decoded from; give the audio files"
+        )
+
+
 def mixtures(
     run: Run, place: str, recipe: Recipe, *, lossless_only: bool, workers: int
 ) -> Unlabelled:
@@ -46,11 +57,6 @@ def mixtures(
     Raises BadUsage or Failed where nothing can be used.
     """
     if _is_corpus(place):
-        if lossless_only:
-            raise BadUsage(
-                f"--lossless-only: {place} is a corpus, which does not know what its audio was "
-                "decoded from; give the audio files"
-            )
         chunks = unlabelled.of_corpus(corpus.open_corpus(place))
         if not chunks.count:
             raise BadUsage(f"--unlabelled {place}: its train split holds no mixture")
@@ -82,6 +88,10 @@ def shards(
         )
     data = corpus.open_corpus(place)
     facts = _facts(data)
+    if not len(facts):
+        raise Failed(
+            f"--unlabelled {place}: holds no segment; its run.json says what became of all"
+        )
     teachers = set(facts["teacher_sha256"].drop_null().to_pylist())
     if not teachers:
         raise BadUsage(

@@ -316,6 +316,7 @@ def test_what_cannot_be_is_one_line(
     usual += ["--output", str(tmp_path / "run"), *SHORT]
     with pytest.raises(kind, match=line):
         finetune.main([given[0], *usual, *given[1:]])
+    assert not (tmp_path / "run").exists()  # or the right command would be refused there
 
 
 def test_a_folder_of_which_nothing_can_be_used_is_told(
@@ -326,6 +327,17 @@ def test_a_folder_of_which_nothing_can_be_used_is_told(
         shutil.copy(songs / name, tmp_path / "bad")
     with pytest.raises(Failed, match=r"none of 2 mixtures can be used; the first one, .*silent"):
         _finetune(teacher, corpus_folder, tmp_path / "bad", tmp_path / "run")
+
+
+def test_shards_without_a_segment_are_not_taken_for_another_corpus(
+    teacher: Path, corpus_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "none").mkdir()
+    words = ["--music", str(tmp_path / "none"), "--teacher", str(teacher), "--device", "cpu"]
+    assert pseudolabel.main([*words, "--output", str(tmp_path / "shards")]) == 0
+    with pytest.raises(Failed, match="shards: holds no segment; its run.json says"):
+        offline = ["--mode", "offline"]
+        _finetune(teacher, corpus_folder, tmp_path / "shards", tmp_path / "run", *offline)
 
 
 @pytest.mark.slow
@@ -382,6 +394,7 @@ def test_offline_a_round_ends_with_the_command_for_the_next_one(
     # The student is the teacher of the next round, and these labels are none of its own.
     with pytest.raises(Failed, match=r"stale: teacher .* labelled it, and .* label anew by"):
         _finetune(tmp_path / "run", corpus_folder, labelled, tmp_path / "next", *options)
+    assert not (tmp_path / "next").exists()
 
 
 @pytest.mark.slow
