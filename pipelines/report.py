@@ -121,7 +121,7 @@ def _headline(folders: Sequence[Folder], chains: Sequence[Chain]) -> str:
     if main and main.candidates is not None:
         return f"{main.candidates:,} candidate pairs"
     if main and main.samples is not None:
-        return f"{main.samples:,} training samples"
+        return f"{main.samples:,} samples"
     verbs = list(dict.fromkeys(folder.verb for folder in folders))
     return "What came of " + ", ".join(verbs)
 
@@ -285,6 +285,8 @@ def _separated(runs: Sequence[Folder], budget: _Budget) -> tuple[list[dict[str, 
                 note = f"No players: {error}."
             if clips and not budget.take(clips):
                 clips, note = [], "No players: the page would grow too large."
+        else:
+            note = f"No players: only the first {SEPARATED_SONGS} songs have them."
         paths = [song.files[label] for label in sorted(song.files)]
         name = report_training.title_of(folder, song)
         found.append({"name": name, "clips": clips, "note": note, "paths": paths})

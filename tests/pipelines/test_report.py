@@ -534,6 +534,17 @@ def test_audio_outside_a_run_folder_is_not_embedded(tmp_path: Path) -> None:
     assert "<audio" not in page
 
 
+def test_songs_past_the_first_say_why_they_have_no_players(tmp_path: Path) -> None:
+    run = folders.start("separate", tmp_path / "separated", {})
+    for song in "abcde":
+        (tmp_path / "separated" / song).mkdir()
+        folders.tone(tmp_path / "separated" / song / "vocals.flac", 440)
+    folders.finish(run, {"songs": 5}, songs=dict.fromkeys("abcde", ""), rejects={})
+    page = _show(tmp_path / "separated", tmp_path=tmp_path)
+    assert page.count("<audio") == report.SEPARATED_SONGS == 3
+    assert page.count("No players: only the first 3 songs have them.") == 2
+
+
 def test_runs_are_found_in_the_order_of_the_flow(flow: Path) -> None:
     found, unfinished = report_inputs.find([str(flow)])
     made = [verb for verb in report_inputs.ORDER if verb not in ("scan", "finetune")]
