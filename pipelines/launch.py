@@ -5,15 +5,18 @@ import logging
 import os
 import re
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines import files, runs
+from pipelines import files, runs, tables
 from pipelines.options import SharedOptions, Verb, is_local
 from pipelines.runs import BadUsage, Failed
+
+CAUSES = 5  # of rejects that are named at the end; the table has all
 
 
 def launch(
@@ -85,6 +88,11 @@ def _say(record: dict, output: str) -> None:
             if isinstance(count, int)
             else f"  {name.replace('_', ' '):<28} {count:>14,.2f}"
         )
+    if record["counts"].get("rejected"):
+        causes = Counter(tables.count_by(tables.read(output, "rejects", ["error"]), "error"))
+        most = [f"{cause} ({count:,})" for cause, count in causes.most_common(CAUSES)]
+        more = ", …" if len(causes) > CAUSES else ""
+        print(f"  rejected because: {', '.join(most)}{more}")
     for note in record.get("notes", []):
         print(f"note: {note}")
 

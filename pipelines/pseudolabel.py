@@ -32,7 +32,7 @@ from pipelines.audio import AudioError
 from pipelines.catalogue import Catalogue
 from pipelines.decoding import Samples
 from pipelines.launch import carry_out, pipeline_of
-from pipelines.options import Verb, is_local
+from pipelines.options import SharedOptions, Verb, is_local
 from pipelines.patience import patiently
 from pipelines.pseudolabel_options import PseudolabelOptions, plan_of, teacher_of
 from pipelines.pseudolabel_plan import STAGE, Plan, part_name, song_id, track_name
@@ -233,7 +233,7 @@ def main(argv: Sequence[str]) -> int:
     if "catalog" in given and runs.fingerprintable(given["catalog"]):
         Catalogue(given["catalog"], view.columns).parts()
     verb = dataclasses.replace(VERB, build=functools.partial(_build, plan=plan))
-    return carry_out(
+    status = carry_out(
         verb,
         options,
         given,
@@ -241,3 +241,9 @@ def main(argv: Sequence[str]) -> int:
         teacher_sha256=plan.teacher_sha256,
         device=plan.device,
     )
+    output = files.absolute(options.view_as(SharedOptions).output)
+    if files.exists(files.join(output, runs.SUCCESS)):
+        counts = runs.record(output)["counts"]
+        if not counts["samples"]:
+            print(f"note: no label came of {counts['tracks_read']} tracks; the rejects say why")
+    return status

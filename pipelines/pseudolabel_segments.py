@@ -108,7 +108,10 @@ def heard(samples: Samples, cut: Cut) -> Heard:
         windows = np.array(activity.starts(meter.energies(), cut.sample_rate, cut.window_s))
         firsts = [first for first in firsts if _touches(first, windows, cut)]
     if not firsts:
-        raise Unusable("silent", "nothing is salient anywhere in it")
+        raise Unusable(
+            "silent",
+            "nothing is salient anywhere in it (--window-seconds 0 takes quiet tracks too)",
+        )
     return Heard(samples, firsts, whole)
 
 

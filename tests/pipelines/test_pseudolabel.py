@@ -310,9 +310,14 @@ def test_faults_of_a_teacher_cost_segments(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_teacher_of_the_wrong_length_labels_nothing(tmp_path: Path) -> None:
+def test_a_teacher_of_the_wrong_length_labels_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     music, output = loud(tmp_path / "music"), tmp_path / "out"
     assert label(music, output, "--window-seconds", "0", teacher="short") == 0
+    said = capsys.readouterr().out
+    assert f"rejected because: teacher_failed ({len(rejects(output))})" in said
+    assert "note: no label came of 1 tracks; the rejects say why" in said
     check_counts(output)
     assert {row["error"] for row in rejects(output)} == {"teacher_failed"}
     assert "gave [4, 2, 2, 47999], not [4, 2, 2, 48000]" in rejects(output)[0]["message"]
