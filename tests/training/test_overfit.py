@@ -12,16 +12,27 @@ from pipelines import audio
 from training.recipes import RECIPES
 
 WANTED_SHARE = 0.8  # of the gain that the oracle of the net's kind has
-EXCERPT_S = 12  # one chunk of a corpus, which is one example: no crops to generalise to
-# Here to learn by heart is the task.
+# A passage is one chunk of a corpus, which is one example: no crops to generalise to.
+DENSE = "--batch-size 1 --dropout 0 --remix no --conservation-weight 0.01 --width 0.5 "
+# Seconds, and the options with which to learn by heart is the task.
 BY_HEART = {
     "complex-unet-vocals-small": (
+        12,
         "--sample-rate 8000 --patch-frames 376 --batch-size 1 --dropout 0 --remix-db 0 "
-        "--learning-rate 0.003 --steps 400"
+        "--learning-rate 0.003 --steps 400",
     ),
     "cws-unet5-k4-small": (
+        12,
         "--sample-rate 8000 --patch-seconds 12 --batch-size 1 --dropout 0 --remix no "
-        "--conservation-weight 0.01 --learning-rate 0.005 --width 0.25 --steps 350"
+        "--conservation-weight 0.01 --learning-rate 0.005 --width 0.25 --steps 350",
+    ),
+    "cws-mdensenet-k4-small": (
+        6,
+        DENSE + "--sample-rate 8000 --patch-seconds 6 --learning-rate 0.005 --steps 400",
+    ),
+    "cws-mmdensenet-small": (
+        6,
+        DENSE + "--sample-rate 4000 --patch-seconds 6 --learning-rate 0.005 --steps 300",
     ),
 }
 
@@ -62,14 +73,15 @@ def test_the_unet_overfits_a_real_song(test_data: Path, tmp_path: Path, song: st
 def test_other_families_overfit_a_passage_of_a_real_song(
     test_data: Path, tmp_path: Path, recipe: str
 ) -> None:
+    excerpt_s, words = BY_HEART[recipe]
     for stem in ("vocals", "accompaniment"):
         song = audio.read(str(test_data / "audio" / "multitrack" / "so_easy" / f"{stem}.mp3"))
         first = 8 * song.sample_rate
-        part = song.samples[:, first : first + EXCERPT_S * song.sample_rate]
+        part = song.samples[:, first : first + excerpt_s * song.sample_rate]
         if RECIPES[recipe].audio_channels == 1:
             part = part.mean(axis=0, keepdims=True)  # what such a net learns from
         audio.write(f"{tmp_path}/stems/so_easy/{stem}.wav", part, song.sample_rate)
     # The net sees in evaluation what it saw in training: the passage in one chunk.
-    whole = ["--chunk-seconds", str(EXCERPT_S), "--hop-seconds", str(EXCERPT_S)]
-    options = [*BY_HEART[recipe].split(), "--validate-every", "1000", "--workers", "0"]
+    whole = ["--chunk-seconds", str(excerpt_s), "--hop-seconds", str(excerpt_s)]
+    options = [*words.split(), "--validate-every", "1000", "--workers", "0"]
     _learn(tmp_path, recipe, options, whole)
