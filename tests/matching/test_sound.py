@@ -46,6 +46,7 @@ def test_one_song_in_every_disguise(test_data: Path) -> None:
             assert outcome.scores.gain_db == pytest.approx(outcome.case.gain_db, abs=0.1)
 
 
+@pytest.mark.slow
 def test_pairs_that_must_not_be_kept(test_data: Path) -> None:
     song, another = named(test_data, "so_easy"), named(test_data, "mallory")
     assert wrong(heard(sound_cases.wrong_pairs(song, another, another.mixture))) == {}

@@ -146,6 +146,7 @@ def test_what_was_given_up_leaves_nothing_behind(
     assert {"song 20", "song 21"} <= names and "song 5" not in names
 
 
+@pytest.mark.slow
 def test_only_rejects_are_tried_again(
     before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

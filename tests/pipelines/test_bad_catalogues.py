@@ -57,6 +57,7 @@ def written(rows: list[Row], path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["thesis", "extended"])
 def test_odd_rows_cost_themselves_alone(rule: str, tmp_path: Path) -> None:
     catalog = written(ODD, tmp_path / "odd.jsonl")
@@ -115,6 +116,7 @@ def typed(rows: list[Row]) -> pa.Table:
     return pa.table({**columns, "release_year": years, "duration_s": lengths})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["thesis", "extended"])
 def test_artists_works_recordings_and_years_in_every_way(rule: str, tmp_path: Path) -> None:
     rows = generated(1)

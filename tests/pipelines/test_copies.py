@@ -108,6 +108,7 @@ def test_a_missing_rest_is_what_the_mixture_leaves(stems: Path) -> None:
     assert [part.gain for part in held["accompaniment"]] == [1.0, -1.0]
 
 
+@pytest.mark.slow
 def test_the_effects_library_is_asked_for_only_where_it_is_needed(tmp_path: Path) -> None:
     """Without it, --augment is one line that says what to install, and all else runs."""
     code = (

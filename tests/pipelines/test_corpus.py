@@ -191,6 +191,7 @@ def test_shards_index_and_counts_agree(undisturbed: Path) -> None:
     assert by_kind == pytest.approx(hours, abs=1e-5) == by_split
 
 
+@pytest.mark.slow
 def test_order_and_workers_do_not_change_a_byte(
     music: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -416,6 +417,7 @@ def _decodes(uri: str) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_every_song_may_keep_its_own_rate(tmp_path: Path) -> None:
     for number, rate in enumerate((8000, 22_050)):
         signal = np.random.default_rng(number).integers(-99, 99, rate, dtype=np.int16)
@@ -464,6 +466,7 @@ def test_bad_usage_is_one_line_and_writes_nothing(
         assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [150_000, 900_000])
 def test_a_disk_that_fills_up_is_one_line_and_the_rest_is_kept(
     music: Path,
@@ -514,6 +517,7 @@ def test_reading_that_breaks_off_is_tried_again(
     assert _outputs(tmp_path / "out") == _outputs(undisturbed)
 
 
+@pytest.mark.slow
 def test_reading_that_stays_broken_ends_the_run_and_no_song_is_given_up(
     music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -614,6 +618,7 @@ def _assert_whole(output: Path, undisturbed: Path) -> None:
     assert found == kept
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(music: Path, undisturbed: Path, tmp_path: Path) -> None:
     _kill_and_rerun(music, undisturbed, tmp_path / "out", 3, "change")
 

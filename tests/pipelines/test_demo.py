@@ -71,12 +71,14 @@ def test_the_demo_keeps_its_promises_and_changes_no_byte_when_run_again(tmp_path
     assert hashes(output) == before
 
 
+@pytest.mark.slow
 def test_a_verb_that_fails_ends_the_demo_with_one_line(tmp_path: Path) -> None:
     step = demo.Step("match", ("--catalog", str(tmp_path / "none.parquet")), str(tmp_path / "out"))
     with pytest.raises(Failed, match=r"`stemlode match` ended with exit status 2"):
         demo.call(step)
 
 
+@pytest.mark.slow
 def test_verbs_come_from_our_own_folder_not_from_where_the_user_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -226,6 +226,7 @@ def test_moisesdb_without_a_track_names_it(tmp_path: Path) -> None:
     assert faults["bad"] == "data.json names guitar/guitar-0.wav, which is not there"
 
 
+@pytest.mark.slow
 def test_bleed_is_recorded_and_rejected_on_request(tmp_path: Path) -> None:
     moises, medley = tmp_path / "moisesdb", tmp_path / "medleydb"
     for song in ("clean", "leaking"):

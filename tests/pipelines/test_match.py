@@ -175,6 +175,7 @@ def messy_catalogue(seed: int) -> list[Row]:
     return [*rows, rows[0], rows[0]]
 
 
+@pytest.mark.slow
 def test_order_files_buckets_and_workers_change_no_byte(tmp_path: Path) -> None:
     rows = messy_catalogue(1)
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "one.parquet", row_group_size=100)

@@ -290,6 +290,7 @@ def loud(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_faults_of_a_teacher_cost_segments(tmp_path: Path) -> None:
     music, output = loud(tmp_path / "music"), tmp_path / "out"
     assert label(music, output, "--window-seconds", "0", teacher="moody") == 0

@@ -148,6 +148,7 @@ def test_real_audio_and_broken_files(tmp_path: Path, test_data: Path) -> None:
     assert claims["duration_s"] < 60, "the header's 4 GiB are not there"
 
 
+@pytest.mark.slow
 def test_a_rerun_changes_no_byte_and_the_module_runs_by_itself(tmp_path: Path) -> None:
     _audio(tmp_path / "in" / "song.wav")
     command = [sys.executable, "-m", "pipelines.scan", str(tmp_path / "in")]

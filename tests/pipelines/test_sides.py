@@ -95,6 +95,7 @@ def songs(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_one_recording_under_two_names_is_on_one_side(songs: Path) -> None:
     found = _corpus(songs, "--split", "train=0.5,valid=0.25,test=0.25", "--seed", "3")
     first, again = found["song 0"], found["song 0 (Remaster)"]
@@ -121,6 +122,7 @@ def test_a_list_wins_and_a_listed_song_is_never_on_two_sides(songs: Path) -> Non
     assert (counts["split_entries"], counts["split_entries_used"]) == (4, 3)  # one is mistyped
 
 
+@pytest.mark.slow
 def test_a_song_that_is_added_later_is_held_against_those_that_are_there(songs: Path) -> None:
     later = songs / "later"
     later.mkdir()

@@ -77,6 +77,7 @@ catalogues = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(catalogues, st.sampled_from([1.0, 0.1, 5.0]))
 @example([("a", "X", 0.3), ("a", "X (Karaoke)", 1.3), ("a", "X [Karaoke]", 0.7)], 1.0)
