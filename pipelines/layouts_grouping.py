@@ -29,6 +29,10 @@ _FAMILIES = (
     ("bass", r"bass|contrabass"),
     ("guitar", r"guitars?"),
 )
+# Of these a stem can hold but one ("bassdrums" holds two). A bass drum is a drum.
+_STRINGS = r"bass(?!_?drum(_|$))|guitar"
+_BY_STEM = (r"vocal|voice", r"drum", _STRINGS)
+_APART = {"two": (r"vocal|voice", rf"drum|{_STRINGS}"), "four": _BY_STEM, "five": _BY_STEM}
 
 
 def family(source: str) -> str:
@@ -44,11 +48,17 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:32]
 
 
+def is_several(source: str, grouping: str) -> bool:
+    """Whether a stem's name says that it is a sum of what a grouping tells apart."""
+    return sum(bool(re.search(words, slug(source))) for words in _APART[grouping]) > 1
+
+
 def grouped(song: Song, grouping: str) -> Song:
     """The song with its stems summed into the sources of GROUPINGS[grouping].
 
     A song that states a mixture keeps it as what the sum is checked against. A song without
-    vocals is an unpaired instrumental where two sources are wanted.
+    vocals is an unpaired instrumental where two sources are wanted. One with a stem that is a sum
+    of several of them cannot be used.
     """
     wanted = GROUPINGS[grouping]
     if not wanted or song.fault or song.kind == "unpaired":
@@ -60,6 +70,8 @@ def grouped(song: Song, grouping: str) -> Song:
             held = ", ".join(sorted(stems))
             return dataclasses.replace(song, fault=f"holds {held}: no {grouping} sources")
         return song
+    if several := [name for name in sorted(stems) if is_several(name, grouping)]:
+        return dataclasses.replace(song, fault=f"{several[0]} is a sum: no {grouping} sources")
     sums: dict[str, tuple[Part, ...]] = {}
     bleed = set()
     for name, parts in stems.items():

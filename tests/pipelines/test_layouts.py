@@ -462,6 +462,24 @@ def test_instruments_belong_to_families(name: str, family: str) -> None:
     assert layouts_grouping.family(name) == family
 
 
+@pytest.mark.parametrize(
+    ("stem", "groupings"),
+    [
+        ("bassdrums", ["two"]),
+        ("Drums & Bass", ["two"]),
+        ("vocals_guitar", []),
+        ("bass drum", ["two", "four", "five"]),
+        ("bass_guitar", ["two", "four", "five"]),
+        ("pianosynth", ["two", "four", "five"]),
+    ],
+)
+def test_a_stem_that_is_a_sum_is_not_taken_for_one_source(stem: str, groupings: list[str]) -> None:
+    song = Song("x", {name: (Part(f"{name}.wav"),) for name in ("lead_vocals", stem)})
+    found = {name: layouts_grouping.grouped(song, name).fault for name in ("two", "four", "five")}
+    assert [name for name, fault in found.items() if not fault] == groupings
+    assert all(f"{stem} is a sum" in fault for fault in found.values() if fault)
+
+
 def test_two_sources_of_a_song_without_voice_are_an_instrumental() -> None:
     song = Song("x", {name: (Part(f"{name}.wav"),) for name in ("drums", "bass", "mixture")})
     two = layouts_grouping.grouped(song, "two")
