@@ -15,6 +15,7 @@ from pipelines.report_counts import PLAIN
 _ODD = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
+_LEAST_SHARE = 1e-9  # one record of a billion
 
 
 def visible(value: Any) -> Any:
@@ -70,10 +71,10 @@ def signed(value: Any) -> str:
 
 
 def percent(share: float) -> str:
-    """A share of 1; never rounded to all or nothing."""
-    if 0 < share < 0.001:
+    """A share of 1; never rounded to all or nothing, but for what adding up seconds leaves."""
+    if _LEAST_SHARE < share < 0.001:
         return "< 0.1 %"
-    if 0.999 < share < 1:
+    if 0.999 < share < 1 - _LEAST_SHARE:
         return "> 99.9 %"
     return f"{100 * share:.1f} %"
 

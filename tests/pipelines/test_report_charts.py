@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines import report_text
 from pipelines.report_charts import curves, dots, histogram, nice_ticks, short
 from pipelines.report_flow import LEAST_HEIGHT, Segment, Stage, flow
 
@@ -157,3 +158,9 @@ def test_no_bar_crosses_a_threshold(low: float, high: float) -> None:
             assert left - 0.01 <= box.x and box.x + box.width <= right + 0.01
         else:
             assert box.x + box.width <= left + 0.01 or box.x >= right - 0.01
+
+
+def test_a_share_is_rounded_to_all_or_nothing_only_where_it_is() -> None:
+    shares = (0.0, 1e-6, 0.5, 1 - 1e-6, 3 * 0.1 + 0.7 - 1e-16, 1.0)
+    shown = ["0.0 %", "< 0.1 %", "50.0 %", "> 99.9 %", "100.0 %", "100.0 %"]
+    assert [report_text.percent(share) for share in shares] == shown
