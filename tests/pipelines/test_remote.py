@@ -11,7 +11,6 @@ import soundfile
 
 import stemlode
 from pipelines import files, runs, verify
-from tests.stores import gs, s3, store  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.slow
 RATE = 8000
@@ -52,7 +51,7 @@ def _put(folder: Path, address: str) -> str:
 
 
 @pytest.fixture
-def bucket(store: str) -> str:  # noqa: F811
+def bucket(store: str) -> str:
     """A folder of a store that nobody has used."""
     return f"{store}/{uuid.uuid4().hex}"
 

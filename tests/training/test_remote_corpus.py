@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from pipelines import files, runs
-from tests.stores import gs, s3, store  # noqa: F401 (fixtures)
 from tests.training.test_corpus import RECIPE
 from training import corpus, recipes
 from training.corpus import Bad, Window, Windows
@@ -21,7 +20,7 @@ CROPPED = recipes.override(RECIPE, {"patch_frames": 8})
 
 
 @pytest.fixture
-def address(store: str, corpus_folder: Path) -> str:  # noqa: F811
+def address(store: str, corpus_folder: Path) -> str:
     """A copy of the corpus, in a folder of a store that nobody has used."""
     place = f"{store}/{uuid.uuid4().hex}"
     for path in corpus_folder.rglob("*"):
