@@ -33,6 +33,20 @@ BSRNN = ["--others", "", "--layers", "1", "--features", "4", "--hidden", "4", "-
 BSRNN += ["--patch-seconds", "0.25", "--log-every", "1", "--workers", "0"]
 
 
+def _dies_at(step: int, patch: pytest.MonkeyPatch) -> None:
+    """Interrupts the loop where it prepares its batch number `step`."""
+    count = 0
+
+    def dying(*arguments: Any) -> examples.Batch:
+        nonlocal count
+        count += 1
+        if count == step:
+            raise KeyboardInterrupt
+        return examples.remix(*arguments)
+
+    patch.setattr(material, "remix", dying)
+
+
 def _train(corpus: Path, output: Path, *options: str, recipe: str = "unet-vocals") -> int:
     folders = ["--corpus", str(corpus), "--output", str(output)]
     return train.main([recipe, *folders, *(TINY if "unet" in recipe else BSRNN), *options])
@@ -94,17 +108,8 @@ def test_the_same_seed_gives_the_same_weights(
 def test_a_run_that_dies_at_any_step_resumes_bit_by_bit(
     whole: Path, corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    count = 0
-
-    def dying(*arguments: Any) -> examples.Batch:
-        nonlocal count
-        count += 1
-        if count == step:
-            raise KeyboardInterrupt
-        return examples.remix(*arguments)
-
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(material, "remix", dying)
+        _dies_at(step, patched)
         _train(corpus_folder, tmp_path / "run", *OPTIONS)
     assert not (tmp_path / "run" / "_SUCCESS").exists()
     _train(corpus_folder, tmp_path / "run", *OPTIONS)
@@ -134,17 +139,8 @@ def test_whatever_has_a_state_resumes_bit_by_bit(
     options = [*OPTIONS, "--batch-size", "4", "--patience", "2", *EVERYTHING[kind]]
     _train(corpus_folder, tmp_path / "whole", *options)
     step = random.Random(kind).randint(5, 11)
-    count = 0
-
-    def dying(*arguments: Any) -> examples.Batch:
-        nonlocal count
-        count += 1
-        if count == step:
-            raise KeyboardInterrupt
-        return examples.remix(*arguments)
-
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(material, "remix", dying)
+        _dies_at(step, patched)
         _train(corpus_folder, tmp_path / "run", *options)
     _train(corpus_folder, tmp_path / "run", *options)
     assert _weights(tmp_path / "run") == _weights(tmp_path / "whole")
@@ -162,17 +158,8 @@ def test_whatever_has_a_state_resumes_bit_by_bit(
 def test_state_that_is_saved_between_validations_serves_as_well(
     whole: Path, corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    count = 0
-
-    def dying(*arguments: Any) -> examples.Batch:
-        nonlocal count
-        count += 1
-        if count == 7:
-            raise KeyboardInterrupt
-        return examples.remix(*arguments)
-
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(material, "remix", dying)
+        _dies_at(7, patched)
         patched.setattr(train, "SAVE_EVERY_S", 0.0)
         _train(corpus_folder, tmp_path / "run", *OPTIONS)
     _, facts = checkpoint.read_tensors(str(tmp_path / "run" / "last/state.safetensors"))
