@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -316,18 +316,30 @@ def _apart(drawn: list[Curve], gap: float = 16.0) -> list[Curve]:
     return [Curve(c.kind, c.label, c.points, moved[c.label]) for c in drawn]
 
 
+def axis(
+    values: Sequence[float], left: float, right: float
+) -> tuple[Callable[[float], float], float, float]:
+    """Where a value stands between `left` and `right`; the lowest and highest value there.
+
+    Zero is on it, and a margin is on either side.
+    """
+    low, high = min(0.0, *values), max(0.0, *values)
+    margin = (high - low) * 0.05 or 1.0
+    low, high = low - margin, high + margin
+
+    def place(value: float) -> float:
+        return round(left + (right - left) * (value - low) / (high - low), 2)
+
+    return place, low, high
+
+
 def dots(rows: Sequence[tuple[str, Mapping[str, float]]]) -> Dots | None:
     """Rows of (label, value by kind) in dB; None where there is not one value."""
     every = [value for _, row in rows for value in row.values()]
     if not every:
         return None
     width, left, right, top, pitch = 560.0, 168.0, 540.0, 18.0, 30.0
-    low, high = min(0.0, *every), max(0.0, *every)
-    margin = (high - low) * 0.05 or 1.0
-    low, high = low - margin, high + margin
-
-    def place(value: float) -> float:
-        return round(left + (right - left) * (value - low) / (high - low), 2)
+    place, low, high = axis(every, left, right)
 
     drawn = []
     for position, (label, row) in enumerate(rows):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.report_charts import Tick, nice_ticks, short
+from pipelines.report_charts import Tick, axis, nice_ticks, short
 from pipelines.report_inputs import Folder, real
 
 FEWEST = 3  # songs of which a box says anything
@@ -114,12 +114,7 @@ def boxes(measures: Mapping[tuple[str, str], Mapping[str, float]]) -> Boxes | No
         return None
     width, left, right, top, pitch = 560.0, 168.0, 540.0, 18.0, 30.0
     every = [value for found in drawn.values() for value in found.values()]
-    low, high = min(0.0, *every), max(0.0, *every)
-    margin = (high - low) * 0.05 or 1.0
-    low, high = low - margin, high + margin
-
-    def place(value: float) -> float:
-        return round(left + (right - left) * (value - low) / (high - low), 2)
+    place, low, high = axis(every, left, right)
 
     rows = []
     for position, ((label, kind), found) in enumerate(drawn.items()):
