@@ -12,9 +12,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from tests.training.plain_bsrnn import PlainBSRNN, copy_weights
-from training import bsrnn_bands
-from training.bsrnn import BSRNN
+from tests.training.models.plain_bsrnn import PlainBSRNN, copy_weights
+from training.models import bsrnn_bands
+from training.models.bsrnn import BSRNN
 
 SIZES = (128, 12, 256, 512)
 FRAMES = 260  # 3 s

@@ -15,9 +15,9 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from training import precision
-from training.recipe import Recipe
-from training.recipes import RECIPES
+from training.models import precision
+from training.recipes.base import Recipe
+from training.recipes.registry import RECIPES
 
 WAYS = ("plain", "ours", "compiled")
 ON_GPU = ("unet-vocals", "complex-unet-vocals", "cws-unet5-k8", "cws-unet6-k4")

@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 import webdataset
 
-from matching.ids import digest
-from pipelines import activity, chunks, shards
+from pipelines.samples import chunks
+from stemlode.audio import activity
+from stemlode.ids import digest
+from stemlode.shards import tar as shards_tar
 
 RATE, SECONDS, SONGS, CHUNKS = 44_100, 12, 2, 10
 ROUNDS = 3  # the best of them counts
@@ -78,13 +80,15 @@ def tar_layer() -> None:
     with folder() as place:
         rows = [({"sample_id": key}, files) for key, files in contents.items()]
         part = str(place / "a.part")
-        samples = shards.write_part(part, rows)
+        samples = shards_tar.write_part(part, rows)
         figures = {
             "tarfile": min(seconds(lambda: plain(place / "plain.tar")) for _ in range(ROUNDS)),
             "webdataset": min(seconds(lambda: peer(place / "peer.tar")) for _ in range(ROUNDS)),
-            "part file": min(seconds(lambda: shards.write_part(part, rows)) for _ in range(ROUNDS)),
+            "part file": min(
+                seconds(lambda: shards_tar.write_part(part, rows)) for _ in range(ROUNDS)
+            ),
             "shard": min(
-                seconds(lambda n=n: shards.write_shard(str(place / f"{n}.tar"), samples))
+                seconds(lambda n=n: shards_tar.write_shard(str(place / f"{n}.tar"), samples))
                 for n in range(ROUNDS)
             ),
         }
@@ -113,16 +117,16 @@ def whole() -> None:
             row = {"sample_id": digest(str(song), str(number)), "energies_db": levels}
             contents = {f"{name}.flac": chunks.flac(x, RATE) for name, x in sources.items()}
             contents["json"] = json.dumps(row).encode()
-            yield row | {"sha256": shards.hashes(contents)}, contents
+            yield row | {"sha256": shards_tar.hashes(contents)}, contents
 
     def write(place: Path) -> None:
         held = [
             sample
             for song in range(SONGS)
-            for sample in shards.write_part(str(place / f"{song}.part"), encoded(song))
+            for sample in shards_tar.write_part(str(place / f"{song}.part"), encoded(song))
         ]
         held.sort(key=lambda sample: sample.row["sample_id"])
-        shards.write_shard(str(place / "train-00000.tar"), held)
+        shards_tar.write_shard(str(place / "train-00000.tar"), held)
 
     rounds = []
     for _ in range(ROUNDS):

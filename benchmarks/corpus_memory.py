@@ -26,7 +26,7 @@ BLOCK_S = 4
 def blocks(uri: str, *, sample_rate: int | None = None, **_: object) -> Iterator[object]:
     """What `audio.blocks` gives, for a file of synthetic music: a tuning, a tempo and chords of its
     own, and noise."""
-    from pipelines import audio  # noqa: PLC0415
+    from stemlode import audio  # noqa: PLC0415
 
     rate = sample_rate or RATE
     seed = int(hashlib.sha256("/".join(uri.split("/")[-2:]).encode()).hexdigest()[:8], 16)
@@ -47,13 +47,12 @@ def blocks(uri: str, *, sample_rate: int | None = None, **_: object) -> Iterator
 
 def write(folder: str) -> None:
     """The corpus of what lies in a folder; prints its peak memory and its counts."""
-    import stemlode  # noqa: PLC0415
-    from pipelines import audio, runs  # noqa: PLC0415
+    from stemlode import audio, cli, runs  # noqa: PLC0415
 
     audio.blocks = blocks  # type: ignore[assignment]
     output = f"{folder}/corpus"
     started = time.perf_counter()
-    assert stemlode.main(["corpus", "--stems", f"{folder}/stems", "--output", output]) == 0
+    assert cli.main(["corpus", "--stems", f"{folder}/stems", "--output", output]) == 0
     status = Path("/proc/self/status").read_text().splitlines()
     peak = int(next(line for line in status if line.startswith("VmHWM")).split()[1])
     facts = {"peak_mib": peak / 1024, "s": time.perf_counter() - started}

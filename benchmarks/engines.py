@@ -29,9 +29,12 @@ import pyarrow.parquet as pq
 
 from benchmarks.plot import growth_plot
 from matching.rules import RULES, THESIS
-from pipelines import match, runs, tracks
+from pipelines.catalogue import tracks
+from pipelines.match import command
+from pipelines.match import options as match_options
 from sql import match as statements
 from sql import on_duckdb
+from stemlode import runs
 
 PROJECT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("STEMLODE_TEST_DATA", PROJECT.parent / "shared" / "data"))
@@ -113,7 +116,7 @@ def bare_statement(path: str, folder: str, limits: dict[str, Any]) -> int:
     ) as connection:
         has = set(pq.read_schema(path).names)
         source = on_duckdb.source(connection, [path], {c: c for c in columns if c in has})
-        values = statements.parameters(rule, match.MOST_PER_KEY)
+        values = statements.parameters(rule, match_options.MOST_PER_KEY)
         relation = on_duckdb.relation(connection, statements.statement(source, rule), values)
         relation.write_parquet(f"{folder}/result.parquet")
     return pq.read_metadata(f"{folder}/result.parquet").num_rows
@@ -122,7 +125,7 @@ def bare_statement(path: str, folder: str, limits: dict[str, Any]) -> int:
 def whole_verb(path: str, folder: str, limits: dict[str, Any]) -> int:
     flags = (f"--{name}={value}" for name, value in limits.items())
     with contextlib.redirect_stdout(io.StringIO()):
-        match.main([f"--catalog={path}", f"--output={folder}/out", "--engine=duckdb", *flags])
+        command.main([f"--catalog={path}", f"--output={folder}/out", "--engine=duckdb", *flags])
     return runs.record(f"{folder}/out")["counts"]["candidates"]
 
 

@@ -23,12 +23,14 @@ import torch
 from torch import nn
 
 from benchmarks.bsrnn import device_name, in_turn
-from training import boosting, labels, precision, teachers
-from training.boosting import Segment, Unheard
 from training.checkpoint import Checkpoint
-from training.recipe import Recipe
-from training.recipes import RECIPES
-from training.recipes_bsrnn import BSRNNRecipe
+from training.finetuning import boosting
+from training.finetuning.boosting import Segment, Unheard
+from training.models import precision
+from training.recipes.base import Recipe
+from training.recipes.bsrnn import BSRNNRecipe
+from training.recipes.registry import RECIPES
+from training.teachers import labels, loading
 
 STEPS = 4  # that are timed together
 HELD_OUT = ("so_easy", "mallory")
@@ -47,7 +49,7 @@ def speed(device: torch.device, name: str, batch_size: int, ratio: float, rounds
     steps = [_batch(recipe, batch_size, ratio, batch_size * n, device) for n in range(STEPS)]
     kind = precision.choose(None, device, recipe.nets())
     nets, old = recipe.nets().to(device), recipe.nets().to(device).eval().requires_grad_(False)
-    teacher = teachers.of_checkpoint(Checkpoint(recipe, old, 0), "0" * 64)
+    teacher = loading.of_checkpoint(Checkpoint(recipe, old, 0), "0" * 64)
     adam = torch.optim.Adam(nets.parameters(), 1e-4)
     used: Counter[str] = Counter()
 

@@ -22,13 +22,14 @@ from pathlib import Path
 import torch
 
 from benchmarks.conv import device_name
-from pipelines import corpus as corpus_verb
-from pipelines import runs
-from training import corpus, train
-from training.material import Material
-from training.recipes import RECIPES, Recipe
+from pipelines.corpus import command as corpus_verb
+from stemlode import runs
+from training.data import corpus
+from training.loop import command
+from training.loop.material import Material
+from training.loop.options import Options
+from training.recipes.registry import RECIPES, Recipe
 from training.state import Progress
-from training.train_options import Options
 
 ON_CPU = ("unet-vocals-small", "complex-unet-vocals-noncomplex-small", "cws-unet5-k8-small")
 ON_CPU += ("bsrnn-vocals-small",)
@@ -43,7 +44,7 @@ def trained(name: str, data: str, folder: Path, given: argparse.Namespace) -> di
     words = [name, "--corpus", data, "--output", str(folder), "--steps", str(given.steps)]
     words += ["--log-every", str(max(1, given.steps // 8)), "--validate-every", str(given.steps)]
     words += ["--workers", str(given.workers), "--device", given.device]
-    train.main(words)
+    command.main(words)
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()][1:]
     return {
         key: statistics.mean(row[key] for row in log)

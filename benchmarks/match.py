@@ -22,10 +22,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines import match, runs
-from pipelines.catalogue import Catalogue
-from pipelines.catalogue_files import Part
+from pipelines.catalogue.reading import Catalogue
+from pipelines.catalogue.rows import Part
+from pipelines.match import command
 from pipelines.options import LOCAL_RUNNER
+from stemlode import runs
 
 PROJECT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("STEMLODE_TEST_DATA", PROJECT.parent / "shared" / "data"))
@@ -46,7 +47,7 @@ def main() -> None:
         group_s = seconds(lambda: group(catalogue, workers))
         output = f"{folder}/out"
         arguments = [f"--catalog={catalogue.path}", f"--output={output}", "--engine=beam", *workers]
-        match_s = seconds(lambda: match.main(arguments))
+        match_s = seconds(lambda: command.main(arguments))
         counts = runs.record(output)["counts"]
     print(f"{rows:,} tracks, {counts['candidates']:,} candidates, {options.processes} process(es)")
     for name, spent in (

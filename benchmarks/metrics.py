@@ -18,12 +18,13 @@ import mir_eval.separation
 import numpy as np
 import torch
 
-from training import evaluate_songs, metrics, scores_bsseval
 from training.checkpoint import Checkpoint
-from training.chunks import Chunking
-from training.evaluate_table import METRICS
-from training.recipes import RECIPES
-from training.songs import Song
+from training.evaluation import bsseval, scoring
+from training.evaluation.references import Song
+from training.evaluation.table import METRICS
+from training.models import metrics
+from training.recipes.registry import RECIPES
+from training.separation.chunks import Chunking
 
 RATE = 44_100
 
@@ -85,10 +86,10 @@ def by_metric(seconds: float, device: torch.device) -> None:
     rows = (
         ("uSDR", lambda: metrics.usdr(references, estimates), None, cpu),
         ("cSDR", lambda: metrics.frame_sdr(true, guess, RATE), their_v4, device),
-        ("ISR, SIR, SAR of 1 s frames", lambda: scores_bsseval.bss_eval(true, guess, RATE),
+        ("ISR, SIR, SAR of 1 s frames", lambda: bsseval.bss_eval(true, guess, RATE),
          their_v4, device),
         ("mir_eval's SDR, SIR, SAR",
-         lambda: scores_bsseval.bss_eval_sources(true.mean(1), guess.mean(1)), their_v3, device),
+         lambda: bsseval.bss_eval_sources(true.mean(1), guess.mean(1)), their_v3, device),
     )  # fmt: skip
     print(
         "| metric | ours, s per minute | museval or mir_eval | theirs / ours |\n|---|---|---|---|"
@@ -114,8 +115,8 @@ def by_part(name: str, seconds: float, device: torch.device) -> None:
         references.sum(0), dict(zip(("vocals", "accompaniment"), references, strict=True)), RATE
     )
     for chosen in (("usdr", "csdr"), METRICS):
-        watch = evaluate_songs.Stopwatch(lambda: clock(device))
-        evaluate_songs.score("song", whole, [model], Chunking(hop_seconds=1.5), chosen, watch)
+        watch = scoring.Stopwatch(lambda: clock(device))
+        scoring.score("song", whole, [model], Chunking(hop_seconds=1.5), chosen, watch)
         spent = watch.seconds
         everything = sum(spent.values())
         shares = " | ".join(f"{spent[p]:.2f}" for p in ("nets", "oracle", "metrics"))

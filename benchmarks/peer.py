@@ -22,7 +22,8 @@ import splink.comparison_library as comparisons
 from splink import DuckDBAPI, Linker, SettingsCreator, block_on
 
 from benchmarks.engines import alone, enlarged
-from pipelines import match, tables
+from pipelines.match import command
+from stemlode import tables
 
 CLEANED = r"""
     CREATE TABLE tracks AS
@@ -73,7 +74,7 @@ def main() -> None:
 def by_match(path: str, folder: str, limits: dict[str, Any]) -> int:
     flags = (f"--{name}={value}" for name, value in limits.items())
     with contextlib.redirect_stdout(io.StringIO()):
-        match.main([f"--catalog={path}", f"--output={folder}/out", "--engine=duckdb", *flags])
+        command.main([f"--catalog={path}", f"--output={folder}/out", "--engine=duckdb", *flags])
     return tables.read(f"{folder}/out", "candidates").num_rows
 
 

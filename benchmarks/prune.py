@@ -35,8 +35,9 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 
-from matching.ids import digest
-from pipelines import audio, prune, runs, schemas, tables
+from pipelines.prune import command
+from stemlode import audio, runs, schemas, tables
+from stemlode.ids import digest
 
 PROJECT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("STEMLODE_TEST_DATA", PROJECT.parent / "shared" / "data"))
@@ -259,7 +260,7 @@ def candidate(number: int, mix: Path, instrumental: Path) -> dict[str, object]:
 
 def run_prune(candidates: str, output: str) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
-        prune.main(["--candidates", candidates, "--output", output])
+        command.main(["--candidates", candidates, "--output", output])
 
 
 def is_faster_with_av(path: Path) -> bool:

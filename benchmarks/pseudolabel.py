@@ -30,13 +30,13 @@ import pyarrow.csv
 import soundfile
 import torch
 
-from pipelines import audio, tables
-from pipelines.audio import AudioError
-from pipelines.pseudolabel_segments import Cut, Listener, mixtures
-from tests.training import spleeter
-from training import teachers
+from pipelines.pseudolabel.segments import Cut, Listener, mixtures
+from stemlode import audio, tables
+from stemlode.audio import AudioError
+from tests.training.teachers import spleeter
+from training.teachers import loading
 
-TEACHER = "tests.training.spleeter:two_stems"
+TEACHER = "tests.training.teachers.spleeter:two_stems"
 BATCH = 8
 NOTE = "STEMLODE_TIMES"
 KINDS = ("clean_residual", "clean_target", "pseudo")
@@ -138,7 +138,7 @@ def confusion(output: Path) -> dict[str, Counter[str]]:
 def bare(files: list[Path]) -> tuple[float, int]:
     """Seconds that the teacher takes for the segments of some files, and how many these are."""
     torch.set_num_threads(1)
-    teacher = teachers.load(TEACHER, "cpu")
+    teacher = loading.load(TEACHER, "cpu")
     cut = Cut(teacher.sample_rate, 2, 3.0, 6.0, BATCH, False)
     listener = Listener(cut)
     segments, took = 0, 0.0

@@ -20,11 +20,14 @@ import webdataset
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.corpus import RATE, ROUNDS, SECONDS, SUMS, folder, music
-from matching.ids import digest
-from pipelines import chunks, parquet_shards, runs, schemas, shards, tables
-from training import corpus, windows
-from training.corpus import Windows, open_corpus
-from training.recipes import RECIPES
+from pipelines.samples import chunks
+from stemlode import runs, schemas, tables
+from stemlode.ids import digest
+from stemlode.shards import parquet as shards_parquet
+from stemlode.shards import tar as shards_tar
+from training.data import corpus, windows
+from training.data.corpus import Windows, open_corpus
+from training.recipes.registry import RECIPES
 
 SAMPLES, PER_SHARD = 80, 20
 RECIPE = RECIPES["cws-unet5-k1"]  # 44.1 kHz, stereo, vocals: nothing to resample
@@ -53,19 +56,19 @@ def write(place: Path, form: str) -> str:
         }
         contents = {f"{name}.flac": chunks.flac(x, RATE) for name, x in sources.items()}
         contents["json"] = json.dumps(row).encode()
-        rows.append((row | {"sha256": shards.hashes(contents)}, contents))
-    held = shards.write_part(run.path("_parts", "all.part"), rows)
+        rows.append((row | {"sha256": shards_tar.hashes(contents)}, contents))
+    held = shards_tar.write_part(run.path("_parts", "all.part"), rows)
     index = []
     for first in range(0, SAMPLES, PER_SHARD):
         some, number = held[first : first + PER_SHARD], first // PER_SHARD
         if form == "parquet":
-            name = parquet_shards.shard_name("train", number)
-            sha256 = parquet_shards.write_shard(run.path(name), some, run.path("_parts", "note"))
+            name = shards_parquet.shard_name("train", number)
+            sha256 = shards_parquet.write_shard(run.path(name), some, run.path("_parts", "note"))
             offsets = list(range(len(some)))
         else:
-            name = shards.shard_name("train", number)
-            sha256 = shards.write_shard(run.path(name), some)
-            offsets = shards.offsets(some)
+            name = shards_tar.shard_name("train", number)
+            sha256 = shards_tar.write_shard(run.path(name), some)
+            offsets = shards_tar.offsets(some)
         outputs[name] = sha256
         index += [
             sample.row | {"shard": name, "offset": offset, "size": sample.size}

@@ -21,9 +21,9 @@ import numpy as np
 
 from benchmarks import sound_cases
 from benchmarks.sound_cases import LOW, Case
-from matching.decisions import Thresholds, decide
-from matching.scores import Recording, Scores, Settings, score
-from pipelines import audio
+from matching.sound.decisions import Thresholds, decide
+from matching.sound.scores import Recording, Scores, Settings, score
+from stemlode import audio
 
 PROJECT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("STEMLODE_TEST_DATA", PROJECT.parent / "shared" / "data"))

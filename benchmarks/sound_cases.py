@@ -1,6 +1,6 @@
 """Pairs as catalogues hold them, made from real songs whose stems are known; for `sound.py`.
 
-What is encoded is really encoded, written, read back by `pipelines.audio` and compared as `prune`
+What is encoded is really encoded, written, read back by `stemlode.audio` and compared as `prune`
 compares. Truth is known by construction; where a codec adds a delay, it is measured apart from all
 of ours, by a plain correlation of a copy with its original at the full rate.
 """
@@ -16,7 +16,7 @@ import scipy.signal
 import soundfile
 import soxr
 
-from pipelines import audio
+from stemlode import audio
 
 LOW = 8192
 CODECS = {"mp3": "libmp3lame", "m4a": "aac", "opus": "libopus", "ogg": ""}

@@ -12,9 +12,9 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines import files, runs, tables
 from pipelines.options import SharedOptions, Verb, is_local
-from pipelines.runs import BadUsage, Failed
+from stemlode import files, runs, tables
+from stemlode.runs import BadUsage, Failed
 
 CAUSES = 5  # of rejects that are named at the end; the table has all
 
@@ -102,7 +102,7 @@ def _explained(error: Exception, run: runs.Run) -> BadUsage | Failed:
     with contextlib.suppress(OSError):
         files.write_bytes(run.path(runs.ERROR), traceback.format_exc().encode(errors="replace"))
     text = re.sub(r" \[while running '.*'\]", "", str(error)).strip()
-    ours = re.findall(r"^(?:pipelines\.runs\.)?(BadUsage|Failed): (.+)$", text, re.MULTILINE)
+    ours = re.findall(r"^(?:stemlode\.runs\.)?(BadUsage|Failed): (.+)$", text, re.MULTILINE)
     kind, line = ours[-1] if ours else (type(error).__name__, text)
     if kind in ("BadUsage", "Failed"):
         return BadUsage(line) if kind == "BadUsage" else Failed(line)

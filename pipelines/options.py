@@ -19,9 +19,9 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.runners import create_runner
 
-from pipelines import files
-from pipelines.arguments import Parser
-from pipelines.runs import BadUsage, Run
+from stemlode import files
+from stemlode.arguments import Parser
+from stemlode.runs import BadUsage, Run
 
 LOCAL_RUNNER = "FnApiRunner"
 LOCAL_RUNNERS = ("fnapirunner", "directrunner", "bundlebaseddirectrunner", "prismrunner")

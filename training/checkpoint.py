@@ -15,11 +15,12 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from pipelines import files, runs
-from pipelines.runs import BadUsage, Failed
-from training import recipes
-from training.recipes import Recipe
+from stemlode import files, runs
+from stemlode.runs import BadUsage, Failed
+from training.recipes import registry
+from training.recipes.registry import Recipe
 
+BEST = "checkpoint"  # of a run of train, the folder of its best net
 MODEL, CONFIG = "model.safetensors", "config.json"
 FORMAT = 1
 
@@ -40,7 +41,7 @@ def save(folder: str, checkpoint: Checkpoint) -> None:
     """Write a checkpoint folder, each file atomically."""
     config = {
         "format": FORMAT,
-        "recipe": recipes.to_fields(checkpoint.recipe),
+        "recipe": registry.to_fields(checkpoint.recipe),
         "step": checkpoint.step,
         "scores": checkpoint.scores,
     }
@@ -61,7 +62,7 @@ def load(folder: str, device: torch.device | str = "cpu") -> Checkpoint:
     try:
         if config.get("format") != FORMAT:
             raise ValueError(f"format {config.get('format')!r} is unknown")
-        recipe = recipes.from_fields(config.get("recipe", {}))
+        recipe = registry.from_fields(config.get("recipe", {}))
         step, scores = config.get("step"), config.get("scores")
         if not isinstance(step, int) or not isinstance(scores, dict):
             raise ValueError("step or scores are missing")

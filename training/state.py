@@ -8,11 +8,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from pipelines import files, runs
-from pipelines.runs import Failed
+from stemlode import files, runs
+from stemlode.runs import Failed
 from training import checkpoint
-from training.ranks import World
+from training.devices import World
 
+LAST, LOG = "last/state.safetensors", "log.jsonl"  # of a run of train or finetune
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-import stemlode
-from pipelines import files, runs, verify
+from pipelines.verify import command as verify_command
+from stemlode import cli, files, runs
 
 RATE = 8000
 OPTIONS = ["--sample-rate", "8000", "--channels", "1", "--chunk-seconds", "2"]
@@ -54,7 +54,7 @@ def test_a_lost_worker_ends_the_run_and_the_next_goes_on(
             walk = np.random.default_rng(10 * song + number).integers(-9, 10, 60 * RATE).cumsum()
             soundfile.write(path, (walk % 9000).astype(np.int16), RATE, subtype="PCM_16")
     argv = ["corpus", "--stems", str(tmp_path / "stems"), *OPTIONS]
-    assert stemlode.main([*argv, "--output", str(tmp_path / "undisturbed")]) == 0
+    assert cli.main([*argv, "--output", str(tmp_path / "undisturbed")]) == 0
     output = tmp_path / "out"
     command = [sys.executable, "-m", "stemlode", *argv, "--output", str(output), *WORKERS]
     run = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -70,8 +70,8 @@ def test_a_lost_worker_ends_the_run_and_the_next_goes_on(
     assert not (output / "_SUCCESS").exists()
     kept = {path.name: path.stat().st_mtime_ns for path in output.glob("_parts/*.part")}
     assert kept
-    assert stemlode.main([*argv, "--output", str(output), *WORKERS]) == 0
+    assert cli.main([*argv, "--output", str(output), *WORKERS]) == 0
     whole = runs.record(str(tmp_path / "undisturbed"))["outputs"]
     assert runs.record(str(output))["outputs"] == whole
-    assert verify.check(str(output))[0] == []
+    assert verify_command.check(str(output))[0] == []
     assert not [path for path in files.list_files(str(output)) if files.is_temporary(path)]

@@ -9,40 +9,42 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
 )
 
-from pipelines import match, prune, scan
+from pipelines.catalogue import scan
+from pipelines.match import command
 from pipelines.options import Verb
-from pipelines.runs import BadUsage
+from pipelines.prune import command as prune_command
+from stemlode.runs import BadUsage
 
 NEEDED = ["--catalog", "c.parquet", "--output", "out"]
 
 
 def test_beam_s_options_pass_through() -> None:
-    options = match.VERB.parse([*NEEDED, "--direct_num_workers", "2", "--project=p"])
+    options = command.VERB.parse([*NEEDED, "--direct_num_workers", "2", "--project=p"])
     assert options.view_as(DirectOptions).direct_num_workers == 2
     assert options.view_as(GoogleCloudOptions).project == "p"
 
 
 def test_the_default_runner_needs_no_download() -> None:
-    assert match.VERB.parse(NEEDED).view_as(StandardOptions).runner == "FnApiRunner"
-    given = match.VERB.parse([*NEEDED, "--runner", "PrismRunner"])
+    assert command.VERB.parse(NEEDED).view_as(StandardOptions).runner == "FnApiRunner"
+    given = command.VERB.parse([*NEEDED, "--runner", "PrismRunner"])
     assert given.view_as(StandardOptions).runner == "PrismRunner"
 
 
 def test_another_verb_s_input_is_unknown() -> None:
     with pytest.raises(BadUsage, match="--candidates"):
-        match.VERB.parse([*NEEDED, "--candidates", "x"])
+        command.VERB.parse([*NEEDED, "--candidates", "x"])
 
 
 def test_remote_workers_need_our_code() -> None:
     with pytest.raises(BadUsage, match="--extra_package"):
-        match.VERB.parse([*NEEDED, "--runner=DataflowRunner"])
-    match.VERB.parse([*NEEDED, "--runner=DataflowRunner", "--extra_package=stemlode.whl"])
+        command.VERB.parse([*NEEDED, "--runner=DataflowRunner"])
+    command.VERB.parse([*NEEDED, "--runner=DataflowRunner", "--extra_package=stemlode.whl"])
 
 
 @pytest.mark.parametrize("runner", ["Foo", "no.such.Runner"])
 def test_a_runner_that_does_not_exist_is_named(runner: str) -> None:
     with pytest.raises(BadUsage, match=rf"--runner: .*{runner.split('.', maxsplit=1)[0]}"):
-        match.VERB.parse([*NEEDED, f"--runner={runner}"])
+        command.VERB.parse([*NEEDED, f"--runner={runner}"])
 
 
 def test_all_verbs_options_live_in_one_process() -> None:
@@ -55,7 +57,9 @@ def test_scan_takes_its_folder_without_a_name() -> None:
     assert scan.VERB.given(scan.VERB.parse(["/music", "--output", "o"])) == {"music": "/music"}
 
 
-@pytest.mark.parametrize("verb", [match.VERB, prune.VERB, scan.VERB], ids=lambda verb: verb.name)
+@pytest.mark.parametrize(
+    "verb", [command.VERB, prune_command.VERB, scan.VERB], ids=lambda verb: verb.name
+)
 def test_the_plan_holds_what_decides_the_output_and_nothing_else(verb: Verb) -> None:
     given = [word for name in verb.inputs for word in (f"--{name}", "x")]
     plain = verb.parse([*given, "--output", "o"])

@@ -9,12 +9,12 @@ import pytest
 from google.api_core.exceptions import GoogleAPIError
 from google.cloud import bigquery
 
-from matching.ids import digest
 from matching.rules import THESIS, Rule
 from matching.titles import artist_key, fuzzy, marker
 from sql import match, on_bigquery, on_duckdb
 from sql.match import CANDIDATE, Found, NotPlain
 from sql.names import Unsafe
+from stemlode.ids import digest
 from tests.plain_match import plain_pairs
 from tests.sql.test_titles import PIECES
 

@@ -11,12 +11,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from matching import extended
-from matching.ids import digest
 from matching.latin import CODE_POINTS, latinise, replacement
 from matching.rules import EXTENDED, THESIS, Rule
 from matching.titles import DIGITS, MARKERS, artist_key, fuzzy, fuzzy_batch, marker, marker_batch
 from sql import match, on_duckdb
 from sql.match import FLOAT, TEXT, Source
+from stemlode.ids import digest
 
 KINDS = {**dict.fromkeys(("track_id", "artist", "title", "album"), TEXT), "duration_s": FLOAT}
 COLUMNS = {name: name for name in KINDS}

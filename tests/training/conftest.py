@@ -7,9 +7,10 @@ import pytest
 import soundfile
 import torch
 
-from pipelines import corpus
-from training import checkpoint, recipes
+from pipelines.corpus import command
+from training import checkpoint
 from training.checkpoint import Checkpoint
+from training.recipes import registry
 
 torch.set_num_threads(1)  # tests run beside each other
 RATE = 16_000
@@ -54,7 +55,7 @@ def stems(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def corpus_folder(stems: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Those songs in chunks of 1 s, in several shards."""
     output = tmp_path_factory.mktemp("corpus") / "corpus"
-    assert corpus.main(["--stems", str(stems), "--output", str(output), *OPTIONS]) == 0
+    assert command.main(["--stems", str(stems), "--output", str(output), *OPTIONS]) == 0
     return output
 
 
@@ -62,7 +63,7 @@ def corpus_folder(stems: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained net of a few weights with the thesis' spectrograms."""
     torch.manual_seed(0)
-    recipe = recipes.override(recipes.RECIPES["unet-vocals"], {"channels": (2, 3, 4)})
+    recipe = registry.override(registry.RECIPES["unet-vocals"], {"channels": (2, 3, 4)})
     folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
     checkpoint.save(str(folder), Checkpoint(recipe, recipe.core(), 7, {"valid_loss": 1.5}))
     return folder

@@ -12,9 +12,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines import files
-from pipelines.runs import BadUsage, Failed
-from training import checkpoint, recipes
+from stemlode import files
+from stemlode.runs import BadUsage, Failed
+from training import checkpoint
+from training.recipes import registry
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_the_configuration_is_readable_beside_it(tiny_checkpoint: Path) -> None:
     config = json.loads((tiny_checkpoint / "config.json").read_text())
     assert config["recipe"]["channels"] == [2, 3, 4] and config["step"] == 7
     assert config["recipe"] == json.loads(
-        json.dumps(recipes.to_fields(checkpoint.load(str(tiny_checkpoint)).recipe))
+        json.dumps(registry.to_fields(checkpoint.load(str(tiny_checkpoint)).recipe))
     )
 
 

@@ -1,0 +1,96 @@
+"""Offsets worth a closer look, to about 15 ms, whatever the speed: lines in the plane of onsets.
+
+Each few seconds of the mixture are correlated with the instrumental's onsets half a minute either
+way. What belongs together lies on a line over time: flat where both run at one speed, sloped
+where one runs faster.
+"""
+
+import math
+
+import numpy as np
+import scipy.fft
+
+from matching.sound.drift import Line
+from matching.sound.onsets import PER_S
+
+SEGMENT_S = 5.0
+MAX_DRIFT = 0.012
+_MOST_SEGMENTS = 64  # evenly spread over a long recording
+_MOST_SHIFT_S = 6.0  # that a drift may add up to, at either end
+_APART_S = 0.035  # nearer lines are one: a probe along either reaches both
+_LEVEL = 0.9  # a flat line wins against a slope that fits little better
+
+
+def lines(x: np.ndarray, y: np.ndarray, first: int, last: int, count: int) -> list[Line]:
+    """The likeliest lines of an instrumental's onsets against a mixture's, best first.
+
+    Args:
+        x, y: onsets [bands, frames] of mixture and instrumental.
+        first, last: offsets in onset frames between which to look, inclusive.
+        count: of lines.
+
+    The lines are in seconds, their middle where the segments lie.
+    """
+    length = round(SEGMENT_S * PER_S)
+    begin, end = max(0, -last), min(x.shape[1], y.shape[1] - first)
+    number = min(_MOST_SEGMENTS, max(1, (end - begin) // length))
+    length = min(length, end - begin)
+    if length <= 0 or first > last:
+        return []
+    starts = np.linspace(begin, end - length, number).astype(int)
+    votes = _votes(x, y, starts, length, first, last)
+    centres = (starts + length / 2) / PER_S
+    middle = (centres[0] + centres[-1]) / 2
+    slopes = _slopes((centres[-1] - centres[0]) / 2)
+    sums = np.stack([_along(votes, slope * (centres - middle)) for slope in slopes])
+    flat = sums[np.flatnonzero(slopes == 0)[0]]
+    best = sums.max(axis=0)
+    slope = np.where(flat >= _LEVEL * best, 0.0, slopes[sums.argmax(axis=0)])
+    found = []
+    apart = round(_APART_S * PER_S)
+    for _ in range(count):
+        peak = int(best.argmax())
+        if not best[peak] > 0:
+            break
+        found.append(Line((first + peak) / PER_S, float(slope[peak]), middle))
+        best[max(0, peak - apart) : peak + apart + 1] = 0
+    return found
+
+
+def _slopes(half_s: float) -> np.ndarray:
+    """Slopes that differ by one onset frame at the ends, which lie `half_s` from the middle."""
+    if half_s <= 0:
+        return np.zeros(1)
+    most = min(MAX_DRIFT, _MOST_SHIFT_S / half_s)
+    steps = math.floor(most * half_s * PER_S)
+    return np.arange(-steps, steps + 1) / (half_s * PER_S)
+
+
+def _votes(
+    x: np.ndarray, y: np.ndarray, starts: np.ndarray, length: int, first: int, last: int
+) -> np.ndarray:
+    """Each segment's correlation at each offset, in its own standard deviations."""
+    span = last - first + length
+    size = scipy.fft.next_fast_len(span, real=True)
+    padded = np.pad(y, ((0, 0), (size, size)))
+    votes = np.empty((len(starts), last - first + 1), np.float32)
+    for row, start in zip(votes, starts, strict=True):
+        at = min(max(0, size + start + first), padded.shape[1] - size)
+        Y = scipy.fft.rfft(padded[:, at : at + span], size)
+        X = scipy.fft.rfft(x[:, start : start + length], size)
+        found = scipy.fft.irfft((X.conj() * Y).sum(axis=0), size)[: len(row)]
+        row[:] = found / max(float(found.std()), 1e-6)
+    return votes
+
+
+def _along(votes: np.ndarray, shifts_s: np.ndarray) -> np.ndarray:
+    """Votes summed over segments, each shifted as a slope has it."""
+    total = np.zeros(votes.shape[1], np.float32)
+    for row, shift in zip(votes, np.round(shifts_s * PER_S).astype(int), strict=True):
+        if abs(shift) >= len(row):
+            continue
+        if shift >= 0:
+            total[: len(row) - shift] += row[shift:]
+        else:
+            total[-shift:] += row[:shift]
+    return total

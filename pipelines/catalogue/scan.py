@@ -1,0 +1,240 @@
+"""`stemlode scan`: a folder of audio → a catalogue, from tags and headers alone.
+
+No file is decoded. Lengths come from the headers that the tag library reads, or from the decoder's
+own look at the header where that library does not know the format.
+"""
+
+import argparse
+import math
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import mutagen
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.pvalue import TaggedOutput
+from mutagen.aiff import AIFF
+from mutagen.wave import WAVE
+
+from matching.titles import artist_key
+from pipelines import transforms
+from pipelines.launch import launch
+from pipelines.options import Verb, VerbOptions
+from stemlode import audio, files, runs, schemas
+from stemlode.audio import decoders
+from stemlode.audio.kinds import EXTENSIONS
+from stemlode.ids import digest
+from stemlode.runs import BadUsage
+from stemlode.schemas import reject
+
+# column → the tags that may hold it, by the names of mutagen's easy interface
+TAGS = {
+    "artist": ("artist", "albumartist"),
+    "title": ("title",),
+    "album": ("album",),
+    "genre": ("genre",),
+    "isrc": ("isrc",),
+    "licence": ("license", "copyright"),
+    "recording_id": ("musicbrainz_trackid",),
+    "work_id": ("musicbrainz_workid",),
+    "date": ("date", "originaldate", "year"),
+}
+HEADERS_LIE = (WAVE, AIFF)  # streaming writers leave the length open; the decoder looks at the file
+_TRACK_NUMBER = re.compile(r"^\d{1,3}(?:\s*[-._)]\s*|\s+)(?=\S)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+
+
+class ScanOptions(VerbOptions):
+    """What counts as audio."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--extensions",
+            default=EXTENSIONS.replace(" ", ","),
+            help="file name endings that are audio; other files are left out and counted",
+        )
+
+
+class ReadTags(beam.DoFn):
+    """The path of an audio file → a row of schemas.TRACK, or one reject."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def process(self, path: str) -> Iterator[Any]:
+        name = path.removeprefix(self.folder).lstrip("/")
+        try:
+            duration_s, tags = read_tags(path)
+        except audio.AudioError as error:
+            row = reject("scan", name, "unreadable", str(error), {"path": path})
+            yield TaggedOutput("rejects", row)
+        else:
+            yield track(path, name, duration_s, tags)
+
+
+def read_tags(path: str) -> tuple[float, dict[str, str]]:
+    """A file's length in seconds, and the tags that it has, by column of TAGS.
+
+    Raises AudioError where its header is none of audio, or states no length.
+    """
+    with decoders.open_bytes(path) as file:
+        try:
+            found = mutagen.File(file, easy=True)
+        except Exception:  # on hostile bytes it raises far more than its own errors
+            found = None
+    duration_s = 0.0
+    if found is not None and not isinstance(found, HEADERS_LIE):
+        duration_s = float(getattr(found.info, "length", 0) or 0)
+    if not (math.isfinite(duration_s) and duration_s > 0):
+        duration_s = audio.probe(path).duration_s
+    if not (math.isfinite(duration_s) and duration_s > 0):
+        raise audio.AudioError("the header states no length")
+    return duration_s, {} if found is None else _texts(found)
+
+
+def track(path: str, name: str, duration_s: float, tags: dict[str, str]) -> dict[str, Any]:
+    """A row of schemas.TRACK; `name` is the path below the scanned folder.
+
+    What the tags do not say is guessed from the name: "Artist - Title", or the folders
+    Artist/Album/Title.
+    """
+    guessed = from_name(name, posixpath.basename(path[: -len(name)].rstrip("/")))
+    artist = tags.get("artist", guessed["artist"])
+    year = re.search(r"\d{4}", tags.get("date", ""))
+    return {
+        "track_id": digest(name),
+        "artist_id": digest(artist_key(artist)),
+        "artist": artist,
+        "title": tags.get("title", guessed["title"]),
+        "duration_s": duration_s,
+        "audio_uri": path,
+        "album": tags.get("album", guessed.get("album")),
+        "release_year": int(year[0]) if year else None,
+        **{column: tags.get(column) for column in ("genre", "isrc", "licence")},
+        **{column: tags.get(column) for column in ("recording_id", "work_id")},
+        "extra": None,
+    }
+
+
+def from_name(name: str, root: str) -> dict[str, str]:
+    """Artist, title and perhaps album, guessed from a path below a folder called `root`."""
+    *folders, base = name.split("/")
+    stem = _TRACK_NUMBER.sub("", _plain(posixpath.splitext(base)[0])) or base
+    artist, dash, title = stem.partition(" - ")
+    if dash and artist.strip() and title.strip():
+        return {"artist": artist.strip(), "title": title.strip()}
+    if len(folders) > 1:
+        return {"artist": _plain(folders[-2]), "album": _plain(folders[-1]), "title": stem}
+    return {"artist": _plain(folders[-1] if folders else root) or "unknown", "title": stem}
+
+
+def _texts(found: mutagen.FileType) -> dict[str, str]:
+    """The wanted tags, several values joined by a comma; ID3 frames where there is no easy view."""
+    texts = {}
+    for column, names in TAGS.items():
+        values = next((value for name in names if (value := _tag(found, name))), None)
+        text = _plain(", ".join(map(str, values))) if values else ""
+        if text:
+            texts[column] = text
+    return texts
+
+
+# mutagen has no easy view of the ID3 tags in WAV and AIFF
+_ID3 = {"artist": "TPE1", "title": "TIT2", "album": "TALB", "genre": "TCON", "isrc": "TSRC"}
+_ID3 |= {"date": "TDRC", "copyright": "TCOP", "albumartist": "TPE2"}
+
+
+def _tag(found: mutagen.FileType, name: str) -> list[Any] | None:
+    for key in (name, _ID3.get(name)):
+        try:
+            value = found[key] if key else None
+        except (KeyError, ValueError, TypeError):
+            continue
+        if value:
+            return list(value) if not isinstance(value, str) else [value]
+    return None
+
+
+def _plain(text: str) -> str:
+    """Without control characters, which players put into tags and names to pad them."""
+    return _CONTROL.sub(" ", text).encode("utf-8", "replace").decode().strip()
+
+
+def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> None:
+    """The pipeline: folder → files → tags → catalogue."""
+    folder = VERB.given(options)["music"]
+    endings = options.view_as(ScanOptions).extensions.lower().split(",")
+    wanted = {ending.strip().lstrip(".") for ending in endings}
+    folders = pipeline | "Folder" >> beam.Create([folder])
+    found = folders | "List" >> beam.FlatMap(listed, wanted).with_outputs(
+        "rejects", "counts", main="audio"
+    )
+    read = (
+        found.audio
+        | "Spread" >> beam.Reshuffle()
+        | "ReadTags" >> beam.ParDo(ReadTags(folder)).with_outputs("rejects", main="tracks")
+    )
+    tracks = read.tracks | "Catalogue" >> transforms.WriteTable(
+        run, "catalogue", schemas.TRACK, ["track_id"]
+    )
+    rejected = (found.rejects, read.rejects) | "AllRejects" >> beam.Flatten()
+    rejects = rejected | "Rejects" >> transforms.WriteTable(
+        run, "rejects", schemas.REJECT, ["stage", "key"]
+    )
+    zeros = [(name, 0) for name in ("files", "not_audio", "tracks", "rejected", "audio_seconds")]
+    counts = (
+        pipeline | "Zeros" >> beam.Create(zeros),
+        found.counts,
+        read.tracks | "CountTracks" >> beam.Map(lambda _: ("tracks", 1)),
+        read.tracks | "Length" >> beam.Map(lambda row: ("audio_seconds", round(row["duration_s"]))),
+        rejected | "CountRejects" >> beam.Map(lambda _: ("rejected", 1)),
+    ) | "Counts" >> beam.Flatten()
+    _ = (
+        (tracks, rejects) | "Manifest" >> beam.Flatten(),
+        counts,
+    ) | transforms.Finish(run)
+
+
+def listed(folder: str, wanted: set[str]) -> Iterator[Any]:
+    """Audio files by their endings; a name that no table can hold is a reject, and so is a folder
+    that cannot be looked into."""
+    closed: list[OSError] = []
+    found = files.list_files(folder, follow_links=True, unreadable=closed.append)
+    for error in closed:
+        shown = str(error.filename).encode("utf-8", "backslashreplace").decode()
+        name = shown.removeprefix(folder).lstrip("/") or "."
+        yield TaggedOutput("counts", ("files", 1))  # of which it holds who knows how many
+        message = f"cannot be looked into: {runs.reason(error)}"
+        yield TaggedOutput("rejects", reject("scan", name, "folder", message, {"path": shown}))
+    for path in found:
+        yield TaggedOutput("counts", ("files", 1))
+        shown = path.encode("utf-8", "backslashreplace").decode()
+        if posixpath.splitext(path)[1].lower().lstrip(".") not in wanted:
+            yield TaggedOutput("counts", ("not_audio", 1))
+        elif shown != path:
+            name = shown.removeprefix(folder).lstrip("/")
+            message = "the file's name is not UTF-8: rename it"
+            yield TaggedOutput("rejects", reject("scan", name, "name", message, {"path": shown}))
+        else:
+            yield path
+
+
+VERB = Verb(
+    "scan",
+    "Make a catalogue of a folder of audio from tags, file names and headers; nothing is decoded.",
+    ("music",),
+    build,
+    ScanOptions,
+    positional="music",
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `stemlode scan`; the exit status."""
+    folder = VERB.given(VERB.parse(argv))["music"]
+    if files.is_file(folder):
+        raise BadUsage(f"--music {folder}: is a file; name the folder that it lies in")
+    return launch(VERB, argv)

@@ -1,0 +1,217 @@
+"""Additions to a finished corpus: more songs, or another try at those that were rejected.
+
+What is there stays as it is: new samples go into new shards, numbered on, with tables of their own
+(`index-append1-…`). Until the last step replaces `run.json`, the folder is the corpus it was, so
+that readers may go on; `_APPEND.json` says what is being added, for a rerun to resume. No Beam.
+"""
+
+import dataclasses
+import json
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow.compute as pc
+
+from pipelines.corpus.splits import Known, Side
+from stemlode import files, locks, runs, tables
+from stemlode.runs import BadUsage, Failed
+from stemlode.shards import tar as shards
+
+PENDING = "_APPEND.json"
+APPEND, RETRY = "append", "retry_rejects"
+_LEFT_OVER = re.compile(
+    r"_parts/.*|[a-z]+-append\d+-\d{5}-of-\d{5}\.parquet|" + shards.SHARD.pattern
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Addition(runs.Run):
+    """A run into a folder that holds a finished corpus."""
+
+    kind: str = APPEND
+    number: int = 1
+
+    def finish(self, counts: dict[str, Any], outputs: dict[str, str], **facts: Any) -> None:
+        """Clear what killed attempts left, then replace `run.json`: only then is anything added."""
+        files.remove_temporaries(self.output)
+        files.remove(self.path(runs.ERROR))
+        record = runs.record(self.output)
+        old = [name for name in record["outputs"] if name.startswith("rejects-")]
+        entry = {
+            "kind": self.kind,
+            "inputs": self.inputs,
+            "versions": runs.versions(),
+            "counts": dict(sorted(counts.items())),
+            "seconds": round(time.time() - self.started, 3),
+        }
+        record["outputs"] |= outputs
+        record["outputs"] = dict(
+            sorted((k, v) for k, v in record["outputs"].items() if k not in old)
+        )
+        record["counts"] = _added_up(self.output, record, counts)
+        record["additions"] = [*record.get("additions", []), entry]
+        files.write_bytes(self.path(runs.RECORD), runs.to_json(record))
+        _clear(self.output)
+        locks.release(self.output)
+        files.remove(self.path(locks.NAME))
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """What a corpus holds before an addition; empty where there is none before."""
+
+    kind: str = ""
+    suffix: str = ""  # of the addition's tables
+    songs: tuple[tuple[str, tuple[str, ...], str, str], ...] = ()  # id, track ids, group, split
+    recording_ids: frozenset[str] = frozenset()
+    rejects: tuple[tuple[str, str], ...] = ()  # recording id, the reject as JSON
+    shards: dict[str, int] = dataclasses.field(default_factory=dict)  # how many, by split
+
+    def known(self) -> list[Known]:
+        """The songs, as what decides the sides of others."""
+        return [Known("", song, song, tracks, split) for song, tracks, _, split in self.songs]
+
+    def wants(self, recording_id: str) -> bool:
+        """Whether an addition shall try a recording."""
+        if self.kind == RETRY and recording_id not in self.rejected():
+            return False
+        return recording_id not in self.recording_ids
+
+    def rejected(self) -> dict[str, str]:
+        """The rejects, as JSON, by recording id."""
+        return dict(self.rejects)
+
+    def frozen(self, found: dict[str, Side]) -> dict[str, Side]:
+        """Sides of songs, those that are held unchanged; "" for the group of a song that would
+        join songs of two splits."""
+        sides = defaultdict(set)
+        for song, _, group, split in self.songs:
+            sides[found[song].group].add((split, group))
+        frozen = {}
+        for song, side in found.items():
+            held = sides.get(side.group, set())
+            splits = {split for split, _ in held}
+            if len(splits) > 1:
+                frozen[song] = dataclasses.replace(side, group="", split=None)
+            elif held:
+                group = min(group for _, group in held)
+                frozen[song] = dataclasses.replace(side, group=group, split=min(splits))
+            else:
+                frozen[song] = side
+        return frozen
+
+
+def start(
+    verb: str,
+    output: str,
+    options: dict[str, Any],
+    inputs: dict[str, str],
+    *,
+    kind: str,
+    overwrite: bool = False,
+) -> Addition | None:
+    """Claim a finished corpus for an addition; None where this very one was the last.
+
+    Raises BadUsage where there is no finished corpus, or one that was cut otherwise; Failed where
+    the folder cannot be written or another process works there.
+    """
+    flag = f"--{kind.replace('_', '-')}"
+    if overwrite:
+        raise BadUsage(
+            f"{flag} adds to what is there, and --overwrite removes it: take one of them"
+        )
+    record = runs.record(output)
+    if record["verb"] != verb:
+        raise BadUsage(f"--output {output}: holds a run of {record['verb']}, not of {verb}")
+    for name, value in sorted(options.items()):
+        if record["options"].get(name) != value:
+            raise BadUsage(
+                f"--{name.replace('_', '-')} {value}: the corpus was made with "
+                f"{record['options'].get(name)}; {flag} needs the same"
+            )
+    runs.check_apart(output, inputs)
+    stamps = {name: runs.fingerprint(path) for name, path in inputs.items()}
+    done = record.get("additions", [])
+    number = len(done) + 1
+    pending = runs.to_json({"kind": kind, "number": number, "inputs": stamps})
+    path = files.join(output, PENDING)
+    try:
+        runs.claim(output)
+        if done and (done[-1]["kind"], done[-1]["inputs"]) == (kind, stamps):
+            _clear(output)
+            locks.release(output)
+            return None
+        if files.exists(path) and files.read_bytes(path) != pending:
+            _clear(output)  # of an addition that was begun and given up for this one
+        files.write_bytes(path, pending)
+    except OSError as error:
+        locks.release(output)
+        raise Failed(f"--output {output}: cannot be written: {runs.reason(error)}") from error
+    return Addition(verb, output, record["options"], stamps, time.time(), kind, number)
+
+
+def held(run: runs.Run) -> Held:
+    """What the corpus holds that a run adds to; nothing for a run that begins one."""
+    if not isinstance(run, Addition):
+        return Held()
+    index = tables.read(run.output, "index", ["song_id", "track_ids", "split_group", "split"])
+    songs: dict[str, tuple[set[str], str, str]] = {}
+    for batch in index.to_batches():
+        for row in batch.to_pylist():
+            tracks, _, _ = songs.setdefault(
+                row["song_id"], (set(), row["split_group"], row["split"])
+            )
+            tracks.update(row["track_ids"] or ())
+    ids = tables.read(run.output, "songs", ["recording_id"])["recording_id"].to_pylist()
+    rejects = tables.read(run.output, "rejects").to_pylist()
+    return Held(
+        run.kind,
+        f"-append{run.number}",
+        tuple((song, tuple(sorted(t)), group, split) for song, (t, group, split) in songs.items()),
+        frozenset(ids),
+        tuple((_recording_id(row), json.dumps(row)) for row in rejects),
+        dict(Counter(_splits(runs.record(run.output)["outputs"]))),
+    )
+
+
+def _splits(names: Iterable[str]) -> list[str]:
+    return [match[1] for name in names if (match := shards.SHARD.fullmatch(name))]
+
+
+def _recording_id(reject: dict[str, Any]) -> str:
+    """Of the record that was rejected; a duplicate is none to try again."""
+    found = (
+        "" if reject["error"] == "duplicate" else json.loads(reject["record"]).get("recording_id")
+    )
+    return str(found or f"{reject['error']} {reject['key']}")
+
+
+def _added_up(output: str, record: dict[str, Any], counts: dict[str, Any]) -> dict[str, Any]:
+    """The counts of the whole corpus: sums, but for songs, of which some may have been there."""
+    totals = Counter(record["counts"])
+    totals.update(counts)
+    names = sorted(name for name in record["outputs"] if name.startswith("index-"))
+    songs = set()
+    for name in names:
+        part = tables.read_part(files.join(output, name), ["song_id"])
+        songs |= set(pc.unique(part["song_id"]).to_pylist())
+    totals["songs"], totals["rejected"] = len(songs), counts.get("rejected", 0)
+    found = {k: round(v, 6) if isinstance(v, float) else v for k, v in totals.items()}
+    return dict(sorted(found.items()))
+
+
+def _clear(output: str) -> None:
+    """Remove what additions left that is not in the record; what says so goes last."""
+    known = runs.record(output)["outputs"]
+    root = files.join(output, "")
+    for path in files.list_files(output):
+        name = path.removeprefix(root)
+        rejects = name.startswith("rejects-")
+        if name not in known and (rejects or _LEFT_OVER.fullmatch(name)):
+            files.remove(path)
+    files.remove(files.join(output, "_parts"))
+    files.remove_temporaries(output)
+    files.remove(files.join(output, PENDING))

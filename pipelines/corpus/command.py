@@ -1,0 +1,94 @@
+"""Verified pairs and multitrack songs → shards and an index.
+
+Only references travel between the steps. Each song is read, aligned, cut and encoded once, into a
+part file; the shards are planned from sample ids and sizes; each shard is copied together from
+byte ranges of part files. Every step skips what an earlier attempt has finished.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.pvalue import AsList
+
+from pipelines.corpus import append, inputs, output, splits
+from pipelines.corpus import sides as sides_module
+from pipelines.corpus.encode import Encode
+from pipelines.corpus.options import CorpusOptions, plan_of
+from pipelines.launch import launch
+from pipelines.options import Verb
+from stemlode import runs, tables
+from stemlode.runs import BadUsage
+
+
+def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> None:
+    """The pipeline: recordings → part files → plan → shards → index."""
+    plan, given, held = plan_of(options), VERB.given(options), append.held(run)
+    view = options.view_as(CorpusOptions)
+    found, kept_counts = inputs.read(pipeline, given, view.layout, view.sources)
+    alike, sketch_files = sides_module.alike(found, view.fingerprints, run, held)
+    grouped, unsided = sides_module.grouped(found, AsList(alike), held)
+    encoded = grouped | "Encode" >> beam.ParDo(Encode(run, plan)).with_outputs(
+        "rejects", "songs", "counts", main="samples"
+    )
+    left = inputs.left(found, held)
+    came = inputs.new_counts(found, held) if held.kind else kept_counts
+    output.write(
+        run,
+        encoded.samples,
+        songs=encoded.songs,
+        rejects=(encoded.rejects, unsided, left) | "AllRejects" >> beam.Flatten(),
+        counts=(came, encoded.counts) | "AllCounts" >> beam.Flatten(),
+        files=sketch_files,
+        shard_bytes=plan.shard_bytes,
+        format=plan.format,
+        held=held,
+    )
+
+
+def _check(options: PipelineOptions) -> None:
+    """BadUsage before anything is written."""
+    plan_of(options)
+    view = options.view_as(CorpusOptions)
+    given = VERB.given(options)
+    if not {*given} & {"pairs", "stems", "vocals", "instrumentals"}:
+        raise BadUsage(
+            "stemlode corpus needs --pairs, --stems, --vocals or --instrumentals (see --help)"
+        )
+    if "mapping" in given and "stems" not in given:
+        raise BadUsage("--mapping says how --stems lies, which is not given")
+    if "splits" in given:
+        splits.read_list(given["splits"])
+    if "pairs" in given and runs.fingerprintable(given["pairs"]):
+        tables.parts(given["pairs"], "pairs")
+    folders = [name for name in ("stems", "vocals", "instrumentals") if name in given]
+    if all(runs.fingerprintable(given[name]) for name in folders):
+        inputs.songs_in_folders(given, view.layout, view.sources)
+
+
+VERB = Verb(
+    "corpus",
+    "Cut verified pairs and multitrack songs into chunks, and store them as WebDataset shards "
+    "with an index.",
+    (),
+    build,
+    CorpusOptions,
+    neutral=("append", "retry_rejects"),
+    optional_inputs=("pairs", "stems", "mapping", "vocals", "instrumentals", "splits"),
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `stemlode corpus`; the exit status."""
+    options = VERB.parse(argv)
+    _check(options)
+    view = options.view_as(CorpusOptions)
+    if view.append and view.retry_rejects:
+        raise BadUsage(
+            "--append tries the rejects of its inputs as well: leave --retry-rejects out"
+        )
+    if not (view.append or view.retry_rejects):
+        return launch(VERB, argv)
+    kind = append.APPEND if view.append else append.RETRY
+    return launch(VERB, argv, start=functools.partial(append.start, kind=kind))

@@ -1,0 +1,107 @@
+"""A step of the pipeline: one song → its encoded samples."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
+
+from pipelines.corpus import sides, splits
+from pipelines.corpus.options import Plan
+from pipelines.corpus.splits import Side
+from pipelines.samples import recordings, sampling
+from pipelines.samples.parts import part
+from pipelines.samples.recordings import Facts, Recording
+from stemlode import runs
+from stemlode.audio import AudioError
+from stemlode.schemas import reject
+from stemlode.shards.tar import Sample
+
+
+class Encode(beam.DoFn):
+    """A recording and its side of the split → its samples in a part file, or one reject.
+
+    Main output: shards.Sample; further outputs `rejects`, `songs` and `counts`.
+    """
+
+    def __init__(self, run: runs.Run, plan: Plan) -> None:
+        self.run, self.plan = run, plan
+
+    def process(self, element: tuple[Recording, Side]) -> Iterator[Any]:
+        recording, side = element
+        split = side.split or splits.split_of(side.group, self.plan.ratios, self.plan.seed)
+        try:
+            if recording.split not in (None, split):
+                elsewhere = f"listed in {recording.split}, and {split} holds the same song"
+                raise recordings.Unusable("two_sides", f"{elsewhere}: {'; '.join(side.joined)}")
+            if recording.bleed and self.plan.rejects_bleed:
+                raise recordings.Unusable("bleed", f"others leak into {', '.join(recording.bleed)}")
+            samples, facts = sides.patiently(lambda: self._part(recording, split, side.group))
+        except AudioError as error:
+            record, cause = dataclasses.asdict(recording), getattr(error, "cause", "unusable")
+            yield TaggedOutput(
+                "rejects", reject("corpus", recording.name, cause, str(error), record)
+            )
+        else:
+            yield from samples
+            yield TaggedOutput("songs", _song_row(recording, split, side, facts))
+            yield TaggedOutput("counts", ("recordings", 1))
+            yield TaggedOutput("counts", ("left_out", facts.left_out))
+            if split == "train":
+                yield from self._copies(recording, side)
+
+    def _copies(self, recording: Recording, side: Side) -> Iterator[Any]:
+        """The samples of a recording's augmented copies; a copy may turn out all but silent."""
+        if not self.plan.copies:
+            return
+        from pipelines.samples import copies  # noqa: PLC0415 (its library is an extra)
+
+        for copy in copies.of(recording, self.plan.copies, self.plan.seed):
+            try:
+                samples, facts = sides.patiently(
+                    functools.partial(self._part, copy, "train", side.group)
+                )
+            except recordings.Unusable:
+                yield TaggedOutput("counts", ("copies_unusable", 1))
+            else:
+                yield from samples
+                yield TaggedOutput("songs", _song_row(copy, "train", side, facts))
+                yield TaggedOutput("counts", ("copies", 1))
+                yield TaggedOutput("counts", ("left_out", facts.left_out))
+
+    def _part(self, recording: Recording, split: str, group: str) -> tuple[list[Sample], Facts]:
+        shape, facts = self.plan.shape, Facts()
+        fingerprint, samples = _maker(recording)
+        held, known = part(
+            self.run,
+            fingerprint(recording, split, group, shape),
+            lambda: samples(recording, split, group, shape, facts),
+            lambda: dataclasses.asdict(facts),
+        )
+        return held, Facts(**known)
+
+
+def _maker(recording: Recording) -> tuple[Callable[..., str], Callable[..., Iterator[Any]]]:
+    """What names a recording's samples, and what makes them."""
+    if not recording.augmentation:
+        return recordings.fingerprint, sampling.samples
+    from pipelines.samples import copies  # noqa: PLC0415 (its library is an extra)
+
+    return copies.fingerprint, copies.samples
+
+
+def _song_row(recording: Recording, split: str, side: Side, facts: Facts) -> dict[str, Any]:
+    """A row of schemas.SONG."""
+    return {
+        "recording_id": recording.recording_id,
+        "song_id": recording.song_id,
+        "name": recording.name,
+        "kind": recording.kind,
+        "split": split,
+        "split_group": side.group,
+        "joined": list(side.joined) or None,
+        "bleed": list(recording.bleed) or None,
+        **dataclasses.asdict(facts),
+    }

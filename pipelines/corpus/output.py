@@ -1,0 +1,190 @@
+"""The last steps of a corpus: samples in part files → shards, index, counts, manifest.
+
+Shared by all that writes corpora, so that any of them is read, verified and trained on alike.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import AsDict, TaggedOutput
+
+from pipelines import transforms
+from pipelines.corpus import append
+from pipelines.samples.parts import PARTS, writing
+from stemlode import runs, schemas
+from stemlode.shards import parquet, tar
+from stemlode.shards.tar import Sample
+
+Bucket = tuple[str, str]  # split, first digits of the sample id
+Numbered = tuple[str, int]  # split, number of the shard
+
+
+class WriteShard(beam.DoFn):
+    """The samples of a shard → the shard, its manifest row, and `index` rows."""
+
+    def __init__(self, run: runs.Run, format: str) -> None:
+        self.run, self.is_parquet = run, format == "parquet"
+
+    def process(
+        self, element: tuple[Numbered, Iterable[Sample]], numbers: dict[Numbered, int]
+    ) -> Iterator[Any]:
+        numbered, unsorted = element
+        samples = sorted(unsorted, key=lambda sample: sample.row["sample_id"])
+        split, number = numbered[0], numbers[numbered]
+        if self.is_parquet:
+            name = parquet.shard_name(split, number)
+            note = self.run.path(PARTS, f"{split}-{number:05d}.json")
+            with writing(self.run):
+                sha256 = parquet.write_shard(self.run.path(name), samples, note)
+            offsets = list(range(len(samples)))
+        else:
+            name = tar.shard_name(split, number)
+            with writing(self.run):
+                sha256 = tar.write_shard(self.run.path(name), samples)
+            offsets = tar.offsets(samples)
+        for sample, offset in zip(samples, offsets, strict=True):
+            row = {**sample.row, "shard": name, "offset": offset, "size": sample.size}
+            yield TaggedOutput("index", row)
+        yield {"path": name, "sha256": sha256}
+
+
+def write(
+    run: runs.Run,
+    samples: beam.PCollection,
+    *,
+    songs: beam.PCollection,
+    rejects: beam.PCollection,
+    counts: beam.PCollection,
+    files: beam.PCollection,
+    shard_bytes: int,
+    format: str,
+    held: append.Held,
+) -> None:
+    """Plan and write the shards and all tables, then finish the run.
+
+    Args:
+        samples: shards.Sample, each once.
+        songs, rejects: rows of schemas.SONG and schemas.REJECT.
+        counts: (name, number) of what came in; those of what goes out are added.
+        files: manifest rows of further tables that are written already.
+        held: what the corpus holds before this run; append.Held() for nothing.
+    """
+    into_shards, numbers = planned(samples, shard_bytes, held.shards)
+    written = (
+        into_shards
+        | "GroupShards" >> beam.GroupByKey()
+        | "WriteShards"
+        >> beam.ParDo(WriteShard(run, format), AsDict(numbers)).with_outputs("index", main="shards")
+    )
+    suffix = held.suffix
+    index_files = written.index | "Index" >> transforms.WriteTable(
+        run, f"index{suffix}", schemas.INDEX, ["sample_id"]
+    )
+    reject_files = rejects | "Rejects" >> transforms.WriteTable(
+        run, f"rejects{suffix}", schemas.REJECT, ["stage", "key"]
+    )
+    song_files = songs | "SongTable" >> transforms.WriteTable(
+        run, f"songs{suffix}", schemas.SONG, ["recording_id"]
+    )
+    manifest = (
+        written.shards, index_files, song_files, files, reject_files,
+    ) | "Manifest" >> beam.Flatten()  # fmt: skip
+    every = (
+        counts,
+        rejects | "CountRejects" >> beam.Map(lambda _: ("rejected", 1)),
+        written.shards | "CountShards" >> beam.Map(lambda _: ("shards", 1)),
+        written.index | "CountSamples" >> beam.FlatMap(_sample_counts),
+        _hours(written.index),
+        _songs(written.index),
+    ) | "Counts" >> beam.Flatten()
+    _ = (manifest, every) | transforms.Finish(run, clear=[PARTS])
+
+
+def _sample_counts(row: dict[str, Any]) -> list[tuple[str, int]]:
+    return [("samples", 1), (f"samples_{row['split']}", 1), ("bytes", row["size"])]
+
+
+def _hours(index: beam.PCollection) -> beam.PCollection:
+    """Hours of the corpus, and by split and kind; summed in whole µs, so that no order shows."""
+    return (
+        index
+        | "Microseconds" >> beam.FlatMap(_microseconds)
+        | "SumTime" >> beam.CombinePerKey(sum)
+        | "Hours" >> beam.MapTuple(lambda name, time_us: (name, round(time_us / 3.6e9, 6)))
+    )
+
+
+def _microseconds(row: dict[str, Any]) -> list[tuple[str, int]]:
+    time_us = round(row["duration_s"] * 1e6)
+    return [(n, time_us) for n in ("hours", f"hours_{row['split']}", f"hours_{row['kind']}")]
+
+
+def _songs(index: beam.PCollection) -> beam.PCollection:
+    return (
+        index
+        | "SongIds" >> beam.Map(lambda row: row["song_id"])
+        | "Songs" >> beam.Distinct()
+        | "CountSongs" >> beam.Map(lambda _: ("songs", 1))
+    )
+
+
+def planned(
+    samples: beam.PCollection, shard_bytes: int, first: dict[str, int]
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """((split, shard number), sample), and the numbers' renumbering without gaps, from the
+    `first` of each split on.
+
+    Samples are spread over buckets by the first digits of their ids. A bucket's samples are
+    planned by themselves, from the bytes of all buckets before it.
+    """
+    by_bucket = samples | "ByBucket" >> beam.Map(lambda sample: (_bucket(sample), sample))
+    before = (
+        samples
+        | "Sizes" >> beam.Map(lambda sample: (_bucket(sample), sample.size))
+        | "BucketBytes" >> beam.CombinePerKey(sum)
+        | "BySplit" >> beam.MapTuple(lambda bucket, size: (bucket[0], (bucket[1], size)))
+        | "SplitBuckets" >> beam.GroupByKey()
+        | "BytesBefore" >> beam.FlatMapTuple(_bytes_before)
+    )
+    planned = (
+        by_bucket
+        | "Buckets" >> beam.GroupByKey()
+        | "PlanShards" >> beam.FlatMap(_plan_bucket, AsDict(before), shard_bytes)
+    )
+    numbers = (
+        planned
+        | "Numbers" >> beam.Keys()
+        | "UsedNumbers" >> beam.Distinct()
+        | "NumbersBySplit" >> beam.GroupByKey()
+        | "Renumber" >> beam.FlatMap(lambda one: _renumbered(one[0], one[1], first))
+    )
+    return planned, numbers
+
+
+def _bucket(sample: Sample) -> Bucket:
+    return sample.row["split"], sample.row["sample_id"][:3]
+
+
+def _bytes_before(split: str, buckets: Iterable[tuple[str, int]]) -> list[tuple[Bucket, int]]:
+    ordered = sorted(buckets)
+    starts = accumulate((size for _, size in ordered[:-1]), initial=0)
+    return [((split, name), start) for (name, _), start in zip(ordered, starts, strict=True)]
+
+
+def _plan_bucket(
+    element: tuple[Bucket, Iterable[Sample]], before: dict[Bucket, int], shard_bytes: int
+) -> list[tuple[Numbered, Sample]]:
+    bucket, unsorted = element
+    samples = sorted(unsorted, key=lambda sample: sample.row["sample_id"])
+    sizes = [sample.size for sample in samples]
+    numbers = tar.plan_shards(sizes, shard_bytes, before[bucket])
+    return [((bucket[0], n), sample) for n, sample in zip(numbers, samples, strict=True)]
+
+
+def _renumbered(
+    split: str, numbers: Iterable[int], first: dict[str, int]
+) -> list[tuple[Numbered, int]]:
+    start = first.get(split, 0)
+    return [((split, n), start + rank) for n, rank in tar.renumber(numbers).items()]

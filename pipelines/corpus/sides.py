@@ -1,0 +1,239 @@
+"""On which side of the split each recording of a corpus lands, and which have none."""
+
+import dataclasses
+import functools
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.pvalue import AsDict, AsList, TaggedOutput
+
+from matching.sound import fingerprints
+from pipelines import transforms
+from pipelines.corpus import append, splits
+from pipelines.corpus.splits import Known, Side
+from pipelines.samples import chunks
+from pipelines.samples.chunks import Source
+from pipelines.samples.parts import PARTS
+from pipelines.samples.recordings import Recording
+from stemlode import files, runs, schemas, tables
+from stemlode.audio import AudioError
+from stemlode.ids import digest
+from stemlode.retry import ReadFault
+from stemlode.runs import Failed
+from stemlode.schemas import reject
+
+LANDMARKS = "landmarks"
+
+
+def alike(
+    found: beam.PCollection, fingerprints: str, run: runs.Run, held: append.Held
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """(song id, song id, why) of songs that hold the same recording, and the tables of landmarks
+    by which songs that are added later are held against these."""
+    if fingerprints == "off":
+        nothing = found.pipeline | "NoFingerprints" >> beam.Create([])
+        return nothing, nothing
+    before = tables.parts(run.output, LANDMARKS) if held.kind else []
+    same, sketches = matches(found, run, PARTS, before)
+    new = sketches | "NewSketches" >> beam.Filter(lambda row: held.wants(row["recording_id"]))
+    written = new | "SketchTable" >> transforms.WriteTable(
+        run, f"{LANDMARKS}{held.suffix}", schemas.LANDMARKS, ["recording_id", "source"]
+    )
+    return same, written
+
+
+def grouped(
+    found: beam.PCollection, alike: AsList, held: append.Held
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """(recording, its side of the split), and a reject for every one that cannot have any."""
+    groups = (
+        found
+        | "Known" >> beam.Map(lambda recording: (None, splits.known(recording)))
+        | "AllKnown" >> beam.GroupByKey()
+        | "Sides" >> beam.FlatMap(_sides, alike, held)
+    )
+    by_song = found | "BySong" >> beam.Map(lambda recording: (recording.song_id, recording))
+    joined = (
+        {"found": by_song, "side": groups}
+        | "JoinGroups" >> beam.CoGroupByKey()
+        | "Once" >> beam.FlatMap(_once, held).with_outputs("rejects", main="grouped")
+    )
+    return joined.grouped, joined.rejects
+
+
+def _sides(
+    known: tuple[None, Iterable[Known]], alike: list[tuple[str, str, str]], held: append.Held
+) -> list[tuple[str, Side]]:
+    found = [*known[1]]
+    songs = {recording.song_id for recording in found}
+    sided = held.frozen(splits.sides([*found, *held.known()], alike))
+    return [(song, sided[song]) for song in sorted(songs)]
+
+
+def _once(song: tuple[str, dict[str, list[Any]]], held: append.Held) -> Iterator[Any]:
+    seen = set()
+    (side,) = song[1]["side"]
+    for recording in sorted(song[1]["found"], key=repr):
+        facts = dataclasses.asdict(recording)
+        if not held.wants(recording.recording_id):
+            continue
+        if not side.group:
+            message = f"would join songs of two splits: {'; '.join(side.joined)}"
+            row = reject("corpus", recording.name, "two_sides", message, facts)
+            yield TaggedOutput("rejects", row)
+        elif recording.recording_id in seen:
+            row = reject("corpus", recording.name, "duplicate", "came before", facts)
+            yield TaggedOutput("rejects", row)
+        else:
+            seen.add(recording.recording_id)
+            yield recording, side
+
+
+RETRY_AFTER_S = (1.0, 4.0)  # reading that breaks off is tried again after so long
+
+
+_BLOCK_FRAMES = 30 * fingerprints.RATE
+
+
+def patiently(read: Callable[[], Any]) -> Any:
+    """What `read` returns; where it raises ReadFault, it is tried again, and at last Failed."""
+    for wait_s in (*RETRY_AFTER_S, None):
+        try:
+            return read()
+        except ReadFault as error:
+            if wait_s is None:
+                raise Failed(f"{error}; run again to resume") from error
+            time.sleep(wait_s)
+    raise AssertionError("unreachable")
+
+
+def matches(
+    found: beam.PCollection, run: runs.Run, folder: str, before: Sequence[str]
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """Recordings → (song id, song id, why) of songs that hold one recording, and their sketches.
+
+    Sketches (rows of schemas.LANDMARKS) are kept in `folder` below the run's output, for an
+    attempt that comes after. `before` are tables of the sketches that a corpus holds already.
+    """
+    sketched = found | "Sketch" >> beam.FlatMap(sketches, run, folder)
+    known = (
+        found.pipeline
+        | "TablesBefore" >> beam.Create(before)
+        | "SketchesBefore" >> beam.FlatMap(tables.rows)
+    )
+    every = (sketched, known) | "AllSketches" >> beam.Flatten()
+    sizes = every | "SketchSizes" >> beam.Map(
+        lambda row: (_sound(row), (row["song_id"], len(row["values"])))
+    )
+    alike = (
+        every
+        | "Landmarks" >> beam.FlatMap(_landmarks)
+        | "ByLandmark" >> beam.GroupByKey()
+        | "Coincidences" >> beam.FlatMap(_coincidences)
+        | "Shared" >> beam.CombinePerKey(sum)
+        | "Enough" >> beam.FlatMap(_enough, AsDict(sizes))
+        | "ByPair" >> beam.GroupByKey()
+        | "BestShift" >> beam.MapTuple(_best)
+    )
+    return alike, sketched
+
+
+def sketches(recording: Recording, run: runs.Run, folder: str) -> Iterator[dict[str, Any]]:
+    """Rows of schemas.LANDMARKS of a recording's sounds.
+
+    A sound that does not decode has no landmarks: what reads it next says why.
+    """
+    for source, parts in _sounds(recording).items():
+        held = patiently(functools.partial(_sketch, parts, run, folder))
+        yield {
+            "recording_id": recording.recording_id,
+            "source": source,
+            "song_id": recording.song_id,
+            "values": [value for value, _ in held],
+            "frames": [frame for _, frame in held],
+        }
+
+
+def _sketch(sources: list[Source], run: runs.Run, folder: str) -> list[list[int]]:
+    try:
+        stamps = [files.stamps(source.uri) for source in sources]
+    except OSError as error:
+        raise ReadFault(f"{sources[0].uri}: {runs.reason(error)}") from error
+    name = digest(json.dumps([repr(sources), stamps]))
+    path = run.path(folder, f"{name}.landmarks")
+    if files.exists(path):
+        return json.loads(files.read_bytes(path))
+    try:
+        held = [list(mark) for mark in fingerprints.landmarks(_signal(sources))]
+    except AudioError:
+        return []
+    files.write_bytes(path, json.dumps(held).encode())
+    return held
+
+
+def _sound(row: dict[str, Any]) -> str:
+    """A short name: coincidences are many, and carry two of them."""
+    return digest(row["song_id"], row["recording_id"], row["source"])[:16]
+
+
+def _landmarks(row: dict[str, Any]) -> Iterator[tuple[int, tuple[str, int]]]:
+    for value, frame in zip(row["values"], row["frames"], strict=True):
+        yield value, (_sound(row), frame)
+
+
+def _sounds(recording: Recording) -> dict[str, list[Source]]:
+    """What to know a recording by: a pair's two sides, a multitrack's mixture or the sum of all."""
+    if recording.fault or not all(p.uri for parts in recording.parts.values() for p in parts):
+        return {}
+    parts = dict(recording.parts)
+    if recording.kind != "pair":
+        whole = parts.get("mixture") or tuple(p for held in parts.values() for p in held)
+        parts = {"mixture": whole}
+    return {
+        name: [
+            Source(str(n), p.uri, 0, p.gain, stream=p.stream, channel=p.channel)
+            for n, p in enumerate(held)
+        ]
+        for name, held in parts.items()
+    }
+
+
+def _signal(sources: list[Source]) -> np.ndarray:
+    """The sum of sources, mono at the fingerprints' rate."""
+    cut = chunks.cut(
+        sources,
+        sample_rate=fingerprints.RATE,
+        channels=1,
+        chunk_frames=_BLOCK_FRAMES,
+        until="",
+    )
+    blocks = [np.sum(list(chunk.values()), axis=0)[0] for chunk in cut]
+    return np.concatenate([np.zeros(0, np.float32), *blocks])
+
+
+def _coincidences(
+    element: tuple[int, Iterable[tuple[str, int]]],
+) -> Iterator[tuple[tuple[str, str, int], int]]:
+    for found in fingerprints.coincidences(element[1]):
+        yield found, 1
+
+
+def _enough(
+    element: tuple[tuple[str, str, int], int], sizes: dict[str, tuple[str, int]]
+) -> list[tuple[tuple[str, str], tuple[int, int]]]:
+    (first, second, shift), shared = element
+    (song, size), (other, other_size) = sizes[first], sizes[second]
+    if song == other or not fingerprints.enough(shared, size, other_size):
+        return []
+    if other < song:
+        song, other, shift = other, song, -shift
+    return [((song, other), (shared, -shift))]
+
+
+def _best(songs: tuple[str, str], found: Iterable[tuple[int, int]]) -> tuple[str, str, str]:
+    shared, minus = max(found)
+    return *songs, fingerprints.reason(shared, -minus)

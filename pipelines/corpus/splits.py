@@ -1,0 +1,196 @@
+"""Which songs must stay together, and on which side of the split they go. Free of Beam."""
+
+import csv
+import dataclasses
+import io
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from pipelines.samples.recordings import Recording
+from stemlode import files
+from stemlode.ids import digest
+from stemlode.runs import BadUsage, reason
+
+SPLITS = ("train", "valid", "test")
+_DIGITS = 13  # hex digits of the hash that are taken: 52 bits fit a float64 exactly
+
+
+def parse_ratios(text: str) -> dict[str, float]:
+    """`train=0.9,valid=0.05,test=0.05` → ratios by split; BadUsage for anything else."""
+    ratios: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, number = (word.strip() for word in part.partition("="))
+        try:
+            ratio = float(number)
+        except ValueError:
+            ratio = math.nan
+        if name not in SPLITS or name in ratios or not 0 <= ratio <= 1:
+            raise BadUsage(f"--split {text}: write it as train=0.9,valid=0.05,test=0.05")
+        ratios[name] = ratio
+    if not math.isclose(sum(ratios.values()), 1, abs_tol=1e-6):
+        raise BadUsage(f"--split {text}: the ratios sum to {sum(ratios.values()):g}, not to 1")
+    return ratios
+
+
+def split_of(group: str, ratios: Mapping[str, float], seed: int) -> str:
+    """The split of a group: SHA-256 of seed and group as a number in [0, 1), cut by the ratios."""
+    point = int(digest(str(seed), group)[:_DIGITS], 16) / 16**_DIGITS
+    wanted = [(name, ratio) for name, ratio in ratios.items() if ratio > 0]
+    edge = 0.0
+    for name, ratio in wanted:
+        edge += ratio
+        if point < edge:
+            return name
+    return wanted[-1][0]
+
+
+def groups(
+    songs: Iterable[tuple[str, Iterable[str]]], joins: Iterable[tuple[str, str]] = ()
+) -> dict[str, str]:
+    """Song id → split group, from (song id, its track ids) and pairs of songs to join.
+
+    Songs that share a track or are joined, directly or through others, share a group: the smallest
+    track id among all of theirs. A song without tracks is a group of its own.
+    """
+    parent: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def root(node: tuple[str, str]) -> tuple[str, str]:
+        parent.setdefault(node, node)
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    for song, tracks in songs:
+        root(("song", song))
+        for track in tracks:
+            # the smaller node becomes the root, and "song" comes after "a track"
+            first, second = sorted((root(("song", song)), root(("a track", track))))
+            parent[second] = first
+    for one, other in joins:
+        first, second = sorted((root(("song", one)), root(("song", other))))
+        parent[second] = first
+    return {song: root((kind, song))[1] for kind, song in list(parent) if kind == "song"}
+
+
+HELD_OUT = ("test", "valid", "train")  # the first wins
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What decides a recording's side."""
+
+    recording_id: str
+    song_id: str
+    name: str
+    track_ids: tuple[str, ...]
+    split: str | None  # where a list puts it
+
+
+def known(recording: Recording) -> Known:
+    """What decides a recording's side of the split."""
+    return Known(
+        recording.recording_id,
+        recording.song_id,
+        recording.name,
+        recording.track_ids,
+        recording.split,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """A song's group and, where a list says so, its split; `joined` tells to whom and why."""
+
+    group: str
+    split: str | None
+    joined: tuple[str, ...]
+
+
+def read_list(path: str) -> dict[str, str]:
+    """A CSV of `song,split` → split by song: a name, a folder's, or the id of a song or track.
+
+    Raises BadUsage naming the line that is wrong.
+    """
+    try:
+        rows = list(csv.reader(io.StringIO(files.read_bytes(path).decode("utf-8-sig"))))
+    except (OSError, ValueError, csv.Error) as error:
+        raise BadUsage(f"--splits {path}: {reason(error)}") from error
+    if not rows or [cell.strip().lower() for cell in rows[0]] != ["song", "split"]:
+        raise BadUsage(f"--splits {path}: begins with a line `song,split`")
+    found: dict[str, str] = {}
+    for number, row in enumerate(rows[1:], 2):
+        if not row:
+            continue
+        if len(row) != 2 or row[1].strip() not in SPLITS:
+            raise BadUsage(f"--splits {path} line {number}: write a song and train, valid or test")
+        song, split = row[0].strip(), row[1].strip()
+        if found.setdefault(song, split) != split:
+            raise BadUsage(f"--splits {path} line {number}: {song} is in {found[song]} already")
+    return found
+
+
+def keys(known: Known) -> tuple[str, ...]:
+    """By what a list may name a recording."""
+    return (known.name, known.recording_id, known.song_id, *known.track_ids)
+
+
+def listed(known: Known, lists: Mapping[str, str]) -> str | None:
+    """Where a list puts a recording, by its name or any of its ids; else where it was already."""
+    found = {lists[key] for key in keys(known) if key in lists}
+    return min(found, key=HELD_OUT.index) if found else known.split
+
+
+def sides(recordings: Iterable[Known], matches: Iterable[tuple[str, str, str]]) -> dict[str, Side]:
+    """Song id → side.
+
+    Args:
+        recordings: all there are, in any order.
+        matches: (song id, song id, why in a phrase) of songs that hold one recording; those of
+            songs that are not among the recordings count for nothing.
+    """
+    known = sorted(recordings, key=lambda found: (found.song_id, found.recording_id, found.name))
+    songs = {found.song_id for found in known}
+    alike = sorted(
+        {(min(a, b), max(a, b), why) for a, b, why in matches if a != b and {a, b} <= songs}
+    )
+    group_of = groups(
+        ((found.song_id, found.track_ids) for found in known), [(a, b) for a, b, _ in alike]
+    )
+    wanted: dict[str, set[str]] = defaultdict(set)
+    names: dict[str, str] = {}
+    for found in known:
+        names.setdefault(found.song_id, found.name)
+        if found.split:
+            wanted[group_of[found.song_id]].add(found.split)
+    joined = defaultdict(set)
+    for a, b, why in alike:
+        joined[a].add(f"{names[b]}: {why}")
+        joined[b].add(f"{names[a]}: {why}")
+    for a, b, track in _shared_tracks(known):
+        joined[a].add(f"{names[b]}: both have track {track}")
+        joined[b].add(f"{names[a]}: both have track {track}")
+    return {
+        song: Side(
+            group,
+            min(wanted[group], key=HELD_OUT.index) if wanted[group] else None,
+            tuple(sorted(joined[song])),
+        )
+        for song, group in group_of.items()
+    }
+
+
+def _shared_tracks(known: Iterable[Known]) -> list[tuple[str, str, str]]:
+    """(song, song, track) for neighbours among the songs of each track."""
+    songs: dict[str, list[str]] = defaultdict(list)
+    for found in known:
+        for track in found.track_ids:
+            if found.song_id not in songs[track]:
+                songs[track].append(found.song_id)
+    return [
+        (first, second, track)
+        for track, held in sorted(songs.items())
+        for first, second in itertools.pairwise(held)
+    ]

@@ -1,0 +1,138 @@
+"""`stemlode demo`: the whole flow on music that comes with it, by the commands a user would type.
+
+It makes a catalogue, then calls match, prune, corpus, train, evaluate, separate and report, each
+in a process of its own. Every one of them resumes, so running the demo again changes no byte.
+"""
+
+import argparse
+import importlib.util
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipelines.demo import catalogue
+from stemlode import files, runs, schemas
+from stemlode.arguments import Parser
+from stemlode.runs import BadUsage, Failed
+
+MUSIC = "music"
+FOUND = ("candidates", "pairs", "corpus")
+LEARNT = ("model", "scores", "separated", "report")
+STEPS = 500
+# A song is cut into one chunk, of which training takes patches at random; few songs say more so.
+CHUNK_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Step:
+    """A verb of the flow, what it is told, and the run folder that it writes."""
+
+    verb: str
+    arguments: tuple[str, ...]
+    folder: str
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the demo; the exit status."""
+    parser = Parser(
+        prog="stemlode demo",
+        description="Make a catalogue of a thousand tracks with music for some, find and verify "
+        "its pairs, train a separator on them and separate a song: a few minutes on two cores.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--output", metavar="FOLDER", default="demo", help="folder to write")
+    parser.add_argument("--steps", type=int, default=STEPS, help="training steps")
+    options = parser.parse(argv)
+    if options.steps < 1:
+        raise BadUsage(f"--steps {options.steps}: at least 1")
+    output = files.absolute(options.output)
+
+    seconds = {}
+    began = time.monotonic()
+    make_music(files.join(output, MUSIC))
+    seconds["music"] = time.monotonic() - began
+    for step in flow(output, options.steps):
+        started = time.monotonic()
+        call(step)
+        seconds[step.verb] = time.monotonic() - started
+    print(summary(output, flow(output, options.steps), seconds))
+    return 0
+
+
+def make_music(folder: str) -> None:
+    """The catalogue with its audio, and songs with true stems to be scored on."""
+    print(f"demo: composing music for a catalogue of {catalogue.ROWS:,} tracks", flush=True)
+    done = "composed" if catalogue.build(folder) else "already complete"
+    print(f"demo: {done} in {folder}")
+    if catalogue.clip_path() is None:
+        print("demo: without the real clip, which comes with `pip install stempeg`")
+
+
+def flow(output: str, steps: int) -> list[Step]:
+    """The commands, in order; each reads what one before it wrote."""
+    music = files.join(output, MUSIC)
+    candidates, pairs, corpus = (files.join(output, name) for name in FOUND)
+    model, scores, separated, report = (files.join(output, name) for name in LEARNT)
+    tracks = files.join(music, catalogue.TRACKS)
+    stems = files.join(music, catalogue.STEMS)
+    songs = [path for name in catalogue.NEW if files.exists(path := files.join(music, name))]
+    chunks = ("--chunk-seconds", str(CHUNK_SECONDS), "--split", "train=0.9,valid=0.1")
+    training = ("unet-vocals-small", "--corpus", corpus, "--steps", str(steps))
+    return [
+        Step("match", ("--catalog", tracks), candidates),
+        Step("prune", ("--candidates", candidates), pairs),
+        Step("corpus", ("--pairs", pairs, *chunks), corpus),
+        Step("train", training, model),
+        Step("evaluate", ("--checkpoint", model, "--stems", stems), scores),
+        Step("separate", (*songs, "--checkpoint", model), separated),
+        Step("report", (candidates, pairs, corpus, model, scores, separated), report),
+    ]
+
+
+def call(step: Step) -> None:
+    """Run one verb as a user would, in a process of its own; Failed where it fails."""
+    words = [step.verb, *step.arguments, "--output", step.folder]
+    print(f"\n$ {shlex.join(['stemlode', *words])}", flush=True)
+    stemlode = importlib.util.find_spec("stemlode")
+    assert stemlode is not None and stemlode.origin is not None
+    # By its path, for `-m` would let a folder of the user's named `training` go first.
+    status = subprocess.run([sys.executable, stemlode.origin, *words], check=False).returncode
+    if status != 0:
+        raise Failed(
+            f"demo: `stemlode {step.verb}` ended with exit status {status}, see above; "
+            "run the demo again to resume"
+        )
+
+
+def summary(output: str, steps: Sequence[Step], seconds: dict[str, float]) -> str:
+    """The table at the end, from the runs' records, and where to look and listen."""
+    records = {step.verb: runs.record(step.folder) for step in steps if step.verb != "report"}
+    matched, pruned, cut = (records[verb]["counts"] for verb in ("match", "prune", "corpus"))
+    scores = records["evaluate"]["scores"]  # of the vocals of songs that no pair holds
+    rows = [
+        ("tracks read", f"{matched['tracks_read']:,}"),
+        ("  rejected", f"{matched['rejected']:,}"),
+        ("candidates", f"{matched['candidates']:,}"),
+    ]
+    for decision in reversed(schemas.DECISIONS):
+        if pruned.get(decision):
+            rows.append((f"  {decision.replace('_', ' ')}", f"{pruned[decision]:,}"))
+    rows += [
+        ("segments", f"{cut['samples']:,}"),
+        ("hours", f"{cut['hours']:.2f}"),
+        ("SDR of the mixture", f"{scores['vocals_usdr_mixture']:.2f} dB"),
+        ("SDR of the estimate", f"{scores['vocals_usdr_estimate']:.2f} dB"),
+        ("", ""),
+        *((verb, f"{taken:.1f} s") for verb, taken in seconds.items()),
+        ("in all", f"{sum(seconds.values()):.1f} s"),
+    ]
+    separated = steps[-2].folder
+    paths = [
+        f"report     {files.join(steps[-1].folder, 'report.html')}",
+        *(f"separated  {files.join(separated, path)}" for path in records["separate"]["outputs"]),
+    ]
+    table = [f"{name:<28}{value:>10}".rstrip() for name, value in rows]
+    return "\n".join(["", *table, "", *paths])

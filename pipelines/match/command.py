@@ -1,0 +1,110 @@
+"""`stemlode match`: a catalogue of tracks → pairs of a mixture and its instrumental, by title.
+
+Thesis ch. 3.5.2, eq. 3.4, or the extended rule (`matching.extended`). Three engines write the same
+bytes: DuckDB in this process, a Beam pipeline (`pipelines.match.on_beam`), BigQuery where the
+catalogue lies (both by the SQL in `sql/`; `on_duckdb`, `on_bigquery`). So the engine is no part of
+the run's plan: what one has finished, another finds done.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+
+from matching import rules
+from pipelines.catalogue import aliases
+from pipelines.catalogue.reading import Catalogue
+from pipelines.launch import carry_out, launch
+from pipelines.match import estimate, on_beam, on_bigquery, output
+from pipelines.match import on_duckdb as match_on_duckdb
+from pipelines.match.options import BEAM, BIGQUERY, MatchOptions, _settle
+from pipelines.match.record import Task
+from pipelines.options import SharedOptions, Verb
+from stemlode import runs
+
+
+def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> None:
+    """The verb as a Beam pipeline."""
+    buckets = options.view_as(MatchOptions).buckets
+    on_beam.build(pipeline, catalogue_of(options), task_of(options), buckets, run)
+
+
+def catalogue_of(options: PipelineOptions) -> Catalogue:
+    """The catalogue of files that the options name."""
+    return Catalogue(VERB.given(options)["catalog"], options.view_as(MatchOptions).columns)
+
+
+def task_of(options: PipelineOptions) -> Task:
+    """What makes a pair."""
+    view, given = options.view_as(MatchOptions), VERB.given(options)
+    rule = dataclasses.replace(rules.RULES[view.rule], tolerance_s=view.tolerance)
+    known = aliases.read(given["aliases"]) if "aliases" in given else None
+    return Task(rule, view.max_key, view.one_to_one, known)
+
+
+VERB = Verb(
+    "match",
+    "Find pairs of a recording and its instrumental in a catalogue, by artist, title and duration.",
+    ("catalog",),
+    build,
+    MatchOptions,
+    optional_inputs=("aliases",),
+    neutral=(
+        "engine",
+        "estimate",
+        "buckets",
+        "memory",
+        "threads",
+        "spill",
+        "maximum_bytes_billed",
+        "bigquery_endpoint",
+    ),
+    dry=("estimate",),
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `stemlode match`; the exit status."""
+    options = VERB.parse(argv)
+    engine = _settle(options, VERB.beam_flags(argv))
+    view = options.view_as(MatchOptions)
+    if engine == BIGQUERY:
+        return _in_bigquery(options, view)
+    given = catalogue_of(options)
+    given.parts()  # what is wrong with the catalogue is said before anything is written
+    if view.estimate:
+        task = task_of(options)
+        found = estimate.expected(given, task.rule, task.most_per_key, task.aliases)
+        print("\n".join(estimate.lines(found)))
+        return 0
+    if engine == BEAM:
+        return launch(VERB, options)
+
+    def work(run: runs.Run) -> None:
+        task, limits = (
+            task_of(options),
+            match_on_duckdb.Limits(view.memory, view.threads, view.spill),
+        )
+        output.write(run, task, match_on_duckdb.by_duckdb(given, task, limits), engine)
+
+    return carry_out(VERB, options, VERB.given(options), work)
+
+
+def _in_bigquery(options: PipelineOptions, view: MatchOptions) -> int:
+    catalog = options.view_as(SharedOptions).catalog
+    task, project = task_of(options), options.view_as(GoogleCloudOptions).project
+    inputs = {name: path for name, path in VERB.given(options).items() if name != "catalog"}
+    with on_bigquery.bigquery_table(
+        catalog, view.columns, project, view.bigquery_endpoint
+    ) as table:
+        if view.estimate:
+            print(f"BigQuery will bill {table.bytes_billed(task):,} bytes (its own dry run)")
+            return 0
+
+        def work(run: runs.Run) -> None:
+            matched = table.match(task, view.maximum_bytes_billed)
+            output.write(run, task, matched, BIGQUERY)
+
+        plan = {"catalog": catalog, "catalog_modified": table.modified()}
+        return carry_out(VERB, options, inputs, work, **plan)

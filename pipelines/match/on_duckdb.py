@@ -1,0 +1,202 @@
+"""`stemlode match` by SQL: DuckDB on files or BigQuery on tables find what the pipeline finds.
+
+The SQL decides which tracks pair. What a row of the catalogue becomes, a Track or a Reject, is left
+to `pipelines.catalogue.tracks`, as in the pipeline, so the files written are the same to the byte.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.catalogue import columns as catalogue_columns
+from pipelines.catalogue import reading, tracks
+from pipelines.catalogue import rows as catalogue_rows
+from pipelines.catalogue.reading import ARTIST_IDS, Batch, Catalogue
+from pipelines.catalogue.rows import ArrowRows, Row
+from pipelines.match.output import Matched, _sorted_out
+from pipelines.match.record import Task
+from sql import on_duckdb
+from sql.match import Found, NotPlain
+from stemlode import files, runs, schemas
+
+MEMORY = "1GiB"
+PLACE = "place"  # a row's number in the catalogue
+CHECKED = ("track_id", "artist_id", "title", "duration_s")  # what tracks.check reads
+RELEASE = ("album", "release_year")  # what no rule needs, but the count of releases by year
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What DuckDB may use: memory before it spills, threads (one a core), a folder to spill to."""
+
+    memory: str = MEMORY
+    threads: int | None = None
+    spill: str | None = None
+
+
+def by_duckdb(given: Catalogue, task: Task, limits: Limits = Limits()) -> Matched:
+    """Match a catalogue of files inside this process.
+
+    Local Parquet files of one schema are read by DuckDB itself; of others it gets a copy of the
+    columns that the rule looks at. Raises BadUsage and Failed as reading a catalogue does, and
+    Failed where memory or disk do not suffice.
+    """
+    parts = given.parts()
+    with _spill(limits.spill) as folder:
+        try:
+            try:
+                return _as_it_stands(given, task, limits, folder)
+            except NotPlain:
+                return _by_copy(given, parts, task, limits, folder)
+        except duckdb.InterruptException as error:
+            raise KeyboardInterrupt from error
+        except duckdb.Error as error:
+            raise runs.Failed(f"--catalog {given.path}: DuckDB: {runs.reason(error)}") from error
+
+
+@contextmanager
+def _spill(folder: str | None) -> Iterator[Path]:
+    """A new folder for what does not fit into memory, removed at the end."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="stemlode-", dir=folder) as inner:
+            yield Path(inner)
+    except FileNotFoundError as error:
+        raise runs.BadUsage(f"--spill {folder}: no such folder") from error
+
+
+# Files that DuckDB reads itself
+
+
+def _as_it_stands(given: Catalogue, task: Task, limits: Limits, folder: Path) -> Matched:
+    paths = given.files()
+    names = _plain_columns(given, paths)
+    needed = {ours: names[ours] for ours in _wanted(task) if ours in names}
+    local = [str(files.system(path)[1]) for path in paths]
+    found = _find(local, needed, task, limits, folder)
+    by_path = dict(zip(local, paths, strict=True))
+    records = found.records.drop([on_duckdb.PATH])
+    origins = found.records[on_duckdb.PATH]
+    batches = (
+        Batch(by_path[path], ArrowRows(batch), names)
+        for path in sorted(pc.unique(origins).to_pylist())
+        for batch in records.filter(pc.equal(origins, path)).to_batches()
+    )
+    named, rejects = _sorted_out(batches, task)
+    return Matched(found, named, rejects, found.counts["tracks_read"])
+
+
+def _plain_columns(given: Catalogue, paths: list[str]) -> dict[str, str]:
+    """What the files call our columns; NotPlain where DuckDB would not read what Arrow reads."""
+    for path in paths:
+        if not files.is_local(path) or catalogue_rows.format_of(path) != "parquet":
+            raise NotPlain(f"{path} is no local Parquet file")
+        if not all(_is_plain(field.type) for field in pq.read_schema(files.system(path)[1])):
+            raise NotPlain(f"{path} has a column of an unusual type")
+    found = [given.names(path) for path in paths]
+    if any(names != found[0] for names in found):
+        raise NotPlain("the files have different columns")
+    return found[0]
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Types whose values come out of DuckDB as they come out of Arrow."""
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _is_plain(kind.value_type)
+    if pa.types.is_struct(kind):
+        return all(_is_plain(field.type) for field in kind)
+    tests = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_integer,
+        pa.types.is_float32,
+        pa.types.is_float64,
+        pa.types.is_boolean,
+        pa.types.is_date32,
+    )
+    return any(test(kind) for test in tests)
+
+
+def _find(
+    paths: list[str], columns: dict[str, str], task: Task, limits: Limits, folder: Path
+) -> Found:
+    return on_duckdb.find(
+        paths,
+        columns,
+        task.rule,
+        most_per_key=task.most_per_key,
+        aliases=task.aliases_parameter,
+        memory=limits.memory,
+        threads=limits.threads,
+        spill=str(folder),
+    )
+
+
+# Files that DuckDB gets a copy of
+
+
+def _by_copy(
+    given: Catalogue,
+    parts: list[catalogue_rows.Part],
+    task: Task,
+    limits: Limits,
+    folder: Path,
+) -> Matched:
+    copy = folder / "tracks.parquet"
+    schema = _copied(0, Batch("", ArrowRows(pa.record_batch({})), {}), task).schema
+    with pq.ParquetWriter(copy, schema, compression="none") as writer:
+        for start, batch in _numbered(given, parts, _wanted(task)):
+            writer.write_table(_copied(start, batch, task))
+    found = _find([str(copy)], {n: n for n in schema.names if n != PLACE}, task, limits, folder)
+    places = np.sort(found.records[PLACE].to_numpy())
+
+    named = [schemas.TRACK.empty_table()]
+    rejects: list[Row] = []
+    rows_read = 0
+    for start, batch in _numbered(given, parts):
+        first, end = np.searchsorted(places, [start, start + len(batch)])
+        checked = tracks.check(batch, task.aliases)
+        named.append(tracks.table(batch, checked, places[first:end] - start))
+        rejects += tracks.rejects(batch, checked)
+        rows_read += len(batch) + len(batch.rows.broken)
+    return Matched(found, pa.concat_tables(named), rejects, rows_read)
+
+
+def _numbered(
+    given: Catalogue, parts: list[catalogue_rows.Part], columns: tuple[str, ...] | None = None
+) -> Iterator[tuple[int, Batch]]:
+    """All batches of a catalogue, each with the number of its first row."""
+    start = 0
+    for part in parts:
+        for batch in given.batches(part, columns):
+            yield start, batch
+            start += len(batch)
+
+
+def _copied(start: int, batch: Batch, task: Task) -> pa.Table:
+    """The good rows of a batch, those columns that the rule looks at, and PLACE."""
+    checked = tracks.check(batch, task.aliases)
+    good = pa.array(checked.good, pa.int64())
+    columns = {name: getattr(checked, name) for name in CHECKED}
+    for name in set(_wanted(task)) - {*reading.NEEDED, *RELEASE, ARTIST_IDS}:
+        columns[name] = catalogue_columns.text(batch.column(name))
+    columns["album"] = catalogue_columns.text(batch.column("album"))
+    columns["release_year"] = catalogue_columns.year(
+        catalogue_columns.text(batch.column("release_year"))
+    )
+    if task.rule.is_extended:
+        columns[ARTIST_IDS] = catalogue_columns.lists(batch.lists(ARTIST_IDS))
+    taken = {name: column.take(good) for name, column in columns.items()}
+    return pa.table({**taken, PLACE: pc.add(good, start)})
+
+
+def _wanted(task: Task) -> tuple[str, ...]:
+    """Our columns that the statement looks at."""
+    return tuple(dict.fromkeys((*tracks.needed(task.rule), *RELEASE)))

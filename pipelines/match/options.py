@@ -1,0 +1,123 @@
+"""What `stemlode match` may be asked."""
+
+import argparse
+import math
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from matching import rules
+from pipelines.catalogue.reading import COLUMNS
+from pipelines.match import on_duckdb as match_on_duckdb
+from pipelines.options import VerbOptions
+from sql import on_duckdb
+from stemlode.runs import BadUsage
+
+DUCKDB, BEAM, BIGQUERY = "duckdb", "beam", "bigquery"
+
+
+MOST_BUCKETS = 100_000
+
+
+MOST_PER_KEY = 1_000_000
+
+
+BIGQUERY_FLAGS = ("--project",)  # Beam's own, which BigQuery needs too
+
+
+class MatchOptions(VerbOptions):
+    """What `stemlode match` offers beside its input and output."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        add = parser.add_argument
+        add(
+            "--engine",
+            choices=(DUCKDB, BEAM, BIGQUERY),
+            help="what does the work; changes no result. duckdb: inside this process, the default; "
+            "beam: a pipeline, the default where an option of Beam's is given; bigquery: one query "
+            "job where --catalog is a table (project.dataset.table) or a query (SELECT …)",
+        )
+        add(
+            "--rule",
+            choices=sorted(rules.RULES),
+            default=rules.THESIS.name,
+            help="what makes two tracks a pair: the thesis' eq. 3.4, or what a decade of titles "
+            "taught beyond it",
+        )
+        tolerances = ", ".join(f"{r.tolerance_s:g} ({name})" for name, r in rules.RULES.items())
+        add(
+            "--tolerance",
+            type=float,
+            metavar="SECONDS",
+            help=f"the durations of a pair differ by less than this; by default {tolerances}",
+        )
+        add(
+            "--max-key",
+            type=int,
+            default=MOST_PER_KEY,
+            metavar="PAIRS",
+            help="an artist's title that would give more candidates gives none, and is reported",
+        )
+        add(
+            "--one-to-one",
+            action="store_true",
+            help="keep one original for each instrumental: of the same album, else of the nearest "
+            "duration, else with an ISRC of one registrant and year, else the earliest release",
+        )
+        add(
+            "--estimate",
+            action="store_true",
+            help="write nothing; print how many candidates to expect, the largest keys and the "
+            "hours of audio; of a catalogue in BigQuery the bytes that a run would be billed",
+        )
+        add(
+            "--columns",
+            metavar="OURS=THEIRS,…",
+            help="what the catalogue calls our columns, for instance title=name,duration_s=length; "
+            f"ours are {', '.join(COLUMNS)}, of which an artist or an artist_id "
+            "will do, and track_id, title and duration_s are needed; prune needs audio_uri",
+        )
+        add("--buckets", type=int, default=64, help="beam: how many groups the work is spread over")
+        add(
+            "--memory",
+            default=match_on_duckdb.MEMORY,
+            help="duckdb: what it may hold before it spills",
+        )
+        add("--threads", type=int, help="duckdb: how many; one a core by default")
+        add("--spill", metavar="FOLDER", help="duckdb: where it spills; the system's by default")
+        add(
+            "--maximum-bytes-billed",
+            type=int,
+            metavar="BYTES",
+            help="bigquery: refuse a job that would bill more",
+        )
+        add(
+            "--bigquery-endpoint",
+            metavar="URL",
+            help="bigquery: a server other than Google's, asked without credentials",
+        )
+
+
+def _settle(options: PipelineOptions, beam_flags: list[str]) -> str:
+    """Fill in defaults, and check what the options say; the engine."""
+    view = options.view_as(MatchOptions)
+    further = [flag for flag in beam_flags if flag not in BIGQUERY_FLAGS]
+    view.engine = view.engine or (BEAM if further else DUCKDB)
+    if further and view.engine != BEAM:
+        raise BadUsage(f"{further[0]} is an option of Beam's: it needs --engine {BEAM}")
+    for name in ("maximum_bytes_billed", "bigquery_endpoint"):
+        if getattr(view, name) is not None and view.engine != BIGQUERY:
+            raise BadUsage(f"--{name.replace('_', '-')} needs --engine {BIGQUERY}")
+    if view.tolerance is None:
+        view.tolerance = rules.RULES[view.rule].tolerance_s
+    if not (math.isfinite(view.tolerance) and view.tolerance > 0):
+        raise BadUsage(f"--tolerance {view.tolerance}: a number of seconds above zero")
+    if not 1 <= view.buckets <= MOST_BUCKETS:
+        raise BadUsage(f"--buckets {view.buckets}: between 1 and {MOST_BUCKETS:,}")
+    for name in ("max_key", "threads", "maximum_bytes_billed"):
+        value = getattr(view, name)
+        if value is not None and value < 1:
+            raise BadUsage(f"--{name.replace('_', '-')} {value}: at least 1")
+    if not on_duckdb.is_size(view.memory):
+        raise BadUsage(f"--memory {view.memory}: write a size such as 4GiB")
+    return view.engine

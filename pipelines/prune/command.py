@@ -1,0 +1,156 @@
+"""`stemlode prune`: candidates → scored pairs, each with a decision and its reason.
+
+Titles only propose; here the sound decides (thesis section 3.5.2, from "we strip out any silent
+frames"). Only references travel: candidates are grouped by song, groups are placed into parts of a
+bounded number of pairs by a plan that depends on nothing but the candidates, and each part's
+result is a small file that a later attempt finds again. `--rescore` judges what was measured
+before under other thresholds, without reading audio.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.pvalue import AsSingleton
+
+from matching.sound.decisions import Thresholds
+from matching.sound.scores import Settings
+from pipelines.launch import carry_out, pipeline_of
+from pipelines.options import Verb
+from pipelines.prune import estimate, output, rescore, scoring
+from pipelines.prune import inputs as prune_inputs
+from pipelines.prune.options import PruneOptions, settings_of, settle
+from pipelines.prune.scoring import Heard, Listener, Row
+from stemlode import files, runs, tables
+from stemlode.ids import digest
+from stemlode.retry import patiently
+from stemlode.schemas import reject
+
+PARTS = "_parts"
+
+
+class Score(beam.DoFn):
+    """The candidates of a part → rows of schemas.SCORED_PAIR; further outputs as in `scored`."""
+
+    def __init__(self, run: runs.Run, settings: Settings, thresholds: Thresholds) -> None:
+        self.run = run
+        self.listener = Listener(settings, thresholds)
+
+    def process(self, part: tuple[int, Iterable[Row]]) -> Iterator[Any]:
+        rows = sorted(part[1], key=lambda row: (row["song_id"], row["pair_id"]))
+        heard = self._part(rows)
+        for row in rows:
+            pair_id = row["pair_id"]
+            yield from output.outputs(row | heard.measures[pair_id], heard.seconds.get(pair_id))
+        for item in heard.unreadable.items():
+            yield beam.pvalue.TaggedOutput("rejects", item)
+        for name, number in work_of(heard).items():
+            yield beam.pvalue.TaggedOutput("counts", (name, number))
+
+    def teardown(self) -> None:
+        self.listener.close()
+
+    def _part(self, rows: list[Row]) -> Heard:
+        """A part's result: an earlier attempt's, or made now and kept."""
+        name = digest(*(json.dumps(row, sort_keys=True) for row in rows))
+        path = self.run.path(PARTS, f"{name}.json")
+        if files.exists(path):
+            return Heard(**json.loads(files.read_bytes(path)))
+        heard = Heard()
+        for _, song in groupby(rows, key=lambda row: row["song_id"]):
+            heard.add(self.listener.hear(song))
+        for counter, number in work_of(heard).items():  # of this attempt, as a runner shows it
+            Metrics.counter("prune", counter).inc(number)
+        data = json.dumps(dataclasses.asdict(heard), sort_keys=True).encode()
+        patiently(lambda: files.write_bytes(path, data), path)
+        return heard
+
+
+def work_of(heard: Heard) -> dict[str, int]:
+    """What listening took, as it is counted."""
+    times = (heard.decoded_s, heard.decode_ms, heard.score_ms)
+    return dict(zip(output.WORK, map(round, times), strict=True))
+
+
+def place(song: tuple[str, Iterable[Row]], parts: dict[str, int], most: int) -> Iterator[Any]:
+    """A song's candidates, each with the number of its part; what comes again is a reject."""
+    song_id, rows = song
+    once: dict[str, Row] = {}
+    for row in sorted(rows, key=lambda row: json.dumps(row, sort_keys=True)):
+        if once.setdefault(row["pair_id"], row) is not row:
+            message = "the pair is there more than once; the first of its rows counts"
+            found = reject("prune", row["pair_id"], "duplicate", message, row)
+            yield beam.pvalue.TaggedOutput("rejects", (row["pair_id"], found))
+    for number, group in enumerate(scoring.groups(once.values(), most)):
+        yield from ((parts[song_id] + number, row) for row in group)
+
+
+def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> None:
+    """The pipeline: candidates → songs → parts → scored pairs and rejects."""
+    view = options.view_as(PruneOptions)
+    settings, window = settings_of(options)
+    if view.rescore:
+        rescore.build(pipeline, view.rescore, window, run)
+        return
+    most = view.pairs_per_part
+    songs = (
+        pipeline
+        | "Tables" >> beam.Create(tables.parts(VERB.given(options)["candidates"], "candidates"))
+        | "SpreadTables" >> beam.Reshuffle()
+        | "ReadCandidates" >> beam.FlatMap(tables.rows)
+        | "KeyBySong" >> beam.Map(lambda row: (row["song_id"], row))
+        | "Songs" >> beam.GroupByKey()
+    )
+    planned = AsSingleton(
+        songs
+        | "CountPairs" >> beam.MapTuple(lambda song_id, rows: (song_id, sum(1 for _ in rows)))
+        | "AllSongs" >> beam.combiners.ToList()
+        | "Plan" >> beam.Map(scoring.plan, most)
+    )
+    placed = songs | "Place" >> beam.FlatMap(place, planned, most).with_outputs(
+        "rejects", main="placed"
+    )
+    found = (
+        placed.placed
+        | "Parts" >> beam.GroupByKey()
+        | "Score"
+        >> beam.ParDo(Score(run, settings, window)).with_outputs(*output.TAGS, main="pairs")
+    )
+    rejects = (placed.rejects, found.rejects) | "Rejected" >> beam.Flatten()
+    output.write(run, found.pairs, rejects, found.counts, found.lengths, clear=[PARTS])
+
+
+VERB = Verb(
+    "prune",
+    "Listen to candidates: align, compare, and keep those that differ by their vocals.",
+    (),
+    build,
+    PruneOptions,
+    optional_inputs=("candidates",),
+    neutral=("pairs_per_part", "thresholds", "rescore", "estimate"),
+    dry=("estimate",),
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `stemlode prune`; the exit status."""
+    options = VERB.parse(argv)
+    given = VERB.given(options)
+    settle(options, argv, given)
+    view = options.view_as(PruneOptions)
+    if view.rescore:
+        prune_inputs.check_scored(view.rescore)
+        inputs = {"rescore": view.rescore}
+        return carry_out(VERB, options, inputs, pipeline_of(VERB, options))
+    prune_inputs.check(given["candidates"])
+    if view.estimate:
+        listener = Listener(*settings_of(options))
+        rows = estimate.rows(given["candidates"])
+        print("\n".join(estimate.lines(rows, listener, view.pairs_per_part)))
+        return 0
+    return carry_out(VERB, options, given, pipeline_of(VERB, options))

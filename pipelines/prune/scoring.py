@@ -1,0 +1,183 @@
+"""Candidates heard: each track of a song is decoded once, each pair measured and judged.
+
+Free of Beam.
+"""
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from matching.sound import decisions, scores
+from matching.sound.decisions import Thresholds
+from matching.sound.scores import Recording, Scores, Settings
+from stemlode import schemas
+from stemlode.audio import AudioError
+from stemlode.audio.decoding import Decoder, DecoderError
+from stemlode.retry import patiently
+
+Row = dict[str, Any]
+ROLES = ("mix", "instrumental")
+SILENT = "nothing but silence"
+NO_URI = "no audio_uri"
+_ERRORS = {NO_URI: "no_audio_uri", SILENT: "silent", "no such file": "missing"}
+MEASURES = tuple(
+    name
+    for name in schemas.SCORED_PAIR.names
+    if name not in (*schemas.CANDIDATE.names, "decision", "reason")
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Unheard:
+    """Why there is no sound of a track: in a word, and in a sentence."""
+
+    error: str
+    message: str
+
+
+Sound = Recording | Unheard
+
+
+@dataclasses.dataclass
+class Heard:
+    """What became of some candidates. It is plain data, and goes to disk as JSON.
+
+    `measures` maps a pair id to the fields that schemas.SCORED_PAIR adds to a candidate,
+    `unreadable` a track id to its row of schemas.REJECT, `seconds` a pair id to its mixture's
+    length; `decoded_s` says how much audio was read, `decode_ms` and `score_ms` how long that and
+    comparing took.
+    """
+
+    measures: dict[str, Row] = dataclasses.field(default_factory=dict)
+    unreadable: dict[str, Row] = dataclasses.field(default_factory=dict)
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    decoded_s: float = 0.0
+    decode_ms: float = 0.0
+    score_ms: float = 0.0
+
+    def add(self, other: "Heard") -> None:
+        """Take in what became of further candidates."""
+        self.measures |= other.measures
+        self.unreadable |= other.unreadable
+        self.seconds |= other.seconds
+        self.decoded_s += other.decoded_s
+        self.decode_ms += other.decode_ms
+        self.score_ms += other.score_ms
+
+
+class Listener:
+    """Measures and judges the candidates of a song. `close` ends its decoding process."""
+
+    def __init__(self, settings: Settings, thresholds: Thresholds) -> None:
+        self.settings, self.thresholds = settings, thresholds
+        self.decoder = Decoder(settings.sample_rate)
+        self.decoder_cpu_s = 0.0
+
+    def close(self) -> None:
+        self.decoder.close()
+
+    def hear(self, candidates: Iterable[Row]) -> Heard:
+        """Rows of schemas.CANDIDATE with one song_id → what became of each.
+
+        Raises Failed where audio lies somewhere that cannot be reached.
+        """
+        pairs = sorted(candidates, key=in_order)
+        heard = Heard()
+        held: dict[str, Sound] = {}
+        uses = Counter(row[f"{role}_track_id"] for row in pairs for role in ROLES)
+        for row in pairs:
+            sounds = {}
+            for role in ROLES:
+                track_id = row[f"{role}_track_id"]
+                if track_id not in held:
+                    held[track_id] = self._sound(row[f"{role}_audio_uri"], heard)
+                sounds[role] = sound = held[track_id]
+                if isinstance(sound, Unheard):
+                    heard.unreadable[track_id] = schemas.reject(
+                        "prune", track_id, sound.error, sound.message, row[role]
+                    )
+            self._judge(row["pair_id"], sounds["mix"], sounds["instrumental"], heard)
+            for role in ROLES:
+                track_id = row[f"{role}_track_id"]
+                uses[track_id] -= 1
+                if not uses[track_id]:
+                    held.pop(track_id, None)
+        return heard
+
+    def _sound(self, uri: str | None, heard: Heard) -> Sound:
+        if not uri:
+            return Unheard(_ERRORS[NO_URI], NO_URI)
+        begun = time.perf_counter()
+        try:
+            decoded = patiently(lambda: self.decoder.decode(uri), uri)
+        except DecoderError as error:
+            return Unheard(error.error, str(error))
+        except AudioError as error:
+            return Unheard(_ERRORS.get(str(error), "unreadable"), str(error))
+        finally:
+            heard.decode_ms += 1000 * (time.perf_counter() - begun)
+        self.decoder_cpu_s += decoded.cpu_s
+        heard.decoded_s += decoded.duration_s
+        begun = time.perf_counter()
+        recording = Recording(decoded.samples, self.settings)
+        heard.score_ms += 1000 * (time.perf_counter() - begun)
+        return Unheard(_ERRORS[SILENT], SILENT) if recording.is_silent else recording
+
+    def _judge(self, pair_id: str, mixture: Sound, instrumental: Sound, heard: Heard) -> None:
+        if isinstance(mixture, Recording):
+            heard.seconds[pair_id] = mixture.duration_s
+        if isinstance(mixture, Recording) and isinstance(instrumental, Recording):
+            begun = time.perf_counter()
+            found = scores.score(mixture, instrumental)
+            decision, reason = decisions.decide(found, self.thresholds)
+            heard.score_ms += 1000 * (time.perf_counter() - begun)
+            measures = measures_of(found)
+        else:
+            sounds = {"mixture": mixture, "instrumental": instrumental}
+            decision, measures = "unreadable", dict.fromkeys(MEASURES)
+            reason = "; ".join(
+                f"{role}: {why.message}" for role, why in sounds.items() if isinstance(why, Unheard)
+            )
+        heard.measures[pair_id] = {**measures, "decision": decision, "reason": reason}
+
+
+def measures_of(found: Scores) -> Row:
+    """The columns of schemas.SCORED_PAIR that scores fill."""
+    return dict.fromkeys(MEASURES) | dataclasses.asdict(found)
+
+
+PAIRS_PER_PART = 32
+
+
+def in_order(row: Row) -> tuple[str, str, str]:
+    """Pairs of a mixture follow one another, so that few tracks are held at a time."""
+    return row["mix_track_id"], row["instrumental_track_id"], row["pair_id"]
+
+
+def groups(song: Iterable[Row], most: int) -> list[list[Row]]:
+    """A song's candidates in groups of at most `most`, the same for any order."""
+    rows = sorted(song, key=in_order)
+    return [rows[start : start + most] for start in range(0, len(rows), most)]
+
+
+def plan(songs: Iterable[tuple[str, int]], most: int) -> dict[str, int]:
+    """Song id → number of its first part, for (song id, pairs) in any order.
+
+    Songs are taken in the order of their ids, which are hashes and so as good as shuffled. A part
+    holds at most `most` pairs: of several songs, or one of the groups of a song that has more,
+    which take consecutive parts of their own.
+    """
+    parts: dict[str, int] = {}
+    part, held = 0, 0
+    for song_id, pairs in sorted(songs):
+        if held and held + pairs > most:
+            part, held = part + 1, 0
+        parts[song_id] = part
+        whole, rest = divmod(pairs, most)
+        if pairs > most:
+            part, held = part + whole + (rest > 0), 0
+        else:
+            held += pairs
+    return parts

@@ -1,0 +1,246 @@
+"""`stemlode pseudolabel`: unlabelled tracks and a teacher → labelled shards (BSRNN paper, III).
+
+Decoding, the teacher and encoding run side by side on one worker: tracks are decoded ahead in
+processes of their own, the teacher gets fixed batches of a track's segments, and part files are
+encoded in threads. So only references are shuffled. Every stretch of a track has its part file; a
+rerun skips those that are there.
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.pvalue import TaggedOutput
+
+from pipelines.catalogue.reading import Catalogue
+from pipelines.corpus import append
+from pipelines.corpus import output as output_module
+from pipelines.launch import carry_out, pipeline_of
+from pipelines.options import SharedOptions, Verb, is_local
+from pipelines.pseudolabel import encode, tracks
+from pipelines.pseudolabel import segments as segments_module
+from pipelines.pseudolabel.options import PseudolabelOptions, plan_of, teacher_of
+from pipelines.pseudolabel.plan import STAGE, Plan, part_name, song_id, track_name
+from pipelines.pseudolabel.segments import Listener
+from pipelines.pseudolabel.teacher import Stretch, TeacherHandler
+from pipelines.samples import parts as samples_parts
+from stemlode import files, runs
+from stemlode.audio import AudioError
+from stemlode.audio.decoding import Samples
+from stemlode.retry import patiently
+from stemlode.runs import BadUsage
+from stemlode.schemas import reject
+from stemlode.shards import tar
+
+Row = dict[str, Any]
+COUNTS = "tracks_read tracks_rejected tracks segments segments_silent segments_rejected "
+COUNTS += "segments_pseudo segments_clean_target segments_clean_residual "
+COUNTS += "songs samples shards rejected"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a track before it is labelled; `samples` where some of it still must be."""
+
+    name: str
+    segments: int
+    active: list[int]
+    samples: Samples | None
+
+
+class Listen(beam.DoFn):
+    """Parts of tracks → stretches to label, keyed by the names of their parts.
+
+    Further outputs: `samples`, `rejects` and `counts` of what earlier attempts have finished,
+    `rejects` of tracks that cannot be used, `songs` and `counts` of those that can.
+    """
+
+    def __init__(self, run: runs.Run, plan: Plan) -> None:
+        self.run, self.plan = run, plan
+
+    def setup(self) -> None:
+        self.listener = Listener(self.plan.cut)
+
+    def teardown(self) -> None:
+        self.listener.close()
+
+    def process(self, part: tuple[int, Iterable[Row]]) -> Iterator[Any]:
+        rows = sorted(part[1], key=lambda row: row["track_id"])
+        for track, future in segments_module.ahead(rows, self._known, self.plan.decoders):
+            try:
+                known = future.result()
+            except AudioError as error:
+                cause = getattr(error, "cause", getattr(error, "error", "unreadable"))
+                row = reject(STAGE, track["track_id"], cause, str(error), track)
+                yield TaggedOutput("rejects", row)
+                yield TaggedOutput("counts", ("tracks_rejected", 1))
+            else:
+                yield from self._facts(track, known)
+                yield from self._stretches(track, known)
+
+    def _known(self, track: Row) -> Known:
+        """A track's segments: as an earlier attempt noted, or by listening to it."""
+        uri = track["audio_uri"] or ""
+        name = patiently(lambda: track_name(track, self.plan), uri)
+        note = self.run.path(samples_parts.PARTS, f"{name}.plan.json")
+        noted = json.loads(files.read_bytes(note)) if files.exists(note) else None
+        if noted is not None and not self._missing(name, noted["active"]):
+            return Known(name, noted["segments"], noted["active"], None)
+        heard = self.listener.hear(uri)
+        facts = {"segments": heard.segments, "active": heard.active}
+        with samples_parts.writing(self.run):
+            files.write_bytes(note, json.dumps(facts).encode())
+        return Known(name, heard.segments, heard.active, heard.samples)
+
+    def _missing(self, name: str, active: list[int]) -> bool:
+        """Whether a part file of a track is not there."""
+        numbers = range(len(segments_module.stretches(active, self.plan.cut)))
+        return any(self._held(part_name(name, number)) is None for number in numbers)
+
+    def _held(self, name: str) -> list[tar.Sample] | None:
+        return tar.read_part(self.run.path(samples_parts.PARTS, f"{name}.part"))
+
+    def _facts(self, track: Row, known: Known) -> Iterator[Any]:
+        silent = known.segments - len(known.active)
+        yield TaggedOutput("counts", ("tracks", 1))
+        yield TaggedOutput("counts", ("segments", known.segments))
+        yield TaggedOutput("counts", ("segments_silent", silent))
+        song = {
+            "recording_id": track["track_id"],
+            "song_id": song_id(track),
+            "name": track["title"],
+            "kind": "pseudo",
+            "split": "train",
+            "split_group": track["track_id"],
+            "joined": None,
+            "duration_s": known.segments * self.plan.cut.frames / self.plan.cut.sample_rate,
+            "chunks": known.segments,
+            "left_out": silent,
+            "sum_error_db": None,
+        }
+        yield TaggedOutput("songs", song)
+
+    def _stretches(self, track: Row, known: Known) -> Iterator[Any]:
+        cut = self.plan.cut
+        for number, firsts in enumerate(segments_module.stretches(known.active, cut)):
+            name = part_name(known.name, number)
+            if (held := self._held(name)) is not None:
+                facts = files.read_bytes(self.run.path(samples_parts.PARTS, f"{name}.part.facts"))
+                for found in encode.outputs((held, json.loads(facts))):
+                    is_sample = isinstance(found, tar.Sample)
+                    yield TaggedOutput("samples", found) if is_sample else found
+            elif known.samples is not None:
+                mixture = segments_module.mixtures(known.samples, firsts, cut)
+                yield name, Stretch(track, firsts, mixture)
+
+
+class Label(beam.PTransform):
+    """Parts of tracks → (samples, rejects, counts, songs), on workers that have what it takes."""
+
+    def __init__(self, run: runs.Run, plan: Plan, handler: TeacherHandler) -> None:
+        super().__init__()
+        self.run, self.plan, self.handler = run, plan, handler
+
+    def expand(self, parts: beam.PCollection) -> Any:
+        heard = parts | "Listen" >> beam.ParDo(Listen(self.run, self.plan)).with_outputs(
+            "samples", "rejects", "counts", "songs", main="stretches"
+        )
+        encoded = (
+            heard.stretches
+            | "Teacher" >> RunInference(KeyedModelHandler(self.handler))
+            | "Encode"
+            >> beam.ParDo(encode.Encode(self.run, self.plan)).with_outputs(
+                "rejects", "counts", main="samples"
+            )
+        )
+        samples = (heard.samples, encoded.samples) | "AllSamples" >> beam.Flatten()
+        rejects = (heard.rejects, encoded.rejects) | "LabelRejects" >> beam.Flatten()
+        counts = (heard.counts, encoded.counts) | "LabelCounts" >> beam.Flatten()
+        return {"samples": samples, "rejects": rejects, "counts": counts, "songs": heard.songs}
+
+
+def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> None:
+    """The pipeline: catalogue → parts of tracks → part files → shards."""
+    _build(pipeline, options, run, plan_of(options))
+
+
+def _build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run, plan: Plan) -> None:
+    given, view = VERB.given(options), options.view_as(PseudolabelOptions)
+    catalogue = Catalogue(given["catalog"], view.columns) if "catalog" in given else None
+    parts, unread, counts = tracks.read(pipeline, catalogue, given.get("music"))
+    handler = TeacherHandler(
+        teacher_of(options),
+        plan.target,
+        view.device,
+        plan.cut.batch_size,
+        shared=plan.device != "cpu" and not _is_one_process(options),
+    )
+    label: beam.PTransform = Label(run, plan, handler)
+    if view.accelerator:
+        label = label.with_resource_hints(accelerator=view.accelerator)
+    found = parts | "Label" >> label
+    zeros = pipeline | "Zeros" >> beam.Create([(name, 0) for name in COUNTS.split()])
+    output_module.write(
+        run,
+        found["samples"],
+        songs=found["songs"],
+        rejects=(unread, found["rejects"]) | "AllRejects" >> beam.Flatten(),
+        counts=(zeros, counts, found["counts"]) | "AllCounts" >> beam.Flatten(),
+        files=pipeline | "NoFurtherTables" >> beam.Create([]),
+        shard_bytes=plan.shard_bytes,
+        format=plan.format,
+        held=append.Held(),
+    )
+
+
+def _is_one_process(options: PipelineOptions) -> bool:
+    return is_local(options) and options.view_as(DirectOptions).direct_num_workers == 1
+
+
+VERB = Verb(
+    "pseudolabel",
+    "Label the tracks of a catalogue, or of a folder, by a teacher: clean targets, clean "
+    "residuals and pseudo-labels, stored like a corpus.",
+    (),
+    build,
+    PseudolabelOptions,
+    neutral=("teacher", "io_threads", "accelerator"),
+    optional_inputs=("catalog", "music"),
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `stemlode pseudolabel`; the exit status."""
+    options = VERB.parse(argv)
+    given = VERB.given(options)
+    if len(given) != 1:
+        raise BadUsage("stemlode pseudolabel needs one of --catalog and --music (see --help)")
+    view = options.view_as(PseudolabelOptions)
+    if "music" in given and view.columns:
+        raise BadUsage("--columns says how --catalog names its columns, which is not given")
+    if "music" in given and files.is_file(given["music"]):
+        raise BadUsage(f"--music {given['music']}: is a file; name the folder that it lies in")
+    plan = plan_of(options)
+    if "catalog" in given and runs.fingerprintable(given["catalog"]):
+        Catalogue(given["catalog"], view.columns).parts()
+    verb = dataclasses.replace(VERB, build=functools.partial(_build, plan=plan))
+    status = carry_out(
+        verb,
+        options,
+        given,
+        pipeline_of(verb, options),
+        teacher_sha256=plan.teacher_sha256,
+        device=plan.device,
+    )
+    output = files.absolute(options.view_as(SharedOptions).output)
+    if files.exists(files.join(output, runs.SUCCESS)):
+        counts = runs.record(output)["counts"]
+        if not counts["samples"]:
+            print(f"note: no label came of {counts['tracks_read']} tracks; the rejects say why")
+    return status

@@ -1,0 +1,60 @@
+"""What a run of pseudolabel is asked for, and how its pieces are named. Free of Beam."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+
+from pipelines.pseudolabel.segments import Cut
+from stemlode import files
+from stemlode.ids import digest
+
+STAGE = "pseudolabel"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The options, understood, and the teacher's facts."""
+
+    cut: Cut
+    teacher_sha256: str
+    target: str
+    rest: str  # the mixture without it
+    min_confidence: float
+    flac_bits: int
+    shard_bytes: int
+    format: str
+    device: str
+    decoders: int  # tracks that are decoded ahead
+    encoders: int  # threads
+
+
+def track_name(track: dict[str, Any], plan: Plan) -> str:
+    """Names all that decides a track's samples: what is held under it is still good.
+
+    Raises OSError where a remote file cannot be looked at.
+    """
+    wanted = dataclasses.asdict(plan)
+    for name in ("shard_bytes", "format", "decoders", "encoders"):
+        wanted.pop(name)
+    facts = {
+        "track": track,
+        "plan": wanted,
+        "file": files.stamps(track["audio_uri"]) if track["audio_uri"] else [],
+        "libraries": [soundfile.__libsndfile_version__, soxr.__version__, np.__version__],
+    }
+    return digest(json.dumps(facts, sort_keys=True, default=str))
+
+
+def part_name(track_name: str, number: int) -> str:
+    """Of a track's stretch."""
+    return f"{track_name}-{number:05d}"
+
+
+def song_id(track: dict[str, Any]) -> str:
+    """Of an unlabelled track: it is a song by itself."""
+    return digest("unlabelled", track["track_id"])

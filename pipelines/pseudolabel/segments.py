@@ -1,0 +1,164 @@
+"""An unlabelled track → the fixed segments of it in which something sounds. Free of Beam.
+
+A track is decoded once, in a process that may die, into a nameless file; its activity is measured
+as a whole (BSRNN paper, IV-B: "also passed to the source activity detector to remove silent
+segments"); then its segments come out in stretches, each a few batches long, so that a track's
+length costs no memory. Which segments lie in a stretch depends on the track alone.
+"""
+
+import posixpath
+import queue
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from pipelines.samples.recordings import Unusable
+from stemlode import audio
+from stemlode.audio import AudioError, activity
+from stemlode.audio.decoding import Decoder, Samples
+from stemlode.audio.kinds import _LOSSLESS_CODECS, CONTAINERS
+from stemlode.retry import patiently
+
+LOSSLESS = "aif aifc aiff alac ape flac tta wav wv"
+_TOUCH_S = 1e-3  # what a segment and a salient window must share
+_STRETCH_SEGMENTS = 32  # at least, where a track has as many
+_READ_FRAMES = 1 << 19
+Row = dict[str, Any]
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How tracks are cut: the same for a whole run."""
+
+    sample_rate: int
+    channels: int
+    segment_s: float
+    window_s: float  # of the activity detector; 0 takes every segment
+    batch_size: int
+    lossless_only: bool
+
+    @property
+    def frames(self) -> int:
+        """Of a segment."""
+        return max(1, round(self.segment_s * self.sample_rate))
+
+    @property
+    def stretch(self) -> int:
+        """Segments in a stretch: whole batches."""
+        return self.batch_size * max(1, _STRETCH_SEGMENTS // self.batch_size)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A decoded track, and the first frames of its segments that are not silent."""
+
+    samples: Samples
+    active: list[int]
+    segments: int  # all of them
+
+
+class Listener:
+    """Decodes tracks, each of its threads with a process of its own."""
+
+    def __init__(self, cut: Cut) -> None:
+        self.cut = cut
+        self._idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
+
+    def hear(self, uri: str) -> Heard:
+        """A track by where it lies. Raises AudioError where it cannot be used, Failed where it
+        cannot be reached."""
+        if not uri:
+            raise AudioError("no audio_uri")
+        if self.cut.lossless_only:
+            _check_lossless(uri)
+        try:
+            decoder = self._idle.get_nowait()
+        except queue.Empty:
+            decoder = Decoder(self.cut.sample_rate, channels=self.cut.channels)
+        try:
+            samples = patiently(lambda: decoder.decode(uri), uri).samples
+        finally:
+            self._idle.put(decoder)
+        return heard(samples, self.cut)
+
+    def close(self) -> None:
+        """End the processes."""
+        while not self._idle.empty():
+            self._idle.get_nowait().close()
+
+
+def heard(samples: Samples, cut: Cut) -> Heard:
+    """A decoded track's segments; Unusable where it is too short or silent throughout."""
+    whole = len(samples) // cut.frames
+    if not whole:
+        length = len(samples) / cut.sample_rate
+        raise Unusable("too_short", f"{length:.2f} s: a segment takes {cut.segment_s:g} s")
+    firsts = [number * cut.frames for number in range(whole)]
+    if cut.window_s:
+        meter = activity.Meter(cut.sample_rate, cut.window_s)
+        for start in range(0, len(samples), _READ_FRAMES):
+            meter.add(samples[start : start + _READ_FRAMES])
+        windows = np.array(activity.starts(meter.energies(), cut.sample_rate, cut.window_s))
+        firsts = [first for first in firsts if _touches(first, windows, cut)]
+    if not firsts:
+        raise Unusable(
+            "silent",
+            "nothing is salient anywhere in it (--window-seconds 0 takes quiet tracks too)",
+        )
+    return Heard(samples, firsts, whole)
+
+
+def mixtures(samples: Samples, firsts: list[int], cut: Cut) -> np.ndarray:
+    """Segments by their first frames, float32 [segments, channels, frames]."""
+    pieces = [np.atleast_2d(samples[first : first + cut.frames]) for first in firsts]
+    return np.stack(pieces)
+
+
+def stretches(firsts: list[int], cut: Cut) -> list[list[int]]:
+    """A track's segments, by whole batches but for the last ones."""
+    return [firsts[at : at + cut.stretch] for at in range(0, len(firsts), cut.stretch)]
+
+
+def ahead(
+    items: Iterable[_In], work: Callable[[_In], _Out], workers: int
+) -> Iterator[tuple[_In, "Future[_Out]"]]:
+    """Items in their order with what is made of them, begun before it is asked for: while the
+    caller is busy with one, `workers` more are made in threads."""
+    waiting: deque[tuple[_In, Future[_Out]]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(work, item)))
+                if len(waiting) > workers:
+                    yield waiting.popleft()
+            while waiting:
+                yield waiting.popleft()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def _touches(first: int, windows: np.ndarray, cut: Cut) -> bool:
+    """Whether a segment lies in a salient window, of which the starts are given in seconds."""
+    begin, end = first / cut.sample_rate, (first + cut.frames) / cut.sample_rate
+    met = (windows < end - _TOUCH_S) & (windows + cut.window_s > begin + _TOUCH_S)
+    return bool(met.any())
+
+
+def _check_lossless(uri: str) -> None:
+    """Unusable where a file is lossy by its name, or, in a container for both kinds, its codec."""
+    ending = posixpath.splitext(uri)[1].lower().lstrip(".")
+    codec = ending
+    if ending in CONTAINERS.split():
+        codec = patiently(lambda: audio.probe(uri), uri).format.lower().rpartition("/")[2]
+        if codec.startswith(_LOSSLESS_CODECS):
+            return
+    elif ending in LOSSLESS.split():
+        return
+    raise Unusable("lossy", f"{codec or 'of no known format'}: not lossless")

@@ -1,0 +1,113 @@
+"""The tracks to label: rows of a catalogue, or the files of a folder, each id once."""
+
+from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.pvalue import AsSingleton, TaggedOutput
+
+from pipelines.catalogue import scan, tracks
+from pipelines.catalogue.reading import Catalogue
+from pipelines.catalogue.rows import Part
+from pipelines.pseudolabel.plan import STAGE
+from stemlode import schemas
+from stemlode.audio import kinds
+from stemlode.ids import digest
+
+# Tracks that a worker takes at a time, decoding some ahead: an eighth, so that workers can share
+# a small catalogue, within these.
+FEWEST, MOST = 4, 32
+Row = dict[str, Any]
+
+
+def read(
+    pipeline: beam.Pipeline, catalogue: Catalogue | None, music: str | None
+) -> tuple[beam.PCollection, beam.PCollection, beam.PCollection]:
+    """Parts of some tracks each, (number, rows of schemas.TRACK); rejects; counts.
+
+    Only references travel. Which part a track lies in depends on its id and their number alone.
+    """
+    found = (
+        _of_folder(pipeline, music or "")
+        if catalogue is None
+        else _of_catalogue(pipeline, catalogue)
+    )
+    once = (
+        found.tracks
+        | "ById" >> beam.Map(lambda row: (row["track_id"], row))
+        | "SameIds" >> beam.GroupByKey()
+        | "OnceEach" >> beam.FlatMap(_once).with_outputs("rejects", main="tracks")
+    )
+    parts = AsSingleton(
+        once.tracks
+        | "CountTracks" >> beam.combiners.Count.Globally()
+        | "HowManyParts" >> beam.Map(_how_many_parts)
+    )
+    placed = once.tracks | "Place" >> beam.Map(_placed, parts) | "Parts" >> beam.GroupByKey()
+    rejects = (found.rejects, once.rejects) | "TrackRejects" >> beam.Flatten()
+    counts = (
+        found.counts,
+        rejects | "CountUnread" >> beam.Map(lambda _: ("tracks_rejected", 1)),
+    ) | "TrackCounts" >> beam.Flatten()
+    return placed, rejects, counts
+
+
+def _of_catalogue(pipeline: beam.Pipeline, catalogue: Catalogue) -> Any:
+    return (
+        pipeline
+        | "Catalogue" >> beam.Create(catalogue.parts())
+        | "SpreadCatalogue" >> beam.Reshuffle()
+        | "ReadTracks"
+        >> beam.FlatMap(_rows, catalogue).with_outputs("rejects", "counts", main="tracks")
+    )
+
+
+def _of_folder(pipeline: beam.Pipeline, folder: str) -> Any:
+    listed = (
+        pipeline
+        | "Folder" >> beam.Create([folder])
+        | "ListFiles"
+        >> beam.FlatMap(scan.listed, {*kinds.EXTENSIONS.split()}).with_outputs(
+            "rejects", "counts", main="audio"
+        )
+    )
+    read = (
+        listed.audio
+        | "SpreadFiles" >> beam.Reshuffle()
+        | "ReadTags" >> beam.ParDo(scan.ReadTags(folder)).with_outputs("rejects", main="tracks")
+    )
+    rejects = (listed.rejects, read.rejects) | "FileRejects" >> beam.Flatten()
+    named = rejects | "OurStage" >> beam.Map(lambda row: row | {"stage": STAGE})
+    count = (listed.audio, listed.rejects) | "EveryFile" >> beam.Flatten()
+    counts = count | "CountFiles" >> beam.Map(lambda _: ("tracks_read", 1))
+    return SimpleNamespace(tracks=read.tracks, rejects=named, counts=counts)
+
+
+def _rows(part: Part, catalogue: Catalogue) -> Iterator[Any]:
+    for batch in catalogue.batches(part):
+        checked = tracks.check(batch)
+        yield TaggedOutput("counts", ("tracks_read", len(batch) + len(batch.rows.broken)))
+        for row in tracks.rejects(batch, checked):
+            yield TaggedOutput("rejects", row | {"stage": STAGE})
+        yield from tracks.table(batch, checked, checked.good).to_pylist()
+
+
+def _once(element: tuple[str, Iterable[Row]]) -> Iterator[Any]:
+    rows = list(element[1])
+    if len(rows) == 1:
+        yield rows[0]
+        return
+    table, further = tracks.once(pa.Table.from_pylist(rows, schemas.TRACK))
+    yield from table.to_pylist()
+    for row in further:
+        yield TaggedOutput("rejects", row | {"stage": STAGE})
+
+
+def _how_many_parts(tracks: int) -> int:
+    return max(1, -(-tracks // min(MOST, max(FEWEST, tracks // 8))))
+
+
+def _placed(track: Row, parts: int) -> tuple[int, Row]:
+    return int(digest(track["track_id"])[:8], 16) % parts, track

@@ -1,0 +1,64 @@
+"""`stemlode report RUN…`: any run folders → one HTML page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.pages import inputs
+from pipelines.report.page import GENERATOR, page
+from stemlode import files
+from stemlode.arguments import Parser
+from stemlode.runs import BadUsage, Failed, reason
+
+PAGE = "report.html"
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="stemlode report",
+        usage="%(prog)s RUN [RUN …] --output FILE",
+        description="Show what runs did on one HTML page that needs no network and no other file.",
+    )
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN", help="a run folder, or a folder that holds run folders"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help=f"page to write (.html), or a folder for {PAGE}",
+    )
+    return parser
+
+
+def _page_path(output: str) -> str:
+    """Where the page goes: the file named, or report.html in the folder named.
+
+    BadUsage where something else is there.
+    """
+    path = output if output.lower().endswith((".html", ".htm")) else files.join(output, PAGE)
+    if Path(files.absolute(path)).is_dir():
+        raise BadUsage(f"--output {output}: {path} is a folder; choose another name")
+    if path != output and files.is_file(output):
+        raise BadUsage(f"--output {output}: is a file; name a folder, or a page that ends in .html")
+    if files.exists(path):
+        with files.open_input(path) as file:
+            start = file.read(4096)
+        if start and f'content="{GENERATOR}"'.encode() not in start:
+            raise BadUsage(f"--output {output}: holds something else; choose another name")
+    return path
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `stemlode report`; the exit status."""
+    parser = _parser()
+    options = parser.parse(argv)
+    if not options.runs or not options.output:
+        parser.error("needs a run folder" if options.output else "needs --output")
+    path = _page_path(options.output)
+    folders, unfinished = inputs.find(options.runs)
+    html = page(folders, unfinished)
+    try:
+        files.write_bytes(path, html.encode())
+    except OSError as error:
+        raise Failed(f"--output {path}: cannot be written: {reason(error)}") from error
+    print(f"report: {len(folders)} run{'s'[: len(folders) != 1]} on one page, {path}")
+    return 0

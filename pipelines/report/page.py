@@ -1,0 +1,355 @@
+"""`stemlode report RUN… --output page.html`: run folders → one HTML page that stands alone.
+
+The page needs no network and no other file: charts are inline SVG, pictures and sound are data
+URIs, and its content security policy forbids everything else. Same runs, same bytes. No Beam.
+"""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from pipelines.pages import inputs, media, pairs, text
+from pipelines.pages.inputs import Folder
+from pipelines.pages.media import Clip
+from pipelines.report import boosting, counts, scores, spread, training
+from pipelines.report import corpus as corpus_module
+from pipelines.report import titles as titles_module
+from pipelines.report.counts import Chain
+from pipelines.report.training import Song
+from stemlode.audio import AudioError
+
+TEMPLATES = Path(__file__).with_name("templates")
+MEDIA_BYTES = 6_500_000  # of data URIs; the rest of a page is small
+SEPARATED_SONGS = 3  # with players
+LISTED_SONGS, LISTED_OUTPUTS = 20, 40
+GENERATOR = "stemlode report"
+
+
+class _Budget:
+    """How many bytes of pictures and sound may still go into the page."""
+
+    def __init__(self, left: int) -> None:
+        self.left, self.exceeded = left, False
+
+    def take(self, clips: list[Clip]) -> bool:
+        """Whether there is room for all of these; if so, they are counted."""
+        size = sum(len(clip.player) + len(clip.picture) for clip in clips)
+        if size > self.left:
+            self.exceeded = True
+            return False
+        self.left -= size
+        return True
+
+
+def page(folders: Sequence[Folder], unfinished: Sequence[str] = ()) -> str:
+    """The whole page for some finished runs, as HTML."""
+    budget = _Budget(MEDIA_BYTES)
+    chains = counts.chains(folders)
+    evaluations = _evaluations(_of(folders, "evaluate"))
+    separated, untold = _separated(_of(folders, "separate"), budget)
+    causes = counts.rejects(folders)
+    context: dict[str, Any] = {
+        "chains": chains,
+        "matches": _matches(_of(folders, "match")),
+        "prunes": _prunes(_of(folders, "prune")),
+        "triples": _triples(_of(folders, "prune"), budget),
+        "causes": causes,
+        "rejected": sum(cause.count for cause in causes),
+        "corpora": _corpora([*_of(folders, "corpus"), *_of(folders, "pseudolabel")]),
+        "trainings": _trainings([*_of(folders, "train"), *_of(folders, "finetune")], budget),
+        "evaluations": evaluations,
+        "separated": separated,
+        "separated_untold": untold,
+        "provenance": [_provenance(folder) for folder in folders],
+        "unfinished": unfinished,
+        "trimmed": budget.exceeded,
+        "headline": _headline(folders, chains),
+        "steps": _steps(chains, evaluations),
+        "warnings": [
+            f"{check.sentence}: {check.left:,} and {check.right:,}."
+            for chain in chains
+            for check in chain.broken
+        ],
+        "highest_hz": media.HIGHEST_HZ,
+        "excerpt_s": media.EXCERPT_S,
+        "separated_s": media.SEPARATED_S,
+    }
+    return _render(context)
+
+
+def _of(folders: Sequence[Folder], verb: str) -> list[Folder]:
+    return [folder for folder in folders if folder.verb == verb]
+
+
+def _named(folders: Sequence[Folder], position: int) -> dict[str, str]:
+    """The section id of a run and, where a verb ran more than once, a suffix for its title."""
+    folder = folders[position]
+    suffix = f" · {folder.name}" if len(folders) > 1 else ""
+    number = f"-{position + 1}" if position else ""
+    return {"id": f"{folder.verb}{number}", "suffix": suffix}
+
+
+def _headline(folders: Sequence[Folder], chains: Sequence[Chain]) -> str:
+    main = chains[0] if chains else None
+    if main and main.kept is not None and main.tracks is not None:
+        return f"{main.tracks:,} tracks hold {main.kept:,} verified pairs"
+    if main and main.kept is not None:
+        return f"{main.kept:,} of {main.candidates:,} candidate pairs are verified"
+    if main and main.candidates is not None:
+        return f"{main.candidates:,} candidate pairs"
+    if main and main.samples is not None:
+        return f"{main.samples:,} samples"
+    verbs = list(dict.fromkeys(folder.verb for folder in folders))
+    return "What came of " + ", ".join(verbs)
+
+
+def _steps(chains: Sequence[Chain], evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The headline's numbers: of the first chain, and of the first evaluation's vocals."""
+    steps = []
+    if chains:
+        main = chains[0]
+        numbers = (
+            (main.tracks, "tracks read", 0),
+            (main.candidates, "candidate pairs", 0),
+            (main.kept, "kept by their sound", 0),
+            (main.hours, "hours of samples", 1),
+        )
+        if main.hours is not None and main.hours < 1:
+            numbers = (*numbers[:-1], (main.hours * 60, "minutes of samples", 1))
+        steps += [
+            {"value": text.decimals(value, places), "label": label, "gain": False}
+            for value, label, places in numbers
+            if value is not None
+        ]
+    for score in _first_scores(evaluations):
+        of = f" of the {score.source}" if score.source else ""
+        means = dict(zip(score.names, score.means, strict=True))
+        for name, label in (("mixture", f"uSDR{of}, mixture as it is"), ("estimate", "separated")):
+            if means.get(name) is not None:
+                value = f"{text.decimals(means[name], 1)} dB"
+                steps.append({"value": value, "label": label, "gain": name == "estimate"})
+    return steps
+
+
+def _first_scores(evaluations: list[dict[str, Any]]) -> list[training.Scores]:
+    return evaluations[0]["parts"][:1] if evaluations else []
+
+
+def _matches(matches: Sequence[Folder]) -> list[dict[str, Any]]:
+    found = [(_named(matches, i), titles_module.titles(run)) for i, run in enumerate(matches)]
+    return [{**named, **vars(titles)} for named, titles in found if not titles.is_empty]
+
+
+def _prunes(prunes: Sequence[Folder]) -> list[dict[str, Any]]:
+    found = []
+    for position, prune in enumerate(prunes):
+        decisions = counts.decided(prune)
+        if not decisions:
+            continue
+        histogram, unscored = pairs.distribution(prune)
+        worst, best = pairs.closest_calls(prune)
+        ordered = counts.by_size(decisions)
+        outcomes, untold = spread.outcomes(prune, [name for name, _ in ordered])
+        found.append(
+            {
+                **_named(prunes, position),
+                "histogram": histogram,
+                "drawn": {box.kind for box in histogram.boxes} if histogram else set(),
+                "unscored": unscored,
+                "decisions": ordered,
+                "total": sum(decisions.values()),
+                "outcomes": outcomes,
+                "outcomes_untold": untold,
+                "spreads": spread.spreads(prune, pairs.STACK),
+                "worst": worst,
+                "best": best,
+            }
+        )
+    return found
+
+
+def _triples(prunes: Sequence[Folder], budget: _Budget) -> list[dict[str, Any]]:
+    """Pairs with their pictures and players: of each wanted kind the first that can be read."""
+    found = []
+    for prune in prunes:
+        for choices in pairs.examples(prune):
+            for pair in choices:
+                clips = _triple(pair)
+                if clips and budget.take(clips):
+                    found.append({"pair": pair, "clips": clips})
+                if clips:
+                    break
+    return found
+
+
+def _triple(pair: pairs.Pair) -> list[Clip]:
+    """The clips of a pair; none where its audio is out of reach by now."""
+    try:
+        return media.triple(
+            pair.mix_uri or "",
+            pair.instrumental_uri or "",
+            offset_s=pair.offset_s,
+            gain_db=pair.gain_db,
+            polarity=pair.polarity,
+            duration_s=pair.duration_s,
+        )
+    except (AudioError, OSError):
+        return []
+
+
+def _corpora(corpora: Sequence[Folder]) -> list[dict[str, Any]]:
+    found = []
+    for position, corpus in enumerate(corpora):
+        chain = Chain(corpus=corpus)
+        counts.add_corpus(chain)
+        if chain.samples is None:
+            continue
+        numbers = {"samples": chain.samples, "songs": chain.songs, "hours": chain.hours}
+        held = corpus_module.statistics(corpus)
+        found.append({**_named(corpora, position), **numbers, "held": held})
+    return found
+
+
+def _trainings(trainings: Sequence[Folder], budget: _Budget) -> list[dict[str, Any]]:
+    return [
+        {
+            **_named(trainings, position),
+            **vars(training.training(folder)),
+            "boosting": boosting.boosting(folder),
+            "previews": _previews(folder, budget),
+        }
+        for position, folder in enumerate(trainings)
+    ]
+
+
+def _previews(folder: Folder, budget: _Budget) -> list[dict[str, Any]]:
+    """What can be heard of a training's best net."""
+    found = []
+    for song in training.previews(folder):
+        try:
+            clips = media.separated(list(song.files.items()))
+        except (AudioError, OSError):
+            continue
+        if budget.take(clips):
+            found.append({"name": song.name, "clips": clips})
+    return found
+
+
+def _evaluations(evaluations: Sequence[Folder]) -> list[dict[str, Any]]:
+    found = []
+    for position, folder in enumerate(evaluations):
+        parts = training.evaluation(folder)
+        if parts:
+            summary = (
+                "uSDR is 10 log10(Σ reference² / Σ error²) over a whole song: higher is better, "
+                "and 0 dB is an estimate as wrong as silence."
+            )
+            entry = {**_named(evaluations, position), "parts": parts, "summary": summary}
+            found.append(entry | {"spreads": scores.spreads(folder)})
+    return found
+
+
+def _separated(runs: Sequence[Folder], budget: _Budget) -> tuple[list[dict[str, Any]], int]:
+    """Separated songs with players for the first few, and how many are not even listed."""
+    every = [(folder, song) for folder in runs for song in training.songs(folder)]
+    found = []
+    for position, (folder, song) in enumerate(every[:LISTED_SONGS]):
+        clips, note = [], ""
+        if position < SEPARATED_SONGS:
+            try:
+                clips = media.separated(_to_compare(folder, song))
+            except (AudioError, OSError) as error:
+                note = f"No players: {error}."
+            if clips and not budget.take(clips):
+                clips, note = [], "No players: the page would grow too large."
+        else:
+            note = f"No players: only the first {SEPARATED_SONGS} songs have them."
+        paths = [song.files[label] for label in sorted(song.files)]
+        name = training.title_of(folder, song)
+        found.append({"name": name, "clips": clips, "note": note, "paths": paths})
+    return found, max(0, len(every) - LISTED_SONGS)
+
+
+def _to_compare(folder: Folder, song: Song) -> list[tuple[str, str]]:
+    """(label, path), the mixture first."""
+    order = training.MIXTURE_FIRST
+    labels = sorted(song.files, key=lambda n: (order.index(n) if n in order else len(order), n))
+    paths = {label: song.files[label] for label in labels}
+    mixture = training.mixture_of(folder, song)
+    if mixture and "mixture" not in paths:
+        paths = {"mixture": mixture, **paths}
+    return list(paths.items())
+
+
+def _provenance(folder: Folder) -> dict[str, Any]:
+    def lines(entry: str) -> list[tuple[str, str]]:
+        facts = folder.facts(entry)
+        return [(name, training.text(facts[name])) for name in sorted(facts)]
+
+    outputs = lines("outputs")
+    return {
+        "verb": folder.verb,
+        "path": folder.path,
+        "seconds": inputs.real(folder.record.get("seconds")),
+        "counts": sorted(folder.facts("counts").items()),
+        "options": lines("options"),
+        "inputs": lines("inputs"),
+        "versions": lines("versions"),
+        "outputs": outputs[:LISTED_OUTPUTS],
+        "outputs_untold": max(0, len(outputs) - LISTED_OUTPUTS),
+    }
+
+
+def _render(context: dict[str, Any]) -> str:
+    """The page's HTML. Every expression is made visible, then escaped; nothing is marked safe but
+    our own style and script, which the policy names by their hashes.
+    """
+    style, script = (
+        (TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
+    )
+    policy = (
+        "default-src 'none'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'; "
+        f"style-src '{_source(style)}'; script-src '{_source(script)}'"
+    )
+    return (
+        text.environment(TEMPLATES)
+        .get_template("page.html")
+        .render(
+            context,
+            sections=_sections(context),
+            style=Markup(style),
+            script=Markup(script),
+            policy=policy,
+            generator=GENERATOR,
+        )
+    )
+
+
+def _sections(context: dict[str, Any]) -> list[tuple[str, str]]:
+    """(id, name) of the sections that the page has."""
+
+    def each(key: str, name: str) -> list[tuple[str, str]]:
+        return [(entry["id"], name + entry["suffix"]) for entry in context[key]]
+
+    return [
+        *([("flow", "Flow")] if context["chains"] else []),
+        *each("matches", "Titles"),
+        *each("prunes", "Sound"),
+        *([("pairs", "Pairs")] if context["triples"] else []),
+        *([("rejects", "Rejects")] if context["causes"] else []),
+        *each("corpora", "Corpus"),
+        *each("trainings", "Training"),
+        *each("evaluations", "Scores"),
+        *([("separated", "Separated audio")] if context["separated"] else []),
+        ("provenance", "Provenance"),
+    ]
+
+
+def _source(content: str) -> str:
+    """How a content security policy names an inline style or script."""
+    digest = hashlib.sha256(content.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"

@@ -1,0 +1,192 @@
+"""How scores are spread over songs: box plots as in figure 4.3 of the thesis, and its table 4.5."""
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipelines.pages.charts import Tick, axis, nice_ticks, short
+from pipelines.pages.inputs import Folder, real
+
+FEWEST = 3  # songs of which a box says anything
+REACH = 1.5  # quartile ranges from the box within which a song is no outlier
+MEASURES = {  # column of songs.parquet → what it is to people, and whose it is
+    "usdr_mixture": ("uSDR, mixture", "mixture"),
+    "usdr_estimate": ("uSDR, separated", "estimate"),
+    "usdr_oracle": ("uSDR, oracle", "oracle"),
+    "csdr_mixture": ("cSDR, mixture", "mixture"),
+    "csdr_estimate": ("cSDR, separated", "estimate"),
+    "csdr_oracle": ("cSDR, oracle", "oracle"),
+    "sdr_frame_mean": ("frames' mean SDR", "estimate"),
+    "isr_frame_median": ("frames' median ISR", "estimate"),
+    "sir_frame_median": ("frames' median SIR", "estimate"),
+    "sir_frame_mean": ("frames' mean SIR", "estimate"),
+    "sar_frame_median": ("frames' median SAR", "estimate"),
+    "sar_frame_mean": ("frames' mean SAR", "estimate"),
+    "mir_sdr": ("mir_eval SDR", "estimate"),
+    "mir_nsdr": ("mir_eval NSDR", "estimate"),
+    "mir_sir": ("mir_eval SIR", "estimate"),
+    "mir_sar": ("mir_eval SAR", "estimate"),
+}
+
+
+@dataclass(frozen=True)
+class BoxRow:
+    """A measure's box: places across in SVG units, from whisker to whisker."""
+
+    y: float
+    label: str
+    kind: str
+    low: float
+    first: float  # quartile
+    median: float
+    third: float  # quartile
+    high: float
+    outliers: list[Tick]
+    says: str
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Box plots below each other over one axis in dB."""
+
+    width: float
+    height: float
+    left: float
+    right: float
+    rows: list[BoxRow]
+    x_ticks: list[Tick]
+    zero: float | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a measure comes to over songs, in dB."""
+
+    label: str
+    mean: float
+    deviation: float | None  # of a sample; None of one song
+    low: float
+    high: float
+    median: float
+    songs: int
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A source's measures over songs."""
+
+    source: str
+    chart: Boxes | None  # None of too few songs
+    rows: list[Measured]
+
+
+def spreads(folder: Folder) -> list[Spread]:
+    """The scores of `songs.parquet` by source; empty where there are none."""
+    held = [name for name in MEASURES if name in folder.columns("songs")]
+    if not held:
+        return []
+    table = folder.table("songs", ["song", "source", *held])
+    rows = table.to_pylist() if table is not None else []
+    values = {source: _values(rows, source, held) for source in _sources(rows)}
+    return [
+        Spread(
+            source,
+            boxes({MEASURES[name]: by_song for name, by_song in by_name.items()}),
+            [_measured(MEASURES[name][0], by_song) for name, by_song in by_name.items()],
+        )
+        for source, by_name in values.items()
+        if by_name
+    ]
+
+
+def boxes(measures: Mapping[tuple[str, str], Mapping[str, float]]) -> Boxes | None:
+    """(label, kind) → value by song, finite, as boxes; None where all have too few songs.
+
+    A box reaches from the first to the third quartile, with a line at the median. Whiskers end at
+    the outermost song within REACH quartile ranges of the box; songs beyond are marked one by one.
+    """
+    drawn = {key: found for key, found in measures.items() if len(found) >= FEWEST}
+    if not drawn:
+        return None
+    width, left, right, top, pitch = 560.0, 168.0, 540.0, 18.0, 30.0
+    every = [value for found in drawn.values() for value in found.values()]
+    place, low, high = axis(every, left, right)
+
+    rows = []
+    for position, ((label, kind), found) in enumerate(drawn.items()):
+        values = np.array(list(found.values()))
+        first, median, third = (float(q) for q in np.quantile(values, [0.25, 0.5, 0.75]))
+        reach = REACH * (third - first)
+        inside = values[(values >= first - reach) & (values <= third + reach)]
+        ends = float(inside.min()), float(inside.max())
+        outliers = [
+            Tick(place(value), f"{song}: {value:.2f} dB".replace("-", "−"))
+            for song, value in found.items()
+            if not ends[0] <= value <= ends[1]
+        ]
+        says = f"{label}: median {median:.2f} dB, half of the songs from {first:.2f} to {third:.2f}"
+        at = {"low": ends[0], "first": first, "median": median, "third": third, "high": ends[1]}
+        y = top + pitch * (position + 0.5)
+        placed = {name: place(value) for name, value in at.items()}
+        says = says.replace("-", "−")
+        rows.append(BoxRow(y=y, label=label, kind=kind, outliers=outliers, says=says, **placed))
+    return Boxes(
+        width=width,
+        height=top + pitch * len(rows) + 44,
+        left=left,
+        right=right,
+        rows=rows,
+        x_ticks=[Tick(place(t), short(t)) for t in nice_ticks(low, high, 6)],
+        zero=place(0.0) if low < 0 < high else None,
+    )
+
+
+def _sources(rows: Sequence[dict[str, Any]]) -> list[str]:
+    found = {str(row["source"]) for row in rows}
+    return sorted(found, key=lambda name: (name != "vocals", name))
+
+
+def alone(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> set[str]:
+    """The songs in which only one of several sources sounds."""
+    if len(_sources(rows)) < 2:
+        return set()
+    sounding = Counter(
+        str(row["song"]) for row in rows if any(real(row[name]) is not None for name in names)
+    )
+    return {song for song, count in sounding.items() if count < 2}
+
+
+def _values(
+    rows: Sequence[dict[str, Any]], source: str, names: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Column → value by song, of a source over the songs in which it does not sound alone."""
+    left_out = alone(rows, names)
+    found: dict[str, dict[str, float]] = {}
+    for name in names:
+        by_song = {
+            str(row["song"]): value
+            for row in rows
+            if str(row["source"]) == source
+            and str(row["song"]) not in left_out
+            and (value := real(row[name])) is not None
+        }
+        if by_song:
+            found[name] = by_song
+    return found
+
+
+def _measured(label: str, by_song: Mapping[str, float]) -> Measured:
+    values = list(by_song.values())
+    return Measured(
+        label,
+        statistics.fmean(values),
+        statistics.stdev(values) if len(values) > 1 else None,
+        min(values),
+        max(values),
+        statistics.median(values),
+        len(values),
+    )

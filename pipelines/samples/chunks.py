@@ -1,0 +1,228 @@
+"""Songs cut into chunks: aligned sources in, integer samples and FLAC files out. Free of Beam.
+
+Sources are decoded, resampled and cut block by block, so a song's length costs no memory.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import io
+import math
+from collections.abc import Generator, Iterator, Mapping, Sequence
+
+import numpy as np
+import soundfile
+
+from pipelines.samples import delays
+from stemlode import audio, runs
+from stemlode.audio import AudioError
+from stemlode.audio.powers import sum_squares
+from stemlode.retry import ReadFault
+
+QUIETEST_DB = -120.0  # what digital silence counts as
+SMALLEST_LEAD = 0.01  # frames
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One source of a song: where its audio lies and how it lies against the others."""
+
+    name: str
+    uri: str
+    skip_frames: int = 0  # to leave out at the beginning, at the corpus' rate
+    factor: float = 1.0  # to multiply by: gain and polarity
+    stream: int = 0  # of a file that holds several
+    channel: int | None = None  # of the file's, where it alone is the source
+    lead: float = 0.0  # part of a frame, −½ to ½, by which it is moved ahead as well
+
+
+def aligned_pair(
+    mixture_uri: str,
+    instrumental_uri: str,
+    *,
+    offset_frames: float,
+    gain_db: float,
+    polarity: int,
+) -> tuple[list[Source], int]:
+    """Mixture and accompaniment on one clock, and the frame of the mixture where both begin.
+
+    mixture(n) ≈ polarity · 10^(gain_db / 20) · instrumental(n + offset_frames), in frames of the
+    corpus. Less than a hundredth of a frame is not worth an interpolation: then the instrumental's
+    own samples stay what they are.
+    """
+    shift = round(offset_frames)
+    lead = offset_frames - shift
+    factor = math.copysign(10 ** (gain_db / 20), polarity)
+    first = max(0, -shift)
+    sources = [
+        Source("mixture", mixture_uri, first),
+        Source(
+            "accompaniment",
+            instrumental_uri,
+            max(0, shift),
+            factor,
+            lead=lead if abs(lead) >= SMALLEST_LEAD else 0.0,
+        ),
+    ]
+    return sources, first
+
+
+def cut(
+    sources: Sequence[Source],
+    *,
+    sample_rate: int,
+    channels: int,
+    chunk_frames: int,
+    until: str | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Contiguous chunks of a song: source name → float32 [channels, frames].
+
+    Every chunk has `chunk_frames` frames but the last, which may be shorter. The song ends with
+    its shortest source; or, given `until`, where that source ends, or with the longest where
+    `until` is empty, and sources that are over earlier are followed by silence.
+
+    Raises AudioError naming the file that cannot be used, ReadFault where trying again may help.
+    """
+    with contextlib.ExitStack() as stack:
+        streams = {
+            source.name: stack.enter_context(
+                contextlib.closing(_chunks(source, sample_rate, channels, chunk_frames))
+            )
+            for source in sources
+        }
+        nothing = np.zeros((channels, 0), np.float32)
+        while True:
+            chunk = {name: next(stream, nothing) for name, stream in streams.items()}
+            lengths = {name: samples.shape[1] for name, samples in chunk.items()}
+            if until is None:
+                frames = min(lengths.values())
+            else:
+                frames = lengths[until] if until else max(lengths.values())
+            if frames:
+                yield {name: _of_length(samples, frames) for name, samples in chunk.items()}
+            if frames < chunk_frames:
+                break
+        for stream in streams.values():  # a file damaged further on is a damaged file
+            for _ in stream:
+                pass
+
+
+def full_scale(bits: int) -> int:
+    """The integer that stands for 1.0."""
+    return 1 << (bits - 1)
+
+
+def quantise(
+    sources: Mapping[str, np.ndarray], sums: Mapping[str, Mapping[str, int]], bits: int = 16
+) -> tuple[dict[str, np.ndarray], float]:
+    """Float sources → integers of 16 or 24 bit that hold them and their sums, and the scale.
+
+    Args:
+        sources: float32 [channels, frames] by name, full scale ±1.
+        sums: further sources by name, each a weighted sum (name → ±1) of those before it. They
+            are summed as integers, so that every residual between them is exact.
+
+    Returns int16 (of 24 bit: int32) [channels, frames] by name, and the smallest power of two ≥ 1
+    with which all of them fit: true samples are integers / 2^(bits − 1) · scale. At scale 1 a
+    file's own integers come out, where it has no more bits.
+    """
+    full, kept = full_scale(bits), np.int16 if bits == 16 else np.int32
+    ends = [end for samples in sources.values() for end in _ends(samples)]
+    peak = max((abs(end) for end in ends), default=0.0)
+    scale = 2.0 ** max(0, math.ceil(math.log2(max(peak, 1))) - 1)
+    # Integers below 2^24 are exact as float32, which is faster to add up and to compare.
+    wide = np.float32 if bits == 16 else np.int32
+    while True:
+        factor = np.float32(full / scale)
+        reached = [float(np.rint(np.float32(end) * factor)) for end in ends]
+        integers = {}
+        for name, samples in sources.items():
+            scaled = samples * factor
+            integers[name] = np.rint(scaled, out=scaled).astype(wide, copy=False)
+        for name, weights in sums.items():
+            terms = [integers[n] if sign > 0 else -integers[n] for n, sign in weights.items()]
+            integers[name] = functools.reduce(np.add, terms)
+            reached += _ends(integers[name])
+        if all(-full <= end < full for end in reached):
+            return {name: samples.astype(kept) for name, samples in integers.items()}, scale
+        scale *= 2
+
+
+def flac(samples: np.ndarray, sample_rate: int, bits: int = 16) -> bytes:
+    """Integers of 16 or 24 bit [channels, frames] as a FLAC file of as many."""
+    file = io.BytesIO()
+    frames = samples.T if bits == 16 else samples.T << 8  # libsndfile takes the upper 24 of 32
+    soundfile.write(file, frames, sample_rate, format="FLAC", subtype=f"PCM_{bits}")
+    return file.getvalue()
+
+
+def energy_db(samples: np.ndarray, scale: float, bits: int = 16) -> float:
+    """Mean power of integer samples in dB re full scale, to 0.001 dB and no less than −120."""
+    return level_db(sum_squares(samples), samples.size, scale, bits)
+
+
+def level_db(squares: float, count: int, scale: float, bits: int = 16) -> float:
+    """The same of as many samples whose squares' sum is known."""
+    power = squares / max(count, 1) * (scale / full_scale(bits)) ** 2
+    return round(max(QUIETEST_DB, 10 * math.log10(power)) if power else QUIETEST_DB, 3)
+
+
+def _ends(samples: np.ndarray) -> tuple[float, float]:
+    """The lowest and the highest sample, and 0."""
+    return float(samples.min(initial=0)), float(samples.max(initial=0))
+
+
+def _chunks(
+    source: Source, sample_rate: int, channels: int, chunk_frames: int
+) -> Generator[np.ndarray]:
+    """One source's samples in pieces of `chunk_frames`, the last shorter, none empty."""
+    skip, filled = source.skip_frames, 0
+    chunk = np.empty((chunk_frames, channels), np.float32)  # as FLAC files hold it
+    blocks = _blocks(source, sample_rate, channels)
+    for block in delays.moved(blocks, source.lead) if source.lead else blocks:
+        begin, frames = min(skip, block.shape[1]), block.shape[1]
+        skip -= begin
+        while begin < frames:
+            end = min(frames, begin + chunk_frames - filled)
+            chunk[filled : filled + end - begin] = block[:, begin:end].T * np.float32(source.factor)
+            filled, begin = filled + end - begin, end
+            if filled == chunk_frames:
+                yield chunk.T
+                chunk, filled = np.empty_like(chunk), 0
+    if filled:
+        yield chunk[:filled].T
+
+
+def _blocks(source: Source, sample_rate: int, channels: int) -> Iterator[np.ndarray]:
+    """A source's decoded blocks, float32 [channels, frames]; errors say which source it is."""
+    try:
+        for block in audio.blocks(source.uri, sample_rate=sample_rate, stream=source.stream):
+            yield _with_channels(_channel(block.samples, source.channel), channels)
+    except AudioError as error:
+        raise AudioError(f"{source.name} {source.uri}: {error}") from error
+    except OSError as error:
+        raise ReadFault(f"{source.uri}: {runs.reason(error)}") from error
+
+
+def _channel(samples: np.ndarray, channel: int | None) -> np.ndarray:
+    if channel is None:
+        return samples
+    if len(samples) <= channel:
+        raise AudioError(f"{len(samples)} channels; the source is number {channel + 1}")
+    return samples[channel : channel + 1]
+
+
+def _with_channels(samples: np.ndarray, channels: int) -> np.ndarray:
+    if len(samples) == channels:
+        return samples
+    if channels == 1:
+        return samples.mean(axis=0, keepdims=True, dtype=np.float32)
+    if len(samples) == 1:
+        return np.repeat(samples, channels, axis=0)
+    raise AudioError(f"{len(samples)} channels; mix it down to {channels} first")
+
+
+def _of_length(samples: np.ndarray, frames: int) -> np.ndarray:
+    """Cut, or followed by silence, to this many frames."""
+    missing = frames - samples.shape[1]
+    return np.pad(samples, ((0, 0), (0, missing))) if missing > 0 else samples[:, :frames]

@@ -1,0 +1,158 @@
+"""What a corpus is made of: verified pairs and multitrack songs, as references. Free of Beam."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import scipy
+import soundfile
+import soxr
+
+from stemlode import audio, files, retry
+from stemlode.audio import AudioError, activity
+from stemlode.ids import digest
+from stemlode.layouts.songs import Part, Song
+
+
+class Unusable(AudioError):
+    """A recording that decodes and yet is no material, with the cause in one word."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """How songs are cut: `sample_rate` None keeps that of each song's mixture."""
+
+    chunk_seconds: float
+    sample_rate: int | None
+    channels: int
+    flac_bits: int = 16
+    window_seconds: float = activity.WINDOW_S  # of source activity; 0 for none
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """A pair or a multitrack song: where its sources lie and what is known of it."""
+
+    kind: str  # one of schemas.KINDS
+    recording_id: str
+    song_id: str
+    name: str  # what a person knows it by
+    parts: dict[str, tuple[Part, ...]]  # source → what it is the sum of
+    track_ids: tuple[str, ...] = ()
+    licence: str | None = None
+    genre: str | None = None
+    release_year: int | None = None
+    offset_s: float = 0.0
+    gain_db: float = 0.0
+    polarity: int = 1
+    coherent: bool | None = None  # a pair's residual as prune heard it; None where it did not
+    drift_ppm: float | None = None
+    matched_spans: tuple[tuple[float, ...], ...] | None = None  # start and end in the mixture, s
+    bleed: tuple[str, ...] = ()  # sources that leak into each other's microphones
+    split: str | None = None  # where its collection puts it
+    fault: str = ""  # why it cannot be used
+    augmentation: str | None = None  # effects.Augmentation as JSON, of a copy
+
+
+@dataclasses.dataclass
+class Facts:
+    """What a recording's samples say of it as a whole."""
+
+    duration_s: float = 0.0
+    chunks: int = 0
+    left_out: int = 0  # chunks of `train` in which no source is salient
+    sum_error_db: float | None = None  # stems minus mixture, re mixture; None without both
+    residual_chunks: int = 0  # of a pair, that hold its mixture − accompaniment as vocals
+
+
+def of_pair(row: Mapping[str, Any]) -> Recording:
+    """A recording from a row of schemas.SCORED_PAIR."""
+    mix, instrumental, spans = row["mix"], row["instrumental"], row["matched_spans"]
+    return Recording(
+        kind="pair",
+        recording_id=row["pair_id"],
+        song_id=row["song_id"],
+        name=row["pair_id"],
+        parts={
+            "mixture": (Part(row["mix_audio_uri"] or ""),),
+            "accompaniment": (Part(row["instrumental_audio_uri"] or ""),),
+        },
+        track_ids=(row["mix_track_id"], row["instrumental_track_id"]),
+        licence=_licences(mix["licence"], instrumental["licence"]),
+        genre=mix["genre"] or instrumental["genre"],
+        release_year=mix["release_year"] or instrumental["release_year"],
+        offset_s=row["offset_s"] or 0.0,
+        gain_db=row["gain_db"] or 0.0,
+        polarity=row["polarity"] or 1,
+        coherent=row["coherent"],
+        drift_ppm=row["drift_ppm"],
+        matched_spans=None if spans is None else tuple(tuple(span) for span in spans),
+    )
+
+
+def of_songs(songs: Iterable[Song]) -> list[Recording]:
+    """Recordings of a layout's songs; their ids depend on the songs' names alone."""
+    return [
+        Recording(
+            kind=song.kind,
+            recording_id=_song_id(song, song.name),
+            song_id=_song_id(song, song.group or song.name),
+            name=song.name,
+            parts=song.parts,
+            licence=song.licence,
+            genre=song.genre,
+            split=song.split,
+            bleed=song.bleed,
+            fault=song.fault,
+        )
+        for song in songs
+    ]
+
+
+def _song_id(song: Song, name: str) -> str:
+    return (
+        digest("unpaired", *song.parts, name) if song.kind == "unpaired" else digest("stems", name)
+    )
+
+
+def fingerprint(recording: Recording, split: str, group: str, shape: Shape) -> str:
+    """Names all that decides the recording's samples: a part file that has this name is still good.
+
+    Raises OSError where a remote file cannot be looked at.
+    """
+    uris = sorted({part.uri for parts in recording.parts.values() for part in parts})
+    facts = {
+        "recording": dataclasses.asdict(recording),
+        "split": [split, group],
+        "shape": dataclasses.asdict(shape),
+        "files": [files.stamps(uri) for uri in uris if uri],
+        "libraries": [
+            soundfile.__libsndfile_version__,
+            *(library.__version__ for library in (soxr, np, scipy)),
+        ],
+    }
+    return digest(json.dumps(facts, sort_keys=True))
+
+
+def native_rate(recording: Recording) -> int:
+    """The rate in Hz of a recording's mixture, or else of its first source."""
+    name = "mixture" if "mixture" in recording.parts else min(recording.parts)
+    part = recording.parts[name][0]
+    try:
+        return audio.probe(part.uri, stream=part.stream).sample_rate
+    except AudioError as error:
+        raise AudioError(f"{name} {part.uri}: {error}") from error
+    except OSError as error:
+        raise retry.ReadFault(f"{part.uri}: {error}") from error
+
+
+def _licences(first: str | None, second: str | None) -> str | None:
+    """The terms of both tracks; what is not known of one is said."""
+    terms = dict.fromkeys(licence or "unknown" for licence in (first, second))
+    return None if list(terms) == ["unknown"] else " + ".join(terms)

@@ -1,0 +1,88 @@
+"""Parquet tables written from a pipeline: same rows, same bytes, in any order and on any runner."""
+
+from collections.abc import Iterable, Sequence
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.pvalue import AsDict, AsList, AsSingleton
+
+from stemlode import files, runs
+from stemlode.tables import ROWS_PER_FILE, Row, _file, _order, _place, write
+
+
+class WriteTable(beam.PTransform):
+    """Rows (dicts) → Parquet files `{name}-00000-of-00001.parquet`, and a manifest row for each.
+
+    A row's file depends on its `key` columns and on the number of rows alone, and rows are sorted
+    within a file, so any rerun writes the same bytes. An empty table has one file without rows.
+    A manifest row has `path` (below the output folder), `rows`, `bytes` and `sha256`.
+    """
+
+    def __init__(
+        self,
+        run: runs.Run,
+        name: str,
+        schema: pa.Schema,
+        key: Sequence[str],
+        rows_per_file: int = ROWS_PER_FILE,
+    ) -> None:
+        super().__init__()
+        self.run, self.name, self.schema, self.key = run, name, schema, tuple(key)
+        self.rows_per_file = rows_per_file
+
+    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+        parts = AsSingleton(
+            rows
+            | "Count" >> beam.combiners.Count.Globally()
+            | "Parts" >> beam.Map(lambda count: max(1, -(-count // self.rows_per_file)))
+        )
+        every = (
+            rows.pipeline
+            | "Start" >> beam.Create([None])
+            | "EveryPart" >> beam.FlatMap(lambda _, n: [(part, None) for part in range(n)], parts)
+        )
+        placed = rows | "Place" >> beam.Map(_placed, self.key, parts)
+        return (
+            (placed, every)
+            | "IntoParts" >> beam.Flatten()
+            | "Group" >> beam.GroupByKey()
+            | "Write" >> beam.Map(self._write, parts)
+        )
+
+    def _write(self, group: tuple[int, Iterable[Row | None]], parts: int) -> Row:
+        part, rows = group
+        some = (row for row in rows if row is not None)
+        found = sorted(some, key=lambda row: _order(row, self.key))
+        table = pa.Table.from_pylist(found, self.schema)
+        return write(self.run, _file(self.name, part, parts), table)
+
+
+class Finish(beam.PTransform):
+    """The last step of every pipeline: waits for all manifest rows, then completes the run.
+
+    Takes (manifest rows, (name, number) counts); counts of a name are added up. It runs inside the
+    pipeline because a remote launcher may be gone by then.
+    """
+
+    def __init__(self, run: runs.Run, clear: Sequence[str] = ()) -> None:
+        """`clear` names folders below the output that only served the way there."""
+        super().__init__()
+        self.run, self.clear = run, tuple(clear)
+
+    def expand(self, inputs: tuple[beam.PCollection, beam.PCollection]) -> beam.PCollection:
+        manifest, counts = inputs
+        totals = counts | "AddUp" >> beam.CombinePerKey(sum)
+        return (
+            manifest.pipeline
+            | "TheEnd" >> beam.Create([None])
+            | "Finish" >> beam.Map(self._finish, AsList(manifest), AsDict(totals))
+        )
+
+    def _finish(self, _: None, manifest: list[Row], counts: Row) -> None:
+        for folder in self.clear:
+            files.remove(self.run.path(folder))
+        self.run.finish(counts, {row["path"]: row["sha256"] for row in manifest})
+
+
+def _placed(row: Row, key: tuple[str, ...], parts: int) -> tuple[int, Row]:
+    return _place([str(row[k]) for k in key], parts), row

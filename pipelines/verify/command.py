@@ -1,0 +1,116 @@
+"""A corpus → is every byte what its run record and index say? No Beam; nothing is written."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tqdm import tqdm
+
+from pipelines.verify import index as index_module
+from pipelines.verify import shards as shards_module
+from stemlode import files, locks, runs
+from stemlode.arguments import Parser
+from stemlode.runs import BadUsage, Failed
+from stemlode.shards import tar
+
+SHOWN = 50  # lines that are printed of what is wrong
+OWN = (runs.PLAN, runs.RECORD, runs.SUCCESS, runs.ERROR, locks.NAME)
+
+
+def check(folder: str, workers: int = 1) -> tuple[list[str], dict[str, Any]]:
+    """What is wrong with a corpus, a line each, and the counts of its record.
+
+    Every file is read once and compared with its SHA-256; tables have their schema and the counts
+    of the record; splits share no song, group or track; shards are numbered without gaps and within
+    their bound; every sample lies where the index says, holds what the index says, and decodes.
+    Memory holds the index and a sample (or row group) for each worker.
+
+    Raises BadUsage where there is no finished corpus, Failed where its record is unreadable.
+    """
+    record = runs.record(folder)
+    outputs: dict[str, str] = record["outputs"]
+    if not any(name.startswith("index-") for name in outputs):
+        raise BadUsage(f"{folder}: holds a run of {record['verb']}, not a corpus")
+    wrong = [*_plan(folder, record), *_listing(folder, outputs)]
+    index, about_tables = index_module.read(folder, record)
+    wrong += about_tables
+    rows_of = index_module.by_shard(index)
+    names = sorted(name for name in outputs if tar.SHARD.fullmatch(name))
+    wrong += index_module.hygiene(index)
+    wrong += index_module.numbering(rows_of, names)
+    wrong += index_module.counted(index, len(names), record)
+    limit = tar.parse_bytes(record["options"].get("shard_bytes", "256MiB"))
+
+    def shard(name: str) -> list[str]:
+        rows = rows_of.get(name, index.slice(0, 0))
+        return shards_module.check(folder, name, outputs[name], rows, limit)
+
+    wrong += _spread(shard, names, workers)
+    return wrong, record["counts"]
+
+
+def _plan(folder: str, record: dict[str, Any]) -> Iterator[str]:
+    """The record and the plan were written apart, so a flipped byte in one shows."""
+    path = files.join(folder, runs.PLAN)
+    try:
+        plan = runs.to_json({key: record[key] for key in ("verb", "options", "inputs")})
+        if files.read_bytes(path) != plan:
+            yield f"{runs.PLAN}: differs from what {runs.RECORD} says was asked for"
+    except (OSError, KeyError) as error:
+        yield f"{runs.PLAN}: {runs.reason(error)}"
+
+
+def _listing(folder: str, outputs: dict[str, str]) -> Iterator[str]:
+    """Files that are there and not in the record; those missing are found when they are read."""
+    root = files.join(folder, "")
+    for path in files.list_files(folder):
+        name = path.removeprefix(root)
+        if name not in outputs and name not in OWN:
+            yield f"{name}: not in {runs.RECORD}; a killed run left it, or it is none of ours"
+
+
+def _spread(work: Callable[[str], list[str]], names: list[str], workers: int) -> list[str]:
+    """The lines of all shards in their order; hashing and decoding let threads run beside."""
+    with ThreadPoolExecutor(workers) as pool:
+        done = tqdm(pool.map(work, names), "verify", len(names), unit="shard", disable=None)
+        return [line for lines in done for line in lines]
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="stemlode verify",
+        usage="%(prog)s CORPUS [--workers N]",
+        description="Reread a corpus: hashes, schema, counts, offsets, decoding, splits. "
+        "Exit status 0 where all is well, 1 with a line for everything that is wrong.",
+    )
+    parser.add_argument("corpus", nargs="?", metavar="CORPUS", help="folder written by corpus")
+    parser.add_argument("--corpus", dest="named", metavar="CORPUS", help="the same")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="threads (one a core)"
+    )
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `stemlode verify`; 0 where all is well, 1 where something is wrong."""
+    options = _parser().parse(argv)
+    folder = options.named or options.corpus
+    if not folder or (options.named and options.corpus):
+        raise BadUsage("stemlode verify needs one CORPUS (see --help)")
+    if not 1 <= options.workers <= 1024:
+        raise BadUsage(f"--workers {options.workers}: between 1 and 1024")
+    folder = files.absolute(folder)
+    wrong, counts = check(folder, options.workers)
+    for line in wrong[:SHOWN]:
+        print(" ".join(line.split()), file=sys.stderr)
+    if wrong:
+        more = f", the first {SHOWN} above" if len(wrong) > SHOWN else ""
+        raise Failed(f"{folder}: {len(wrong)} things are wrong{more}")
+    print(
+        f"verify: {folder} is whole: {counts.get('samples', 0):,} samples of "
+        f"{counts.get('songs', 0):,} songs in {counts.get('shards', 0):,} shards, "
+        f"{counts.get('hours', 0):.2f} hours"
+    )
+    return 0

@@ -1,0 +1,65 @@
+"""The command line of the verbs without Beam: argparse that answers with one line."""
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from stemlode.runs import BadUsage
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises BadUsage where argparse would print its usage and exit."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """One line that names the option."""
+        raise BadUsage(f"{self.prog}: {message} (see --help)")
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Parse everything; BadUsage suggests what an unknown option may have meant."""
+        options, unknown = self.parse_known_args(list(argv))
+        if unknown:
+            flag = unknown[0].split("=", maxsplit=1)[0]
+            near = difflib.get_close_matches(flag, self._option_string_actions, 1)
+            hint = f"; did you mean {near[0]}?" if near else " (see --help)"
+            raise BadUsage(f"{self.prog}: unknown {unknown[0]}{hint}")
+        return options
+
+
+LARGEST_NUMBER = 1e12
+
+
+LARGEST_COUNT = 2**63 - 1
+
+
+MOST_PROCESSES = 1024
+
+
+def above_zero(text: str) -> float:
+    """A number above 0, as an argparse type."""
+    value = float(text)
+    if not 0 < value < LARGEST_NUMBER:
+        raise argparse.ArgumentTypeError(f"{text} must be above 0, and finite")
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number, 0 or more, as an argparse type."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} must not be negative")
+    if value > LARGEST_COUNT:
+        raise argparse.ArgumentTypeError(f"{text} is too large")
+    return value
+
+
+def processes(text: str) -> int:
+    """A number of worker processes, as an argparse type."""
+    value = count(text)
+    if value > MOST_PROCESSES:
+        raise argparse.ArgumentTypeError(f"{text} must not be above {MOST_PROCESSES}")
+    return value

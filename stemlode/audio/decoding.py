@@ -1,0 +1,215 @@
+"""Decoding in a process of its own, which may hang or crash without taking the worker along.
+
+One process lives as long as its `Decoder` and reads one file after another, block by block, into
+a temporary file without a name: however long a recording is, neither side holds it, and nothing
+is left behind by a crash. A process that crashes, or is not done in 30 s + 0.05 × the seconds of
+audio that have come out, is killed, and the file gets one more attempt in a new one: memory or a
+network may have been short for a moment. Then the file is at fault. The way here of a remote file
+does not count: what stalls there is an OSError, which trying again may mend. Free of Beam.
+"""
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from stemlode.audio.decoding_process import STALL_S, limit_s, receive, send
+from stemlode.audio.reading import AudioError
+from stemlode.runs import Failed, reason
+
+COMMAND = (sys.executable, "-m", "stemlode.audio.decoding_process")
+ATTEMPTS = 2
+START_S = 120.0  # a machine under load imports slowly
+_ITEM = np.dtype(np.float32).itemsize
+
+
+class DecoderError(AudioError):
+    """A file on which the decoder came to grief; `error` is `timeout` or `crashed`."""
+
+    def __init__(self, error: str, message: str) -> None:
+        super().__init__(message)
+        self.error = error
+
+
+class Samples:
+    """A signal in a nameless file: `len()` in frames, and slices as float32 arrays: [frames] of a
+    mono signal, [channels, frames] of any other.
+
+    The file goes with the last reference. A slice's step is 1.
+    """
+
+    def __init__(self, descriptor: int, frames: int, channels: int = 1) -> None:
+        """Takes over the descriptor."""
+        self._descriptor, self._frames, self._channels = descriptor, frames, channels
+        weakref.finalize(self, os.close, descriptor)
+
+    def __len__(self) -> int:
+        return self._frames
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        start, stop, step = part.indices(self._frames)
+        if step != 1:
+            raise ValueError("only slices with a step of 1")
+        found = np.empty((max(0, stop - start), self._channels), np.float32)
+        if not found.size:
+            return found[:, 0] if self._channels == 1 else found.T
+        view, at = memoryview(found.data).cast("B"), start * self._channels * _ITEM
+        while view:
+            count = os.preadv(self._descriptor, [view], at)
+            if not count:
+                raise OSError(errno.EIO, "the temporary file ends early")
+            view, at = view[count:], at + count
+        return found[:, 0] if self._channels == 1 else found.T
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A whole recording, and the processor time that decoding it took."""
+
+    samples: Samples
+    sample_rate: int
+    cpu_s: float
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / self.sample_rate
+
+
+class Decoder:
+    """Reads audio at one rate and with one number of channels, in a process that starts with the
+    first file.
+
+    One channel is the mean of a file's; a mono file is on all of several. Else a file that has
+    another number of channels is an AudioError.
+    """
+
+    def __init__(
+        self, sample_rate: int, command: Sequence[str] | None = None, channels: int = 1
+    ) -> None:
+        self.sample_rate, self.command = sample_rate, tuple(command or COMMAND)
+        self.channels = channels
+        self._process: subprocess.Popen[bytes] | None = None
+        self._line: socket.socket | None = None
+
+    def decode(self, uri: str) -> Decoded:
+        """A whole file. Raises AudioError, DecoderError, OSError (try again) and Failed."""
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._decode(uri)
+            except DecoderError:
+                if attempt == ATTEMPTS - 1:
+                    raise
+        raise AssertionError("not reached")
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        if self._line is not None:
+            self._line.close()
+        if self._process is not None:
+            self._process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # one that waits for a dead disk
+                self._process.wait(5)
+        self._line = self._process = None
+
+    def _decode(self, uri: str) -> Decoded:
+        line = self._line or self._start()
+        try:
+            with _temporary() as file:
+                wanted = {"sample_rate": self.sample_rate, "channels": self.channels}
+                send(line, {"uri": uri, **wanted}, file.fileno())
+                answer = self._answer(line)
+                if "frames" in answer:
+                    samples = Samples(os.dup(file.fileno()), answer["frames"], self.channels)
+                    return Decoded(samples, self.sample_rate, answer["cpu_s"])
+        except (BrokenPipeError, ConnectionResetError):
+            raise self._crashed() from None
+        if "audio" in answer:
+            raise AudioError(answer["audio"])
+        if "passing" in answer:
+            raise OSError(answer["errno"], answer["passing"])
+        if "disk" in answer:
+            raise Failed(_of_folder(answer["disk"]))
+        raise Failed(answer["failed"])
+
+    def _answer(self, line: socket.socket) -> dict[str, Any]:
+        """The last of the messages on one file."""
+        begun, seconds, fetching = time.monotonic(), 0.0, False
+        while True:
+            allowed = STALL_S if fetching else limit_s(seconds)
+            try:
+                answer = receive(line, begun + allowed - time.monotonic())
+            except TimeoutError:
+                self.close()
+                if fetching:
+                    raise OSError(errno.ETIMEDOUT, f"no byte in {allowed:,.0f} s") from None
+                heard = f"after {seconds:,.0f} s of audio" if seconds else "without a result"
+                message = f"not decoded within {allowed:,.0f} s: given up {heard}"
+                raise DecoderError("timeout", message) from None
+            if answer is None:
+                raise self._crashed()
+            if "fetching" in answer:
+                begun, fetching = time.monotonic(), answer["fetching"]
+            elif "seconds" in answer:
+                seconds = answer["seconds"]
+            else:
+                return answer
+
+    def _crashed(self) -> DecoderError:
+        process, code = self._process, None
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = process.wait(5)
+        self.close()
+        how = f"status {code}"
+        if code is not None and code < 0:
+            with contextlib.suppress(ValueError):
+                how = signal.Signals(-code).name
+        return DecoderError("crashed", f"the decoder crashed on it ({how})")
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+        own = {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        with theirs, _temporary() as said:
+            self._process = subprocess.Popen(
+                [*self.command, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                env={**os.environ, **own},
+            )
+            theirs.close()
+            self._line = ours
+            with contextlib.suppress(TimeoutError, ConnectionResetError):
+                if receive(ours, START_S) is not None:
+                    return ours
+            self.close()
+            said.seek(0)
+            why = said.read().decode(errors="replace").strip().splitlines() or ["no word from it"]
+        raise Failed(f"the decoding process does not start: {why[-1]}")
+
+
+def _temporary() -> IO[bytes]:
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise Failed(_of_folder(reason(error))) from error
+
+
+def _of_folder(why: str) -> str:
+    folder = os.environ.get("TMPDIR") or tempfile.gettempdir()
+    return f"temporary folder {folder}: {why}; free some space or set TMPDIR, then run again"

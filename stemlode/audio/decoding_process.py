@@ -1,0 +1,182 @@
+"""The process that decodes for `stemlode.audio.decoding`, and the messages between the two.
+
+It imports no more than audio needs, so that it starts in a fraction of a second. A remote file is
+brought here first, so that a slow network uses up none of the time that decoding may take.
+Free of Beam.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from stemlode.audio import decoders, reading
+from stemlode.audio.reading import AudioError
+from stemlode.runs import reason
+
+LIMIT_S, LIMIT_PER_S = 30.0, 0.05
+STALL_S = 300.0  # a network may pause so long
+LONGEST_S = 12 * 3600  # a small file can decode to more than any disk holds
+LARGEST_BYTES = 8 << 30  # of a remote file: some streams never end
+MEMORY_BYTES = 2 << 30  # what a decoder may take beyond its libraries
+BLOCK_FRAMES = 32_768  # larger ones cost Vorbis a sixth more, in page faults
+_TOLD_EVERY_S = 1.0
+_PIECE_BYTES = 1 << 18
+
+
+class _DiskError(Exception):
+    """The temporary folder does not take it."""
+
+
+def serve(descriptor: int) -> None:
+    """The process' side: answers requests on a socket until the other end hangs up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it comes to the whole group; the worker decides
+    with contextlib.suppress(ImportError):
+        import av  # noqa: F401, PLC0415 - before memory is bounded
+    with contextlib.suppress(OSError, ValueError):  # where the system knows no such bound
+        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY_BYTES, most))
+    with socket.socket(fileno=descriptor) as line, contextlib.suppress(BrokenPipeError):
+        send(line, {"ready": True})
+        while (request := receive(line, None, with_file=True)) is not None:
+            with os.fdopen(request.pop("file"), "wb", buffering=0) as file:
+                answer = _read(line, file.fileno(), **request)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            send(line, answer)
+
+
+def _read(
+    line: socket.socket, file: int, uri: str, sample_rate: int, channels: int
+) -> dict[str, Any]:
+    """Decode into a file, frame by frame; what to answer."""
+    cpu, frames = time.process_time(), 0
+    try:
+        with contextlib.ExitStack() as held:
+            path = uri if decoders.is_local(uri) else held.enter_context(_fetched(line, uri))
+            told = begun = time.monotonic()
+            _die_late(begun, 0)
+            for block in reading.blocks(
+                path, sample_rate=sample_rate, mono=channels == 1, block_frames=BLOCK_FRAMES
+            ):
+                samples = _with_channels(block.samples, channels)
+                frames += samples.shape[1]
+                if frames > LONGEST_S * sample_rate:
+                    return {"audio": f"longer than {LONGEST_S // 3600} hours"}
+                _write(file, memoryview(np.ascontiguousarray(samples.T).data).cast("B"))
+                if time.monotonic() - told > _TOLD_EVERY_S:
+                    told = time.monotonic()
+                    _die_late(begun, frames / sample_rate)
+                    send(line, {"seconds": frames / sample_rate})
+    except AudioError as error:
+        return {"audio": str(error)}
+    except _DiskError as error:
+        return {"disk": str(error)}
+    except OSError as error:
+        return {"passing": reason(error), "errno": error.errno or errno.EIO}
+    except ImportError as error:
+        return {"failed": f"{error}; install the extra that has it, see README"}
+    return {"frames": frames, "cpu_s": time.process_time() - cpu}
+
+
+def _with_channels(samples: np.ndarray, channels: int) -> np.ndarray:
+    """[channels, frames] of a file as so many channels: mono is on all of them."""
+    if len(samples) not in (1, channels):
+        raise AudioError(f"{len(samples)} channels; mix it down to {channels} first")
+    return np.broadcast_to(samples, (channels, samples.shape[1]))
+
+
+@contextlib.contextmanager
+def _fetched(line: socket.socket, uri: str) -> Iterator[str]:
+    """The path of a nameless copy of a remote file."""
+    send(line, {"fetching": True})
+    signal.setitimer(signal.ITIMER_REAL, STALL_S + LIMIT_S)
+    with _temporary() as copy:
+        with decoders.open_bytes(uri) as remote:
+            size, told = 0, time.monotonic()
+            while piece := remote.read(_PIECE_BYTES):
+                size += len(piece)
+                if size > LARGEST_BYTES:
+                    raise AudioError(f"larger than {LARGEST_BYTES >> 30} GiB")
+                _write(copy.fileno(), memoryview(piece))
+                if time.monotonic() - told > _TOLD_EVERY_S:
+                    told = time.monotonic()
+                    signal.setitimer(signal.ITIMER_REAL, STALL_S + LIMIT_S)
+                    send(line, {"fetching": True})
+        send(line, {"fetching": False})
+        yield f"/dev/fd/{copy.fileno()}"
+
+
+def _temporary() -> IO[bytes]:
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise _DiskError(reason(error)) from error
+
+
+def _write(file: int, data: memoryview) -> None:
+    try:
+        while data:
+            data = data[os.write(file, data) :]
+    except OSError as error:
+        raise _DiskError(reason(error)) from error
+
+
+def _die_late(begun: float, seconds: float) -> None:
+    """Should nobody be there any more to kill a decoder that hangs, the system will."""
+    left = begun + limit_s(seconds) + LIMIT_S - time.monotonic()
+    signal.setitimer(signal.ITIMER_REAL, max(1.0, left))
+
+
+def limit_s(seconds: float) -> float:
+    """How long a file may take that has given so many seconds of audio."""
+    return LIMIT_S + LIMIT_PER_S * seconds
+
+
+def send(line: socket.socket, message: dict[str, Any], file: int | None = None) -> None:
+    """A message is a byte, which may carry a file, and a line of JSON."""
+    line.settimeout(None)
+    if file is None:
+        line.sendall(b" ")
+    else:
+        socket.send_fds(line, [b" "], [file])
+    line.sendall(json.dumps(message).encode() + b"\n")
+
+
+def receive(
+    line: socket.socket, timeout_s: float | None, *, with_file: bool = False
+) -> dict[str, Any] | None:
+    """A message, with `file` where it carries one; None where the other end has hung up."""
+    ends = None if timeout_s is None else time.monotonic() + timeout_s
+    found, files = b"", list[int]()
+    while not found.endswith(b"\n"):
+        if ends is not None:
+            left = ends - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            line.settimeout(left)
+        if with_file and not found:
+            data, files, _, _ = socket.recv_fds(line, 1, 1)
+        else:
+            waiting = line.recv(1 << 16, socket.MSG_PEEK)  # perhaps of the next message as well
+            data = line.recv(waiting.find(b"\n") + 1 or 1 << 16)
+        if not data:
+            return None
+        found += data
+    message = json.loads(found)
+    return {**message, "file": files[0]} if with_file else message
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

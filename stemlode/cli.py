@@ -1,0 +1,113 @@
+"""The command line: one verb, one line, one room behind it."""
+
+import difflib
+import importlib
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+# verb → module with main(argv), and what it makes of what
+VERBS = {
+    "demo": ("pipelines.demo.command", "the whole flow in a few minutes, on music that it makes"),
+    "scan": ("pipelines.catalogue.scan", "a folder of audio → a catalogue"),
+    "match": ("pipelines.match.command", "a catalogue → candidate pairs"),
+    "prune": ("pipelines.prune.command", "candidates → pairs verified by their sound"),
+    "review": (
+        "pipelines.review.command",
+        "a sample of scored pairs → thresholds, by ear, on a local page",
+    ),
+    "corpus": (
+        "pipelines.corpus.command",
+        "verified pairs, multitrack folders → shards and an index",
+    ),
+    "verify": ("pipelines.verify.command", "a corpus → is every byte what its record says?"),
+    "pseudolabel": (
+        "pipelines.pseudolabel.command",
+        "unlabelled tracks and a teacher → labelled shards",
+    ),
+    "train": ("training.loop.command", "a corpus → a checkpoint"),
+    "finetune": (
+        "training.finetuning.command",
+        "a checkpoint and unlabelled songs → a better checkpoint",
+    ),
+    "evaluate": ("training.evaluation.command", "a checkpoint and true stems → scores"),
+    "separate": ("training.separation.command", "audio files → vocals and accompaniment"),
+    "export": ("training.exporting.command", "a checkpoint → its nets as ONNX, for other runtimes"),
+    "report": ("pipelines.report.command", "run folders → one HTML page"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `stemlode VERB …`; the exit status: 0 done, 1 failed, 2 bad usage."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # any name can be shown on any terminal
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        print(importlib.import_module("importlib.metadata").version("stemlode"))
+        return 0
+    verb, rest = argv[0], argv[1:]
+    if verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"the verbs are {', '.join(VERBS)}"
+        return _complain(f"stemlode: no verb {verb!r}; {hint}", 2)
+    return run(VERBS[verb][0], rest)
+
+
+def run(module: str, argv: Sequence[str]) -> int:
+    """Call a verb's module and turn what it raises into one line and an exit status."""
+    _quiet()
+    from stemlode.files import BadAddress  # noqa: PLC0415 (keeps --help fast)
+    from stemlode.runs import BadUsage, Failed, reason  # noqa: PLC0415
+
+    try:
+        return importlib.import_module(module).main(argv)
+    except (BadUsage, BadAddress, Failed) as error:
+        return _complain(error, 1 if isinstance(error, Failed) else 2)
+    except ModuleNotFoundError as error:
+        return _complain(f"{error}; install the extra that has it, see README", 1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{reason(error)}", 1)
+    except Exception as error:
+        if os.environ.get("STEMLODE_DEBUG"):
+            raise
+        line = f"{type(error).__name__}: {reason(error)}"
+        bug = "a bug of ours; STEMLODE_DEBUG=1 shows where"
+        memory = "not enough memory: give smaller sizes, or free some"
+        return _complain(f"{line} ({memory if _is_lack_of_memory(error) else bug})", 1)
+    except KeyboardInterrupt:
+        _complain("interrupted; run the same command again to resume", 1)
+        sys.stdout.flush()
+        os._exit(1)  # a local runner's threads would go on
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Python's own kind, and PyTorch's, which is no MemoryError."""
+    is_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return is_torch or isinstance(error, MemoryError)
+
+
+def _complain(line: object, status: int) -> int:
+    print(f"error: {' '.join(str(line).split())}", file=sys.stderr)
+    return status
+
+
+def _help() -> str:
+    lines = [f"  {verb:<11} {sentence}" for verb, (_, sentence) in VERBS.items()]
+    return "\n".join(
+        ["usage: stemlode VERB [options] [Beam options]", "", *lines, "", "stemlode VERB --help"]
+    )
+
+
+def _quiet() -> None:
+    """Libraries' warnings are for us, not for users; STEMLODE_DEBUG=1 shows them."""
+    if not os.environ.get("STEMLODE_DEBUG"):
+        warnings.simplefilter("ignore")
+        logging.basicConfig(level=logging.ERROR, format="%(message)s")

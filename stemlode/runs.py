@@ -1,0 +1,285 @@
+"""Run folders: what a verb was asked to do, whether it is done, and what came of it.
+
+A run folder holds `_PLAN.json` from the start (verb, options, fingerprints of the inputs),
+and at the end `run.json` (counts, seconds, hashes of the outputs) and `_SUCCESS`. A rerun with
+the same plan resumes, or does nothing where `_SUCCESS` is there. Free of Beam.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import platform
+import re
+import time
+from typing import Any
+
+from stemlode import files, locks
+
+PLAN, RECORD, SUCCESS = "_PLAN.json", "run.json", "_SUCCESS"
+ERROR = "_ERROR.txt"  # the last failure's traceback
+# What verbs leave below their folder, finished or killed: --overwrite removes nothing else.
+_OURS = re.compile(
+    r"_PLAN\.json|run\.json|_SUCCESS|_LOCK|_ERROR\.txt|_parts/.*"
+    r"|[a-z]+(-append\d+)?-\d{5}-of-\d{5}\.parquet"
+    r"|_APPEND\.json|(train|valid|test)/(train|valid|test)-\d{5,}\.(tar|parquet)"
+    r"|previews/(best|last)/\d/(mixture|estimate|reference)\.flac|tensorboard/events\.out\..+"
+    r"|checkpoint/(model\.safetensors|config\.json)|last/state\.safetensors|levels\.json|log\.jsonl"
+    r"|unlabelled\.json"
+    r"|sample\.json|judgements\.jsonl|thresholds\.json"
+    r"|songs\.parquet|[^/]+/[a-z][a-z0-9_-]{0,44}\.wav"
+)
+LIBRARIES = ("stemlode", "apache-beam", "numpy", "pyarrow", "torch", "librosa", "soxr", "unidecode")
+
+
+class BadUsage(Exception):
+    """The user asked for what cannot be: one line that names the option or file; exit status 2."""
+
+
+class Failed(Exception):
+    """The work could not be done: one line that says what to do; exit status 1."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A verb's run into one output folder. Small and picklable: Beam's last step carries it."""
+
+    verb: str
+    output: str
+    options: dict[str, Any]
+    inputs: dict[str, str]
+    started: float
+
+    def path(self, *names: str) -> str:
+        """A path below the output folder."""
+        return files.join(self.output, *names)
+
+    def finish(self, counts: dict[str, Any], outputs: dict[str, str], **facts: Any) -> None:
+        """Clear what killed attempts left, then write `run.json` and, last of all, `_SUCCESS`.
+
+        `counts` are whole numbers or sums by name, `outputs` maps a file's path below the output
+        folder to its SHA-256, `facts` are further entries of the record.
+        """
+        files.remove_temporaries(self.output)
+        files.remove(self.path(ERROR))
+        record = {
+            "verb": self.verb,
+            "options": self.options,
+            "inputs": self.inputs,
+            "versions": versions(),
+            "counts": dict(sorted(counts.items())),
+            "seconds": round(time.time() - self.started, 3),
+            "outputs": dict(sorted(outputs.items())),
+            **facts,
+        }
+        files.write_bytes(self.path(RECORD), to_json(record))
+        files.write_bytes(self.path(SUCCESS), b"")
+        locks.release(self.output)
+        files.remove(self.path(locks.NAME))  # where a worker process finishes its launcher's run
+
+
+def start(
+    verb: str,
+    output: str,
+    options: dict[str, Any],
+    inputs: dict[str, str],
+    *,
+    overwrite: bool = False,
+) -> Run | None:
+    """Claim an output folder; None where this very run is already complete there.
+
+    `inputs` maps what is read (option name → path) and is fingerprinted. Raises BadUsage where
+    the folder holds something else or a run with another plan, or where it and an input lie in
+    each other, Failed where it cannot be written or another process works there. `overwrite`
+    removes what a run of this verb wrote, and is refused where there is anything else.
+    """
+    check_apart(output, inputs)
+    run = Run(verb, output, options, {k: fingerprint(p) for k, p in inputs.items()}, time.time())
+    plan = to_json({"verb": verb, "options": options, "inputs": run.inputs})
+    try:
+        held = _held_plan(output)
+        if not overwrite and _is_complete(run, plan):
+            return None
+        claim(output)
+        if overwrite and held is not None:
+            _clear(verb, output, held)
+        if _is_complete(run, plan):  # by another process, in between
+            locks.release(output)
+            return None
+        if not files.exists(run.path(PLAN)):
+            files.write_bytes(run.path(PLAN), plan)
+    except OSError as error:
+        locks.release(output)
+        raise Failed(f"--output {output}: cannot be written: {reason(error)}") from error
+    except (BadUsage, Failed):
+        locks.release(output)
+        raise
+    return run
+
+
+def claim(output: str) -> None:
+    """Failed where another process works in this folder; it is this process' until it ends."""
+    if holder := locks.claim(output):
+        raise Failed(f"--output {output}: {holder} works there; wait until it ends, or end it")
+
+
+def _is_complete(run: Run, plan: bytes) -> bool:
+    """Whether this very run is done; BadUsage where its folder holds something else."""
+    held = _held_plan(run.output)
+    if held is not None and held != plan:
+        raise BadUsage(
+            f"--output {run.output}: {_difference(held, plan)}; choose another folder"
+            + (", or start over with --overwrite" if _verb_of(held) == run.verb else "")
+        )
+    return held is not None and files.exists(run.path(SUCCESS))
+
+
+def record(folder: str) -> dict[str, Any]:
+    """The `run.json` of a finished run; BadUsage where there is none."""
+    if not files.exists(files.join(folder, SUCCESS)):
+        what = (
+            "is not finished (run it again to resume)"
+            if files.exists(files.join(folder, PLAN))
+            else "is no run folder"
+            if files.exists(folder)
+            else "does not exist"
+        )
+        raise BadUsage(f"{folder} {what}")
+    path = files.join(folder, RECORD)
+    try:
+        found = json.loads(files.read_bytes(path))
+    except (OSError, ValueError, RecursionError) as error:
+        raise Failed(f"{path}: unreadable: {reason(error)}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("verb"), str):
+        raise Failed(f"{path}: no run record: it names no verb")
+    if not isinstance(found.get("outputs"), dict):
+        raise Failed(f"{path}: no run record: outputs is no object")
+    return found
+
+
+def fingerprint(path: str) -> str:
+    """What tells whether an input has changed: a run's output hashes, else names, sizes, times."""
+    if files.exists(files.join(path, SUCCESS)):
+        facts: Any = record(path)["outputs"]
+    else:
+        facts = files.stamps(path)
+    return hashlib.sha256(to_json(facts)).hexdigest()
+
+
+def fingerprintable(path: str) -> bool:
+    """Whether there is anything at a path, below it, or matching it as a glob."""
+    return bool(files.stamps(path))
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the libraries that can change a result."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def to_json(value: Any) -> bytes:
+    """Readable JSON with sorted keys: the same value gives the same bytes."""
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return text.encode(errors="backslashreplace")  # JSON's own escape for a lone surrogate
+
+
+def reason(error: BaseException) -> str:
+    """An exception's first line, or its class where it says nothing."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def on_one_line(text: str) -> str:
+    """Text for a terminal: what would break its line, move or hide its neighbours is escaped."""
+    return "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text)
+
+
+def _held_plan(output: str) -> bytes | None:
+    """The plan of the run that a folder holds; None for a new or empty one."""
+    plan = files.join(output, PLAN)
+    if files.exists(plan):
+        return files.read_bytes(plan)
+    if any(not _may_lie_around(path) for path in files.list_files(output)):
+        raise BadUsage(f"--output {output}: holds something else; choose another folder")
+    return None
+
+
+def _may_lie_around(path: str) -> bool:
+    """Whether a run that was killed before it wrote its plan may have left this."""
+    return files.is_temporary(path) or path.rsplit("/", 1)[-1] == locks.NAME
+
+
+def check_apart(output: str, inputs: dict[str, str]) -> None:
+    """BadUsage where the output would become part of an input, or hold one.
+
+    A finished run as input knows its own files, so another run may lie below it.
+    """
+    out = files.join(output, "")
+    for name, path in inputs.items():
+        at = files.join(path, "")
+        if at.startswith(out):
+            raise BadUsage(f"--output {output}: --{name} {path} lies there; choose another folder")
+        if out.startswith(at) and not files.exists(files.join(path, SUCCESS)):
+            raise BadUsage(f"--output {output}: lies in --{name} {path}; choose one outside it")
+
+
+def _clear(verb: str, output: str, held: bytes) -> None:
+    """Remove what a run of this verb wrote; BadUsage where a file is none of ours.
+
+    The mark of success goes first and the plan last: killed half-way, it can be done again.
+    """
+    if _verb_of(held) != verb:
+        what = f"a run of {_verb_of(held)}" if _verb_of(held) else f"an unreadable {PLAN}"
+        raise BadUsage(f"--output {output}: holds {what}, not of {verb}; choose another folder")
+    lock = files.join(output, locks.NAME)
+    found = [path for path in files.list_files(output) if path != lock]
+    root = files.join(output, "")
+    foreign = [path for path in found if not _is_ours(path.removeprefix(root))]
+    if foreign:
+        raise BadUsage(
+            f"--output {output}: --overwrite would remove {foreign[0]}, which no run wrote; "
+            "move it away, or choose another folder"
+        )
+    order = {files.join(output, SUCCESS): 0, files.join(output, PLAN): 2}
+    for path in sorted(found, key=lambda path: order.get(path, 1)):
+        files.remove(path)
+    files.remove_empty_folders(output)
+
+
+def _is_ours(name: str) -> bool:
+    return bool(_OURS.fullmatch(name)) or files.is_temporary(name)
+
+
+def _verb_of(plan: bytes) -> str:
+    """The verb that a plan is of; empty where it is no plan of ours."""
+    try:
+        held = json.loads(plan)
+        known = isinstance(held["options"], dict) and isinstance(held["inputs"], dict)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return held["verb"] if known and isinstance(held.get("verb"), str) else ""
+
+
+def _difference(held: bytes, wanted: bytes) -> str:
+    """Says in a phrase how two plans differ."""
+    try:
+        old, new = json.loads(held), json.loads(wanted)
+        if old["verb"] != new["verb"]:
+            return f"holds a run of {old['verb']}"
+        for kind in ("options", "inputs"):
+            for key in sorted({*old[kind], *new[kind]}):
+                if old[kind].get(key) != new[kind].get(key):
+                    name = f"--{key.replace('_', '-')}"
+                    if kind == "inputs":
+                        return f"holds a run made before {name} changed"
+                    return f"holds a run with {name} {old[kind].get(key)}, not {new[kind].get(key)}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return f"holds an unreadable {PLAN}"

@@ -1,0 +1,293 @@
+"""The tables on disk: an Arrow schema each, every field with a unit and a sentence. No Beam."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+SECONDS, DECIBELS, HERTZ, BYTES, NONE = "s", "dB", "Hz", "bytes", ""
+
+_TYPES = {
+    "str": pa.string(),
+    "f64": pa.float64(),
+    "i64": pa.int64(),
+    "i32": pa.int32(),
+    "bool": pa.bool_(),
+    "strs": pa.list_(pa.string()),
+    "i32s": pa.list_(pa.int32()),
+    "spans": pa.list_(pa.list_(pa.float64(), 2)),
+    "str→f64": pa.map_(pa.string(), pa.float64()),
+    "str→f64s": pa.map_(pa.string(), pa.list_(pa.float64())),
+    "str→str": pa.map_(pa.string(), pa.string()),
+}
+
+
+def _field(name: str, kind: str, unit: str, sentence: str, *, required: bool = False) -> pa.Field:
+    return pa.field(name, _TYPES[kind], not required, {"unit": unit, "description": sentence})
+
+
+TRACK = pa.schema(
+    [
+        _field("track_id", "str", NONE, "The catalogue's id of the recording.", required=True),
+        _field(
+            "artist_id",
+            "str",
+            NONE,
+            "The artist's id, or one derived from the name.",
+            required=True,
+        ),
+        _field("artist", "str", NONE, "The artist credit as printed."),
+        _field("title", "str", NONE, "The title as printed, with its comments.", required=True),
+        _field(
+            "duration_s", "f64", SECONDS, "The length that the catalogue states.", required=True
+        ),
+        _field("audio_uri", "str", NONE, "Where the audio lies: a path or a URI."),
+        _field("isrc", "str", NONE, "International Standard Recording Code."),
+        _field("recording_id", "str", NONE, "Id shared by all issues of one recording."),
+        _field("work_id", "str", NONE, "Id shared by all recordings of one work."),
+        _field("album", "str", NONE, "The release's title."),
+        _field("release_year", "i32", "year", "The year of release."),
+        _field("genre", "str", NONE, "The genre that the catalogue states."),
+        _field("licence", "str", NONE, "The terms under which the audio may be used."),
+        _field("extra", "str", NONE, "Further columns of the catalogue, as a JSON object."),
+    ]
+)
+
+CANDIDATE = pa.schema(
+    [
+        _field(
+            "pair_id", "str", NONE, "digest(mix_track_id, instrumental_track_id).", required=True
+        ),
+        _field("song_id", "str", NONE, "digest(artist_id, fuzzy_title).", required=True),
+        _field("mix_track_id", "str", NONE, "Track id of the original.", required=True),
+        _field(
+            "instrumental_track_id", "str", NONE, "Track id of the instrumental.", required=True
+        ),
+        _field("artist_id", "str", NONE, "The artist id that both share.", required=True),
+        _field("fuzzy_title", "str", NONE, "The normalised title that both share.", required=True),
+        _field(
+            "duration_difference_s", "f64", SECONDS, "Original minus instrumental.", required=True
+        ),
+        _field("marker", "str", NONE, "What marked the instrumental as one.", required=True),
+        _field("rule", "str", NONE, "The rule that proposed the pair.", required=True),
+        _field("mix_audio_uri", "str", NONE, "Audio of the original."),
+        _field("instrumental_audio_uri", "str", NONE, "Audio of the instrumental."),
+        pa.field(
+            "mix", pa.struct(list(TRACK)), False, {"unit": NONE, "description": "The original."}
+        ),
+        pa.field(
+            "instrumental",
+            pa.struct(list(TRACK)),
+            False,
+            {"unit": NONE, "description": "The instrumental."},
+        ),
+    ]
+)
+
+DECISIONS = (  # in the order in which they are tested
+    "unreadable",
+    "too_similar",
+    "swapped",
+    "a_cappella",
+    "partly",
+    "misaligned",
+    "too_different",
+    "kept",
+)
+
+SCORED_PAIR = pa.schema(
+    [
+        *CANDIDATE,
+        _field(
+            "difference_sum",
+            "f64",
+            "magnitude",
+            "Thesis eq. 3.8: Σ|X − Y| of silence-stripped magnitudes.",
+        ),
+        _field(
+            "difference",
+            "f64",
+            "ratio",
+            "Σ|X − gY| / Σ|X| after alignment, g the gain of gain_db.",
+        ),
+        _field(
+            "asymmetry",
+            "f64",
+            "−1…1",
+            "Whether the mixture (> 0) or the instrumental (< 0) holds more.",
+        ),
+        _field("offset_s", "f64", SECONDS, "mixture(t) ≈ instrumental(t + offset_s)."),
+        _field("gain_db", "f64", DECIBELS, "To apply to the instrumental."),
+        _field("polarity", "i32", "±1", "−1 where the instrumental is inverted."),
+        _field("drift_ppm", "f64", "ppm", "How much faster the instrumental runs."),
+        _field("alignment_confidence", "f64", "0…1", "How far the correlation peak stands out."),
+        _field("coherent", "bool", NONE, "Whether mixture − instrumental is a usable vocal."),
+        _field(
+            "residual_db",
+            "str→f64",
+            DECIBELS,
+            "Level of mixture − instrumental relative to the mixture where the voice rests, by band.",
+        ),
+        _field(
+            "matched_spans", "spans", SECONDS, "Where in the mixture the two match: start, end."
+        ),
+        _field("matched_share", "f64", "0…1", "How much of the mixture's sound the spans cover."),
+        _field(
+            "bass_correlation",
+            "f64",
+            "0…1",
+            "How far the instrumental's bass is the mixture's; null where that has none.",
+        ),
+        _field(
+            "rest_share", "f64", "0…1", "How much of the mixture sounds where the other is silent."
+        ),
+        _field("decision", "str", NONE, f"One of {', '.join(DECISIONS)}.", required=True),
+        _field("reason", "str", NONE, "The decision's criterion with its numbers.", required=True),
+    ]
+)
+
+KINDS = ("pair", "stems", "unpaired", "pseudo", "clean_target", "clean_residual")
+
+INDEX = pa.schema(
+    [
+        _field(
+            "sample_id", "str", NONE, "Id of the chunk, and its name in the shard.", required=True
+        ),
+        _field("song_id", "str", NONE, "Id of the song that the chunk is cut from.", required=True),
+        _field(
+            "split_group", "str", NONE, "Songs that must share a split share this.", required=True
+        ),
+        _field("split", "str", NONE, "train, valid or test.", required=True),
+        _field("shard", "str", NONE, "Path of the shard below the corpus folder.", required=True),
+        _field(
+            "offset",
+            "i64",
+            BYTES,
+            "Where the sample's first tar header begins; in a Parquet shard, the number of its row.",
+            required=True,
+        ),
+        _field(
+            "size",
+            "i64",
+            BYTES,
+            "Of all the sample's tar entries, padding included; a Parquet shard is planned by the same.",
+            required=True,
+        ),
+        _field("kind", "str", NONE, f"One of {', '.join(KINDS)}.", required=True),
+        _field("sources", "strs", NONE, "The sources that the sample holds.", required=True),
+        _field(
+            "salient",
+            "str→f64s",
+            SECONDS,
+            "Starts in the song of each source's salient windows that touch the chunk; null if not sought.",
+        ),
+        _field("start_s", "f64", SECONDS, "Where in the song the chunk begins.", required=True),
+        _field("duration_s", "f64", SECONDS, "The chunk's length.", required=True),
+        _field("sample_rate", "i32", HERTZ, "Of every source.", required=True),
+        _field("channels", "i32", "count", "Of every source.", required=True),
+        _field(
+            "scale", "f64", "ratio", "True samples are the decoded ones times this.", required=True
+        ),
+        _field("track_ids", "strs", NONE, "The catalogue tracks that the sample is made of."),
+        _field("licence", "str", NONE, "The terms under which the audio may be used."),
+        _field("genre", "str", NONE, "The genre that the catalogue states."),
+        _field("release_year", "i32", "year", "The year of release."),
+        _field(
+            "augmentation", "str", NONE, "Parameters of the augmentation, as JSON; null for none."
+        ),
+        _field(
+            "energies_db",
+            "str→f64",
+            DECIBELS,
+            "Mean power of each source, full scale = 0; if labelled, of mixture, target and rest.",
+        ),
+        _field("teacher_sha256", "str", NONE, "The teacher that labelled the sample."),
+        _field("confidence", "f64", "0…1", "How decidedly the teacher gave each sound one side."),
+        _field(
+            "sha256",
+            "str→str",
+            NONE,
+            "Of each file of the sample, by its extension.",
+            required=True,
+        ),
+    ]
+)
+
+SONG = pa.schema(
+    [
+        _field(
+            "recording_id", "str", NONE, "Id of the pair or multitrack that was cut.", required=True
+        ),
+        _field("song_id", "str", NONE, "Id of the song, as in the index.", required=True),
+        _field(
+            "name", "str", NONE, "What a person knows it by: its folder, its file, a pair's id."
+        ),
+        _field("kind", "str", NONE, f"One of {', '.join(KINDS)}.", required=True),
+        _field("split", "str", NONE, "train, valid or test.", required=True),
+        _field(
+            "split_group", "str", NONE, "Songs that must share a split share this.", required=True
+        ),
+        _field("joined", "strs", NONE, "Songs that it must share a split with, and why."),
+        _field("duration_s", "f64", SECONDS, "Of all its chunks.", required=True),
+        _field("chunks", "i64", "count", "That it was cut into.", required=True),
+        _field(
+            "left_out",
+            "i64",
+            "count",
+            "Chunks of train in which no source is salient; they are not in the corpus.",
+            required=True,
+        ),
+        _field(
+            "sum_error_db",
+            "f64",
+            DECIBELS,
+            "How far the stems' sum misses the mixture, relative to it; null without both.",
+        ),
+        _field(
+            "residual_chunks",
+            "i64",
+            "count",
+            "Chunks of a pair that hold vocals: mixture − accompaniment, sample by sample.",
+        ),
+        _field("bleed", "strs", NONE, "Sources into which others leak, as their makers say."),
+    ]
+)
+
+LANDMARKS = pa.schema(
+    [
+        _field(
+            "recording_id", "str", NONE, "The pair or multitrack that sounds so.", required=True
+        ),
+        _field("source", "str", NONE, "Which side of a pair, or mixture.", required=True),
+        _field("song_id", "str", NONE, "Id of the song, as in the index.", required=True),
+        _field("values", "i32s", NONE, "Landmarks: two spectral peaks and the time between them."),
+        _field("frames", "i32s", "32 ms", "When each landmark begins."),
+    ]
+)
+
+REJECT = pa.schema(
+    [
+        _field("stage", "str", NONE, "The verb that could not use the record.", required=True),
+        _field("key", "str", NONE, "The record's id, or where it lies.", required=True),
+        _field("error", "str", NONE, "The cause in one word, to group by.", required=True),
+        _field("message", "str", NONE, "The cause in a sentence.", required=True),
+        _field("record", "str", NONE, "The record as JSON, without audio.", required=True),
+    ]
+)
+
+
+def reject(
+    stage: str, key: str, error: str, message: str, record: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """A row of schemas.REJECT.
+
+    Args:
+        stage: the verb that could not use the record.
+        key: the record's id, or where it lies (`catalogue.csv row 7`).
+        error: the cause in one word, to group by.
+        message: the cause in a sentence.
+        record: what is known of the record, without audio.
+    """
+    facts = json.dumps(record or {}, sort_keys=True, ensure_ascii=False, default=str)
+    return {"stage": stage, "key": key, "error": error, "message": message, "record": facts}

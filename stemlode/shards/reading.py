@@ -1,0 +1,86 @@
+"""Samples out of shards of either format, by their rows of the index.
+
+Not built on `webdataset`: it reads a shard from its beginning, and its place and its shuffle buffer
+live in running generators that cannot be saved, so to go on in mid-epoch it would read again all
+that was used up. The index says where every sample lies; any of them is one read away.
+"""
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterable
+from itertools import accumulate
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stemlode import files
+
+BLOCK = 512  # what tar files count in
+HELD = 32  # Parquet shards that a process keeps open
+_Table = tuple[pq.ParquetFile, list[int]]  # and the number of the first row of each row group
+_TABLES: dict[tuple[int, str], _Table] = {}  # by process: a forked one shares no file position
+
+
+def contents(folder: str, row: dict[str, Any], wanted: Iterable[str]) -> dict[str, bytes]:
+    """Those of a sample's files that are wanted, by their names (`mixture.flac`).
+
+    Args:
+        folder: of the corpus.
+        row: the sample's row of the index: sample_id, shard, offset, size.
+
+    Raises OSError where the shard cannot be read, ValueError where the sample does not lie there
+    or lacks a file, pyarrow.ArrowException where a Parquet page is damaged.
+    """
+    path, names = files.join(folder, row["shard"]), tuple(wanted)
+    of_format = _of_parquet if path.endswith(".parquet") else _of_tar
+    found = of_format(path, row, names)
+    for name in names:
+        if not found.get(name):
+            raise ValueError(f"lacks {name}")
+    return found
+
+
+def _of_tar(path: str, row: dict[str, Any], names: tuple[str, ...]) -> dict[str, bytes]:
+    data = memoryview(files.read_range(path, row["offset"], row["size"]))
+    if len(data) < row["size"]:
+        raise ValueError("its shard breaks off")
+    found, at = {}, 0
+    while at < len(data):  # plain USTAR, as our writer leaves it
+        header = bytes(data[at : at + BLOCK])
+        sample_id, _, name = header[:100].rstrip(b"\0").decode().partition(".")
+        size = int(header[124:136].rstrip(b"\0 "), 8)
+        if sample_id != row["sample_id"]:
+            raise ValueError("another sample lies in its place")
+        if name in names:
+            found[name] = bytes(data[at + BLOCK : at + BLOCK + size])
+        at += BLOCK + -(-size // BLOCK) * BLOCK
+    return found
+
+
+def _of_parquet(path: str, row: dict[str, Any], names: tuple[str, ...]) -> dict[str, bytes]:
+    try:
+        table, starts = _table(path)
+        group = bisect_right(starts, row["offset"]) - 1
+        columns = ["sample_id", *(name for name in names if name in table.schema_arrow.names)]
+        rows = table.read_row_group(group, columns=columns, use_threads=False)
+        (found,) = rows.slice(row["offset"] - starts[group], 1).to_pylist()
+    except (OSError, pa.ArrowException, ValueError, IndexError):
+        _TABLES.pop((os.getpid(), path), None)  # a connection may have been lost: open it anew
+        raise
+    if found.pop("sample_id") != row["sample_id"]:
+        raise ValueError("another sample lies in its place")
+    return found
+
+
+def _table(path: str) -> _Table:
+    """A Parquet shard, open."""
+    key = (os.getpid(), path)
+    if key not in _TABLES:
+        while len(_TABLES) >= HELD:
+            _TABLES.pop(next(iter(_TABLES)))
+        file = files.open_input(path)
+        table = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
+        sizes = [table.metadata.row_group(n).num_rows for n in range(table.num_row_groups)]
+        _TABLES[key] = table, list(accumulate(sizes[:-1], initial=0))
+    return _TABLES[key]

@@ -1,0 +1,172 @@
+"""Tracks cut into the segments that sound, decoded ahead in processes of their own."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipelines.pseudolabel import segments
+from pipelines.pseudolabel.segments import Cut, Listener
+from pipelines.samples.recordings import Unusable
+from stemlode.audio import AudioError
+from tests.pipelines.pseudolabel import unlabelled_music as music
+
+RATE = music.RATE
+
+
+def cut(**facts: object) -> Cut:
+    known = {"sample_rate": RATE, "channels": 2, "segment_s": 3.0, "window_s": 6.0}
+    return Cut(**{**known, "batch_size": 4, "lossless_only": False, **facts})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    made = Listener(cut())
+    yield made
+    made.close()
+
+
+def test_segments_are_the_track(listener: Listener, tmp_path: Path) -> None:
+    path = tmp_path / "track.wav"
+    music.write(path, music.both(20.5, 1), subtype="FLOAT")
+    heard = listener.hear(str(path))
+    assert heard.segments == 6
+    assert heard.active == [number * 48_000 for number in range(6)]
+    found = segments.mixtures(heard.samples, heard.active, listener.cut)
+    whole = music.both(20.5, 1)[: 6 * 48_000]
+    assert found.shape == (6, 2, 48_000)
+    assert np.array_equal(np.concatenate(list(found), axis=1), whole.T)
+
+
+@pytest.mark.parametrize(("channels", "given"), [(1, 1), (1, 2), (2, 1), (2, 2)])
+def test_channels_are_those_of_the_teacher(channels: int, given: int, tmp_path: Path) -> None:
+    path = tmp_path / "track.wav"
+    track = music.both(7, 1, channels=given)
+    music.write(path, track, subtype="FLOAT")
+    listener = Listener(cut(channels=channels))
+    heard = listener.hear(str(path))
+    listener.close()
+    (first, _) = segments.mixtures(heard.samples, heard.active, listener.cut)
+    wanted = track[:48_000].T
+    wanted = (
+        wanted.mean(0, keepdims=True) if channels == 1 else np.broadcast_to(wanted, (2, 48_000))
+    )
+    assert np.allclose(first, wanted, atol=1e-7)
+
+
+def test_a_track_of_more_channels_is_named(listener: Listener, tmp_path: Path) -> None:
+    path = tmp_path / "track.wav"
+    music.write(path, np.tile(music.both(7, 1), 4))
+    with pytest.raises(AudioError, match="8 channels; mix it down to 2 first"):
+        listener.hear(str(path))
+
+
+def test_pauses_are_left_out(listener: Listener, tmp_path: Path) -> None:
+    pause = np.zeros((30 * RATE, 2), np.float32)
+    path = tmp_path / "track.wav"
+    music.write(path, np.concatenate([music.deep(30, 1), pause, music.deep(30, 2)]))
+    heard = listener.hear(str(path))
+    starts = [first / RATE for first in heard.active]
+    # A window of 6 s is salient where more than half of it sounds.
+    assert starts == [start for start in range(0, 90, 3) if not 30 <= start < 60]
+    everything = segments.heard(heard.samples, cut(window_s=0.0))
+    assert len(everything.active) == 30
+
+
+def test_silence_and_scraps_are_unusable(listener: Listener, tmp_path: Path) -> None:
+    music.write(tmp_path / "silence.wav", np.zeros((10 * RATE, 2)))
+    music.write(tmp_path / "scrap.wav", music.deep(0.2, 1))
+    with pytest.raises(Unusable, match="nothing is salient") as silent:
+        listener.hear(str(tmp_path / "silence.wav"))
+    assert silent.value.cause == "silent"
+    with pytest.raises(Unusable, match=r"0\.20 s: a segment takes 3 s"):
+        listener.hear(str(tmp_path / "scrap.wav"))
+    with pytest.raises(AudioError, match="no audio_uri"):
+        listener.hear("")
+
+
+@pytest.mark.parametrize(
+    ("name", "lossless"),
+    [("a.flac", True), ("a.WAV", True), ("a.ogg", False), ("a.mp3", False), ("a", False)],
+)
+def test_lossless_by_name_and_codec(name: str, lossless: bool, tmp_path: Path) -> None:
+    kinds = {"ogg": ("OGG", "VORBIS"), "mp3": ("MP3", "MPEG_LAYER_III"), "flac": ("FLAC", "PCM_16")}
+    form, subtype = kinds.get(name.rpartition(".")[2], ("WAV", "PCM_16"))
+    soundfile.write(tmp_path / name, music.deep(7, 1), RATE, format=form, subtype=subtype)
+    listener = Listener(cut(lossless_only=True))
+    try:
+        if lossless:
+            assert listener.hear(str(tmp_path / name)).segments == 2
+        else:
+            with pytest.raises(Unusable, match="not lossless"):
+                listener.hear(str(tmp_path / name))
+    finally:
+        listener.close()
+
+
+def test_a_container_is_lossless_by_what_it_holds(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    for codec, lossless in (("alac", True), ("aac", False)):
+        path = tmp_path / f"{codec}.m4a"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=RATE, layout="stereo")
+            samples = (music.deep(7, 1).T * 32767).astype(np.int16)
+            form = "s16p" if codec == "alac" else "fltp"
+            given = samples if codec == "alac" else samples.astype(np.float32) / 32768
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(given), form, "stereo")
+            frame.sample_rate = RATE
+            for packet in [*stream.encode(frame), *stream.encode(None)]:
+                container.mux(packet)
+        listener = Listener(cut(lossless_only=True))
+        try:
+            if lossless:
+                assert listener.hear(str(path)).segments == 2
+            else:
+                with pytest.raises(Unusable, match="aac: not lossless"):
+                    listener.hear(str(path))
+        finally:
+            listener.close()
+
+
+def test_stretches_are_whole_batches() -> None:
+    firsts = list(range(75))
+    for size in (1, 4, 5, 32, 50):
+        found = segments.stretches(firsts, cut(batch_size=size))
+        assert [first for stretch in found for first in stretch] == firsts
+        assert all(len(stretch) % size == 0 for stretch in found[:-1])
+
+
+def test_work_is_done_ahead_and_in_order() -> None:
+    begun: list[int] = []
+    go_on = threading.Event()
+
+    def work(item: int) -> int:
+        begun.append(item)
+        if item == 3:
+            raise AudioError("a bad one")
+        if item > 1:
+            go_on.wait(10)
+        return 10 * item
+
+    found = segments.ahead(range(6), work, 2)
+    assert [(item, future.result()) for item, future in (next(found), next(found))] == [
+        (0, 0),
+        (1, 10),
+    ]
+    go_on.set()
+    rest = list(found)
+    assert [item for item, _ in rest] == [2, 3, 4, 5]
+    with pytest.raises(AudioError, match="a bad one"):
+        rest[1][1].result()
+    assert sorted(begun) == list(range(6))
+
+
+def test_what_is_given_up_is_not_begun() -> None:
+    begun: list[int] = []
+    found = segments.ahead(range(100), begun.append, 2)
+    next(found)
+    found.close()  # type: ignore[attr-defined]
+    assert len(begun) <= 4

@@ -1,0 +1,175 @@
+"""Pairs made of real songs: where their difference is the voice, it is written, to the last bit."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipelines.samples import delays, residuals
+from pipelines.samples.pair_chunks import pair_chunks
+from pipelines.samples.recordings import Facts, Recording, Shape
+from stemlode import audio
+from stemlode.layouts.songs import Part
+
+RATE = 44_100
+GAIN_DB, LATE_S = -1.4, 0.152
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    recording: Recording
+    vocals: np.ndarray  # what is to come out
+
+
+@pytest.fixture(scope="module")
+def song(test_data: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Accompaniment and voice of 24 s of a real song at 44.1 kHz."""
+    folder = test_data / "audio" / "multitrack" / "so_easy"
+    found = [
+        audio.read(str(folder / f"{name}.mp3"), sample_rate=RATE).samples[:, : 24 * RATE]
+        for name in ("accompaniment", "vocals")
+    ]
+    return found[0], found[1]
+
+
+def _pair(
+    song: tuple[np.ndarray, np.ndarray], folder: Path, late_frames: float, off_s: float = 0.0
+) -> Pair:
+    """The accompaniment late, inverted and louder; the offset that is told is off by `off_s`."""
+    accompaniment, vocals = song
+    whole = round(late_frames)
+    lead = whole - late_frames
+    pieces = delays.moved([accompaniment], lead) if lead else [accompaniment]
+    moved = np.concatenate(list(pieces), axis=1)
+    late = np.concatenate([np.zeros((2, whole), np.float32), moved], axis=1)
+    files = {
+        "mixture": accompaniment + vocals,
+        "accompaniment": late / np.float32(-(10 ** (GAIN_DB / 20))),
+    }
+    for name, samples in files.items():
+        soundfile.write(folder / f"{name}.wav", samples.T, RATE, subtype="FLOAT")
+    recording = Recording(
+        "pair",
+        "p",
+        "s",
+        "p",
+        {name: (Part(str(folder / f"{name}.wav")),) for name in files},
+        offset_s=late_frames / RATE + off_s,
+        gain_db=GAIN_DB,
+        polarity=-1,
+        coherent=True,
+        matched_spans=((0.0, 24.0),),
+    )
+    return Pair(recording, vocals)
+
+
+def _chunks(recording: Recording, seconds: float = 6.0) -> tuple[list[dict], Facts]:
+    """Float sources of each chunk, after the test that integers sum exactly."""
+    facts, found = Facts(), []
+    shape = Shape(seconds, RATE, 2)
+    for at, (integers, scale) in pair_chunks(recording, RATE, shape, round(seconds * RATE), facts):
+        if "vocals" in integers:
+            wide = {name: x.astype(np.int64) for name, x in integers.items()}
+            np.testing.assert_array_equal(wide["vocals"], wide["mixture"] - wide["accompaniment"])
+        floats = {name: x * (scale / 32768) for name, x in integers.items()}
+        found.append({"at": at, **floats})
+    return found, facts
+
+
+def _error_db(found: list[dict], true: np.ndarray) -> float:
+    """What comes out minus the true voice, relative to it; edges of the song left out."""
+    got = np.concatenate([chunk["vocals"] for chunk in found], axis=1)
+    first, edge = found[0]["at"], 200
+    want = true[:, first : first + got.shape[1]]
+    error = (got[:, : want.shape[1]] - want)[:, edge:-edge]
+    return float(10 * np.log10(np.sum(error**2) / np.sum(want**2)))
+
+
+def test_a_shift_by_whole_frames_leaves_the_voice_exactly(
+    song: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    pair = _pair(song, tmp_path, round(LATE_S * RATE))
+    found, facts = _chunks(pair.recording)
+    assert facts.residual_chunks == len(found) == 4
+    got = np.concatenate([chunk["vocals"] for chunk in found], axis=1)
+    assert np.abs(got - pair.vocals[:, : got.shape[1]]).max() < 1.01 * 2 / 32768
+
+
+@pytest.mark.parametrize(
+    ("off_us", "coherent"), [(-26.0, False), (-19.0, True), (0.0, True), (26.0, False)]
+)
+def test_a_shift_between_frames_is_found_at_the_full_rate(
+    song: tuple[np.ndarray, np.ndarray], tmp_path: Path, off_us: float, coherent: bool
+) -> None:
+    """What prune told may be off by so much that it found the residual incoherent itself."""
+    pair = _pair(song, tmp_path, LATE_S * RATE + 0.37, off_us * 1e-6)
+    found, facts = _chunks(dataclasses.replace(pair.recording, coherent=coherent))
+    assert facts.residual_chunks == len(found) == 4
+    assert _error_db(found, pair.vocals) < -40
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"coherent": None},  # prune could not align it
+        {"gain_db": GAIN_DB - 4},  # the backing is left over at −9 dB
+        {"drift_ppm": 40.0},
+        {"offset_s": LATE_S + 0.003},  # too far to be found
+        {"matched_spans": ((30.0, 60.0),)},
+    ],
+)
+def test_no_vocals_where_the_residual_holds_the_backing(
+    song: tuple[np.ndarray, np.ndarray], tmp_path: Path, change: dict
+) -> None:
+    pair = _pair(song, tmp_path, round(LATE_S * RATE))
+    found, facts = _chunks(dataclasses.replace(pair.recording, **change))
+    assert facts.residual_chunks == 0
+    assert all(set(chunk) == {"at", "mixture", "accompaniment"} for chunk in found)
+
+
+def test_vocals_are_written_for_the_chunks_that_match_alone(
+    song: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    """Another backing from 12 s on, as in an edit: each chunk's own sound tells."""
+    pair = _pair(song, tmp_path, round(LATE_S * RATE))
+    path = Path(pair.recording.parts["accompaniment"][0].uri)
+    samples, _ = soundfile.read(path, dtype="float32")
+    edit = round((LATE_S + 12) * RATE)
+    samples[edit:] = samples[edit:][::-1]
+    soundfile.write(path, samples, RATE, subtype="FLOAT")
+    found, _ = _chunks(pair.recording)
+    assert ["vocals" in chunk for chunk in found] == [True, True, False, False]
+    spans = dataclasses.replace(pair.recording, matched_spans=((0.0, 6.0),))
+    assert ["vocals" in chunk for chunk in _chunks(spans)[0]] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("lead", [-0.5, -0.2, 0.01, 0.3, 0.5])
+def test_a_signal_moved_by_part_of_a_frame(lead: float) -> None:
+    """A sweep of sines up to 0.9 of half the rate; blocks of any length make the same signal."""
+    n = np.arange(6000)
+    tones = [(np.pi * f, 0.1 * f) for f in (0.01, 0.2, 0.5, 0.8, 0.9)]
+    signal, want = (
+        sum(np.sin(omega * (n + shift) + phase) for omega, phase in tones) for shift in (0.0, lead)
+    )
+    whole = np.stack([signal, -signal]).astype(np.float32)
+    for edges in ([], [1, 2, 40, 41, 3000], [97, 5999]):
+        blocks = np.split(whole, edges, axis=1)
+        got = np.concatenate(list(delays.moved(blocks, lead)), axis=1)
+        assert got.shape == whole.shape
+        middle = slice(delays.HALF, -delays.HALF)
+        assert np.abs(got[0] - want)[middle].max() < 2e-3
+        np.testing.assert_allclose(got[1], -got[0], atol=1e-6)
+    assert sum(b.shape[1] for b in delays.moved([whole[:, :3]], lead)) == 3
+    assert list(delays.moved([], lead)) == []
+
+
+def test_noise_of_its_own_has_no_delay_and_silence_leaves_nothing() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0, 0.1, (2, 2, 20 * residuals.N_FFT))
+    other, silent = residuals.Lie(), residuals.Lie()
+    other.add(x, y)
+    silent.add(x, np.zeros_like(x))
+    assert other.delay() is None and not other.fits()
+    assert silent.is_silent and silent.fits()

@@ -1,0 +1,93 @@
+"""The command line as a user types it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from stemlode import cli
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "stemlode", *words], capture_output=True, text=True, check=False
+    )
+
+
+def test_help_names_every_verb() -> None:
+    done = _run("--help")
+    assert done.returncode == 0
+    for verb in ("demo", "scan", "match", "prune", "corpus", "train", "evaluate", "separate"):
+        assert f"\n  {verb} " in done.stdout
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main([verb, "--help"])
+    assert end.value.code == 0
+    said = capsys.readouterr().out
+    assert f"stemlode {verb}" in said and ("--output" in said or verb == "verify")
+
+
+def test_a_misspelt_verb_is_bad_usage_with_a_suggestion() -> None:
+    done = _run("mtach")
+    assert done.returncode == 2
+    assert done.stderr == "error: stemlode: no verb 'mtach'; did you mean match?\n"
+
+
+def test_a_misspelt_option_is_bad_usage_with_a_suggestion() -> None:
+    done = _run("match", "--catalogue", "x.parquet", "--output", "y")
+    assert done.returncode == 2
+    assert "did you mean --catalog?" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_missing_option_is_named() -> None:
+    done = _run("prune", "--output", "y")
+    assert done.returncode == 2
+    assert "--candidates" in done.stderr
+
+
+def test_no_verb_at_all_is_bad_usage() -> None:
+    done = _run()
+    assert done.returncode == 2
+    assert "usage:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["match", "--catalog", "foo://a/b", "--output", "y"], "foo://a/b: Protocol not known"),
+        (["match", "--catalog", "x", "--output", "y", "--buckets", "x"], "--buckets"),
+        (["prune", "--candidates", "x", "--output", "y", "--direct_num_workers", "x"], "workers"),
+    ],
+)
+def test_a_value_that_cannot_be_is_one_line(words: list[str], named: str) -> None:
+    done = _run(*words)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_a_terminal_that_only_knows_ascii_is_served() -> None:
+    plain = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "stemlode", "--help"], capture_output=True, check=False, env=plain
+    )
+    assert done.returncode == 0
+    assert b"separate" in done.stdout and not done.stderr
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("x: can't allocate memory: y")])
+def test_too_little_memory_is_said_to_be_that(
+    error: Exception, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def main(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("pipelines.report.command.main", main)
+    assert cli.main(["report"]) == 1
+    said = capsys.readouterr().err
+    assert "not enough memory" in said and "bug" not in said

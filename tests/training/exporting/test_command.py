@@ -1,0 +1,161 @@
+"""Export: every family's nets, equal in onnxruntime at any batch and length."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from stemlode.runs import BadUsage, Failed
+from training import checkpoint
+from training.checkpoint import Checkpoint
+from training.exporting import command as exporting_command
+from training.models import spectrogram, unet
+from training.recipes.base import Recipe
+from training.recipes.registry import RECIPES
+
+TINY_BSRNN = {"features": 4, "layers": 1, "hidden": 4, "mask_hidden": 4}
+FAST = [
+    ("unet-vocals-small", {"channels": (2, 3)}, 1),
+    ("cws-unet5-k2-small", {"width": 0.03}, 2),
+    ("bsrnn-vocals-small", TINY_BSRNN, 1),
+]
+SLOW = [
+    ("unet-instrumental-small", {"channels": (2, 3)}, 1),
+    ("unet-noskip-small", {"channels": (2, 3)}, 1),
+    ("complex-unet-drums-small", {"channels": (2, 3)}, 1),
+    ("complex-unet-bass-noncomplex-small", {"channels": (2, 3)}, 1),
+    ("cws-unet5-k4-small", {"width": 0.03}, 2),
+    ("cws-unet6-k1-small", {"width": 0.03}, 2),
+    ("cws-mdensenet-k2-small", {"width": 0.1}, 2),
+    ("cws-mmdensenet-small", {"width": 0.1}, 2),
+    ("bsrnn-bass-small", TINY_BSRNN, 1),
+]
+SOME = FAST + [pytest.param(*one, marks=pytest.mark.slow) for one in SLOW]
+
+
+def _recipe(name: str, changes: dict[str, object]) -> Recipe:
+    return dataclasses.replace(RECIPES[name], **changes)  # type: ignore[arg-type]
+
+
+def _checkpoint(folder: Path, recipe: Recipe) -> Checkpoint:
+    """A net with weights and running means of its own, as training leaves them."""
+    torch.manual_seed(1)
+    nets = recipe.nets()
+    for module in nets.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.1, 0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+    checkpoint.save(str(folder), Checkpoint(recipe, nets, 3))
+    return checkpoint.load(str(folder))
+
+
+@pytest.mark.parametrize(("name", "changes", "nets"), SOME)
+def test_onnxruntime_gives_the_nets_masks(
+    name: str, changes: dict[str, object], nets: int, tmp_path: Path
+) -> None:
+    trained = _checkpoint(tmp_path / "model", _recipe(name, changes))
+    path = tmp_path / "net.onnx"
+    assert exporting_command.main([str(tmp_path / "model"), "--output", str(path)]) == 0
+    facts = json.loads(path.with_suffix(".json").read_text())
+    assert facts["sample_rate"] == trained.recipe.sample_rate and len(facts["sources"]) == nets
+    assert facts["input"] == "spectrogram" and facts["recipe"] == name and facts["step"] == 3
+    axes = onnx.load(path).graph.input[0].type.tensor_type.shape.dim
+    assert [axes[0].dim_param, axes[3].dim_param] == ["batch", "frames"]
+    assert [axes[1].dim_value, axes[2].dim_value] == [len(facts["parts"]), facts["bins"]]
+    kinds = [node.op_type for node in onnx.load(path).graph.node]
+    layers = getattr(trained.recipe, "layers", 0)
+    assert kinds.count("LSTM") == 2 * layers and "Loop" not in kinds and "Scan" not in kinds
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    cores = exporting_command.Cores(trained.core)
+    for batch, frames in ((1, 64), (4, 101)):
+        given = torch.rand(batch, len(facts["parts"]), facts["bins"], frames)
+        with torch.inference_mode():
+            wanted = cores(given).numpy()
+        (found,) = session.run(["masks"], {"spectrogram": given.numpy()})
+        assert found.shape == (batch, nets, *given.shape[1:])
+        assert np.abs(found - wanted).max() < 1e-5
+        assert found.std() > 1e-4  # and not a constant
+
+
+@pytest.mark.parametrize("name", ["complex-unet-vocals-small", "bsrnn-vocals-small"])
+def test_the_json_suffices_to_separate(name: str, tmp_path: Path) -> None:
+    """With nothing but the two files, a user's own transforms give our estimate."""
+    changes = TINY_BSRNN if "bsrnn" in name else {"channels": (2, 3)}
+    trained = _checkpoint(tmp_path / "model", _recipe(name, changes))
+    exporting_command.main([str(tmp_path / "model"), "--output", str(tmp_path / "net.onnx")])
+    facts = json.loads((tmp_path / "net.json").read_text())
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
+    signal = torch.randn(1, 20_000)
+    X = spectrogram.stft(signal, facts["n_fft"], facts["hop"])
+    assert facts["parts"] == ["real", "imaginary"] and facts["window"] == "hann"
+    given = unet.to_parts(X)[:, :, : facts["bins"]]
+    (masks,) = session.run(None, {"spectrogram": given.contiguous().numpy()})
+    mask = unet.to_complex(torch.from_numpy(masks[:, 0]))
+    if mask.shape[1] < X.shape[1]:
+        mask = spectrogram.restore_bin(mask)
+    found = spectrogram.istft(X * mask, facts["n_fft"], facts["hop"], signal.shape[1])
+    with torch.inference_mode():
+        wanted = trained.recipe.estimate(trained.core, signal[None])[0, 0]
+    assert torch.allclose(found, wanted, atol=1e-5)
+
+
+def test_a_model_that_differs_is_not_written() -> None:
+    recipe = _recipe("unet-vocals-small", {"channels": (2, 3)})
+    shape = exporting_command.facts(recipe)
+    torch.manual_seed(0)
+    one = exporting_command.Cores(recipe.nets()).eval()
+    model = exporting_command.to_onnx(Checkpoint(recipe, one.cores[0], 0))
+    assert exporting_command.check(model, one, shape) < 1e-5
+    with torch.no_grad():
+        one.cores[0].decoder[-1].bias += 1
+    with pytest.raises(Failed, match="nothing is written"):
+        exporting_command.check(model, one, shape)
+
+
+def test_every_recipe_is_described() -> None:
+    for recipe in RECIPES.values():
+        facts = exporting_command.facts(recipe)
+        assert facts["bins"] in (facts["n_fft"] // 2, facts["n_fft"] // 2 + 1)
+        assert len(facts["parts"]) == len(set(facts["parts"]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "CHECKPOINT"),
+        (["MODEL"], "needs --output"),
+        (["MODEL", "--output", "net.pt"], "must end with .onnx"),
+        (["/none", "--output", "/tmp/x.onnx"], "--checkpoint /none"),
+        (["MODEL", "--outptu", "x.onnx"], "did you mean --output"),
+        (["MODEL", "--output", "THERE"], "is there already"),
+    ],
+)
+def test_bad_usage_is_one_line(
+    arguments: list[str], says: str, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "there.json").write_text("{}")
+    places = {"MODEL": str(tiny_checkpoint), "THERE": str(tmp_path / "there.onnx")}
+    with pytest.raises(BadUsage) as caught:
+        exporting_command.main([places.get(word, word) for word in arguments])
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+    assert (tmp_path / "there.json").read_text() == "{}"
+
+
+@pytest.mark.slow
+def test_as_a_user_runs_it(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "stemlode", "export", str(tiny_checkpoint)]
+    command += ["--output", "net.onnx"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [str(tmp_path / "net.onnx"), str(tmp_path / "net.json")]
+    assert done.stderr == ""
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert again.returncode == 2 and again.stderr.startswith("error: --output")

@@ -1,0 +1,278 @@
+"""Separation: the input's length, rate and channels; parts that sum to it; faults in one line."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from stemlode import audio
+from stemlode.runs import BadUsage, Failed
+from training import checkpoint
+from training.separation import command as separation_command
+from training.separation import masking, separate
+from training.separation.chunks import Chunking
+from training.separation.command import folder_names
+
+STEMS = ("vocals", "accompaniment")
+NEEDED = ("--checkpoint", "/none", "--output", "/x")
+
+
+def _music(seconds: float, rate: int, channels: int) -> np.ndarray:
+    """[channels, frames] of noise and a tone, each channel its own."""
+    rng = np.random.default_rng(channels)
+    time = np.arange(max(1, round(seconds * rate))) / rate
+    tone = np.sin(2 * np.pi * 440 * time) * rng.uniform(0.1, 0.5, (channels, 1))
+    return (tone + 0.1 * rng.standard_normal(tone.shape)).astype(np.float32)
+
+
+def _separate(inputs: list[Path], model: Path, output: Path) -> int:
+    names = [str(path) for path in inputs]
+    return separation_command.main([*names, "--checkpoint", str(model), "--output", str(output)])
+
+
+def _parts(output: Path, name: str) -> tuple[audio.Audio, audio.Audio]:
+    vocals, accompaniment = (audio.read(str(output / name / f"{stem}.wav")) for stem in STEMS)
+    return vocals, accompaniment
+
+
+@pytest.mark.parametrize("rate", [8000, 8192, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+@pytest.mark.parametrize("seconds", [0.05, 1.7])
+def test_parts_have_the_inputs_shape_and_sum_to_it(
+    tiny_checkpoint: Path, tmp_path: Path, rate: int, channels: int, seconds: float
+) -> None:
+    mixture = _music(seconds, rate, channels)
+    audio.write(str(tmp_path / "song.wav"), mixture, rate, "FLOAT")
+    assert _separate([tmp_path / "song.wav"], tiny_checkpoint, tmp_path / "out") == 0
+    vocals, accompaniment = _parts(tmp_path / "out", "song")
+    for part in (vocals, accompaniment):
+        assert part.samples.shape == mixture.shape and part.sample_rate == rate
+    assert np.allclose(vocals.samples + accompaniment.samples, mixture, atol=1e-6)
+    assert np.abs(vocals.samples).max() > 0.01
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 500])
+def test_a_few_samples_are_enough(tiny_checkpoint: Path, tmp_path: Path, frames: int) -> None:
+    mixture = _music(1, 44_100, 2)[:, :frames]
+    audio.write(str(tmp_path / "tick.wav"), mixture, 44_100, "FLOAT")
+    assert _separate([tmp_path / "tick.wav"], tiny_checkpoint, tmp_path / "out") == 0
+    vocals, accompaniment = _parts(tmp_path / "out", "tick")
+    assert np.allclose(vocals.samples + accompaniment.samples, mixture, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["flac", "mp3", "ogg", "opus"])
+def test_any_format_is_read(tiny_checkpoint: Path, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"song.{suffix}"
+    audio.write(str(path), 0.5 * _music(1, 48_000, 2), 48_000)
+    assert _separate([path], tiny_checkpoint, tmp_path / "out") == 0
+    decoded = audio.read(str(path))
+    vocals, accompaniment = _parts(tmp_path / "out", "song")
+    assert np.allclose(vocals.samples + accompaniment.samples, decoded.samples, atol=1e-6)
+
+
+def test_a_real_stems_file_is_read(test_data: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    (path,) = (test_data / "audio" / "multitrack" / "falcon").glob("*.mp4")
+    assert _separate([path], tiny_checkpoint, tmp_path / "out") == 0
+    decoded = audio.read(str(path))
+    vocals, _ = _parts(tmp_path / "out", "The Easton Ellises - Falcon 69.stem")
+    assert vocals.samples.shape == decoded.samples.shape
+
+
+def test_vocals_end_below_half_the_models_rate(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    audio.write(str(tmp_path / "song.wav"), _music(2, 44_100, 1), 44_100)
+    _separate([tmp_path / "song.wav"], tiny_checkpoint, tmp_path / "out")
+    vocals, accompaniment = _parts(tmp_path / "out", "song")
+    power = np.abs(np.fft.rfft(vocals.samples[0])) ** 2
+    above = power[np.fft.rfftfreq(vocals.samples.shape[1], 1 / 44_100) > 4200].sum()
+    assert above < 1e-6 * power.sum()
+    assert np.abs(np.fft.rfft(accompaniment.samples[0]))[-1000:].max() > 0
+
+
+def test_a_file_gives_what_the_song_in_memory_gives(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks of any size, from decoding to writing, leave no trace: nothing shifts or clicks."""
+    monkeypatch.setattr(masking, "PIECE_FRAMES", 64)
+    monkeypatch.setattr(masking, "OVERLAP_FRAMES", 32)
+    mixture = _music(20, 44_100, 2)
+    audio.write(str(tmp_path / "song.wav"), mixture, 44_100, "FLOAT")
+    _separate([tmp_path / "song.wav"], tiny_checkpoint, tmp_path / "out")
+    vocals, _ = _parts(tmp_path / "out", "song")
+    trained = checkpoint.load(str(tiny_checkpoint))
+    expected = separate.separate(mixture, 44_100, trained, Chunking())["vocals"]
+    assert np.abs(vocals.samples - expected).max() < 1e-4
+
+
+def test_the_same_input_gives_the_same_bytes(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    audio.write(str(tmp_path / "song.wav"), _music(1, 44_100, 2), 44_100)
+    for name in ("one", "two"):
+        _separate([tmp_path / "song.wav"], tiny_checkpoint, tmp_path / name)
+    for stem in STEMS:
+        one, two = (tmp_path / name / "song" / f"{stem}.wav" for name in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.slow
+def test_memory_is_flat_for_three_hours(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """Decoded, separated, resampled twice and written, by the verb itself."""
+
+    def peak_mib(minutes: int) -> float:
+        path, output = tmp_path / f"{minutes}.flac", tmp_path / f"out{minutes}"
+        with soundfile.SoundFile(path, "w", 16_000, 1, "PCM_16") as file:
+            for _ in range(minutes):
+                file.write(_music(60, 16_000, 1).T)
+        command = [sys.executable, "-m", "stemlode", "separate", str(path)]
+        command += ["--checkpoint", str(tiny_checkpoint), "--output", str(output)]
+        script = (
+            "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
+            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        )
+        run = [sys.executable, "-c", script, *command]
+        printed = subprocess.run(run, check=True, capture_output=True, text=True).stdout
+        for wav in output.rglob("*.wav"):
+            assert audio.probe(str(wav)).duration_s == 60 * minutes
+        shutil.rmtree(output)
+        return int(printed.split()[-1]) / 1024
+
+    # Three hours of this are 659 MiB as decoded, 338 MiB at the model's rate.
+    assert peak_mib(180) < peak_mib(5) + 40
+
+
+def test_progress_is_told_in_seconds_of_audio(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    audio.write(str(tmp_path / "song.wav"), _music(7, 44_100, 2), 44_100)
+    told: list[float] = []
+    models = [checkpoint.load(str(tiny_checkpoint))]
+    source, folder = str(tmp_path / "song.wav"), str(tmp_path / "out")
+    separate.separate_file(source, folder, models, Chunking(), done=told.append)
+    assert len(told) > 3 and sum(told) == pytest.approx(7)
+
+
+def test_broken_inputs_cost_themselves_alone(
+    test_data: Path, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = test_data / "audio" / "broken"
+    bad = [broken / name for name in ("empty.wav", "text_named.mp3", "zeros.ogg", "truncated.flac")]
+    audio.write(str(tmp_path / "good.wav"), _music(1, 44_100, 2), 44_100)
+    inputs = [*bad[:2], tmp_path / "good.wav", *bad[2:], tmp_path / "none.wav"]
+    for _ in range(2):  # a rerun tries again, and says so again
+        with pytest.raises(Failed, match="5 of 6 inputs could not be separated"):
+            _separate(inputs, tiny_checkpoint, tmp_path / "out")
+        lines = capsys.readouterr().err.splitlines()
+        for path in (*bad, tmp_path / "none.wav"):
+            assert sum(line.startswith(f"error: {path}: ") for line in lines) == 1
+        vocals, _ = _parts(tmp_path / "out", "good")
+        assert vocals.duration_s == 1
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["counts"] == {"inputs": 6, "rejected": 5, "separated": 1}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir()) == ["good"]
+
+
+def test_a_rerun_does_what_is_left(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    audio.write(str(tmp_path / "good.wav"), _music(1, 44_100, 2), 44_100)
+    inputs = [tmp_path / "good.wav", tmp_path / "later.wav"]
+    with pytest.raises(Failed):
+        _separate(inputs, tiny_checkpoint, tmp_path / "out")
+    done = (tmp_path / "out" / "good" / "vocals.wav").stat().st_mtime_ns
+    audio.write(str(tmp_path / "later.wav"), _music(1, 44_100, 2), 44_100)
+    assert _separate(inputs, tiny_checkpoint, tmp_path / "out") == 0
+    assert (tmp_path / "out" / "good" / "vocals.wav").stat().st_mtime_ns == done
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["counts"]["rejected"] == 0 and len(record["outputs"]) == 4
+    assert record["songs"] == {"good": str(inputs[0]), "later": str(inputs[1])}
+
+
+def test_nothing_half_written_is_left_by_a_full_disk(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audio.write(str(tmp_path / "song.wav"), _music(5, 44_100, 2), 44_100)
+    blocks = 0
+    real = separate.wav.samples
+
+    def full(block: np.ndarray) -> bytes:
+        nonlocal blocks
+        blocks += 1
+        if blocks == 4:
+            raise OSError(28, "No space left on device")
+        return real(block)
+
+    with monkeypatch.context() as patched, pytest.raises(Failed, match="No space left"):
+        patched.setattr(separate.wav, "samples", full)
+        _separate([tmp_path / "song.wav"], tiny_checkpoint, tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*.wav"))
+    assert _separate([tmp_path / "song.wav"], tiny_checkpoint, tmp_path / "out") == 0
+
+
+def test_names_are_safe_and_never_shared() -> None:
+    inputs = ["/a/song.mp3", "/b/song.wav", "/c/SONG.flac", "/d/..", "s3://b/k/song-2.ogg"]
+    inputs += ["/e/Ænima — «live» (1996)/02: a*b?.mp3", "/f/run.json.mp3", "/g/" + "ü" * 300]
+    inputs += ["/h/.hidden.wav", "/i/歌.wav"]
+    names = folder_names(inputs)
+    assert len({name.casefold() for name in names}) == len(names)
+    for name in names:
+        assert name.strip(" .") == name and name
+        assert "/" not in name and ":" not in name and len(name.encode()) < 200
+    assert names[:2] == ["song", "song-2"] and names[-1] == "歌"
+    assert "run.json" not in names
+
+
+def test_two_inputs_of_one_name_do_not_overwrite_each_other(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    for index, folder in enumerate("ab"):
+        (tmp_path / folder).mkdir()
+        music = _music(1 + index, 44_100, 2)
+        audio.write(str(tmp_path / folder / "song.wav"), music, 44_100)
+    inputs = [tmp_path / "a" / "song.wav", tmp_path / "b" / "song.wav"]
+    assert _separate(inputs, tiny_checkpoint, tmp_path / "out") == 0
+    assert _parts(tmp_path / "out", "song")[0].duration_s == 1
+    assert _parts(tmp_path / "out", "song-2")[0].duration_s == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "INPUT"),
+        (["a.wav"], "needs --checkpoint"),
+        (["a.wav", "--checkpoint", "/none"], "needs --output"),
+        (["a.wav", "--checkpoint", "/none", "--output", "/x"], "--checkpoint /none"),
+        (["a.wav", "--chekpoint", "/none"], "did you mean --checkpoint"),
+        (["a.wav", *NEEDED, "--hop-seconds", "4"], "--hop-seconds 4 must not be above"),
+        (["a.wav", *NEEDED, "--chunk-seconds", "1e9"], "--chunk-seconds 1e+09 must not"),
+        (["a.wav", *NEEDED, "--fast", "--hop-seconds", "1"], "exclude each other"),
+    ],
+)
+def test_bad_usage_is_one_line(arguments: list[str], says: str) -> None:
+    with pytest.raises(BadUsage) as caught:
+        separation_command.main(arguments)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_as_a_user_runs_it(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    audio.write(str(tmp_path / "my song.wav"), _music(1, 44_100, 2), 44_100)
+    command = [sys.executable, "-m", "stemlode", "separate", "my song.wav", "missing.wav"]
+    command += ["--checkpoint", str(tiny_checkpoint), "--output", "out"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 2 and "missing.wav: no such file" in errors[0]
+    assert "1 of 2 inputs" in errors[1]
+    assert (tmp_path / "out" / "my song" / "accompaniment.wav").exists()
+
+
+def test_names_that_break_lines_are_shown_on_one(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = tmp_path / "a\nb\x1b[2J.wav", tmp_path / "c\nd.wav"
+    audio.write(str(good), _music(1, 8000, 1), 8000)
+    bad.write_bytes(b"no sound")
+    with pytest.raises(Failed, match="1 of 2"):
+        _separate([good, bad], tiny_checkpoint, tmp_path / "out")
+    captured = capsys.readouterr()
+    assert "c\\nd.wav: " in captured.err and "\x1b[2J" not in captured.err + captured.out
+    assert all(line.endswith(".wav") for line in captured.out.splitlines())

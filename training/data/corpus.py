@@ -1,0 +1,288 @@
+"""Reads a corpus for training: the samples of a split in any order, decoded in worker processes.
+
+The order is a function of seed and epoch alone, whatever the number of workers, so that a killed
+run goes on at the very sample where it stopped, having read nothing of what was used up. A sample
+that cannot be used comes out as `Bad`, in its place.
+"""
+
+import copy
+import dataclasses
+import math
+import random
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from stemlode import files, runs
+from stemlode.runs import BadUsage, Failed
+from stemlode.shards import reading
+from training.data import shelf
+from training.data.windows import Bad, Room, Window, cut, decode, fresh, needs
+from training.recipes.base import Recipe
+
+RETRY_AFTER_S = (1.0, 4.0)  # reading that breaks off is tried again after so long
+COLUMNS = ["sample_id", "song_id", "split_group", "split", "shard", "sources", "start_s"]
+COLUMNS += ["track_ids", "offset", "size", "salient", "duration_s", "sample_rate", "scale"]
+KNOWN_OF_SONGS = ("genre", "tempo", "key")  # read where an index has them
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """A finished corpus folder and the part of its index that training needs."""
+
+    folder: str
+    index: pa.Table
+    window_s: float = 6.0  # length of the index's salient windows
+
+    def usable(self, split: str, target: str) -> int:
+        """How many of a split's samples can teach a target."""
+        return sum(bool(needs(held, target)) for held in self.of(split)["sources"].to_pylist())
+
+    def of(self, split: str) -> pa.Table:
+        """The rows of a split."""
+        return self.index.filter(pc.equal(self.index["split"], split))
+
+
+def open_corpus(folder: str) -> Corpus:
+    """A corpus by its folder.
+
+    Raises BadUsage where the folder holds no finished corpus, Failed where its index is damaged or
+    a song stands in two splits.
+    """
+    try:
+        record = runs.record(folder)
+    except BadUsage as error:
+        raise BadUsage(f"--corpus {error}") from error
+    parts = sorted(path for path in record["outputs"] if path.startswith("index-"))
+    if not parts:
+        raise BadUsage(f"--corpus {folder}: holds a run of {record['verb']}, not a corpus")
+    tables = []
+    for part in parts:
+        path = files.join(folder, part)
+        try:
+            with files.open_input(path) as file:
+                table = pq.ParquetFile(file, pre_buffer=False)
+                known = [name for name in KNOWN_OF_SONGS if name in table.schema_arrow.names]
+                tables.append(table.read(columns=[*COLUMNS, *known], use_threads=False))
+        except (OSError, pa.ArrowException) as error:
+            raise Failed(f"{path}: unreadable index: {runs.reason(error)}") from error
+    window_s = float(record.get("options", {}).get("window_seconds", Corpus.window_s))
+    corpus = Corpus(folder, pa.concat_tables(tables), window_s)
+    check_splits(corpus.index)
+    return corpus
+
+
+def check_splits(index: pa.Table) -> None:
+    """Failed where a song, or songs that must stay together, stand in two splits."""
+    for column in ("split_group", "song_id"):
+        splits = defaultdict(set)
+        for key, split in zip(index[column].to_pylist(), index["split"].to_pylist(), strict=True):
+            splits[key].add(split)
+        for key, found in splits.items():
+            if len(found) > 1:
+                raise Failed(f"the corpus has {column} {key} in {' and '.join(sorted(found))}")
+
+
+Asked = tuple[int, int, bool]  # epoch, row of the split, whether the whole sample is wanted
+
+
+class Windows:
+    """One epoch of a split each time it is iterated: a Window, Bad or None a sample.
+
+    None stands for a sample among the first `skip` of the first epoch, which is not read. Iterate
+    it through `loader`, or in this process as it is.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        split: str,
+        recipe: Recipe,
+        *,
+        seed: int = 0,
+        epoch: int = 0,
+        skip: int = 0,
+        shuffle: bool = False,
+        crop: bool = False,
+        cache_bytes: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        """`crop` cuts patches of the recipe's length at random; without it samples stay whole.
+
+        Up to `cache_bytes` of decoded samples are kept for the epochs to come, for every worker.
+        Of `ranks` processes that share an epoch, each takes every `ranks`-th sample.
+        """
+        self.samples = Samples(corpus, split, recipe, seed, crop)
+        self.seed, self.epoch, self.skip, self.shuffle = seed, epoch, skip, shuffle
+        self.rank, self.ranks, self.cache_bytes = rank, ranks, cache_bytes
+        self.cache: dict[int, Window] = {}  # by row
+        self.cached_bytes = 0
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The rows of an epoch, int64, for this rank."""
+        count = len(self.samples)
+        if not self.shuffle:
+            return np.arange(count)[self.rank :: self.ranks]
+        seed = random.Random(f"{self.seed} {epoch}").getrandbits(32)
+        # RandomState's streams never change, unlike those of NumPy's newer generators.
+        return np.random.RandomState(seed).permutation(count)[self.rank :: self.ranks]
+
+    def __iter__(self) -> Iterator[Window | Bad | None]:
+        return self.through(lambda asked: map(self.samples.__getitem__, asked), self.cache_bytes)
+
+    def through(
+        self, fetch: Callable[[Iterable[Asked]], Iterator[Window | Bad]], cache_bytes: int
+    ) -> Iterator[Window | Bad | None]:
+        """An epoch; `fetch` gives what is asked for, in that order."""
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        skip, self.skip = self.skip, 0
+        order = self.order(epoch)
+        yield from repeat(None, min(skip, len(order)))
+        rows: list[int] = order[skip:].tolist()
+        fetched = fetch(self._asked(rows, epoch, cache_bytes))
+        for row in rows:
+            item: Window | Bad = self.cache[row] if row in self.cache else next(fetched)
+            if isinstance(item, Window) and item.whole and row not in self.cache:
+                self.cache[row] = item
+                self.cached_bytes += item.nbytes
+            if isinstance(item, Window) and item.whole and self.samples.crop:
+                item = self.samples.cropped(item, epoch)
+            yield item
+
+    def _asked(self, rows: list[int], epoch: int, cache_bytes: int) -> Iterator[Asked]:
+        """What is not in the cache, and whether it shall be."""
+        claimed = self.cached_bytes
+        for row in rows:
+            if row not in self.cache:
+                size = self.samples.decoded_bytes(row) if cache_bytes else 0
+                keep = 0 < size <= cache_bytes - claimed
+                claimed += size if keep else 0
+                yield epoch, row, keep
+
+
+class Samples(Dataset[Window | Bad]):
+    """The samples of a split that can teach a recipe, in their order on disk; read one by one."""
+
+    def __init__(self, corpus: Corpus, split: str, recipe: Recipe, seed: int, crop: bool) -> None:
+        rows = corpus.of(split)
+        taught = [bool(needs(held, recipe.target)) for held in rows["sources"].to_pylist()]
+        order = [("shard", "ascending"), ("offset", "ascending")]
+        self.index = rows.filter(pa.array(taught, pa.bool_())).sort_by(order).combine_chunks()
+        self.folder, self.recipe, self.seed, self.crop = corpus.folder, recipe, seed, crop
+        self.room: Room = fresh  # where to decode what comes out whole
+
+    def __len__(self) -> int:
+        return self.index.num_rows
+
+    def __getitem__(self, asked: Asked) -> Window | Bad:
+        epoch, number, whole = asked
+        (row,) = self.index.slice(number, 1).to_pylist()
+        window = self._read(row, fresh if self.crop and not whole else self.room)
+        if isinstance(window, Bad):
+            return window
+        if whole:
+            return dataclasses.replace(window, whole=True)
+        return self.cropped(window, epoch) if self.crop else window
+
+    def cropped(self, window: Window, epoch: int) -> Window:
+        """The patch that an epoch takes of a whole sample."""
+        rng = random.Random(f"{self.seed} {epoch} {window.sample_id}")
+        return cut(window, self.recipe.patch_samples, rng)
+
+    def decoded_bytes(self, number: int) -> int:
+        """About what a whole sample takes in memory: two sources, float32."""
+        seconds = self.index["duration_s"][number].as_py()
+        return math.ceil(seconds * self.recipe.sample_rate) * self.recipe.audio_channels * 2 * 4
+
+    def _read(self, row: dict[str, Any], room: Room) -> Window | Bad:
+        names = [f"{name}.flac" for name in needs(row["sources"], self.recipe.target)]
+        for wait_s in (*RETRY_AFTER_S, None):
+            try:
+                return decode(row, reading.contents(self.folder, row, names), self.recipe, room)
+            except (ValueError, pa.ArrowException) as error:
+                return Bad(row["sample_id"], f"{row['shard']}: {runs.reason(error)}")
+            except OSError as error:
+                # Without a number it is Arrow's own, of a page that is damaged.
+                lasting = error.errno is None or isinstance(error, FileNotFoundError)
+                if wait_s is None or lasting:
+                    return Bad(row["sample_id"], f"{row['shard']}: {runs.reason(error)}")
+                time.sleep(wait_s)
+        raise AssertionError("unreachable")
+
+
+def loader(windows: Windows, workers: int, ahead: int = 16) -> Iterable[Window | Bad | None]:
+    """The items of `windows` from worker processes, at most `ahead` of them waiting.
+
+    Each iteration is one epoch; the workers live on between epochs.
+    """
+    return _Loader(windows, workers, ahead) if workers else windows
+
+
+class _Loader:
+    """Epochs of `Windows`, decoded by worker processes that stay."""
+
+    def __init__(self, windows: Windows, workers: int, ahead: int) -> None:
+        self.windows, self.cache_bytes = windows, windows.cache_bytes * workers
+        self.sampler, self.taker = _Sampler(), shelf.Taker()
+        each = max(2, -(-ahead // workers))
+        self.items = DataLoader(
+            _Sent(windows.samples),
+            batch_size=None,
+            sampler=self.sampler,
+            num_workers=workers,
+            collate_fn=as_is,
+            prefetch_factor=each,
+            generator=torch.Generator(),  # the global one belongs to the training loop
+            persistent_workers=True,
+            worker_init_fn=ignore_interrupts,
+        )
+
+    def __iter__(self) -> Iterator[Window | Bad | None]:
+        return self.windows.through(self._fetch, self.cache_bytes)
+
+    def _fetch(self, asked: Iterable[Asked]) -> Iterator[Window | Bad]:
+        # Runs from the first item on: an epoch that is all in the cache wakes no worker.
+        self.sampler.asked = asked
+        yield from map(self.taker.take, iter(self.items))
+
+
+class _Sent(Dataset[shelf.Shelved | Bad]):
+    """Samples as a worker process sends them."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples, self.shelf = copy.copy(samples), shelf.Shelf()
+        self.samples.room = self.shelf.room
+
+    def __getitem__(self, asked: Asked) -> shelf.Shelved | Bad:
+        self.shelf.begin()
+        return self.shelf.put(self.samples[asked])
+
+
+class _Sampler:
+    """What the loader is asked for in its current epoch."""
+
+    asked: Iterable[Asked] = ()
+
+    def __iter__(self) -> Iterator[Asked]:
+        return iter(self.asked)
+
+
+def as_is(item: Any) -> Any:
+    """Nothing to collate."""
+    return item
+
+
+def ignore_interrupts(_: int) -> None:
+    """Ctrl-C is for the parent, which then ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,143 @@
+"""From decoded windows to what a recipe learns from: batches, levels, mixing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stemlode.runs import Failed
+from training.data import corpus
+from training.data.corpus import Corpus, Window, Windows
+from training.devices import ALONE, World
+from training.recipes.registry import Recipe
+from training.state import Progress
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Waveforms, each divided by its song's level (`Recipe.level`)."""
+
+    sample_ids: list[str]
+    mixture: Tensor  # [batch, channels, samples]
+    reference: Tensor  # [batch, channels, samples]: the target, or where `residual` what leaves it
+    residual: Tensor  # bool [batch]
+
+
+def training_batches(
+    data: Corpus,
+    recipe: Recipe,
+    peaks: dict[str, float] | None,
+    progress: Progress,
+    rejects: dict[str, str],
+    *,
+    seed: int,
+    workers: int,
+    cache_bytes: int,
+    world: World = ALONE,
+) -> Iterator[Batch]:
+    """Batches without end; `progress` says after each one what is used up, `rejects` what failed.
+
+    An epoch's last samples that do not fill a batch are left out, unless they are its only ones.
+    Of several processes each takes its share of the samples, and of each batch.
+    """
+    size = recipe.batch_size // world.size
+    windows = Windows(
+        data,
+        "train",
+        recipe,
+        seed=seed,
+        epoch=progress.epoch,
+        skip=progress.position,
+        shuffle=True,
+        crop=True,
+        cache_bytes=cache_bytes,
+        rank=world.rank,
+        ranks=world.size,
+    )
+    items = corpus.loader(windows, workers, ahead=2 * size)
+    skip = progress.position
+    while True:
+        held: list[Window] = []
+        filled, position = skip > 0, 0
+        for position, item in enumerate(items, 1):
+            if position <= skip:
+                continue
+            if isinstance(item, Window):
+                held.append(item)
+            elif item is not None:
+                rejects.setdefault(item.key, item.reason)
+            if len(held) == size:
+                progress.position = position
+                yield batch_of(held, peaks)
+                held, filled = [], True
+        if held and not filled:
+            progress.position = position
+            yield batch_of(held, peaks)
+        elif not filled:
+            raise Failed("the corpus has no sample in its train split that can be used")
+        progress.epoch, progress.position, skip = progress.epoch + 1, 0, 0
+
+
+def batch_of(windows: list[Window], peaks: dict[str, float] | None) -> Batch:
+    """Windows, zero-padded to the longest, divided by the levels of their songs; None: by nothing.
+
+    The whole song decides, as in separation, so that quiet passages stay quiet (thesis 4.2.2).
+    """
+    levels = [1.0 if peaks is None else peaks.get(window.song, 0.0) for window in windows]
+    scales = [1 / level if level else 0.0 for level in levels]
+    longest = max(window.mixture.shape[-1] for window in windows)
+
+    def stacked(parts: list[Tensor]) -> Tensor:
+        whole = torch.zeros(len(parts), len(parts[0]), longest)
+        for row, part, scale in zip(whole, parts, scales, strict=True):
+            torch.mul(part, scale, out=row[:, : part.shape[-1]])  # one pass over memory
+        return whole
+
+    return Batch(
+        [window.sample_id for window in windows],
+        stacked([window.mixture for window in windows]),
+        stacked([window.reference for window in windows]),
+        torch.tensor([window.residual for window in windows]),
+    )
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch's tensors on a device; a GPU copies them while it computes something else."""
+
+    def moved(tensor: Tensor) -> Tensor:
+        if device.type == "cuda" and not tensor.is_cuda:
+            return tensor.pin_memory().to(device, non_blocking=True)
+        return tensor.to(device)
+
+    parts = (moved(part) for part in (batch.mixture, batch.reference, batch.residual))
+    return Batch(batch.sample_ids, *parts)
+
+
+def parts_of(batch: Batch, parts: int) -> Iterator[Batch]:
+    """The batch in so many parts, as equal as can be; fewer where it has fewer examples."""
+    chunks = (x.chunk(parts) for x in (batch.mixture, batch.reference, batch.residual))
+    start = 0
+    for mixture, reference, residual in zip(*chunks, strict=True):
+        ids = batch.sample_ids[start : start + len(mixture)]
+        start += len(mixture)
+        yield Batch(ids, mixture, reference, residual)
+
+
+def remix(batch: Batch, recipe: Recipe) -> Batch:
+    """Targets change places within the batch, at the recipe's random gains.
+
+    A few songs teach their own vocals by heart; this shows each accompaniment with many.
+    """
+    # The draws are made on the CPU, whose random state every resumed run restores.
+    device, count = batch.mixture.device, len(batch.mixture)
+    order = torch.randperm(count).to(device)
+    target_gain, rest_gain = (gain.to(device)[:, None, None] for gain in recipe.gains(count))
+    other = batch.mixture - batch.reference
+    backing = recipe.target == "accompaniment"  # which stays in place, as the rest does
+    given = batch.residual[:, None, None] | backing  # the reference is the rest
+    rest = torch.where(given, batch.reference, other) * rest_gain
+    target = torch.where(given, other, batch.reference)[order] * target_gain
+    residual = batch.residual | batch.residual[order]
+    reference = torch.where(residual[:, None, None] | backing, rest, target)
+    return Batch(batch.sample_ids, rest + target, reference, residual)

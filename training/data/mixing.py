@@ -1,0 +1,235 @@
+"""Mixtures made on the fly from sources of random songs (BSRNN IV-A-2).
+
+Draw number n of a seed is the same whoever makes it: which windows, where in them, how loud. So
+the number of workers changes nothing, and a killed run goes on with the next draw. Workers decode;
+the device mixes.
+"""
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeGuard, TypeVar
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from stemlode import runs
+from stemlode.runs import Failed
+from training.data import corpus
+from training.data import windows as data_windows
+from training.data.corpus import Bad, Corpus
+from training.data.examples import Batch, training_batches
+from training.data.pools import Pool, backings, kind_of, start_in_chunk, windows
+from training.devices import ALONE, World
+from training.recipes.base import Recipe
+from training.recipes.bsrnn import BSRNNRecipe
+from training.state import Progress
+
+ATTEMPTS = 20  # at one draw, before a corpus counts as unusable
+AHEAD = 2  # batches that each worker prepares
+T = TypeVar("T")
+
+
+def mixes(recipe: Recipe) -> TypeGuard[BSRNNRecipe]:
+    """Whether a recipe's examples are made here, and not taken from songs as they are."""
+    return isinstance(recipe, BSRNNRecipe) and bool(recipe.others)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A batch before it is mixed."""
+
+    sample_ids: list[str]
+    waveforms: Tensor  # float32 [batch, sources, channels, samples]; the first one is the target
+    gains: Tensor  # float32 [batch, sources]; 0 where a source is left out
+    rejects: list[Bad]
+
+    def pin_memory(self) -> "Drawn":
+        """In memory that a GPU can read by itself; the loader calls it, in a thread of its own."""
+        pinned = self.waveforms.pin_memory(), self.gains.pin_memory()
+        return Drawn(self.sample_ids, *pinned, self.rejects)
+
+
+def batches(
+    data: Corpus,
+    recipe: Recipe,
+    peaks: dict[str, float] | None,
+    progress: Progress,
+    rejects: dict[str, str],
+    *,
+    seed: int,
+    workers: int,
+    cache_bytes: int,
+    device: torch.device,
+    world: World = ALONE,
+) -> Iterator[Batch]:
+    """The batches that a recipe learns from, without end."""
+    if mixes(recipe):
+        return mixed_batches(
+            data, recipe, progress, rejects, seed=seed, workers=workers, device=device, world=world
+        )
+    return training_batches(
+        data,
+        recipe,
+        peaks,
+        progress,
+        rejects,
+        seed=seed,
+        workers=workers,
+        cache_bytes=cache_bytes,
+        world=world,
+    )
+
+
+def mixed_batches(
+    data: Corpus,
+    recipe: BSRNNRecipe,
+    progress: Progress,
+    rejects: dict[str, str],
+    *,
+    seed: int,
+    workers: int,
+    device: torch.device,
+    world: World = ALONE,
+) -> Iterator[Batch]:
+    """Batches without end, on the device; `progress.position` counts those that are used up.
+
+    Of several processes that share a batch, each makes its part of it alone.
+
+    Raises Failed where the corpus lacks a source that the recipe mixes, or where one sample after
+    the other is damaged.
+    """
+    draws = Draws(data, recipe, seed, world.rank, world.size)
+    for drawn in loader(draws, progress.position, workers, pin=device.type == "cuda"):
+        rejects |= {bad.key: bad.reason for bad in drawn.rejects if bad.key not in rejects}
+        progress.position += 1
+        progress.epoch = progress.position // recipe.validate_every
+        waveforms = drawn.waveforms.to(device, non_blocking=True)
+        mixture, target = mix(waveforms, drawn.gains.to(device, non_blocking=True))
+        exact = torch.zeros(len(target), dtype=torch.bool, device=device)
+        yield Batch(drawn.sample_ids, mixture, target, exact)
+
+
+def mix(waveforms: Tensor, gains: Tensor) -> tuple[Tensor, Tensor]:
+    """[batch, sources, channels, samples] and [batch, sources] → mixture and target, which is the
+    first source, [batch, channels, samples] each.
+
+    "We rescale both the mixture and the target by the maximum of the maximum absolute value of
+    their samples." Silence stays silence.
+    """
+    scaled = waveforms * gains[..., None, None]
+    mixture, target = scaled.sum(1), scaled[:, 0]
+    peak = torch.maximum(mixture.abs(), target.abs()).amax((1, 2), keepdim=True)
+    peak = torch.where(peak > 0, peak, 1.0)
+    return mixture / peak, target / peak
+
+
+class Draws(Dataset[Drawn]):
+    """Batch number i of a run, decoded; a function of the corpus, the recipe and the seed."""
+
+    def __init__(
+        self, data: Corpus, recipe: BSRNNRecipe, seed: int, rank: int = 0, ranks: int = 1
+    ) -> None:
+        self.items = range(rank, recipe.batch_size, ranks)
+        self.folder, self.recipe, self.seed = data.folder, recipe, seed
+        self.window_s = data.window_s
+        self.index: pa.Table = data.of("train").combine_chunks()
+        self.pools = backings(self.index, recipe)
+        if not self.pools:
+            held = sorted({name for row in self.index["sources"].to_pylist() for name in row})
+            wanted = ", ".join((recipe.target, *recipe.others))
+            raise Failed(
+                f"--corpus {data.folder}: {recipe.name} mixes {wanted}, but the train split holds "
+                f"{', '.join(held) or 'nothing'}; name what to mix with --others"
+            )
+
+    def __getitem__(self, batch: int) -> Drawn:
+        first = batch * self.recipe.batch_size
+        rejects: list[Bad] = []
+        found = [self._example(first + item, rejects) for item in self.items]
+        ids, waveforms, gains = zip(*found, strict=True)
+        return Drawn(list(ids), torch.stack(waveforms), torch.tensor(gains), rejects)
+
+    def _example(self, number: int, rejects: list[Bad]) -> tuple[str, Tensor, list[float]]:
+        """Draw `number`: its samples' ids, [sources, channels, samples], and a gain a source."""
+        rng = random.Random(f"{self.seed} {number}")
+        mixed = rng.choices(self.pools, [windows(pools) for pools in self.pools])[0]
+        parts: list[Tensor] = []
+        ids, gains = [], []
+        kind = None  # of the target's song, in which the others shall be alike
+        for source, pool in mixed.items():
+            among = pool.alike.get(kind) or range(len(pool.rows))
+            row, part = self._piece(source, pool, among, rng, rejects)
+            if not parts:
+                kind = kind_of(row, self.recipe.mix_constraint)
+            gain_db = rng.uniform(-self.recipe.gain_db, self.recipe.gain_db)
+            dropped = rng.random() < self.recipe.drop
+            parts.append(part)
+            ids.append(row["sample_id"])
+            gains.append(0.0 if dropped else 10 ** (gain_db / 20))
+        empty = 1 + len(self.recipe.others) - len(parts)  # where an accompaniment is ready
+        parts += [torch.zeros_like(parts[0])] * empty
+        return "+".join(ids), torch.stack(parts), gains + [0.0] * empty
+
+    def _piece(
+        self,
+        source: str,
+        pool: Pool,
+        among: Sequence[int],
+        rng: random.Random,
+        rejects: list[Bad],
+    ) -> tuple[dict[str, Any], Tensor]:
+        """A random piece of a random window; samples that cannot be read are noted and passed."""
+        shape = (self.recipe.audio_channels, self.recipe.patch_samples)
+        for _ in range(ATTEMPTS):
+            window = rng.choice(among)
+            row = self.index.slice(int(pool.rows[window]), 1).to_pylist()[0]
+            start_s = start_in_chunk(
+                row, pool.starts[window], self.window_s, self.recipe.patch_seconds, rng.random()
+            )
+            try:
+                found = data_windows.read(
+                    self.folder, row, source, start_s, shape, self.recipe.sample_rate
+                )
+            except data_windows.UNREADABLE as error:
+                rejects.append(Bad(row["sample_id"], runs.reason(error)))
+                continue
+            return row, found
+        bad = rejects[-1]
+        raise Failed(
+            f"{ATTEMPTS} samples of {source} in turn cannot be read; the last one, {bad.key}: "
+            f"{bad.reason}"
+        )
+
+
+def loader(draws: Dataset[T], first: int, workers: int, *, pin: bool = False) -> Iterable[T]:
+    """A data set's items from number `first` on, without end and in order, by worker processes.
+
+    `pin`: in memory that a GPU can read by itself, by the items' own `pin_memory`.
+    """
+    return DataLoader(
+        draws,
+        batch_size=None,
+        sampler=_From(first),
+        num_workers=workers,
+        pin_memory=pin,
+        collate_fn=corpus.as_is,
+        prefetch_factor=AHEAD if workers else None,
+        generator=torch.Generator(),  # the global one belongs to the training loop
+        worker_init_fn=corpus.ignore_interrupts,
+    )
+
+
+class _From:
+    """The whole numbers from the first on."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+
+    def __iter__(self) -> Iterator[int]:
+        number = self.first
+        while True:
+            yield number
+            number += 1

@@ -1,0 +1,169 @@
+"""Samples of a corpus, decoded to what a recipe trains on."""
+
+import dataclasses
+import io
+import random
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import soundfile
+import torch
+from torch import Tensor
+
+from stemlode import audio, runs
+from stemlode.shards import reading
+from training.recipes.base import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A decoded sample at the recipe's rate, with as many channels as it trains on.
+
+    `reference` is the target itself, or the accompaniment that leaves it of the mixture where
+    `residual` is true.
+    """
+
+    sample_id: str
+    song: str
+    mixture: Tensor  # float32 [channels, samples]
+    reference: Tensor  # float32 [channels, samples]
+    residual: bool
+    whole: bool = False  # to be kept for the epochs to come
+
+    @property
+    def nbytes(self) -> int:
+        """Of both signals."""
+        return self.mixture.nbytes + self.reference.nbytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Bad:
+    """A sample that could not be used, and why."""
+
+    key: str
+    reason: str
+
+
+def needs(sources: Iterable[str], target: str) -> tuple[str, ...]:
+    """The sources to decode of a sample; empty where it cannot teach the target."""
+    held = set(sources)
+    if "mixture" in held and target in held:
+        return ("mixture", target)
+    if target == "vocals" and {"mixture", "accompaniment"} <= held:
+        return ("mixture", "accompaniment")
+    return ()
+
+
+Room = Callable[[tuple[int, int]], np.ndarray]
+
+
+def fresh(shape: tuple[int, int]) -> np.ndarray:
+    """Memory of its own, float32 [frames, channels]."""
+    return np.empty(shape, np.float32)
+
+
+def decode(
+    row: dict[str, Any], contents: Mapping[str, bytes], recipe: Recipe, room: Room = fresh
+) -> Window | Bad:
+    """Decode what a recipe needs of an encoded sample: its channels and rate, true level.
+
+    Args:
+        row: of the index.
+        contents: the sample's files by name (`mixture.flac`).
+        room: gives the memory to decode into.
+    """
+    shape = recipe.audio_channels, recipe.sample_rate
+    try:
+        names = needs(row["sources"], recipe.target)
+        mixture, reference = (
+            decoded(contents[f"{name}.flac"], row["scale"], *shape, room=room) for name in names
+        )
+        if mixture.shape != reference.shape:
+            raise ValueError("its sources differ in length")
+    except soundfile.LibsndfileError as error:
+        return Bad(row["sample_id"], f"does not decode: {error.error_string}")
+    except KeyError as error:
+        return Bad(row["sample_id"], f"lacks {error.args[0]}")
+    except ValueError as error:
+        return Bad(row["sample_id"], runs.reason(error))
+    song = " ".join([row["song_id"], *(row["track_ids"] or [])])
+    return Window(row["sample_id"], song, mixture, reference, residual=names[1] != recipe.target)
+
+
+def decoded(
+    data: bytes,
+    scale: float,
+    channels: int,
+    rate: int,
+    *,
+    start_s: float = 0.0,
+    samples: int | None = None,
+    room: Room = fresh,
+) -> Tensor:
+    """A FLAC file, or `samples` of it from a time on: float32 [channels, samples] at `rate`, true
+    level; fewer where it ends before.
+
+    The channels may lie interleaved in memory, as they are decoded: to put them apart is the
+    device's work. Raises soundfile.LibsndfileError or ValueError for what is no such sound.
+    """
+    with soundfile.SoundFile(io.BytesIO(data)) as sound:
+        start, held = round(start_s * sound.samplerate), sound.channels
+        left, from_rate = max(0, sound.frames - start), sound.samplerate
+        if samples is not None:  # one frame more than needed: resampling may leave one too few
+            left = min(left, -(-samples * from_rate // rate) + 1)
+        if not sound.frames:
+            raise ValueError("a source is empty")
+        sound.seek(min(start, sound.frames))
+        plain = held == channels and from_rate == rate
+        frames = sound.read(left, "float32", True, out=(room if plain else fresh)((left, held)))
+    if scale != 1:
+        frames *= np.float32(scale)
+    if channels == 1 and held > 1:
+        frames = frames.mean(axis=1, keepdims=True)
+    elif held == 1 and channels > 1:
+        frames = np.repeat(frames, channels, axis=1)
+    elif held != channels:
+        raise ValueError(f"a source has {held} channels")
+    return torch.from_numpy(audio.resample(frames.T, from_rate, rate)[:, :samples])
+
+
+def cut(window: Window, samples: int, rng: random.Random) -> Window:
+    """A piece of `samples` at a random place, or the whole with zeros after it."""
+    spare = window.mixture.shape[-1] - samples
+    if spare < 0:
+        pad = torch.nn.functional.pad
+        pieces = [pad(part, (0, -spare)) for part in (window.mixture, window.reference)]
+    else:
+        start = rng.randint(0, spare)
+        pieces = [part[:, start : start + samples] for part in (window.mixture, window.reference)]
+    return dataclasses.replace(window, mixture=pieces[0], reference=pieces[1], whole=False)
+
+
+# What a damaged shard or sample raises.
+UNREADABLE = (OSError, ValueError, soundfile.LibsndfileError, pa.ArrowException)
+
+
+def names(held: list[str], source: str) -> tuple[str, ...]:
+    """What to decode for a source of a sample that holds these; () where it cannot be had.
+
+    The vocals of a pair can where they are written: elsewhere mixture − accompaniment holds backing
+    as well, and is no source to mix from.
+    """
+    return (source,) if source in held else ()
+
+
+def read(
+    folder: str, row: dict[str, Any], source: str, start_s: float, shape: tuple[int, int], rate: int
+) -> Tensor:
+    """A piece of a source that begins `start_s` seconds after its chunk does: float32 of `shape`,
+    [channels, samples], at `rate` and true level; zeros follow where the chunk ends before.
+
+    `row` is the sample's in the index. Raises one of `UNREADABLE` where it cannot be had.
+    """
+    channels, samples = shape
+    name = f"{source}.flac"
+    data = reading.contents(folder, row, [name])[name]
+    found = decoded(data, row["scale"], channels, rate, start_s=start_s, samples=samples)
+    return torch.nn.functional.pad(found, (0, samples - found.shape[1]))

@@ -1,0 +1,222 @@
+"""Songs whose true sources are known: multitrack folders of any layout, or a split of a corpus."""
+
+import io
+import json
+import tarfile
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from stemlode import audio, files
+from stemlode.audio import AudioError
+from stemlode.layouts import folders, songs
+from stemlode.layouts.grouping import GROUPINGS
+from stemlode.layouts.songs import Part
+from stemlode.runs import BadUsage
+from training.data.corpus import Corpus
+
+GIVEN = {"vocals", "accompaniment"}
+LARGEST_MISS_DB = -6.0  # beyond this, a mixture is not that of its stems; as for a corpus
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song in memory: its mixture and known sources, float32 [channels, frames] of one shape."""
+
+    mixture: np.ndarray
+    sources: dict[str, np.ndarray]
+    sample_rate: int
+
+    def source(self, name: str) -> np.ndarray:
+        """A source, or `no_SOURCE`, the mixture without it; AudioError where it is not known."""
+        if name in self.sources:
+            return self.sources[name]
+        without = self.sources.get(name.removeprefix("no_")) if name.startswith("no_") else None
+        if without is None:
+            raise AudioError(f"needs {name}; holds {', '.join(sorted(self.sources)) or 'none'}")
+        return self.mixture - without
+
+
+@dataclass(frozen=True)
+class Stems:
+    """A song of a multitrack folder: where its sources lie. `load` reads them."""
+
+    song: songs.Song
+
+    @property
+    def name(self) -> str:
+        """What its layout calls it."""
+        return self.song.name
+
+    def load(self) -> Song:
+        """AudioError where files are missing, cannot be decoded, or do not fit together.
+
+        At the mixture's rate, or else the first source's. As in a corpus, a song ends with its
+        mixture, or else with its longest source, and shorter sources are followed by silence.
+        """
+        if self.song.fault:
+            raise AudioError(self.song.fault)
+        read: dict[tuple[str, int], audio.Audio] = {}
+        first = "mixture" if "mixture" in self.song.parts else min(self.song.parts)
+        rate = _read(self.song.parts[first][0], read).sample_rate
+        sources = {
+            name: _summed([_part(part, read, rate) for part in parts])
+            for name, parts in sorted(self.song.parts.items())
+        }
+        song = _complete(_same_shape(sources), rate)
+        _check_sum(song)
+        return song
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """A song of a corpus: where its chunks lie. `load` puts them together again."""
+
+    name: str
+    places: list[tuple[str, int, int]] = field(default_factory=list)  # shard, offset, size
+
+    def load(self) -> Song:
+        """AudioError where a chunk is damaged."""
+        parts: dict[str, list[np.ndarray]] = {}
+        rate = 0
+        for shard, offset, size in self.places:
+            try:
+                with files.open_input(shard) as file:
+                    file.seek(offset)
+                    sources, rate = _chunk(file.read(size))
+            except (OSError, tarfile.TarError, soundfile.LibsndfileError) as error:
+                raise AudioError(f"{shard} at byte {offset}: {error}") from error
+            except (KeyError, ValueError, TypeError) as error:
+                raise AudioError(f"{shard} at byte {offset}: not a sample") from error
+            for name, samples in sources.items():
+                parts.setdefault(name, []).append(samples)
+        whole = {
+            name: np.concatenate(pieces, axis=1)
+            for name, pieces in parts.items()
+            if len(pieces) == len(self.places)
+        }
+        return _complete(_same_shape(whole), rate)
+
+
+def in_folder(
+    folder: str, layout: str = "auto", sources: str = "own", mapping: str | None = None
+) -> list[Stems]:
+    """The songs of a multitrack folder, by name; arguments and BadUsage as `layouts.read`."""
+    return [Stems(song) for song in folders.read(folder, layout, sources, mapping)]
+
+
+def grouping(stems: Collection[str]) -> str:
+    """Into which sources (GROUPINGS) songs must be summed so that these stems can be scored."""
+    wanted = {stem.removeprefix("no_") for stem in stems}
+    fitting = (name for name in ("two", "four", "five") if wanted <= set(GROUPINGS[name]))
+    return next(fitting, "own")
+
+
+def in_corpus(corpus: Corpus, split: str) -> list[Chunks]:
+    """The songs of a corpus' split; BadUsage where it has none."""
+    found: dict[str, Chunks] = {}
+    rows = [row for row in corpus.index.to_pylist() if row["split"] == split]
+    for row in sorted(rows, key=lambda row: (row["song_id"], row["track_ids"], row["start_s"])):
+        if "mixture" in row["sources"]:
+            name = " ".join([row["song_id"], *(row["track_ids"] or [])])
+            place = (files.join(corpus.folder, row["shard"]), row["offset"], row["size"])
+            found.setdefault(name, Chunks(name)).places.append(place)
+    if not found:
+        held = ", ".join(sorted(set(corpus.index["split"].to_pylist()))) or "none"
+        raise BadUsage(f"--split {split}: the corpus has no song in it; it has songs in {held}")
+    return list(found.values())
+
+
+def _read(part: Part, read: dict[tuple[str, int], audio.Audio]) -> audio.Audio:
+    """A stream that a part lies in, decoded once."""
+    if (part.uri, part.stream) not in read:
+        try:
+            read[part.uri, part.stream] = audio.read(part.uri, stream=part.stream)
+        except AudioError as error:
+            raise AudioError(f"{part.uri.rpartition('/')[2]}: {error}") from error
+    return read[part.uri, part.stream]
+
+
+def _part(part: Part, read: dict[tuple[str, int], audio.Audio], rate: int) -> np.ndarray:
+    """A part's [channels, frames] at a rate."""
+    whole = _read(part, read)
+    samples = whole.samples
+    if part.channel is not None:
+        if len(samples) <= part.channel:
+            name = part.uri.rpartition("/")[2]
+            raise AudioError(f"{name}: {len(samples)} channels; needs number {part.channel + 1}")
+        samples = samples[part.channel : part.channel + 1]
+    return audio.resample(samples, whole.sample_rate, rate) * np.float32(part.gain)
+
+
+def _summed(parts: list[np.ndarray]) -> np.ndarray:
+    shaped = _same_shape({str(number): part for number, part in enumerate(parts)})
+    return np.sum(list(shaped.values()), axis=0)
+
+
+def _chunk(data: bytes) -> tuple[dict[str, np.ndarray], int]:
+    """The sources [channels, frames] of a sample's tar entries, at their true level; the rate."""
+    contents: dict[str, bytes] = {}
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+        for entry in tar:
+            content = tar.extractfile(entry)
+            contents[entry.name.partition(".")[2]] = content.read() if content else b""
+    facts: dict[str, Any] = json.loads(contents["json"])
+    sources, rate = {}, 0
+    for name in facts["sources"]:
+        samples, rate = soundfile.read(
+            io.BytesIO(contents[f"{name}.flac"]), dtype="float32", always_2d=True
+        )
+        sources[name] = samples.T * np.float32(facts["scale"])
+    return sources, rate
+
+
+def _same_shape(sources: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Mono sources spread over the channels of the others; all as long as the mixture, or else as
+    the longest, those that are over earlier followed by silence."""
+    channels = max(samples.shape[0] for samples in sources.values())
+    frames = max(samples.shape[1] for samples in sources.values())
+    if "mixture" in sources:
+        frames = sources["mixture"].shape[1]
+    shaped = {}
+    for name, samples in sources.items():
+        if samples.shape[0] not in (1, channels):
+            raise AudioError(f"{name} has {samples.shape[0]} channels, others {channels}")
+        fitted = np.pad(samples[:, :frames], ((0, 0), (0, max(0, frames - samples.shape[1]))))
+        shaped[name] = np.broadcast_to(fitted, (channels, frames))
+    return shaped
+
+
+def _complete(found: dict[str, np.ndarray], rate: int) -> Song:
+    """A song from what is there: what is missing is a sum or a difference of the rest."""
+    sources = {name: samples for name, samples in found.items() if name != "mixture"}
+    mixture, vocals = found.get("mixture"), found.get("vocals")
+    stems = [samples for name, samples in sources.items() if name not in GIVEN]
+    if "accompaniment" not in sources and stems:
+        sources["accompaniment"] = np.sum(stems, axis=0)
+    accompaniment = sources.get("accompaniment")
+    if mixture is None and accompaniment is not None:
+        mixture = accompaniment if vocals is None else vocals + accompaniment
+    if mixture is None or (accompaniment is None and vocals is None):
+        held = ", ".join(sorted(found))
+        raise AudioError(f"needs vocals and accompaniment, other stems or a mixture; holds {held}")
+    if accompaniment is None:
+        sources["accompaniment"] = mixture - vocals
+    elif vocals is None and not stems:
+        sources["vocals"] = mixture - accompaniment
+    return Song(mixture, sources, rate)
+
+
+def _check_sum(song: Song) -> None:
+    """AudioError where a mixture is not that of its stems; the same songs make no corpus."""
+    if "vocals" not in song.sources:
+        return
+    total = song.source("vocals") + song.source("accompaniment")
+    power = float(np.sum(np.square(song.mixture), dtype=np.float64))
+    missed = float(np.sum(np.square(song.mixture - total), dtype=np.float64))
+    if missed > power * 10 ** (LARGEST_MISS_DB / 10):
+        error_db = 10 * np.log10(missed / max(power, 1e-12 * missed))
+        raise AudioError(f"the stems do not sum to the mixture (error {error_db:+.1f} dB)")

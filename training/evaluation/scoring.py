@@ -1,0 +1,217 @@
+"""The scores of one song: what nets, the mixture itself and an oracle make of it."""
+
+import hashlib
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stemlode import audio
+from training.checkpoint import Checkpoint
+from training.evaluation import bsseval
+from training.evaluation.references import Song
+from training.evaluation.table import COLUMNS, is_silent
+from training.models.metrics import energies, ratios_db, silent_frames, usdr_of
+from training.separation import sources
+from training.separation.chunks import Chunking
+from training.separation.separate import complete, separate
+
+FRAME_S = 1.0  # of cSDR and BSS Eval v4: windows side by side, as in SiSEC 2018
+Row = dict[str, Any]
+Parts = dict[str, np.ndarray]  # float32 [channels, frames] by source
+
+
+class Stopwatch:
+    """Seconds by what they went into."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock = clock
+        self.seconds: dict[str, float] = {}
+
+    def of(self, name: str, work: Callable[[], Any]) -> Any:
+        """What `work` returns, its seconds added to those of this name."""
+        started = self.clock()
+        found = work()
+        self.seconds[name] = self.seconds.get(name, 0.0) + self.clock() - started
+        return found
+
+
+def score(
+    name: str,
+    song: Song,
+    models: Sequence[Checkpoint],
+    chunking: Chunking,
+    metrics: Collection[str],
+    watch: Stopwatch,
+) -> list[Row]:
+    """The rows of a song (evaluate_table.SCHEMA): one a stem. AudioError where the song lacks a
+    stem's truth."""
+
+    def by_nets(model: Checkpoint) -> Parts:
+        return separate(song.mixture, song.sample_rate, model, chunking)
+
+    def by_oracle(model: Checkpoint) -> Parts:
+        return oracle(song, model, chunking)
+
+    for model in models:
+        for stem in sources.estimated(model.recipe):
+            truth(song, stem)  # before a net is asked
+    estimate = watch.of("nets", lambda: stems_of(song, models, by_nets))
+    ideal = watch.of("oracle", lambda: stems_of(song, models, by_oracle))
+    stems = list(estimate)
+    references = {stem: _reference(song, stem, stems, models) for stem in stems}
+    found = {"mixture": dict.fromkeys(stems, song.mixture), "estimate": estimate, "oracle": ideal}
+    rows: dict[str, Row] = {
+        stem: {"song": name, "source": stem, "duration_s": song.mixture.shape[1] / song.sample_rate}
+        for stem in stems
+    }
+    device = next(models[0].core.parameters()).device
+    watch.of("metrics", lambda: _measure(rows, references, found, song, metrics, device))
+    return list(rows.values())
+
+
+def stems_of(
+    song: Song, models: Sequence[Checkpoint], parts_of: Callable[[Checkpoint], Parts]
+) -> Parts:
+    """What a song is scored in: of one model its source and the rest, of several their sources and
+    `other`, which is what they leave of the mixture (thesis 6.3.2).
+
+    Where a song has no guitar of its own but an `other`, as in MUSDB, the estimate of the guitar
+    is counted into that of `other` (6.2).
+    """
+    parts: Parts = {}
+    for model in models:
+        found = parts_of(model)
+        kept = found if len(models) == 1 else sources.estimated(model.recipe)
+        parts |= {name: found[name] for name in kept}
+    if len(models) > 1 and not {"other", "accompaniment"} & set(parts):
+        parts["other"] = song.mixture - np.sum(list(parts.values()), axis=0)
+    if "guitar" in parts and "guitar" not in song.sources and "other" in song.sources:
+        guitar = parts.pop("guitar")
+        parts["other"] = parts["other"] + guitar if "other" in parts else guitar
+        if "no_guitar" in parts:
+            parts["no_other"] = parts.pop("no_guitar")
+    return parts
+
+
+def truth(song: Song, name: str) -> np.ndarray:
+    """A source, or `other` for a guitar that is part of it; AudioError where it is not known."""
+    is_part = name == "guitar" and name not in song.sources and "other" in song.sources
+    return song.source("other" if is_part else name)
+
+
+def _reference(
+    song: Song, stem: str, stems: Sequence[str], models: Sequence[Checkpoint]
+) -> np.ndarray:
+    """What a stem is held against; what several nets leave, against all that is none of theirs."""
+    if len(models) == 1 or stem in {s for m in models for s in sources.estimated(m.recipe)}:
+        return song.source(stem)
+    left = [
+        samples
+        for name, samples in song.sources.items()
+        if name == stem or name not in {*stems, "accompaniment"}
+    ]
+    return np.sum(left, axis=0) if left else np.zeros_like(song.mixture)
+
+
+def oracle(song: Song, trained: Checkpoint, chunking: Chunking) -> Parts:
+    """The stems by the best mask of the net's kind, the rest of the way the net's."""
+    recipe = trained.recipe
+    known = [song.mixture, *(truth(song, name) for name in sources.estimated(recipe))]
+    mixture, *references = (
+        torch.tensor(
+            audio.resample(np.ascontiguousarray(part), song.sample_rate, recipe.sample_rate)
+        )
+        for part in known
+    )
+    ideal = sources.oracle(mixture, torch.stack(references), recipe, chunking)
+    return complete(song.mixture, song.sample_rate, ideal, trained)
+
+
+def _measure(
+    rows: dict[str, Row],
+    references: Parts,
+    found: dict[str, Parts],
+    song: Song,
+    metrics: Collection[str],
+    device: torch.device,
+) -> None:
+    """Fill in the columns of the metrics that are wanted."""
+    stems, window = list(references), round(FRAME_S * song.sample_rate)
+    true = _tensor(list(references.values()), device)
+    guess = {role: _tensor([parts[s] for s in stems], device) for role, parts in found.items()}
+    signal = energies(true, window)
+    error = {role: energies(true - estimates, window) for role, estimates in guess.items()}
+    for role, wrong in error.items():
+        for stem, value in zip(stems, usdr_of(signal, wrong, song.mixture.size), strict=True):
+            rows[stem][f"usdr_{role}"] = float(value)
+    # What is silent throughout has no score, and the others are scored without it.
+    sounds = [place for place, stem in enumerate(stems) if not is_silent(rows[stem])]
+    heard = [stems[place] for place in sounds]
+    for row in rows.values():
+        row |= {c.name: float("nan") for c in COLUMNS if c.metric in metrics and c.metric != "usdr"}
+    if not heard:
+        return
+    if len(heard) < len(stems):
+        true, guess = true[sounds], {role: part[sounds] for role, part in guess.items()}
+    if "csdr" in metrics:
+        for role, wrong in error.items():
+            silent = silent_frames(true, guess[role], window)
+            frames = ratios_db(signal[sounds], wrong[sounds], silent)
+            _frames(rows, heard, f"csdr_{role}", np.median, frames)
+            if role == "estimate":
+                _frames(rows, heard, "sdr_frame_mean", np.mean, frames)
+                facts = {"frames": frames.shape[1], "silent_frames": int(silent.sum())}
+                rows |= {stem: row | facts for stem, row in rows.items()}
+    if "bsseval" in metrics:
+        _by_museval(rows, heard, true, guess["estimate"], window)
+    if "mir_eval" in metrics:
+        _by_mir_eval(rows, heard, true.mean(1), guess)
+
+
+def _by_museval(
+    rows: dict[str, Row], stems: Sequence[str], true: Tensor, estimate: Tensor, window: int
+) -> None:
+    ratios = bsseval.bss_eval(true, estimate, window)
+    for name in ("isr", "sir", "sar"):
+        frames = getattr(ratios, name)
+        _frames(rows, stems, f"{name}_frame_median", np.median, frames)
+        _frames(rows, stems, f"{name}_frame_mean", np.mean, frames)
+
+
+def _by_mir_eval(
+    rows: dict[str, Row], stems: Sequence[str], true: Tensor, guess: dict[str, Tensor]
+) -> None:
+    """The thesis is about mono signals (4.2.2): of several channels the mean is scored."""
+    ratios = bsseval.bss_eval_sources(true, guess["estimate"].mean(1))
+    before = bsseval.bss_eval_sources(true, guess["mixture"].mean(1))
+    for place, stem in enumerate(stems):
+        rows[stem]["mir_sdr"] = float(ratios.sdr[place])
+        rows[stem]["mir_nsdr"] = float(ratios.sdr[place] - before.sdr[place])
+        rows[stem]["mir_sir"] = float(ratios.sir[place])
+        rows[stem]["mir_sar"] = float(ratios.sar[place])
+
+
+def _frames(
+    rows: dict[str, Row],
+    stems: Sequence[str],
+    column: str,
+    average: Callable[[np.ndarray], float],
+    scores: np.ndarray,
+) -> None:
+    """An average over the frames that have a finite score; NaN where none has."""
+    for stem, frames in zip(stems, scores, strict=True):
+        finite = frames[np.isfinite(frames)]
+        rows[stem][column] = float(average(finite)) if len(finite) else float("nan")
+
+
+def _tensor(parts: Sequence[np.ndarray], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.stack(parts)).to(device)
+
+
+def part_name(name: str) -> str:
+    """The file that a song's rows wait in until all songs are scored."""
+    return f"_parts/{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:32]}.json"

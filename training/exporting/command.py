@@ -1,0 +1,178 @@
+"""`stemlode export CHECKPOINT --output model.onnx`: the nets of a checkpoint for other runtimes.
+
+Exported is what comes between the transforms: spectrogram in, masks out. The transforms themselves
+exist in every language and differ from runtime to runtime; a JSON file beside the model says which
+ones the net was trained with:
+
+    {"sample_rate": 44100, "channels": 1, "sources": ["vocals"], "input": "spectrogram",
+     "n_fft": 2048, "hop": 512, "window": "hann", "bins": 1025, "parts": ["real", "imaginary"], …}
+
+What goes in is `spectrogram`, float32 [batch, parts, bins, frames]; what comes out is `masks`,
+[batch, sources, parts, bins, frames]. Batch and frames may be any number. A file is written only
+when onnxruntime gives what PyTorch gives.
+"""
+
+import io
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stemlode import files, runs
+from stemlode.arguments import Parser
+from stemlode.runs import BadUsage, Failed
+from training import checkpoint
+from training.checkpoint import Checkpoint
+from training.recipes.base import Recipe
+from training.recipes.bsrnn import BSRNNRecipe
+from training.recipes.complex_unet import ComplexUNetRecipe
+from training.recipes.cws import CWSRecipe
+from training.recipes.unet import UNetRecipe
+from training.separation import sources
+
+SUFFIX = ".onnx"
+LARGEST_MISS = 1e-4  # of a mask's values, between PyTorch and onnxruntime
+TRACED = (2, 77)  # batch and frames of the example; both stay open
+CHECKED = ((1, 77), (3, 130), (2, 33))  # batches and frames at which the two are compared
+
+
+class Cores(nn.Module):
+    """The nets of a recipe as one: all of them see the same spectrogram."""
+
+    def __init__(self, nets: nn.Module) -> None:
+        super().__init__()
+        self.cores = nn.ModuleList(nets.values() if isinstance(nets, nn.ModuleDict) else [nets])
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        """[batch, parts, bins, frames] → masks [batch, sources, parts, bins, frames]."""
+        return torch.stack([core(spectrogram) for core in self.cores], dim=1)
+
+
+def facts(recipe: Recipe) -> dict[str, Any]:
+    """What is around the nets: the transforms, and what goes in and comes out.
+
+    `sample_rate` in Hz; `n_fft` and `hop` in samples; `channels` that one item of a batch holds;
+    `parts` in their order; `bins`, the lowest ones, that a net sees: where that is one less than a
+    transform has, the highest bin takes the mask of the one below. Where `bands` is above 1,
+    `n_fft` and `hop` count samples of one of so many subbands (`training.models.filterbank`).
+    """
+    known: dict[str, Any] = {
+        "input": "spectrogram",
+        "recipe": recipe.name,
+        "sample_rate": recipe.sample_rate,
+        "channels": 1,
+        "sources": [recipe.target],
+        "window": "hann",
+        "bands": 1,
+        "divided_by": 1,
+    }
+    if isinstance(recipe, BSRNNRecipe):
+        bins, parts = recipe.n_fft // 2 + 1, ["real", "imaginary"]
+    elif isinstance(recipe, ComplexUNetRecipe):
+        is_complex = recipe.mask == "complex"
+        bins, parts = recipe.n_fft // 2, ["real", "imaginary"] if is_complex else ["magnitude"]
+    elif isinstance(recipe, UNetRecipe):
+        bins, parts = recipe.n_fft // 2, ["magnitude"]
+        known["divided_by"] = "the largest magnitude of the song"
+    elif isinstance(recipe, CWSRecipe):
+        bins = recipe.n_fft // 2
+        parts = [
+            f"{side} band {band + 1} {part}"
+            for side in ("left", "right")
+            for band in range(recipe.bands)
+            for part in ("real", "imaginary")
+        ]
+        known |= {"channels": 2, "window": "square root of hann", "bands": recipe.bands}
+        known["sources"] = list(sources.estimated(recipe))
+    else:
+        raise Failed(f"{recipe.family}: there is no export of this family yet")
+    known |= {"n_fft": recipe.n_fft, "hop": recipe.hop_length, "bins": bins, "parts": parts}
+    return known
+
+
+def to_onnx(trained: Checkpoint) -> bytes:
+    """A checkpoint's nets as an ONNX model, checked; Failed where onnxruntime says otherwise."""
+    import onnx  # noqa: PLC0415 (an extra)
+
+    cores = Cores(trained.core).to("cpu").eval()
+    shape = facts(trained.recipe)
+    example = torch.randn(TRACED[0], len(shape["parts"]), shape["bins"], TRACED[1])
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that lengths might be fixed: `check` looks
+        torch.onnx.export(
+            cores,
+            (example,),
+            buffer,  # type: ignore[arg-type]
+            input_names=["spectrogram"],
+            output_names=["masks"],
+            dynamic_axes={
+                "spectrogram": {0: "batch", 3: "frames"},
+                "masks": {0: "batch", 4: "frames"},
+            },
+            dynamo=False,  # the newer way makes a loop over steps of an LSTM, far slower to run
+        )
+    onnx.checker.check_model(onnx.load_from_string(buffer.getvalue()))
+    check(buffer.getvalue(), cores, shape)
+    return buffer.getvalue()
+
+
+@torch.inference_mode()
+def check(model: bytes, cores: nn.Module, shape: dict[str, Any]) -> float:
+    """The largest difference between what onnxruntime and PyTorch make of noise, at several batches
+    and lengths; Failed where it is above LARGEST_MISS."""
+    import onnxruntime  # noqa: PLC0415 (an extra)
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for batch, frames in CHECKED:
+        given = torch.randn(batch, len(shape["parts"]), shape["bins"], frames)
+        if shape["parts"] == ["magnitude"]:
+            given = given.abs()
+        wanted = cores(given).numpy()
+        (found,) = session.run(["masks"], {"spectrogram": given.numpy()})
+        missed = float(np.abs(found - wanted).max()) if found.shape == wanted.shape else np.inf
+        if not missed <= LARGEST_MISS:
+            raise Failed(
+                f"onnxruntime's masks of {frames} frames differ from PyTorch's by {missed:.1g}; "
+                "nothing is written"
+            )
+        worst = max(worst, missed)
+    return worst
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `stemlode export`; the exit status."""
+    parser = Parser(
+        prog="stemlode export",
+        description="Write the nets of a checkpoint, without the transforms around them, as an "
+        "ONNX file for any batch and any number of frames, and beside it a JSON file that says "
+        "which transforms these are.",
+    )
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="written by `stemlode train`")
+    parser.add_argument("--output", metavar="FILE", help="to write, NAME.onnx; NAME.json beside it")
+    parser.add_argument("--overwrite", action="store_true", help="replace the files")
+    options = parser.parse(argv)
+    if not options.output:
+        raise BadUsage("stemlode export needs --output (see --help)")
+    output = files.absolute(options.output)
+    if not output.endswith(SUFFIX):
+        raise BadUsage(f"--output {options.output}: must end with {SUFFIX}")
+    beside = f"{output.removesuffix(SUFFIX)}.json"
+    for path in (output, beside):
+        if files.exists(path) and not options.overwrite:
+            raise BadUsage(f"--output {path}: is there already; --overwrite replaces it")
+    trained = checkpoint.load(options.checkpoint, "cpu")
+    model = to_onnx(trained)
+    described = runs.to_json(facts(trained.recipe) | {"step": trained.step})
+    try:
+        files.write_bytes(output, model)
+        files.write_bytes(beside, described)
+    except OSError as error:
+        raise Failed(f"--output {output}: {runs.reason(error)}") from error
+    for path in (output, beside):
+        print(runs.on_one_line(path))
+    return 0

@@ -1,0 +1,188 @@
+"""Semi-supervised sampling (BSRNN III-A, Figure 2).
+
+A batch gathers signals of two origins. The labelled set gives each example a clean target and a
+clean residual, by the simulation of IV-A-2. The unlabelled set gives segments, which a teacher
+hears: by the 30 dB rules (`training.teachers.labels`) a segment is a clean residual, a clean
+target, or pseudo, which gives one signal to either side. From these pools each example's target
+and residual are drawn, independently of each other; transformed, the two are summed to the mixture.
+
+`ratio` is how many signals come from the labelled set for each one of the unlabelled set. What is
+read is a function of seed and number alone; only what the teacher says decides the rest.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from training.data import mixing
+from training.data.corpus import Bad, Corpus
+from training.data.examples import Batch
+from training.data.mixing import Drawn, Draws
+from training.recipes.bsrnn import BSRNNRecipe
+from training.state import Progress
+from training.teachers import labels
+from training.teachers.labels import Labels
+
+
+@dataclass(frozen=True)
+class Side:
+    """Where an example's target, or its residual, comes from; drawn before the teacher listens."""
+
+    unlabelled: bool  # where the unlabelled segments give such a signal
+    pick: float  # in [0, 1): which of them
+    gain: float  # of an unlabelled one; 0 where it is left out
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of unlabelled music at its true level, [channels, samples]."""
+
+    name: str
+    mixture: Tensor
+    target: Tensor | None = None  # where a teacher heard it before
+    outcome: int = labels.PSEUDO  # likewise, a place in labels.OUTCOMES
+    confidence: float = 1.0
+
+
+class Segments(Protocol):
+    """The unlabelled set, as worker processes draw from it."""
+
+    def draw(
+        self, rng: random.Random, shape: tuple[int, int], rate: int, rejects: list[Bad]
+    ) -> Segment:
+        """A random segment of `shape`, [channels, samples], at `rate` in Hz. What cannot be read
+        is noted in `rejects` and passed; Failed where it happens again and again."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What a worker process read for a batch."""
+
+    labelled: Drawn
+    sides: list[tuple[Side, Side]]  # target and residual of each example
+    segments: list[Segment]
+    rejects: list[Bad]
+
+
+@dataclass(frozen=True)
+class Unheard(Batch):
+    """The labelled batch, not yet scaled to a peak, and what may take its signals' places."""
+
+    sides: list[tuple[Side, Side]]
+    segments: list[Segment]
+
+
+@dataclass(frozen=True)
+class Pools:
+    """What unlabelled segments give: signals [channels, samples] with their segments' names."""
+
+    targets: list[tuple[str, Tensor]] = field(default_factory=list)
+    residuals: list[tuple[str, Tensor]] = field(default_factory=list)
+
+
+def sides(
+    recipe: BSRNNRecipe, ratio: float, seed: int, number: int
+) -> tuple[tuple[Side, Side], random.Random]:
+    """The sides of example `number` of a run, and the random numbers that follow."""
+    rng = random.Random(f"{seed} {number} unlabelled")
+
+    def side() -> Side:
+        wanted = rng.random() < 1 / (1 + ratio)
+        pick, gain_db = rng.random(), rng.uniform(-recipe.gain_db, recipe.gain_db)
+        dropped = rng.random() < recipe.drop
+        return Side(wanted, pick, 0.0 if dropped else 10 ** (gain_db / 20))
+
+    return (side(), side()), rng
+
+
+class Gathering(Dataset[Gathered]):
+    """Batch number i of a run, decoded; a function of both sets, the recipe and the seed.
+
+    An example that wants something of the unlabelled set brings one segment to the pools.
+    """
+
+    def __init__(
+        self, data: Corpus, segments: Segments, recipe: BSRNNRecipe, ratio: float, seed: int
+    ) -> None:
+        self.draws = Draws(data, recipe, seed)
+        self.segments, self.recipe, self.ratio, self.seed = segments, recipe, ratio, seed
+
+    def __getitem__(self, batch: int) -> Gathered:
+        recipe, labelled = self.recipe, self.draws[batch]
+        shape = (recipe.audio_channels, recipe.patch_samples)
+        rejects = list(labelled.rejects)
+        chosen, found = [], []
+        for number in range(batch * recipe.batch_size, (batch + 1) * recipe.batch_size):
+            pair, rng = sides(recipe, self.ratio, self.seed, number)
+            chosen.append(pair)
+            if any(side.unlabelled for side in pair):
+                found.append(self.segments.draw(rng, shape, recipe.sample_rate, rejects))
+        return Gathered(labelled, chosen, found, rejects)
+
+
+def batches(
+    gathering: Gathering,
+    progress: Progress,
+    rejects: dict[str, str],
+    *,
+    workers: int,
+    device: torch.device,
+) -> Iterator[Unheard]:
+    """Batches without end, from where `progress` says; `rejects` notes what cannot be read."""
+    for gathered in mixing.loader(gathering, progress.position, workers):
+        rejects |= {bad.key: bad.reason for bad in gathered.rejects if bad.key not in rejects}
+        progress.position += 1
+        progress.epoch = progress.position // gathering.recipe.validate_every
+        drawn = gathered.labelled
+        scaled = drawn.waveforms.to(device) * drawn.gains.to(device)[..., None, None]
+        none = torch.zeros(len(scaled), dtype=torch.bool, device=device)
+        yield Unheard(
+            drawn.sample_ids, scaled.sum(1), scaled[:, 0], none, gathered.sides, gathered.segments
+        )
+
+
+def pools(segments: list[Segment], mixture: Tensor, target: Tensor, heard: Labels) -> Pools:
+    """Labelled segments → the signals that they give; mixture and target are [segments, channels,
+    samples]."""
+    kinds = heard.outcome.tolist()
+    targets, residuals = labels.signals(mixture, target, heard)
+
+    def named(signals: Tensor, *giving: int) -> list[tuple[str, Tensor]]:
+        names = [one.name for one, kind in zip(segments, kinds, strict=True) if kind in giving]
+        return list(zip(names, signals, strict=True))
+
+    return Pools(
+        named(targets, labels.PSEUDO, labels.CLEAN_TARGET),
+        named(residuals, labels.PSEUDO, labels.CLEAN_RESIDUAL),
+    )
+
+
+def compose(batch: Unheard, found: Pools, used: Counter[str]) -> Batch:
+    """The batch, mixed; `used` counts the signals by where they come from.
+
+    Where the unlabelled segments give no target (or no residual), the labelled one serves.
+    """
+    own = {"targets": batch.reference, "residuals": batch.mixture - batch.reference}
+    given = {"targets": found.targets, "residuals": found.residuals}
+    ids, rows = list(batch.sample_ids), []
+    for number, pair in enumerate(batch.sides):
+        row = []
+        for side, kind in zip(pair, own, strict=True):
+            pool = given[kind] if side.unlabelled else []
+            used[f"{kind}_{'unlabelled' if pool else 'labelled'}"] += 1
+            if pool:
+                name, signal = pool[int(side.pick * len(pool))]
+                ids[number] += f"+{name}"
+                row.append(signal * side.gain)
+            else:
+                row.append(own[kind][number])
+        rows.append(torch.stack(row))
+    waveforms = torch.stack(rows)  # [batch, 2, channels, samples]
+    mixture, target = mixing.mix(waveforms, waveforms.new_ones(len(rows), 2))
+    return Batch(ids, mixture, target, batch.residual)

@@ -1,0 +1,238 @@
+"""`stemlode finetune CHECKPOINT`: a trained separator teaches its successor on unlabelled songs.
+
+BSRNN, sections III and IV-B. Online, the teacher hears unlabelled mixtures in the loop and is
+replaced whenever the student is better on the validation set. Offline, the labels are shards that
+`stemlode pseudolabel` wrote with this very checkpoint as teacher; a run is then one round: its
+teacher stays, and at its end the best student is the teacher that labels for the next round.
+"""
+
+import argparse
+import dataclasses
+import math
+from collections.abc import Sequence
+
+from stemlode import files, runs
+from stemlode.arguments import Parser
+from stemlode.runs import BadUsage, Failed
+from training import checkpoint
+from training.checkpoint import BEST
+from training.data import corpus, mixing
+from training.devices import pick_device
+from training.finetuning import sets
+from training.finetuning.material import Boosting, Rules, Start
+from training.loop.command import decisive_fields, summary
+from training.loop.options import add_loop, loop_of
+from training.loop.train import train
+from training.recipes import registry
+from training.recipes.bsrnn import BSRNNRecipe
+from training.recipes.registry import Recipe
+from training.teachers import loading
+
+LEARNING_RATE = 1e-4  # BSRNN IV-B
+# What of a recipe may change; the others are the net's, whose weights are there.
+FIELDS: tuple[str, ...] = ("batch_size", "learning_rate", "decay", "decay_every", "clip_norm")
+FIELDS += ("accumulate", "ema_decay", "steps", "validate_every", "patience", "log_every")
+FIELDS += ("patch_seconds", "others", "gain_db", "drop", "mix_constraint")
+MODES = ("online", "offline")
+DESCRIPTION = """Fine-tune a trained separator with songs of which only the mixture is there.
+
+The checkpoint teaches a copy of itself: it listens to unlabelled segments, takes those without
+the source as clean residuals, those with nothing else as clean targets, and its own estimates of
+the others as pseudo-labels. The copy learns mixtures of these and of the labelled sources. A copy
+that is better on the labelled set's valid split becomes the teacher; one that is worse never does.
+A rerun resumes a killed run."""
+EPILOG = """One run fine-tunes one source, the one that the checkpoint estimates. Keep songs of the
+valid and test splits out of the unlabelled set."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `stemlode finetune`; the exit status."""
+    given = parser().parse(argv)
+    for name in ("labelled", "unlabelled", "output"):
+        if not getattr(given, name) and not given.print:
+            raise BadUsage(f"stemlode finetune needs --{name} (see --help)")
+    folder = files.absolute(given.checkpoint)
+    device = pick_device(given.device)
+    start = started(folder)
+    recipe = recipe_of(start.trained.recipe, given)
+    if given.print:
+        print(registry.describe(recipe))
+        return 0
+    rules = Rules(given.mode == "online", given.ratio, given.min_confidence)
+    if given.lossless_only and not rules.online:
+        raise BadUsage("--lossless-only: what is labelled is labelled; give it to `pseudolabel`")
+    options = loop_of(given)
+    inputs = {
+        "checkpoint": folder,
+        "labelled": files.absolute(given.labelled),
+        "unlabelled": files.absolute(given.unlabelled),
+    }
+    data = corpus.open_corpus(inputs["labelled"])
+    output = files.absolute(given.output)
+    decisive = decisive_fields(recipe) | options.decisive | rules.decisive
+    decisive["lossless_only"] = given.lossless_only
+    # What cannot be fine-tuned with is refused before it makes a plan that the next attempt meets.
+    if rules.online:
+        sets.check_mixtures(inputs["unlabelled"], lossless_only=given.lossless_only)
+    else:
+        place, sure = inputs["unlabelled"], rules.min_confidence
+        unlabelled = sets.shards(place, recipe, start.sha256, sure, folder)
+    run = runs.start("finetune", output, decisive, inputs, overwrite=given.overwrite)
+    if run is None:
+        print(f"finetune: already complete in {output}")
+        return 0
+    try:
+        if rules.online:
+            unlabelled = sets.mixtures(
+                run,
+                inputs["unlabelled"],
+                recipe,
+                lossless_only=given.lossless_only,
+                workers=options.workers,
+            )
+        material = Boosting(run, data, recipe, options, device, unlabelled, rules, start)
+        weights = start.trained.core.state_dict()
+        train(run, recipe, material, options, device, initial=weights)
+    except OSError as error:
+        where = error.filename or f"--output {output}"
+        raise Failed(f"{where}: {runs.reason(error)}; run again to resume") from error
+    print(f"finetune: {summary(output)}")
+    print(f"finetune: {verdict(output, start, rules, recipe.target)}")
+    return 0
+
+
+def started(folder: str) -> Start:
+    """The checkpoint to begin with; BadUsage where there is none, Failed where it is damaged."""
+    try:
+        trained = checkpoint.load(folder)
+    except BadUsage as error:
+        raise BadUsage(str(error).replace("--checkpoint", "CHECKPOINT", 1)) from error
+    return Start(folder, trained, loading.sha256_of(folder))
+
+
+def recipe_of(recipe: Recipe, given: argparse.Namespace) -> BSRNNRecipe:
+    """The checkpoint's recipe at the rate of IV-B, and with what was given.
+
+    Raises BadUsage where a value cannot be, or where the recipe does not mix.
+    """
+    values = {name: getattr(given, f"field_{name}") for name in FIELDS}
+    changes = {name: value for name, value in values.items() if value is not None}
+    if not isinstance(recipe, BSRNNRecipe):
+        raise BadUsage(
+            f"CHECKPOINT {given.checkpoint}: {recipe.name} learns songs as they are, and "
+            "fine-tuning mixes sources of many; give a checkpoint of a bsrnn recipe"
+        )
+    try:
+        recipe = dataclasses.replace(recipe, **{"learning_rate": LEARNING_RATE, **changes})
+    except ValueError as error:
+        raise BadUsage(f"stemlode finetune: {error}") from error
+    if not mixing.mixes(recipe):
+        raise BadUsage(
+            f"CHECKPOINT {given.checkpoint}: it was trained on songs as they are; say what "
+            f"{recipe.target} is to be mixed with by --others, such as --others bass,drums,other"
+        )
+    return recipe
+
+
+def verdict(output: str, start: Start, rules: Rules, target: str) -> str:
+    """What became of the teacher, and what to do next."""
+    record = runs.record(output)
+    first = record["teachers"][len(start.trained.teachers)]
+    best, folder = record["scores"]["valid_loss"], files.join(output, BEST)
+    change = f"validation loss {first['score']:.4g} before, {best:.4g} after"
+    if not record["best_step"]:
+        return f"no student was better than its teacher, which stays ({change})"
+    if rules.online:
+        replaced = record["counts"]["teachers"] - 1
+        return f"the teacher was replaced {replaced:,} times ({change})"
+    return (
+        f"the student is better than its teacher ({change}); for another round label anew by "
+        f"{sets.command(folder, target)} and run `stemlode finetune {folder} "
+        "--mode offline --unlabelled NEW …`"
+    )
+
+
+def parser() -> Parser:
+    """The command line."""
+    found = Parser(
+        prog="stemlode finetune",
+        usage="stemlode finetune CHECKPOINT --labelled DIR --unlabelled PLACE --output DIR "
+        "[options]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+    )
+    found.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="folder written by `stemlode train` or `finetune`"
+    )
+    found.add_argument(
+        "--labelled", metavar="DIR", help="folder written by `stemlode corpus`, with a valid split"
+    )
+    found.add_argument(
+        "--unlabelled",
+        metavar="PLACE",
+        help="mixtures: a folder of audio files, a catalogue (.parquet or .csv with audio_uri), or "
+        "a folder written by `stemlode scan` or `corpus`; with --mode offline a folder written by "
+        "`stemlode pseudolabel`",
+    )
+    found.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
+    found.add_argument("--overwrite", action="store_true", help="start over")
+    found.add_argument("--print", action="store_true", help="print the recipe and do nothing")
+    found.add_argument(
+        "--mode",
+        choices=MODES,
+        default="online",
+        help="online: the teacher listens in the loop, and changes as soon as a student is better "
+        "(default); offline: it listened before, and is the same for the whole run",
+    )
+    found.add_argument(
+        "--ratio",
+        type=at_least_zero,
+        default=Rules.ratio,
+        help="labelled signals for each unlabelled one (1); 0 for unlabelled ones wherever there "
+        "are any",
+    )
+    found.add_argument(
+        "--min-confidence",
+        type=share,
+        default=Rules.min_confidence,
+        metavar="0…1",
+        help="leave out segments whose sound the teacher divides less decidedly than this (0)",
+    )
+    found.add_argument(
+        "--lossless-only",
+        action="store_true",
+        help="leave out unlabelled files of lossy formats (MP3, Ogg, AAC), as the paper did",
+    )
+    add_loop(found)
+    fields = found.add_argument_group("recipe", "by default as the checkpoint's, but for the rate")
+    kinds = registry.overridable(registry.RECIPES["bsrnn-vocals"])
+    for name in FIELDS:
+        fields.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=f"field_{name}",
+            metavar="NAME,NAME,…" if name == "others" else kinds[name].__name__.upper(),
+            type=names if name == "others" else kinds[name],
+            help=f"default {LEARNING_RATE:g}" if name == "learning_rate" else None,
+        )
+    return found
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names with commas between, as an argparse type."""
+    return tuple(part for part in text.split(",") if part)
+
+
+def at_least_zero(text: str) -> float:
+    """A finite number, 0 or more, as an argparse type."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} must be 0 or more, and finite")
+    return value
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1, as an argparse type."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} must lie between 0 and 1")
+    return value

@@ -1,0 +1,219 @@
+"""What fine-tuning learns from: labelled songs, and unlabelled ones as a teacher hears them.
+
+The student begins as its teacher. Whenever it is better on the validation set than the teacher, it
+becomes the teacher (BSRNN III-A); one that is worse never does. Every teacher is on record.
+"""
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stemlode import files, runs
+from stemlode.runs import Failed, Run
+from training import checkpoint
+from training.checkpoint import BEST, Checkpoint
+from training.console import tell
+from training.data.corpus import Corpus
+from training.data.examples import Batch
+from training.finetuning import boosting
+from training.finetuning.boosting import Gathering, Pools, Segment, Unheard
+from training.finetuning.sets import Unlabelled
+from training.loop.material import Material
+from training.loop.options import Options
+from training.models import precision
+from training.recipes.bsrnn import BSRNNRecipe
+from training.state import Progress
+from training.teachers import labels, loading
+from training.teachers.labels import Labels
+
+UNSURE = "unsure"  # segments below --min-confidence
+_NOTHING = len(labels.OUTCOMES)  # an outcome that gives no signal
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """How the two sets make up a batch."""
+
+    online: bool = True  # whether the teacher hears in the loop
+    ratio: float = 1.0  # labelled signals for each unlabelled one
+    min_confidence: float = 0.0  # of a segment that is heard in the loop
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """As the options of a run's plan."""
+        mode = "online" if self.online else "offline"
+        return {"mode": mode, "ratio": self.ratio, "min_confidence": self.min_confidence}
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """The checkpoint that a run begins with: its first teacher."""
+
+    folder: str
+    trained: Checkpoint
+    sha256: str
+
+
+class Boosting(Material):
+    """Labelled and unlabelled songs, as Figure 2 has it, and the teacher in between."""
+
+    def __init__(
+        self,
+        run: Run,
+        data: Corpus,
+        recipe: BSRNNRecipe,
+        options: Options,
+        device: torch.device,
+        unlabelled: Unlabelled,
+        rules: Rules,
+        start: Start,
+    ) -> None:
+        super().__init__(run, data, recipe, options, device)
+        if not self.validates:
+            raise Failed(
+                f"--labelled {data.folder}: it has no valid split with {recipe.target}, and "
+                "validation alone says whether a student is better than its teacher"
+            )
+        self.run, self.rules, self.begun, self.unlabelled = run, rules, start, unlabelled
+        self.rejects |= unlabelled.rejects
+        self.gathering = Gathering(data, unlabelled.segments, recipe, rules.ratio, options.seed)
+        self.teachers: list[dict[str, Any]] = []
+        self.heard: Counter[str] = Counter()  # since the last validation
+        self.total: Counter[str] = Counter()
+        self.nets = recipe.nets()
+        self.kind = precision.choose(options.precision, device, self.nets)
+        self.nets.load_state_dict(start.trained.core.state_dict())
+        self.nets.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.nets.eval().requires_grad_(False)
+        trained = dataclasses.replace(start.trained, recipe=recipe, core=self.nets)
+        self.teacher = loading.of_checkpoint(trained, start.sha256, start.folder)
+
+    def begin(self, nets: nn.Module, progress: Progress) -> list[dict[str, Any]]:
+        """Score the first teacher; its checkpoint is the run's until a student is better."""
+        nets.eval()
+        scores = self.validate(nets)
+        nets.train()
+        score = scores["valid_loss"]
+        if not math.isfinite(score):
+            raise Failed(
+                f"{self.begun.folder}: its loss on the validation set is {score}; it cannot teach"
+            )
+        progress.best_loss = score
+        self._follow(self.begun.sha256, score, 0)
+        path = checkpoint.find(self.begun.folder)
+        data = files.read_bytes(path)  # byte for byte: it stays the teacher that it is by its hash
+        _, config = checkpoint.read_tensors(path)
+        files.write_bytes(self.run.path(BEST, checkpoint.CONFIG), runs.to_json(config))
+        files.write_bytes(self.run.path(BEST, checkpoint.MODEL), data)
+        return [{"step": 0, "epoch": 0, "seconds": 0.0, **scores, "teacher": self._named()}]
+
+    def batches(self, progress: Progress) -> Iterator[Batch]:
+        """See `Material.batches`; these wait to be heard."""
+        return boosting.batches(
+            self.gathering,
+            progress,
+            self.rejects,
+            workers=self.options.workers,
+            device=self.device,
+        )
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The teacher hears what is unlabelled; then all is mixed."""
+        assert isinstance(batch, Unheard)
+        return boosting.compose(batch, self._pools(batch.segments), self.heard)
+
+    def _pools(self, segments: list[Segment]) -> Pools:
+        if not segments:
+            return Pools()
+        mixture = torch.stack([one.mixture for one in segments]).to(self.device)
+        target, found = self._hear(segments, mixture)
+        self.heard.update(
+            UNSURE if kind == _NOTHING else labels.OUTCOMES[kind] for kind in found.outcome.tolist()
+        )
+        return boosting.pools(segments, mixture, target, found)
+
+    def _hear(self, segments: list[Segment], mixture: Tensor) -> tuple[Tensor, Labels]:
+        """The target in each segment [segments, channels, samples], and what it is."""
+        if not self.rules.online:
+            known = [one.target for one in segments if one.target is not None]
+            outcome = torch.tensor([one.outcome for one in segments], device=self.device)
+            none = torch.zeros(len(segments))
+            return torch.stack(known).to(self.device), Labels(outcome, none, none, none)
+        with torch.inference_mode(), precision.lowered(self.kind):
+            target, missed = self.teacher.separate(mixture, self.recipe.target)
+            found = labels.label(mixture, target, missed)
+            if self.rules.min_confidence:
+                sure = labels.confidence(target, mixture - target) >= self.rules.min_confidence
+                outcome = torch.where(sure | ~found.usable, found.outcome, _NOTHING)
+                found = dataclasses.replace(found, outcome=outcome)
+        return target.clone(), found
+
+    def after_validation(
+        self, nets: nn.Module, scores: dict[str, float], progress: Progress, *, best: bool
+    ) -> dict[str, Any]:
+        """A student that is better than its teacher takes its place; see `Material`."""
+        facts = {"heard": dict(sorted(self.heard.items())), "teacher": self._named()}
+        if not any(self.heard[kind] for kind in labels.KINDS):
+            tell(f"no unlabelled segment could be used: {facts['heard'] or 'none was asked for'}")
+        self.total.update(self.heard)
+        self.heard.clear()
+        if best and self.rules.online:
+            self.nets.load_state_dict(nets.state_dict())
+            sha256 = files.sha256(self.run.path(BEST, checkpoint.MODEL))
+            self._follow(sha256, scores["valid_loss"], progress.step)
+            tell(f"step {progress.step:,}: the student is better and becomes the teacher")
+        return facts
+
+    def lineage(self) -> list[dict[str, Any]]:
+        """All that taught: those of earlier runs, then this one's."""
+        return [*self.begun.trained.teachers, *self.teachers]
+
+    def record(self) -> dict[str, Any]:
+        """Further facts for run.json."""
+        return {"teachers": self.lineage()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The teacher's weights; those that never change are in its checkpoint."""
+        held = self.nets.state_dict() if self.rules.online else {}
+        return {f"teacher.{name}": tensor for name, tensor in held.items()}
+
+    def facts(self) -> dict[str, Any]:
+        """What else a killed run needs."""
+        return {"teachers": self.teachers, "heard": dict(self.heard), "total": dict(self.total)}
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """See `Material.restore`."""
+        if self.rules.online:
+            held = {name.removeprefix("teacher."): tensor for name, tensor in tensors.items()}
+            checkpoint.fit(self.nets, held)
+            self.nets.load_state_dict(held)
+        self.teachers = list(facts["teachers"])
+        self.heard, self.total = Counter(facts["heard"]), Counter(facts["total"])
+        self._name(self.teachers[-1]["sha256"])
+
+    def counts(self) -> dict[str, int]:
+        """For run.json: also the unlabelled set, and the segments by what they were heard as."""
+        kinds = (*labels.OUTCOMES, UNSURE)
+        heard = {f"segments_{kind}": self.total[kind] for kind in kinds}
+        signals = {
+            name: self.total[name]
+            for side in ("targets", "residuals")
+            for name in (f"{side}_labelled", f"{side}_unlabelled")
+        }
+        all_heard = {"segments_heard": sum(heard.values()), "teachers": len(self.teachers)}
+        return super().counts() | self.unlabelled.counts | heard | all_heard | signals
+
+    def _follow(self, sha256: str, score: float, step: int) -> None:
+        self.teachers.append({"sha256": sha256, "score": score, "step": step})
+        self._name(sha256)
+
+    def _name(self, sha256: str) -> None:
+        self.teacher = dataclasses.replace(self.teacher, sha256=sha256)
+
+    def _named(self) -> str:
+        return self.teacher.sha256[:12]

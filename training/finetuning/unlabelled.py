@@ -1,0 +1,244 @@
+"""Unlabelled mixtures: audio files, or a corpus' mixtures, as pieces drawn at random.
+
+As BSRNN IV-B has it, silent regions are removed first by the detector of IV-A-1: one pass decodes
+every file and notes its salient windows; what cannot be used is noted with the reason. After that,
+worker processes seek to the piece that is wanted and decode nothing else.
+"""
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from stemlode import audio, files, runs
+from stemlode.audio import AudioError, activity
+from stemlode.audio.kinds import is_lossless, is_named_audio
+from stemlode.runs import BadUsage, Failed
+from training.data import corpus, pools, windows
+from training.data.corpus import Bad, Corpus
+from training.finetuning import pieces as finetuning_pieces
+from training.finetuning.boosting import Segment
+from training.recipes.base import Recipe
+
+LEAST_OF_RATE = 0.5  # of the model's rate: what a file must have at least
+MOST_CHANNELS = 2
+ATTEMPTS = 20  # at one piece, before a collection counts as unusable
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """A file and its salient windows' starts in seconds; or why it cannot be used."""
+
+    uri: str
+    starts: tuple[float, ...] = ()
+    duration_s: float = 0.0
+    reason: str = ""
+
+
+class Windows:
+    """Windows of mixtures that hold sound: what `boosting.Segments` asks for."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        raise NotImplementedError
+
+    def name(self, window: int) -> str:
+        """The id of the mixture that holds a window."""
+        raise NotImplementedError
+
+    def read(self, window: int, place: float, shape: tuple[int, int], rate: int) -> Tensor:
+        """A piece [channels, samples] at `place` in 0…1 of a window; raises what `pieces.read` or
+        `audio.read` do."""
+        raise NotImplementedError
+
+    def draw(
+        self, rng: random.Random, shape: tuple[int, int], rate: int, rejects: list[Bad]
+    ) -> Segment:
+        """See `boosting.Segments`: each window is as likely as any other."""
+        for _ in range(ATTEMPTS):
+            window, place = rng.randrange(self.count), rng.random()
+            try:
+                return Segment(self.name(window), self.read(window, place, shape, rate))
+            except (*windows.UNREADABLE, AudioError) as error:
+                rejects.append(Bad(self.name(window), runs.reason(error)))
+        bad = rejects[-1]
+        raise Failed(
+            f"--unlabelled: {ATTEMPTS} mixtures in turn cannot be read; the last one, {bad.key}: "
+            f"{bad.reason}"
+        )
+
+
+@dataclass(frozen=True)
+class Files(Windows):
+    """Windows of audio files."""
+
+    uris: Sequence[str]
+    rows: np.ndarray  # int64 [windows], into `uris`
+    starts: np.ndarray  # float64 [windows], seconds
+    durations: np.ndarray  # float64 [uris], seconds
+
+    @property
+    def count(self) -> int:
+        return len(self.rows)
+
+    def name(self, window: int) -> str:
+        return self.uris[self.rows[window]]
+
+    def read(self, window: int, place: float, shape: tuple[int, int], rate: int) -> Tensor:
+        row, seconds = self.rows[window], shape[1] / rate
+        spare = max(0.0, activity.WINDOW_S - seconds)
+        latest = max(0.0, float(self.durations[row]) - seconds)
+        start_s = min(latest, float(self.starts[window]) + place * spare)
+        return finetuning_pieces.read(self.uris[row], start_s, shape, rate)
+
+
+@dataclass(frozen=True)
+class Chunks(Windows):
+    """Windows of a corpus' mixtures."""
+
+    folder: str
+    index: pa.Table
+    pool: pools.Pool
+    window_s: float
+
+    @property
+    def count(self) -> int:
+        return len(self.pool.rows)
+
+    def name(self, window: int) -> str:
+        return self._row(window)["sample_id"]
+
+    def read(self, window: int, place: float, shape: tuple[int, int], rate: int) -> Tensor:
+        row, seconds = self._row(window), shape[1] / rate
+        start = self.pool.starts[window]
+        start_s = pools.start_in_chunk(row, start, self.window_s, seconds, place)
+        return windows.read(self.folder, row, "mixture", start_s, shape, rate)
+
+    def _row(self, window: int) -> dict[str, Any]:
+        return self.index.slice(int(self.pool.rows[window]), 1).to_pylist()[0]
+
+
+def paths(place: str) -> list[str]:
+    """The audio files of a folder, of a catalogue (Parquet or CSV with `audio_uri`), or of a run
+    folder of `stemlode scan`, in order; BadUsage where there is none."""
+    if not files.exists(place):
+        raise BadUsage(f"--unlabelled {place}: does not exist")
+    if files.exists(files.join(place, runs.SUCCESS)):
+        tables = [files.join(place, name) for name in runs.record(place)["outputs"]]
+        tables = [
+            name for name in sorted(tables) if name.rpartition("/")[2].startswith("catalogue-")
+        ]
+        found = [uri for table in tables for uri in _listed(table, place)]
+    elif files.is_file(place):
+        found = _listed(place, place)
+    else:
+        every = files.list_files(place, follow_links=True)
+        found = [path for path in every if is_named_audio(path)]
+    if not found:
+        raise BadUsage(
+            f"--unlabelled {place}: names no audio; give a folder of audio files, a catalogue with "
+            "a column audio_uri, or a run folder of `stemlode scan`, `corpus` or `pseudolabel`"
+        )
+    return list(dict.fromkeys(found))
+
+
+def _listed(table: str, place: str) -> list[str]:
+    try:
+        with files.open_input(table) as file:
+            if table.endswith(".parquet"):
+                held = pq.read_table(file, use_threads=False)
+            elif table.endswith(".csv"):
+                held = pacsv.read_csv(file)
+            else:
+                raise BadUsage(f"--unlabelled {place}: a catalogue is a .parquet or a .csv file")
+    except (OSError, pa.ArrowException) as error:
+        raise Failed(f"--unlabelled {table}: unreadable: {runs.reason(error)}") from error
+    if "audio_uri" not in held.column_names:
+        raise BadUsage(f"--unlabelled {place}: the catalogue has no column audio_uri")
+    return [str(uri) for uri in held["audio_uri"].to_pylist() if uri]
+
+
+class Survey(Dataset[Surveyed]):
+    """One look at every file; for worker processes."""
+
+    def __init__(self, uris: Sequence[str], recipe: Recipe, lossless_only: bool) -> None:
+        self.uris, self.lossless_only = uris, lossless_only
+        self.rate, self.patch_s = recipe.sample_rate, recipe.patch_samples / recipe.sample_rate
+
+    def __len__(self) -> int:
+        return len(self.uris)
+
+    def __getitem__(self, number: int) -> Surveyed:
+        uri = self.uris[number]
+        try:
+            return self._heard(uri)
+        except AudioError as error:
+            return Surveyed(uri, reason=str(error))
+        except OSError as error:
+            return Surveyed(uri, reason=f"cannot be read: {runs.reason(error)}")
+
+    def _heard(self, uri: str) -> Surveyed:
+        info = audio.probe(uri)
+        if self.lossless_only and not is_lossless(info.format):
+            return Surveyed(uri, reason=f"lossy: {info.format} (--lossless-only)")
+        if info.sample_rate < LEAST_OF_RATE * self.rate:
+            why = f"{info.sample_rate:,} Hz is less than half of the model's {self.rate:,} Hz"
+            return Surveyed(uri, reason=why)
+        if info.channels > MOST_CHANNELS:
+            return Surveyed(uri, reason=f"{info.channels} channels; mix it down to 2 first")
+        meter, frames = activity.Meter(info.sample_rate), 0
+        for block in audio.blocks(uri):
+            meter.add(block.samples)
+            frames += block.samples.shape[1]
+        duration_s = frames / info.sample_rate
+        if duration_s < self.patch_s:
+            why = f"too short: {duration_s:.2g} s; an example lasts {self.patch_s:g} s"
+            return Surveyed(uri, reason=why)
+        starts = tuple(activity.starts(meter.energies(), info.sample_rate))
+        if not starts:
+            return Surveyed(uri, duration_s=duration_s, reason="silent: no salient window")
+        return Surveyed(uri, starts, duration_s)
+
+
+def survey(
+    uris: Sequence[str], recipe: Recipe, *, lossless_only: bool, workers: int
+) -> Iterator[Surveyed]:
+    """What every file holds, in order; files are decoded once, by worker processes."""
+    items: Iterable[Surveyed] = DataLoader(
+        Survey(uris, recipe, lossless_only),
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=corpus.as_is,
+        generator=torch.Generator(),  # the global one belongs to the training loop
+        worker_init_fn=corpus.ignore_interrupts,
+    )
+    yield from items
+
+
+def of_files(found: Sequence[Surveyed]) -> Files:
+    """The windows of the files that can be used."""
+    usable = [one for one in found if one.starts]
+    rows = [np.full(len(one.starts), number) for number, one in enumerate(usable)]
+    return Files(
+        [one.uri for one in usable],
+        np.concatenate(rows) if rows else np.zeros(0, np.int64),
+        np.array([start for one in usable for start in one.starts], np.float64),
+        np.array([one.duration_s for one in usable], np.float64),
+    )
+
+
+def of_corpus(data: Corpus) -> Chunks:
+    """The windows of a corpus' mixtures, whatever split they are in but valid and test."""
+    index = data.of("train").combine_chunks()
+    held = index["sources"].to_pylist()
+    pool = pools.pool(index, held, "mixture", [None] * len(held))
+    return Chunks(data.folder, index, pool, data.window_s)

@@ -1,0 +1,104 @@
+"""`stemlode train RECIPE`: a corpus → a checkpoint."""
+
+import argparse
+from collections.abc import Sequence
+
+from stemlode import files, runs
+from stemlode.runs import BadUsage, Failed, Run
+from training import console, devices, state
+from training.checkpoint import BEST
+from training.data import corpus, mixing
+from training.devices import World, pick_device
+from training.loop import one_batch
+from training.loop.material import Material
+from training.loop.one_batch import OneBatch
+from training.loop.options import Options, changed, loop_of, parser_of
+from training.loop.train import train
+from training.recipes import registry
+from training.recipes.registry import RECIPES, Recipe
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `stemlode train`; the exit status."""
+    named = next((RECIPES[word] for word in argv if word in RECIPES), None)
+    given = parser_of(named).parse(argv)
+    options = loop_of(given)
+    try:
+        recipe = changed(RECIPES[given.recipe], given)
+        if options.overfit_one_batch:
+            recipe = one_batch.recipe_of(recipe, given.field_steps)
+    except ValueError as error:
+        raise BadUsage(f"stemlode train: {error}") from error
+    if given.print:
+        print(registry.describe(recipe))
+        return 0
+    for name in ("corpus", "output"):
+        if not getattr(given, name):
+            raise BadUsage(f"stemlode train needs --{name} (see --help)")
+    world = devices.join()
+    try:
+        return carry_out(recipe, options, given, world)
+    finally:
+        world.close()
+
+
+def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world: World) -> int:
+    """Train into --output, unless that is done; the exit status."""
+    if recipe.batch_size % world.size:
+        raise BadUsage(
+            f"--batch-size {recipe.batch_size}: {world.size} processes cannot share it equally"
+        )
+    device = pick_device(given.device, world)
+    folder, output = files.absolute(given.corpus), files.absolute(given.output)
+    if options.tensorboard:
+        console.check(output)
+    data = corpus.open_corpus(folder)
+    if not mixing.mixes(recipe) and not data.usable("train", recipe.target):
+        raise Failed(f"--corpus {folder}: no sample in its train split can teach {recipe.target}")
+    run: Run | None = None
+    if world.first:
+        decisive = decisive_fields(recipe) | options.decisive | {"processes": world.size}
+        run = runs.start("train", output, decisive, {"corpus": folder}, overwrite=given.overwrite)
+    run = world.shared(run)
+    if run is None:
+        if world.first:
+            print(f"train: already complete in {output}")
+            conclude(recipe, options, output)
+        return 0
+    try:
+        kind = OneBatch if options.overfit_one_batch else Material
+        material = kind(run, data, recipe, options, device, world)
+        train(run, recipe, material, options, device, world=world)
+    except OSError as error:
+        where = error.filename or f"--output {output}"
+        raise Failed(f"{where}: {runs.reason(error)}; run again to resume") from error
+    if world.first:
+        print(f"train: {summary(output)}")
+        conclude(recipe, options, output)
+    return 0
+
+
+def conclude(recipe: Recipe, options: Options, output: str) -> None:
+    """Where the run was a check: say what came of it, or Failed."""
+    if options.overfit_one_batch:
+        log = state.read_log(files.join(output, state.LOG))
+        print(f"train: {one_batch.verdict(recipe, log)}")
+
+
+def decisive_fields(recipe: Recipe) -> dict[str, object]:
+    """A recipe as the options of a run's plan."""
+    fields = registry.to_fields(recipe)
+    return {"recipe": recipe.name} | {
+        k: v for k, v in fields.items() if k not in ("name", "summary")
+    }
+
+
+def summary(output: str) -> str:
+    """What a finished run came to."""
+    record = runs.record(output)
+    ((name, score),) = record["scores"].items()
+    return (
+        f"{record['counts']['steps']:,} steps of {record['recipe']['name']} in "
+        f"{record['training_seconds']:.1f} s; {name.replace('_', ' ')} {score:.4g} at step "
+        f"{record['best_step']:,}; checkpoint in {files.join(output, BEST)}"
+    )

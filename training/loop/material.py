@@ -1,0 +1,262 @@
+"""What a run learns from and is judged by; the loop in train.py knows it by these methods alone.
+
+`Material` is a corpus. Who learns from something else (fine-tuning: a teacher's estimates of
+unlabelled songs) subclasses it and overrides what differs. The loop calls:
+
+    restore(tensors, facts)     once, where a run resumes, before anything else
+    begin(nets, progress)       once, where it does not
+    batches(progress)           once; from then on `next` of it, one step ahead of the training
+    prepare(batch)              at each step, right before it is learnt from
+    validate(nets)              at every validation
+    previews(nets)              then, in the first process alone, for what can be heard
+    after_validation(…)         right after it
+    tensors(), facts()          whenever the run's state is saved
+    lineage()                   for each checkpoint
+    counts(), record()          for run.json
+
+What depends on weights or draws random numbers belongs into `prepare`, for `batches` runs ahead:
+a killed run that resumes would see other weights there.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stemlode.runs import Failed, Run
+from training.console import tell
+from training.data import corpus, mixing
+from training.data.corpus import Corpus, Window, Windows
+from training.data.examples import Batch, batch_of, remix, to_device
+from training.data.levels import levels
+from training.devices import ALONE, World
+from training.loop import previews
+from training.loop.options import Options
+from training.loop.previews import Preview
+from training.models.metrics import EPSILON
+from training.recipes.registry import Recipe
+from training.state import Progress
+
+
+class Material:
+    """A corpus, as a recipe learns from it."""
+
+    def __init__(
+        self,
+        run: Run,
+        data: Corpus,
+        recipe: Recipe,
+        options: Options,
+        device: torch.device,
+        world: World = ALONE,
+    ) -> None:
+        """May read the whole corpus once (`training.data.levels`)."""
+        self.data, self.recipe, self.options, self.device = data, recipe, options, device
+        self.world = world
+        if not world.first:
+            world.shared(None)  # until the first one has written the levels
+        self.levels, self.rejects = levels(run, data, recipe, options.workers, device)
+        if world.first:
+            world.shared(None)
+        self.validates = bool(data.usable("valid", recipe.target))
+        if not self.validates and world.first:
+            tell("the corpus has no valid split, so nothing says when to stop early")
+        self.cache_bytes = int(options.cache_gb * 1e9 / max(1, options.workers))
+        valid = Windows(
+            data,
+            "valid",
+            recipe,
+            cache_bytes=self.cache_bytes // 4,
+            rank=world.rank,
+            ranks=world.size,
+        )
+        self.valid = corpus.loader(valid, options.workers, ahead=recipe.batch_size)
+        self.loudest: dict[str, tuple[Window, float]] = {}  # by song: a sample, and its power
+
+    def begin(self, nets: nn.Module, progress: Progress) -> list[dict[str, Any]]:
+        """Whatever a new run needs before its first step; the log's first lines.
+
+        May set `progress.best_loss` for weights that are worth something already.
+        """
+        return []
+
+    def batches(self, progress: Progress) -> Iterator[Batch]:
+        """Batches without end, on the device, from where `progress` says.
+
+        Keeps `progress.epoch` and `.position` at what is used up once the batch it just gave is
+        learnt from, and notes samples that cannot be used in `rejects`.
+        """
+        made = mixing.batches(
+            self.data,
+            self.recipe,
+            self.levels,
+            progress,
+            self.rejects,
+            seed=self.options.seed,
+            workers=self.options.workers,
+            cache_bytes=self.cache_bytes,
+            device=self.device,
+            world=self.world,
+        )
+        known = len(self.rejects)
+        for batch in made:
+            for name in list(self.rejects)[known:]:
+                tell(f"left out {name}: {self.rejects[name]}")
+            known = len(self.rejects)
+            yield to_device(batch, self.device)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The batch as it is learnt from, with torch's random state."""
+        return remix(batch, self.recipe) if self.recipe.remixes else batch
+
+    @torch.no_grad()
+    def validate(self, nets: nn.Module) -> dict[str, float]:
+        """Scores for the log. `valid_loss`, the lower the better, says which step is the best: the
+        mean over the valid split's songs of the loss, each song's as if of one patch's length.
+        `valid_sdr` is the mean over songs of the target's signal-to-distortion ratio in dB.
+
+        Empty where `validates` is false; the training loss decides then. Several processes share
+        the songs, so all must call it.
+        """
+        if not self.validates:
+            return {}
+        recipe = self.recipe
+        songs: dict[str, Tally] = defaultdict(Tally)
+        for held in batched(self._valid_windows(), recipe.batch_size * recipe.patch_samples):
+            batch = to_device(batch_of(held, self.levels), self.device)
+            found = recipe.losses(nets, batch.mixture, batch.reference, batch.residual)
+            estimate = recipe.estimate(nets, batch.mixture)[:, 0]
+            patches = 1.0 if recipe.summed else batch.mixture.shape[-1] / recipe.patch_samples
+            target = torch.where(
+                batch.residual[:, None, None], batch.mixture - batch.reference, batch.reference
+            )
+            power = target.square().sum((1, 2)).tolist()
+            error = (target - estimate).square().sum((1, 2)).tolist()
+            for i, (window, loss) in enumerate(zip(held, found.tolist(), strict=True)):
+                song = songs[window.song]
+                song.loss += loss * patches
+                song.patches += window.mixture.shape[-1] / recipe.patch_samples
+                song.power += power[i]
+                song.error += error[i]
+                self._note(window, power[i])
+        return scores(self.world.gathered(dict(songs)), self.data.folder)
+
+    @torch.no_grad()
+    def previews(self, nets: nn.Module) -> list[Preview]:
+        """Of the first songs that were validated, their loudest samples as the nets hear them."""
+        rate = self.recipe.sample_rate
+        found = []
+        for window, _ in self.loudest.values():
+            batch = to_device(batch_of([window], self.levels), self.device)
+            estimate = self.recipe.estimate(nets, batch.mixture)[0, 0].cpu()
+            level = 1.0 if self.levels is None else self.levels[window.song]
+            mixture, reference = window.mixture, window.reference
+            target = mixture - reference if window.residual else reference
+            parts = (mixture, estimate * level, target)
+            found.append(Preview(*(previews.middle(part, rate) for part in parts)))
+        return found
+
+    def _note(self, window: Window, power: float) -> None:
+        """Keep the loudest sample of each of the first songs."""
+        if window.song in self.loudest or len(self.loudest) < previews.SONGS:
+            held = self.loudest.get(window.song)
+            if held is None or power > held[1]:
+                self.loudest[window.song] = window, power
+
+    def _valid_windows(self) -> Iterator[Window]:
+        for item in self.valid:
+            if isinstance(item, Window):
+                yield item
+            elif item is not None and item.key not in self.rejects:
+                self.rejects[item.key] = item.reason
+                tell(f"left out {item.key}: {item.reason}")
+
+    def after_validation(
+        self, nets: nn.Module, scores: dict[str, float], progress: Progress, *, best: bool
+    ) -> dict[str, Any]:
+        """Whatever shall follow a validation (a teacher that learns); facts for the log.
+
+        `nets` are those that were validated, and `best` says whether they are the best so far.
+        Several processes all call it, with the same scores.
+        """
+        return {}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What else a killed run needs, besides `facts`: saved with its state."""
+        return {}
+
+    def facts(self) -> dict[str, Any]:
+        """JSON that a killed run needs."""
+        return {}
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """What `tensors` and `facts` gave, back; KeyError, ValueError or RuntimeError where it
+        does not fit, which the loop tells as a damaged file."""
+
+    def lineage(self) -> list[dict[str, Any]]:
+        """The teachers so far, for the checkpoint (`Checkpoint.teachers`)."""
+        return []
+
+    def record(self) -> dict[str, Any]:
+        """Further facts for run.json."""
+        return {}
+
+    def counts(self) -> dict[str, int]:
+        """For run.json."""
+        return {
+            "samples_train": self.data.usable("train", self.recipe.target),
+            "samples_valid": self.data.usable("valid", self.recipe.target),
+            "rejected": len(self.rejects),
+        }
+
+
+@dataclass
+class Tally:
+    """A song's sums over its samples."""
+
+    loss: float = 0.0
+    patches: float = 0.0
+    power: float = 0.0  # of the target
+    error: float = 0.0  # of what the estimate misses
+
+
+def scores(ranks: list[dict[str, Tally]], folder: str) -> dict[str, float]:
+    """Means over songs, whose samples several processes may have seen; a silent target has no SDR.
+
+    Raises Failed where no sample could be used.
+    """
+    songs: dict[str, Tally] = defaultdict(Tally)
+    for found in ranks:
+        for name, part in sorted(found.items()):
+            song = songs[name]
+            song.loss, song.patches = song.loss + part.loss, song.patches + part.patches
+            song.power, song.error = song.power + part.power, song.error + part.error
+    if not songs:
+        raise Failed(
+            f"--corpus {folder}: the corpus has no sample in its valid split that can be used"
+        )
+    losses = [song.loss / song.patches for song in songs.values()]
+    ratios = [
+        10 * math.log10((song.power + EPSILON) / (song.error + EPSILON))
+        for song in songs.values()
+        if song.power > 0 and math.isfinite(song.error)
+    ]
+    found_sdr = {"valid_sdr": sum(ratios) / len(ratios)} if ratios else {}
+    return {"valid_loss": sum(losses) / len(losses), **found_sdr}
+
+
+def batched(windows: Iterable[Window], samples: int) -> Iterator[list[Window]]:
+    """Windows in batches that, padded, hold no more samples than a batch of training examples."""
+    held: list[Window] = []
+    for window in windows:
+        longest = max(one.mixture.shape[-1] for one in [*held, window])
+        if held and longest * (len(held) + 1) > samples:
+            yield held
+            held = []
+        held.append(window)
+    if held:
+        yield held

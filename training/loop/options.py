@@ -1,0 +1,172 @@
+"""The command line of `stemlode train`: how a run is carried out, and a recipe's own fields."""
+
+import argparse
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from stemlode.arguments import Parser, above_zero, count, processes
+from training.models import precision
+from training.recipes import registry
+from training.recipes.registry import RECIPES, Recipe
+
+FAMILIES = (
+    (
+        "unet-{vocals,instrumental,noskip}[-small]",
+        "magnitude U-Net of the thesis, chapter 4; noskip: its baseline without skips",
+    ),
+    (
+        "complex-unet-{vocals,drums,bass,guitar}[-noncomplex|-sdr|-sdrmag][-small]",
+        "U-Net of chapter 6: complex mask, SDR and magnitude loss, or as the suffix says",
+    ),
+    (
+        "cws-{unet5,unet6,mdensenet}-k{1,2,4,8}[-small]",
+        "nets for vocals and accompaniment on K channel-wise subbands",
+    ),
+    ("cws-mmdensenet[-small]", "the multi-band MDenseNet, likewise"),
+    (
+        "bsrnn-vocals[-v1|-v2|-v3|-v4|-v5|-v6|-v7][-small]",
+        "band-split RNN with the bands V1 to V7; V7 without a suffix",
+    ),
+    ("bsrnn-{bass,drum,other}[-small]", "band-split RNN of the other sources"),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is carried out; what is learnt, and how fast, is the recipe's."""
+
+    seed: int = 0
+    minutes: float | None = None
+    workers: int = 2
+    cache_gb: float = 1.0
+    precision: str | None = None  # of the nets while they learn
+    compile: bool = False
+    tensorboard: bool = False
+    overfit_one_batch: bool = False
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """What a run that resumes must have been started with."""
+        names = ("seed", "minutes", "workers", "precision", "compile", "overfit_one_batch")
+        return {name: getattr(self, name) for name in names}
+
+
+def add_loop(parser: Parser) -> None:
+    """The options that the loop itself has, whatever is learnt from."""
+    parser.add_argument("--minutes", type=above_zero, help="stop after so long")
+    parser.add_argument("--seed", type=count, default=0, help="decides weights, order and crops")
+    parser.add_argument("--workers", type=processes, default=2, help="decoding processes (2)")
+    parser.add_argument(
+        "--cache-gb", type=above_zero, default=1.0, help="decoded audio to keep (1)"
+    )
+    parser.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")
+    parser.add_argument(
+        "--precision",
+        choices=precision.KINDS,
+        help="of the nets while they learn: fp32, bf16 or fp16 (bf16 on a GPU, else fp32)",
+    )
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="torch.compile the nets: pays for long runs of convolutional nets on a GPU",
+    )
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="write the log for TensorBoard too"
+    )
+
+
+def loop_of(given: argparse.Namespace) -> Options:
+    """The options that `add_loop` read."""
+    return Options(
+        seed=given.seed,
+        minutes=given.minutes,
+        workers=given.workers,
+        cache_gb=given.cache_gb,
+        precision=given.precision,
+        compile=given.compile,
+        tensorboard=given.tensorboard,
+        overfit_one_batch=getattr(given, "overfit_one_batch", False),
+    )
+
+
+def add_fields(parser: Parser, recipe: Recipe) -> None:
+    """A recipe's fields as options, with its values as defaults."""
+    fields = parser.add_argument_group(f"recipe {recipe.name}")
+    for name, kind in registry.overridable(recipe).items():
+        value = getattr(recipe, name)
+        many = isinstance(value, tuple)
+        shown = ",".join(map(str, value)) if many else value
+        fields.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=f"field_{name}",
+            metavar="N,N,…" if many else kind.__name__.upper(),
+            type=_tuple_of(kind) if many else kind,
+            help=f"default {shown}",
+        )
+
+
+def changed(recipe: Recipe, given: argparse.Namespace) -> Recipe:
+    """The recipe with the fields that were given; ValueError where a value cannot be."""
+    values = {name: getattr(given, f"field_{name}") for name in registry.overridable(recipe)}
+    return registry.override(recipe, {k: v for k, v in values.items() if v is not None})
+
+
+def parser_of(recipe: Recipe | None) -> Parser:
+    """The command line of train, with a recipe's fields where one is named."""
+    parser = Parser(
+        prog="stemlode train",
+        usage="stemlode train RECIPE --corpus DIR --output DIR [options]",
+        description="Train a separator on a corpus. A rerun resumes a killed run. Several GPUs: "
+        "torchrun --nproc-per-node N -m stemlode train …",
+        epilog=f"recipes:\n{patterns()}\n\n--list prints each one; stemlode train RECIPE --help "
+        "lists the recipe's own options.",
+    )
+    parser.add_argument("recipe", metavar="RECIPE", type=_known, help="one of those below")
+    parser.add_argument("--list", action=_List, nargs=0, help="print every recipe and do nothing")
+    parser.add_argument("--corpus", metavar="DIR", help="folder written by `stemlode corpus`")
+    parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
+    parser.add_argument("--overwrite", action="store_true", help="start over")
+    parser.add_argument("--print", action="store_true", help="print the recipe and do nothing")
+    parser.add_argument(
+        "--overfit-one-batch",
+        action="store_true",
+        help="a check: does the loss fall where there is but one batch to learn?",
+    )
+    add_loop(parser)
+    if recipe is not None:
+        add_fields(parser, recipe)
+    return parser
+
+
+def patterns() -> str:
+    """The families' names as a shell would expand them; what stands in [] may be left out."""
+    return "\n".join(f"  {pattern}\n      {summary}" for pattern, summary in FAMILIES)
+
+
+def listed() -> str:
+    """Every recipe and what it is."""
+    width = max(map(len, RECIPES))
+    return "\n".join(f"{name:<{width}}  {recipe.summary}" for name, recipe in RECIPES.items())
+
+
+class _List(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        print(listed())
+        parser.exit()
+
+
+def _known(name: str) -> str:
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, 1)
+        hint = f"did you mean {near[0]}?" if near else "--list prints those there are"
+        raise argparse.ArgumentTypeError(f"no recipe is called {name!r}; {hint}")
+    return name
+
+
+def _tuple_of(kind: type) -> Callable[[str], tuple[Any, ...]]:
+    def numbers(text: str) -> tuple[Any, ...]:
+        return tuple(kind(part) for part in text.split(",") if part)
+
+    return numbers

@@ -1,0 +1,58 @@
+"""What a net makes of a few seconds of the valid split's first songs, to be heard and seen.
+
+At each validation `previews/last` is written anew, and `previews/best` where the net is the best so
+far: FLAC files that `stemlode report` shows as players and spectrograms.
+"""
+
+import io
+from dataclasses import dataclass
+
+import soundfile
+from torch import Tensor
+
+from stemlode import files
+from stemlode.runs import Run
+
+FOLDER = "previews"
+SONGS, SECONDS = 3, 6.0
+NAMES = ("mixture", "estimate", "reference")
+
+
+@dataclass(frozen=True)
+class Preview:
+    """float32 [channels, samples] each, at the recipe's rate and the song's own level."""
+
+    mixture: Tensor
+    estimate: Tensor
+    reference: Tensor
+
+
+def middle(samples: Tensor, sample_rate: int) -> Tensor:
+    """The SECONDS in the middle of [..., samples]."""
+    wanted = round(SECONDS * sample_rate)
+    start = max(0, (samples.shape[-1] - wanted) // 2)
+    return samples[..., start : start + wanted]
+
+
+def write(run: Run, previews: list[Preview], sample_rate: int, *, best: bool) -> None:
+    """Write the previews of one validation, in place of earlier ones."""
+    for number, preview in enumerate(previews, 1):
+        signals = {name: getattr(preview, name).float().cpu().numpy() for name in NAMES}
+        peak = max(1.0, *(float(abs(signal).max(initial=0.0)) for signal in signals.values()))
+        for name, signal in signals.items():
+            encoded = io.BytesIO()
+            soundfile.write(encoded, (signal / peak).T, sample_rate, "PCM_16", format="FLAC")
+            for kind in ("last", "best") if best else ("last",):
+                path = run.path(FOLDER, kind, str(number), f"{name}.flac")
+                files.write_bytes(path, encoded.getvalue())
+
+
+def written(run: Run, count: int) -> list[str]:
+    """The paths, below the run's folder, of the best previews of so many songs."""
+    names = [
+        f"{FOLDER}/{kind}/{number}/{name}.flac"
+        for kind in ("best", "last")
+        for number in range(1, count + 1)
+        for name in NAMES
+    ]
+    return [name for name in names if files.exists(run.path(name))]

@@ -1,0 +1,266 @@
+"""`stemlode train RECIPE`: the training loop, from top to bottom.
+
+A run killed at any step and started again gives the weights of one never killed (on one device,
+with one number of threads): weights and their average, Adam's moments, random states, the scaler,
+position in the corpus and early stopping all travel in `last/state.safetensors`.
+"""
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from stemlode import files
+from stemlode.runs import Failed, Run
+from training import checkpoint, console, devices, state
+from training.checkpoint import BEST, Checkpoint
+from training.console import Board, tell
+from training.data.examples import Batch, parts_of
+from training.devices import ALONE, World
+from training.loop import pace, previews
+from training.loop.material import Material
+from training.loop.options import Options
+from training.loop.pace import Pace
+from training.models import precision
+from training.recipes import registry
+from training.recipes.registry import Recipe
+from training.state import Progress
+
+REPORTED_REJECTS = 100  # of the samples that could not be used, in run.json
+SAVE_EVERY_S = 600.0  # at the latest, so that a kill costs no hours where validations are rare
+
+
+def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
+    run: Run,
+    recipe: Recipe,
+    material: Material,
+    options: Options,
+    device: torch.device,
+    initial: Mapping[str, Tensor] | None = None,
+    world: World = ALONE,
+) -> None:
+    """Train a recipe on a material into a run folder, from the start or from where it stopped.
+
+    `initial` are weights to begin with (`state_dict` of `Recipe.nets`) in place of random ones.
+    Several processes each call it, with their part of the material.
+    """
+    torch.manual_seed(options.seed)
+    nets = recipe.nets()
+    if initial is not None:
+        nets.load_state_dict(initial)
+    # This layout concerns the weights of 2-D convolutions alone; others have none of four axes.
+    nets.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = copy.deepcopy(nets) if recipe.ema_decay else None
+    judged = nets if average is None else average  # what is validated and saved
+    betas, fused = (recipe.beta1, recipe.beta2), device.type == "cuda"
+    adam = torch.optim.Adam(nets.parameters(), recipe.learning_rate, betas=betas, fused=fused)
+    kind = precision.choose(options.precision, device, nets)
+    scaler = torch.amp.GradScaler(device.type, enabled=kind is torch.float16)
+    learning = state.Learning(nets, average, adam, scaler, material)
+    progress, log = Progress(), []
+    torch.manual_seed(options.seed + world.rank)
+    if files.exists(run.path(state.LAST)):
+        progress = state.restore(run.path(state.LAST), learning, device, world)
+        log = [row for row in state.read_log(run.path(state.LOG)) if row["step"] <= progress.step]
+    else:
+        log = material.begin(nets, progress)
+    saved_step, saved_at = progress.step, time.monotonic()
+    shown = options.tensorboard and world.first
+    curves = Board(run.path(console.FOLDER) if shown else None, progress.step)
+    batches = ahead(material, progress)
+    coming = next(batches)
+    work = pace.work_of(recipe, nets, coming.batch)  # of one segment
+    watch = Pace(device, pace.matmul_rate(device, kind))
+    if options.compile:
+        for net in nets.values() if isinstance(nets, nn.ModuleDict) else [nets]:
+            net.compile()
+    lesson = world.around(Lesson(recipe, nets), device)
+    losses: list[float] = []
+    shows = None if world.first else True  # None: on a terminal
+    bar = tqdm(total=recipe.steps, initial=progress.step, desc="train", unit="step", disable=shows)
+    started = time.monotonic() - progress.seconds
+
+    while not finished(recipe, progress, options.minutes):
+        for group in adam.param_groups:
+            group["lr"] = recipe.learning_rate_after(progress.step)
+        progress.step += 1
+        progress.epoch, progress.position = coming.epoch, coming.position
+        batch = material.prepare(coming.batch)
+        count = len(batch.sample_ids)
+        adam.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=device)
+        parts = list(parts_of(batch, recipe.accumulate))
+        for part in parts:
+            with devices.apart(lesson, part is not parts[-1]), precision.lowered(kind):
+                loss = lesson(part.mixture, part.reference, part.residual).sum() / count
+            scaler.scale(loss).backward()
+            total += loss.detach()
+        if progress.step < recipe.steps:
+            coming = watch.fetched(lambda: next(batches))  # while the device still computes
+        scaler.unscale_(adam)
+        norm = nn.utils.clip_grad_norm_(nets.parameters(), recipe.clip_norm or math.inf)
+        own, found, size = torch.stack((total, world.mean(total), norm)).tolist()
+        if trouble := not_finite(found, size, scaler):  # which is the same for all
+            culprits = world.gathered([] if math.isfinite(own) else batch.sample_ids)
+            ids = [name for ids in culprits for name in ids] or batch.sample_ids
+            raise Failed(diverged(trouble, progress.step, saved_step, ids))
+        scaler.step(adam)
+        scaler.update()
+        if average is not None:
+            follow(average, nets, recipe.ema_decay, progress.step)
+
+        # The step is taken; what follows is the books.
+        losses.append(found)
+        watch.step(count * world.size, work * count)
+        progress.seconds = time.monotonic() - started
+        if options.minutes is not None:
+            progress.seconds = world.shared(progress.seconds)  # all stop at one step
+        bar.update()
+        ends = finished(recipe, progress, options.minutes)
+        validates = progress.step % recipe.validate_every == 0 or ends
+        if not validates and progress.step % recipe.log_every:
+            continue
+        line = state.log_line(progress, losses, adam, size) | watch.line()
+        losses.clear()
+        if validates:
+            judged.eval()
+            scores = material.validate(judged)
+            heard = material.previews(judged) if world.first else []
+            judged.train()
+            score = scores.get("valid_loss", line["loss"])
+            if not (math.isfinite(score) and weights_are_finite(nets)):
+                trouble = f"the validation's loss is {score}"
+                raise Failed(diverged(trouble, progress.step, saved_step, batch.sample_ids))
+            best = is_best(progress, score, validating=material.validates)
+            if best and world.first:
+                kept = {"valid_loss" if material.validates else "loss": score}
+                trained = Checkpoint(recipe, judged, progress.step, kept, material.lineage())
+                checkpoint.save(run.path(BEST), trained)
+            previews.write(run, heard, recipe.sample_rate, best=best)
+            line |= scores | material.after_validation(judged, scores, progress, best=best)
+            if world.first:
+                tell(console.line(line, recipe.steps, progress))
+        bar.set_postfix(console.short(line))
+        log.append(line)
+        if world.first:
+            state.write_log(run.path(state.LOG), log)
+            curves.write(line)
+        if validates or world.shared(time.monotonic() - saved_at > SAVE_EVERY_S):
+            state.preserve(run.path(state.LAST), learning, progress, world)
+            saved_step, saved_at = progress.step, time.monotonic()
+        watch.restart()
+    bar.close()
+    curves.close()
+    if not world.first:
+        return
+
+    outputs = [f"{BEST}/{checkpoint.MODEL}", f"{BEST}/{checkpoint.CONFIG}", state.LOG]
+    outputs += previews.written(run, previews.SONGS)
+    run.finish(
+        {"steps": progress.step, "epochs": progress.epoch, **material.counts()},
+        {path: files.sha256(run.path(path)) for path in outputs},
+        recipe=registry.to_fields(recipe),
+        scores={"valid_loss" if material.validates else "loss": progress.best_loss},
+        best_step=progress.best_step,
+        device=str(device),
+        training_seconds=round(progress.seconds, 3),
+        rejects=dict(sorted(material.rejects.items())[:REPORTED_REJECTS]),
+        **material.record(),
+    )
+
+
+class Lesson(nn.Module):
+    """The loss of a recipe's nets as a module of its own, which several processes can share."""
+
+    def __init__(self, recipe: Recipe, nets: nn.Module) -> None:
+        super().__init__()
+        self.recipe, self.nets = recipe, nets
+
+    def forward(self, mixture: Tensor, reference: Tensor, residual: Tensor) -> Tensor:
+        """See `Recipe.losses`."""
+        return self.recipe.losses(self.nets, mixture, reference, residual)
+
+
+@dataclasses.dataclass(frozen=True)
+class Coming:
+    """A batch, and where the run is once it is learnt from."""
+
+    batch: Batch
+    epoch: int
+    position: int
+
+
+def ahead(material: Material, progress: Progress) -> Iterator[Coming]:
+    """The material's batches; `progress` stays behind until each is learnt from."""
+    reached = dataclasses.replace(progress)
+    for batch in material.batches(reached):
+        yield Coming(batch, reached.epoch, reached.position)
+
+
+def finished(recipe: Recipe, progress: Progress, minutes: float | None) -> bool:
+    """Whether the steps, the patience or the time are used up."""
+    return (
+        progress.step >= recipe.steps
+        or progress.stale >= recipe.patience
+        or (minutes is not None and progress.seconds >= 60 * minutes)
+    )
+
+
+def is_best(progress: Progress, score: float, *, validating: bool) -> bool:
+    """Note whether a score is the best so far; the last one is, where nothing tells which is."""
+    if validating and not score < progress.best_loss:
+        progress.stale += 1
+        return False
+    progress.best_loss, progress.best_step, progress.stale = score, progress.step, 0
+    return True
+
+
+@torch.no_grad()
+def follow(average: nn.Module, nets: nn.Module, decay: float, step: int) -> None:
+    """Move the average by 1 − decay towards the nets, in place.
+
+    Early on by more, for the first weights are random: decay is at most (1 + step) / (10 + step).
+    Whole numbers, which count batches, are copied.
+    """
+    share = 1 - min(decay, (1 + step) / (10 + step))
+    pairs = list(zip(average.state_dict().values(), nets.state_dict().values(), strict=True))
+    floats = [pair for pair in pairs if pair[0].is_floating_point()]
+    torch._foreach_lerp_([held for held, _ in floats], [now for _, now in floats], share)
+    for held, now in pairs:
+        if not held.is_floating_point():
+            held.copy_(now)
+
+
+LEAST_SCALE = 1.0  # of gradients in fp16: below it they overflow by themselves
+
+
+def not_finite(loss: float, norm: float, scaler: torch.amp.GradScaler) -> str | None:
+    """What is wrong with a step, if anything; it must not be taken.
+
+    With a scaler, gradients may overflow now and then: it leaves the step out and scales less.
+    """
+    if not math.isfinite(loss):
+        return f"the loss is {loss}"
+    if not math.isfinite(norm) and not (scaler.is_enabled() and scaler.get_scale() > LEAST_SCALE):
+        return f"the gradients' norm is {norm}"
+    return None
+
+
+def weights_are_finite(nets: nn.Module) -> bool:
+    """Whether no weight, and no running mean or variance, is NaN or infinite."""
+    return all(bool(torch.isfinite(tensor).all()) for tensor in nets.state_dict().values())
+
+
+def diverged(trouble: str, step: int, saved_step: int, sample_ids: Sequence[str]) -> str:
+    """The line for a run that cannot go on. What was saved before stays as it is."""
+    some = ", ".join(sample_ids[:3]) + (", …" if len(sample_ids) > 3 else "")
+    last = f"the last good state is of step {saved_step}" if saved_step else "nothing was saved yet"
+    return (
+        f"{trouble} at step {step} (samples {some}); {last}; "
+        "try a lower --learning-rate in another --output"
+    )

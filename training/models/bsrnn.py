@@ -1,0 +1,218 @@
+"""Band-split RNN (BSRNN II): a complex mask for a complex spectrogram of one source.
+
+Bands differ in width, so each has its own normalisation and its own layers. A loop over them
+would launch hundreds of small operations; here neighbouring bands of like width are padded to one
+width and computed by one batched matrix product. The parameters are those of the plain loop, kept
+without padding, one row a value: tests hold the two equal.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.models import bsrnn_bands
+from training.models.bsrnn_bands import Group
+
+EPSILON = 1e-5  # of every normalisation
+PARTS = 2  # real and imaginary
+
+
+class BSRNN(nn.Module):
+    """Spectrogram → complex mask of the same shape, for any number of frames.
+
+    With N = `features` = 128 and 12 layers: 22,924,552 + 66,432 · K parameters for K bands that
+    sum to 1025 bins (BSRNN IV-A-4). Channels of a song are items of the batch of their own.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        features: int = 128,
+        layers: int = 12,
+        hidden: int = 256,
+        mask_hidden: int = 512,
+    ) -> None:
+        """`widths`: bins of each band; `hidden`: units of each LSTM direction (2N);
+        `mask_hidden`: units of the mask's hidden layer (4N)."""
+        super().__init__()
+        self.split = BandSplit(widths, features)
+        self.over_time = nn.ModuleList(ResidualRNN(features, hidden) for _ in range(layers))
+        self.over_bands = nn.ModuleList(ResidualRNN(features, hidden) for _ in range(layers))
+        self.mask = MaskEstimation(widths, features, mask_hidden)
+
+    def forward(self, spectrum: Tensor) -> Tensor:
+        """[batch, 2, bins, frames], real and imaginary part → the mask's parts, likewise."""
+        z = self.split(spectrum)  # [batch, K, frames, N]
+        batch, bands, frames, features = z.shape
+        for over_time, over_bands in zip(self.over_time, self.over_bands, strict=True):
+            z = over_time(z.reshape(batch * bands, frames, features))
+            z = z.view(batch, bands, frames, features).transpose(1, 2)
+            z = over_bands(z.reshape(batch * frames, bands, features))
+            z = z.view(batch, frames, bands, features).transpose(1, 2)
+        return self.mask(z)
+
+
+class ResidualRNN(nn.Module):
+    """Normalisation, BLSTM, linear layer, and the input added (BSRNN II-B).
+
+    The normalisation is a group normalisation of one group: over features and steps together, with
+    a weight a feature. So it holds for any number of steps.
+    """
+
+    def __init__(self, features: int, hidden: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(features))
+        self.bias = nn.Parameter(torch.zeros(features))
+        self.lstm = nn.LSTM(features, hidden, batch_first=True, bidirectional=True)
+        self.out = nn.Linear(2 * hidden, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[rows, steps, features] → the same shape."""
+        shape = x.shape[1:]
+        if torch.onnx.is_in_onnx_export():  # whose layer norm wants a fixed number of steps
+            centred = x - x.mean((1, 2), keepdim=True)
+            spread = torch.sqrt(centred.square().mean((1, 2), keepdim=True) + EPSILON)
+            normal = centred / spread * self.weight + self.bias
+        else:
+            weight, bias = self.weight.expand(shape), self.bias.expand(shape)
+            normal = F.layer_norm(x, shape, weight, bias, EPSILON)
+        return x + self.out(self.lstm(normal)[0])
+
+
+class BandSplit(nn.Module):
+    """A normalisation and a linear layer of its own for each band (BSRNN II-A)."""
+
+    def __init__(self, widths: Sequence[int], features: int) -> None:
+        super().__init__()
+        self.padding = Padding(widths)
+        values = [PARTS * width for width in widths]
+        self.norm_weight = nn.Parameter(torch.ones(sum(values)))
+        self.norm_bias = nn.Parameter(torch.zeros(sum(values)))
+        self.weight = nn.Parameter(torch.empty(sum(values), features))
+        self.bias = nn.Parameter(torch.empty(len(values), features))
+        parts = zip(self.weight.detach().split(values), self.bias.detach(), values, strict=True)
+        for rows, bias, count in parts:  # as nn.Linear does for each band
+            rows.uniform_(-(count**-0.5), count**-0.5)
+            bias.uniform_(-(count**-0.5), count**-0.5)
+
+    def forward(self, spectrum: Tensor) -> Tensor:
+        """[batch, 2, bins, frames] → [batch, bands, frames, features]."""
+        batch, _, _, frames = spectrum.shape
+        rows = spectrum.permute(2, 1, 0, 3).flatten(0, 1).flatten(1)  # [values, batch · frames]
+        scaled = self.norm_weight[:, None] * self.weight
+        shift = self.norm_bias[:, None] * self.weight
+        found = []
+        for part, weight, more, filled, bias in zip(
+            *(self.padding.spread(tensor) for tensor in (rows, scaled, shift)),
+            self.padding.grouped(self.padding.filled),
+            self.padding.banded(self.bias),
+            strict=True,
+        ):
+            count = filled.sum(1, keepdim=True)
+            mean = (part * filled).sum(1, keepdim=True) / count
+            centred = (part - mean) * filled  # padding is 0
+            variance = centred.square().sum(1, keepdim=True) / count
+            normal = centred * torch.rsqrt(variance + EPSILON)  # [bands, values, batch · frames]
+            whole_bias = (bias + (more * filled).sum(1))[:, None]
+            found.append(torch.baddbmm(whole_bias, normal.transpose(1, 2), weight))
+        # Where products are of low precision, what the layers add up in is not.
+        z = torch.cat(found).float()  # [bands, batch · frames, features]
+        return z.view(len(z), batch, frames, -1).transpose(0, 1)
+
+
+class MaskEstimation(nn.Module):
+    """A normalisation and an MLP with one hidden layer for each band (BSRNN II-C, IV-A-4)."""
+
+    def __init__(self, widths: Sequence[int], features: int, hidden: int) -> None:
+        super().__init__()
+        self.padding, self.features = Padding(widths), features
+        bands, values = len(widths), PARTS * sum(widths)
+        self.norm_weight = nn.Parameter(torch.ones(bands, features))
+        self.norm_bias = nn.Parameter(torch.zeros(bands, features))
+        self.hidden_weight = nn.Parameter(torch.empty(bands, hidden, features))
+        self.hidden_bias = nn.Parameter(torch.empty(bands, hidden))
+        # Of the output layer's two halves the second one is the gate (GLU).
+        self.weight = nn.Parameter(torch.empty(values, 2, hidden))
+        self.bias = nn.Parameter(torch.empty(values, 2))
+        for parameter in (self.hidden_weight, self.hidden_bias):
+            parameter.detach().uniform_(-(features**-0.5), features**-0.5)
+        for parameter in (self.weight, self.bias):
+            parameter.detach().uniform_(-(hidden**-0.5), hidden**-0.5)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """[batch, bands, frames, features] → mask [batch, 2, bins, frames]."""
+        batch, _, frames, _ = z.shape
+        x = F.layer_norm(z, (self.features,), eps=EPSILON).transpose(0, 1).flatten(1, 2)
+        x = torch.addcmul(self.norm_bias[:, None], x, self.norm_weight[:, None])
+        first = (x, self.hidden_weight, self.hidden_bias[..., None])
+        found = []
+        for rows, first_weight, first_bias, weight, bias in zip(
+            *(self.padding.banded(tensor) for tensor in first),
+            *(self.padding.spread(tensor) for tensor in (self.weight, self.bias)),
+            strict=True,
+        ):
+            hidden = torch.tanh(torch.baddbmm(first_bias, first_weight, rows.transpose(1, 2)))
+            both = torch.baddbmm(bias.flatten(1)[..., None], weight.flatten(1, 2), hidden)
+            both = both.unflatten(1, (-1, 2))  # [bands, values, 2, batch · frames]
+            found.append(F.glu(both, 2).flatten(0, 2))
+        mask = self.padding.gather(torch.cat(found))  # [values, batch · frames]
+        return mask.view(-1, PARTS, batch, frames).permute(2, 1, 0, 3)
+
+
+class Padding(nn.Module):
+    """Values of bands of many widths ↔ groups of bands of one width each, for batched products."""
+
+    places: Tensor
+    kept: Tensor
+    filled: Tensor
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.groups: list[Group] = bsrnn_bands.groups(widths)
+        # What follows from the widths is no part of a checkpoint, and it is there also in a core
+        # that is made on the meta device to be given a checkpoint's weights.
+        places = torch.tensor(bsrnn_bands.places(self.groups, PARTS), device="cpu")
+        self.register_buffer("places", places.clamp(min=0), persistent=False)
+        self.register_buffer("kept", (places >= 0).nonzero()[:, 0], persistent=False)
+        self.register_buffer("filled", (places >= 0).float()[:, None], persistent=False)
+
+    def spread(self, rows: Tensor) -> list[Tensor]:
+        """[values, …] → for each group [bands, values of the widest, …], padded with anything."""
+        return self.grouped(_Gather.apply(rows, self.places, self.kept, None))
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """All groups' rows one after the other, [places, …] → [values, …]."""
+        return _Gather.apply(rows, self.kept, self.places, self.filled)
+
+    def grouped(self, rows: Tensor) -> list[Tensor]:
+        """[places, …] → for each group [bands, values of the widest, …]."""
+        sizes = [PARTS * group.widest * len(group.widths) for group in self.groups]
+        parts = zip(rows.split(sizes), self.groups, strict=True)
+        return [part.unflatten(0, (len(group.widths), -1)) for part, group in parts]
+
+    def banded(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """[all bands, …] → for each group [bands, …]."""
+        return rows.split([len(group.widths) for group in self.groups])
+
+
+class _Gather(torch.autograd.Function):
+    """index_select whose gradient is one too, as every value has one place.
+
+    Autograd does not know this and adds up row after row.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, rows: Tensor, chosen: Tensor, back: Tensor, filled: Tensor | None
+    ) -> Tensor:
+        ctx.save_for_backward(back, filled)
+        return rows.index_select(0, chosen)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        back, filled = ctx.saved_tensors
+        found = gradient.index_select(0, back)
+        return found if filled is None else found * filled, None, None, None

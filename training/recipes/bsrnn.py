@@ -1,0 +1,151 @@
+"""Recipes of the band-split RNN: seven ways to split for vocals, one each for the other sources."""
+
+import dataclasses
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from training.models import bsrnn_bands, precision, spectrogram
+from training.models.bsrnn import BSRNN
+from training.models.bsrnn_bands import SCHEMES
+from training.recipes.base import SOURCE, Recipe
+
+EPOCH = 10_000  # batches
+CONSTRAINTS = ("none", "tempo", "key", "genre")
+
+
+@dataclasses.dataclass(frozen=True)
+class BSRNNRecipe(Recipe):
+    """BSRNN IV-A: the model, its training by mixing stems of random songs, and its loss.
+
+    The loss is eq. 1: the mean absolute error of the spectrogram's real part, of its imaginary
+    part and of the waveform, added up. Means, as "MAE" says: so an example's length and the number
+    of channels change neither the loss nor what the learning rate and the clipping mean.
+    """
+
+    family: ClassVar[str] = "bsrnn"
+    audio_channels: ClassVar[int] = 2  # which are items of the batch to the net
+
+    sample_rate: int = 44_100  # Hz
+    batch_size: int = 16  # examples a step: 2 on each of 8 GPUs
+    learning_rate: float = 1e-3  # of Adam, at the start
+    decay: float = 0.98  # of the learning rate, every two epochs
+    decay_every: int = 2 * EPOCH  # steps
+    clip_norm: float = 5.0  # gradients are scaled down to at most this norm
+    steps: int = 100 * EPOCH  # at most
+    validate_every: int = EPOCH  # steps
+    patience: int = 10  # validations without a better loss before the run stops
+    patch_seconds: float = 3.0  # length of a training example
+    # Mixed with the target on the fly, each of a song of its own; none: songs as they are.
+    others: tuple[str, ...] = ("bass", "drums", "other")
+    gain_db: float = 10.0  # each source is mixed at up to ± this gain
+    drop: float = 0.1  # probability that a source is left out of a mixture
+    mix_constraint: str = "none"  # tempo, key or genre: in which mixed songs shall be alike
+    n_fft: int = 2048  # samples
+    hop_length: int = 512  # samples
+    bands: tuple[int, ...] = SCHEMES["v7"]  # up to so many Hz, bands so many Hz wide, …; a rest
+    features: int = 128  # N, of each band
+    layers: int = 12  # each of an LSTM over time and one over bands
+    hidden: int = 256  # units of an LSTM's direction
+    mask_hidden: int = 512  # units of the hidden layer that estimates a band's mask
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hop_length > self.n_fft // 2 or self.n_fft % 2:
+            raise ValueError(
+                f"hop_length is {self.hop_length}; it must be at most half of n_fft, {self.n_fft}, "
+                "which must be even"
+            )
+        if self.drop >= 1:
+            raise ValueError(f"drop is {self.drop}; it must lie in [0, 1)")
+        if self.mix_constraint not in CONSTRAINTS:
+            wanted = ", ".join(CONSTRAINTS)
+            raise ValueError(f"mix_constraint is {self.mix_constraint!r}, not one of {wanted}")
+        for other in self.others:
+            if not SOURCE.fullmatch(other) or other == self.target:
+                raise ValueError(f"others names {other!r}, not another source than the target")
+        self.widths  # noqa: B018 (raises ValueError where bands do not fit)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Bins of each band."""
+        return bsrnn_bands.widths(self.bands, self.n_fft, self.sample_rate)
+
+    @property
+    def patch_samples(self) -> int:
+        """See `Recipe.patch_samples`."""
+        return round(self.patch_seconds * self.sample_rate)
+
+    def core(self) -> BSRNN:
+        """Spectrogram parts in, the parts of a complex mask out."""
+        return BSRNN(self.widths, self.features, self.layers, self.hidden, self.mask_hidden)
+
+    def losses(
+        self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
+    ) -> Tensor:
+        """See `Recipe.losses`; eq. 1."""
+        target = torch.where(residual[:, None, None], mixture - reference, reference)
+        masked = self._masked(nets, mixture)
+        error = torch.view_as_real(masked - self._stft(target)).abs().sum(-1)
+        samples = mixture.shape[-1]
+        wave = spectrogram.istft(masked, self.n_fft, self.hop_length, samples) - target
+        return error.flatten(1).mean(1) + wave.abs().flatten(1).mean(1)
+
+    def estimate(self, nets: nn.Module, mixture: Tensor) -> Tensor:
+        """See `Recipe.estimate`."""
+        samples = mixture.shape[-1]
+        masked = self._masked(nets, mixture)
+        return spectrogram.istft(masked, self.n_fft, self.hop_length, samples)[:, None]
+
+    def _stft(self, samples: Tensor) -> Tensor:
+        return spectrogram.stft(samples, self.n_fft, self.hop_length)
+
+    def _masked(self, nets: nn.Module, mixture: Tensor) -> Tensor:
+        """[batch, channels, samples] → the target's complex [batch, channels, bins, frames]."""
+        spectrum = self._stft(mixture)
+        items = torch.view_as_real(spectrum.flatten(0, 1)).permute(0, 3, 1, 2)
+        mask = precision.masks(nets, items)  # [batch · channels, 2, bins, frames]
+        return spectrum * torch.complex(mask[:, 0], mask[:, 1]).view_as(spectrum)
+
+
+def _recipe(
+    name: str, bands: str, target: str = "vocals", others: str = "bass drums other"
+) -> BSRNNRecipe:
+    return BSRNNRecipe(
+        name=f"bsrnn-{name}",
+        summary=f"band-split RNN that estimates {target}, bands {bands.upper()}",
+        target=target,
+        others=tuple(others.split()),
+        bands=SCHEMES[bands],
+    )
+
+
+def _small(recipe: BSRNNRecipe) -> BSRNNRecipe:
+    """A sibling that learns a few songs on a CPU: the same bands, few and narrow layers."""
+    return dataclasses.replace(
+        recipe,
+        name=f"{recipe.name}-small",
+        summary=f"{recipe.name} with few and narrow layers, for a CPU",
+        batch_size=1,
+        steps=2000,
+        validate_every=100,
+        log_every=10,
+        decay_every=200,
+        hop_length=1024,
+        features=32,
+        layers=3,
+        hidden=64,
+        mask_hidden=128,
+    )
+
+
+_LARGE = (
+    *(_recipe(f"vocals-{bands}", bands) for bands in ("v1", "v2", "v3", "v4", "v5", "v6", "v7")),
+    _recipe("vocals", "v7"),
+    _recipe("bass", "bass", "bass", "vocals drums other"),
+    _recipe("drum", "drum", "drums", "vocals bass other"),
+    _recipe("other", "other", "other", "vocals bass drums"),
+)
+
+RECIPES: tuple[Recipe, ...] = (*_LARGE, *(_small(recipe) for recipe in _LARGE))

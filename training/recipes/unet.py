@@ -1,0 +1,172 @@
+"""Recipes of the U-Net of the thesis, chapter 4."""
+
+import dataclasses
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from training.models import losses, precision, spectrogram
+from training.models.unet import CHANNELS, UNet
+from training.recipes.base import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderDecoderRecipe(Recipe):
+    """What the recipes of chapters 4 and 6 share."""
+
+    batch_size: int = 16  # examples a step
+    learning_rate: float = 2e-4  # of Adam
+    beta1: float = 0.5  # of Adam
+    n_fft: int = 1024  # samples
+    channels: tuple[int, ...] = CHANNELS  # of the encoder's layers
+    kernel_size: int = 5
+    leakiness: float = 0.2
+    dropout: float = 0.5
+    remix_db: float = 0.0  # above 0, targets change places in a batch, at up to ± this gain
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}; it must lie in [0, 1)")
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size is {self.kernel_size}; it must be odd")
+        if not 1 <= len(self.channels) <= 16 or self.n_fft // 2 % 2 ** len(self.channels):
+            raise ValueError(
+                f"channels has {len(self.channels)} layers, and half of n_fft, {self.n_fft // 2}, "
+                "cannot be halved so often"
+            )
+
+    @property
+    def remixes(self) -> bool:
+        """See `Recipe.remixes`."""
+        return self.remix_db > 0
+
+    def gains(self, count: int) -> tuple[Tensor, Tensor]:
+        """See `Recipe.gains`; in decibels, of the targets alone."""
+        return 10 ** ((torch.rand(count) * 2 - 1) * self.remix_db / 20), torch.ones(count)
+
+
+@dataclasses.dataclass(frozen=True)
+class UNetRecipe(EncoderDecoderRecipe):
+    """The U-Net of the thesis, chapter 4, and its training (4.2.2).
+
+    The loss is the L1 norm of eq. 4.2: a sum over bins and frames, averaged over the batch. With
+    the mean over all bins instead, gradients come near Adam's epsilon, for music is mostly silent
+    bins; with the sum, batch size and loss do not interact and the learning rate means the same.
+    """
+
+    family: ClassVar[str] = "unet"
+    summed: ClassVar[bool] = True
+
+    sample_rate: int = 8192  # Hz; audio is mixed to mono and resampled to this
+    hop_length: int = 768  # samples
+    patch_frames: int = 128  # frames of one training example; 12 s
+    dropout_layers: int = 3  # the first ones of the decoder
+    skips: bool = True  # without them: the baseline of 4.3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hop_length >= self.n_fft:
+            raise ValueError(
+                f"hop_length is {self.hop_length}; it must be below n_fft, {self.n_fft}"
+            )
+
+    @property
+    def patch_samples(self) -> int:
+        """See `Recipe.patch_samples`."""
+        return self.patch_frames * self.hop_length
+
+    def core(self) -> UNet:
+        """Normalised magnitudes in, a mask out."""
+        return UNet(
+            self.channels,
+            self.kernel_size,
+            self.leakiness,
+            self.dropout,
+            self.dropout_layers,
+            skips=self.skips,
+        )
+
+    def level(self, mixture: Tensor) -> float:
+        """The largest magnitude: those of a whole song shall fit [0, 1]."""
+        return float(spectrogram.stft(mixture, self.n_fft, self.hop_length).abs().max())
+
+    def losses(
+        self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
+    ) -> Tensor:
+        """See `Recipe.losses`; eq. 4.2."""
+        given, wanted = self.magnitudes(mixture, reference, residual)
+        return losses.l1_sum(precision.masks(nets, given) * given, wanted)
+
+    def estimate(self, nets: nn.Module, mixture: Tensor) -> Tensor:
+        """See `Recipe.estimate`; at the recipe's own rate, of mixtures divided by their level.
+
+        Whole songs at their full rate are the matter of `training.separation.masking`.
+        """
+        spectrum = spectrogram.stft(mixture.flatten(0, 1), self.n_fft, self.hop_length)
+        mask = precision.masks(nets, spectrogram.drop_bin(spectrum.abs())[:, None])[:, 0]
+        masked = spectrum * spectrogram.restore_bin(mask)
+        found = spectrogram.istft(masked, self.n_fft, self.hop_length, mixture.shape[-1])
+        return found.view_as(mixture)[:, None]
+
+    def magnitudes(
+        self, mixture: Tensor, reference: Tensor, residual: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The net's input and its target, [batch, 1, n_fft / 2, frames] each.
+
+        Where no isolated vocals exist, their magnitude is the half-wave rectified residual
+        max(|X| − |Y|, 0) of mixture and accompaniment (thesis 4.2.2).
+        """
+        both = torch.cat((mixture, reference), dim=1)  # [batch, 2, samples]
+        spectrum = spectrogram.stft(both, self.n_fft, self.hop_length)
+        frames = mixture.shape[-1] // self.hop_length  # without the one past the end
+        magnitude = spectrogram.drop_bin(spectrum.abs())[..., : max(1, frames)]
+        given, other = magnitude[:, :1], magnitude[:, 1:]
+        rectified = torch.relu(given - other)
+        return given, torch.where(residual[:, None, None, None], rectified, other)
+
+
+# Two independent nets, as in the thesis: "to allow for more divergent training schemes".
+_VOCALS = UNetRecipe(
+    name="unet-vocals",
+    summary="U-Net of the thesis, ch. 4, that estimates the vocals",
+    target="vocals",
+)
+_INSTRUMENTAL = dataclasses.replace(
+    _VOCALS,
+    name="unet-instrumental",
+    summary="U-Net of the thesis, ch. 4, that estimates the accompaniment",
+    target="accompaniment",
+)
+_NO_SKIP = dataclasses.replace(
+    _VOCALS,
+    name="unet-noskip",
+    summary="the thesis' baseline, a U-Net without skip connections, for the vocals",
+    skips=False,
+)
+
+
+def _small(recipe: UNetRecipe) -> UNetRecipe:
+    """A sibling that learns from tens of songs in two minutes on two CPU cores.
+
+    With so few songs a net learns them by heart; remixing is worth 1 dB on songs it never heard.
+    """
+    return dataclasses.replace(
+        recipe,
+        name=f"{recipe.name}-small",
+        summary=f"{recipe.name} with a quarter of the parameters and faster steps, for a CPU",
+        channels=(8, 16, 32, 64, 128, 256),
+        batch_size=8,
+        learning_rate=5e-4,
+        steps=700,
+        validate_every=50,
+        patience=10,
+        log_every=10,
+        remix_db=6.0,
+    )
+
+
+RECIPES = tuple(
+    sibling for recipe in (_VOCALS, _INSTRUMENTAL, _NO_SKIP) for sibling in (recipe, _small(recipe))
+)

@@ -1,0 +1,160 @@
+"""`stemlode separate INPUT…`: any audio file → its sources."""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from stemlode import audio, files, runs
+from stemlode.arguments import Parser
+from stemlode.audio import AudioError
+from stemlode.runs import BadUsage, Failed
+from training.checkpoint import load
+from training.devices import pick_device
+from training.separation.options import add_chunking, chunking_of, cut, named_checkpoints
+from training.separation.separate import separate_file, stem_names
+
+LONGEST_STATED = 7 * 86_400.0  # seconds; a header that claims more is not believed
+
+
+LONGEST_NAME = 120  # bytes of an output folder's name
+
+
+def folder_names(inputs: Sequence[str]) -> list[str]:
+    """A folder name for each input: its file's name without extension, made safe and unique."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for path in inputs:
+        stem = Path(path.rstrip("/").rsplit("/", 1)[-1]).stem
+        safe = re.sub(r"[^\w .,+()&'!-]+", "_", stem).strip(" .") or "song"
+        safe = safe.encode()[:LONGEST_NAME].decode(errors="ignore").strip(" .")
+        name, number = safe, 1
+        while name.casefold() in taken or name.casefold() in RESERVED:
+            number += 1
+            name = f"{safe}-{number}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+RESERVED = {runs.PLAN.casefold(), runs.RECORD, runs.SUCCESS.casefold()}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `stemlode separate`; the exit status, 1 where an input could not be separated."""
+    options = _parser().parse(argv)
+    for name in ("checkpoint", "output"):
+        if not getattr(options, name):
+            raise BadUsage(f"stemlode separate needs --{name} (see --help)")
+    chunking = chunking_of(options)
+    device = pick_device(options.device)
+    models = [load(folder, device) for folder in options.checkpoint]
+    stems = stem_names(models, options.residual)
+    inputs = list(dict.fromkeys(files.absolute(path) for path in options.inputs))
+    output = files.absolute(options.output)
+    decisive = {"inputs": inputs} | cut(chunking)
+    if options.residual:
+        decisive["residual"] = True
+    checkpoints = named_checkpoints(options.checkpoint)
+    run = _claimed(output, decisive, checkpoints, options.overwrite)
+    if run is None:
+        print(f"separate: already complete in {output}")
+        return 0
+
+    rejects: dict[str, str] = {}
+    written: dict[str, str] = {}
+    seconds = 0.0
+    names = folder_names(inputs)
+    known = {source: _seconds(source) for source in inputs}
+    bar = tqdm(total=round(sum(known.values())), desc="separate", unit=" s of audio", disable=None)
+    for source, name in zip(inputs, names, strict=True):
+        outputs = [f"{name}/{stem}.wav" for stem in stems]
+        before = bar.n
+        if not all(files.exists(run.path(path)) for path in outputs):
+            try:
+                folder = run.path(name)
+                separate_file(source, folder, models, chunking, options.residual, bar.update)
+            except AudioError as error:
+                rejects[source] = str(error)
+                bar.write(runs.on_one_line(f"error: {source}: {error}"), file=sys.stderr)
+                continue
+            except OSError as error:
+                why = f"{runs.reason(error)}; run again to resume"
+                raise Failed(f"--output {output}: {source}: {why}") from error
+        bar.update(max(0.0, before + known[source] - bar.n))  # what was there, or no header said
+        seconds += audio.probe(run.path(outputs[0])).duration_s
+        written |= {path: files.sha256(run.path(path)) for path in outputs}
+    bar.close()
+    run.finish(
+        {"inputs": len(inputs), "separated": len(inputs) - len(rejects), "rejected": len(rejects)},
+        written,
+        audio_seconds=round(seconds, 3),
+        songs=dict(zip(names, inputs, strict=True)),
+        rejects=rejects,
+    )
+    for path in written:
+        print(runs.on_one_line(run.path(path)))
+    if rejects:
+        raise Failed(
+            f"{len(rejects)} of {len(inputs)} inputs could not be separated; "
+            "the same command tries them again"
+        )
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="stemlode separate",
+        description="Split audio files into their sources, as 32-bit float WAV files of the "
+        "input's length, rate and channels; those of one net for one source, and those with "
+        "--residual, sum to the input.",
+    )
+    parser.add_argument(
+        "inputs",
+        metavar="INPUT",
+        nargs="+",
+        help="audio files of any format; all that belong in one output folder",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        metavar="DIR",
+        action="append",
+        help="folder written by `stemlode train`; again for a model of another source",
+    )
+    parser.add_argument(
+        "--residual",
+        action="store_true",
+        help="also write what several models leave of the mixture, so that all sums to it",
+    )
+    parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
+    add_chunking(parser)
+    parser.add_argument("--overwrite", action="store_true", help="start over")
+    parser.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")
+    return parser
+
+
+def _seconds(source: str) -> float:
+    """What a file's header says; 0 where it says nothing, or there is none."""
+    try:
+        stated = audio.probe(source).duration_s
+    except (AudioError, OSError):
+        return 0.0
+    return stated if 0 < stated < LONGEST_STATED else 0.0
+
+
+def _claimed(
+    output: str, decisive: dict[str, Any], checkpoints: dict[str, str], overwrite: bool
+) -> runs.Run | None:
+    """The run to do; None where it is done and had no rejects, which are worth another try."""
+
+    def start() -> runs.Run | None:
+        return runs.start("separate", output, decisive, checkpoints, overwrite=overwrite)
+
+    run = start()
+    if run is None and runs.record(output)["rejects"]:
+        files.remove(files.join(output, runs.SUCCESS))
+        run = start()
+    return run

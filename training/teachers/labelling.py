@@ -1,0 +1,167 @@
+"""Segments → labels by a teacher, in batches of one size, so that a label does not depend on what
+else is asked for at the same time.
+
+A net's result for a segment may differ in its last bits with the size of the batch and with the
+place in it. So segments keep their places, the last batch is filled up with silence, and a segment
+that is tried again by itself stands where it stood.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stemlode import runs
+from stemlode.runs import Failed
+from training.teachers import labels
+from training.teachers.labels import OUTCOMES
+from training.teachers.teacher import Teacher, TeacherFault
+
+FAILED = "teacher_failed"  # an outcome besides labels.OUTCOMES
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a teacher makes of segments. Arrays, so that it can go from process to process."""
+
+    target: np.ndarray  # float32 [segments, channels, samples]; zeros where it failed
+    outcomes: list[str]  # labels.OUTCOMES or FAILED
+    reasons: list[str]  # why a segment is of no use; empty where it is
+    energies_db: np.ndarray  # float64 [segments, 3]: mixture, target, residual; NaN where it failed
+    confidence: np.ndarray  # float32 [segments]
+
+
+class Labeller:
+    """A teacher for one source, with its batch size."""
+
+    def __init__(self, teacher: Teacher, target: str, batch_size: int) -> None:
+        teacher.check(target)
+        self.teacher, self.target, self.batch_size = teacher, target, batch_size
+
+    def label(self, mixture: np.ndarray) -> Labelled:
+        """Labels of float32 [segments, channels, samples], batch after batch in this order.
+
+        A batch on which the teacher raises is tried once more, and then segment by segment, each
+        twice as well: only those on which it raises again are lost. Raises Failed where it lacks
+        memory or the device is gone, which is no segment's fault.
+        """
+        whole = torch.from_numpy(np.ascontiguousarray(mixture, np.float32))
+        if self.teacher.device.type == "cuda":
+            whole = whole.pin_memory()
+        found: list[Labelled] = []
+        before: list[Estimated] = []
+        for group in whole.split(self.batch_size):
+            # A GPU is at work on these while what came before is fetched.
+            launched = self._batch(group)
+            found += [one.fetched() for one in before]
+            before = launched
+        return _joined([*found, *(one.fetched() for one in before)])
+
+    def _batch(self, group: Tensor) -> "list[Estimated]":
+        places = list(range(len(group)))
+        found = self._twice(group, places)
+        if isinstance(found, Estimated):
+            return [found]
+        alone = [self._twice(group, [place]) for place in places]
+        return [
+            one if isinstance(one, Estimated) else _failed(group[place], one)
+            for place, one in zip(places, alone, strict=True)
+        ]
+
+    def _twice(self, group: Tensor, places: list[int]) -> "Estimated | Exception":
+        """Some segments of a batch, or what the teacher raised at the second attempt as well."""
+        try:
+            return self._estimated(group, places)
+        except Exception as error:
+            _check_passing(error)
+        try:
+            return self._estimated(group, places)
+        except Exception as error:
+            _check_passing(error)
+            return error
+
+    @torch.inference_mode()
+    def _estimated(self, group: Tensor, places: list[int]) -> "Estimated":
+        """Some segments of a batch, each in its place among silence."""
+        moved = group.to(self.teacher.device, non_blocking=True)
+        batch = moved.new_zeros(self.batch_size, *group.shape[1:])
+        batch[places] = moved[places]
+        target, missed = self.teacher.separate(batch, self.target)
+        found = labels.label(batch, target, missed)
+        confidence = labels.confidence(target, batch - target)
+        energies = torch.stack([found.mixture_db, found.target_db, found.residual_db], dim=1)
+        missed = torch.full_like(found.mixture_db, torch.nan) if missed is None else missed
+        return Estimated(
+            found.outcome[places],
+            target[places],
+            energies[places],
+            confidence[places],
+            missed[places],
+        )
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """What a teacher makes of segments, where it is made: a GPU may still be at work on it."""
+
+    outcome: Tensor
+    target: Tensor
+    energies_db: Tensor
+    confidence: Tensor
+    missed_db: Tensor
+    reason: str = ""  # why the teacher failed
+
+    def fetched(self) -> Labelled:
+        """The same as arrays."""
+        names = [(*OUTCOMES, FAILED)[number] for number in self.outcome.tolist()]
+        energies, missed = self.energies_db.cpu().numpy(), self.missed_db.tolist()
+        return Labelled(
+            self.target.cpu().numpy(),
+            names,
+            [
+                self.reason or _reason(name, level, miss)
+                for name, level, miss in zip(names, energies[:, 0], missed, strict=True)
+            ],
+            energies,
+            self.confidence.cpu().numpy(),
+        )
+
+
+def _joined(found: list[Labelled]) -> Labelled:
+    return Labelled(
+        np.concatenate([one.target for one in found]),
+        [outcome for one in found for outcome in one.outcomes],
+        [reason for one in found for reason in one.reasons],
+        np.concatenate([one.energies_db for one in found]),
+        np.concatenate([one.confidence for one in found]),
+    )
+
+
+def _reason(outcome: str, mixture_db: float, missed_db: float) -> str:
+    if outcome == "silent":
+        return f"{labels.REASONS[outcome]}: {mixture_db:.0f} dB"
+    if outcome == "not_a_sum":
+        return f"{labels.REASONS[outcome]}: they miss it by {missed_db:+.1f} dB"
+    return labels.REASONS.get(outcome, "")
+
+
+def _failed(segment: Tensor, error: Exception) -> Estimated:
+    what = "" if isinstance(error, TeacherFault) else f"the teacher raised {type(error).__name__}: "
+    return Estimated(
+        torch.tensor([len(OUTCOMES)]),
+        torch.zeros(1, *segment.shape),
+        torch.full((1, 3), torch.nan, dtype=torch.float64),
+        torch.zeros(1),
+        torch.zeros(1),
+        what + runs.reason(error),
+    )
+
+
+def _check_passing(error: Exception) -> None:
+    """Failed for what is the machine's fault; every further segment would fail as well."""
+    said = runs.reason(error)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "t allocate memory" in said:
+        raise Failed(f"--teacher: not enough memory: take a smaller --batch-size ({said[:120]})")
+    if "CUDA error" in said or isinstance(error, OSError):
+        raise Failed(f"--teacher: {said[:200]}; run again to resume") from error

@@ -1,0 +1,120 @@
+"""Teachers: whatever separates a mixture, behind one face.
+
+A teacher is named by where it lies: a checkpoint of ours (its folder, or that of its run), a file
+of TorchScript or ONNX with a JSON file beside it (`training.teachers.files`), or `module:function`,
+a Python function that is called with the device's name and returns an object with
+
+* `sample_rate` (Hz), `sources` (names), `version` (text: another one is another teacher),
+* perhaps `channels` (what it insists on) and `whole` (whether its sources sum to the mixture;
+  so by default where there are several),
+* and a call: float32 [batch, channels, samples] → [batch, sources, channels, samples].
+
+The function and a TorchScript file are programs: they run with your rights. Checkpoints and ONNX
+files are data.
+"""
+
+import hashlib
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stemlode import files, runs
+from stemlode.runs import BadUsage, Failed
+from training import checkpoint
+from training.checkpoint import Checkpoint
+from training.devices import pick_device
+from training.recipes.unet import UNetRecipe
+from training.separation import sources
+from training.separation.chunks import Chunking
+from training.teachers.teacher import FACTS, Teacher, checked
+
+ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+def load(name: str, device: torch.device | str | None = None) -> Teacher:
+    """A teacher by its name; on the GPU where there is one and `device` does not say.
+
+    Raises BadUsage where there is none or its description is wrong, Failed where it is damaged.
+    """
+    place = device if isinstance(device, torch.device) else pick_device(device)
+    if ENTRY.fullmatch(name):
+        return _of_entry(name, place)
+    if name.lower().endswith((".onnx", ".pt", ".pth", ".ts")):
+        from training.teachers import files as teachers_files  # noqa: PLC0415 (ONNX is an extra)
+
+        return teachers_files.load(name, place)
+    if not files.exists(name):
+        raise BadUsage(f"--teacher {name}: no such file or folder, nor module:function")
+    path = _checkpoint_file(name)
+    return of_checkpoint(checkpoint.load(name, place), files.sha256(path), name)
+
+
+def of_checkpoint(trained: Checkpoint, sha256: str, name: str = "the teacher") -> Teacher:
+    """A checkpoint as a teacher, where its nets are; `sha256` is its file's.
+
+    It estimates segments as it would a song of their length. To the magnitude U-Net, whose input
+    is divided by a song's loudest bin, a segment is a song.
+    """
+    recipe, nets = trained.recipe, trained.core
+    device = next(nets.parameters()).device
+
+    def call(mixture: Tensor) -> Tensor:
+        if isinstance(recipe, UNetRecipe):
+            return torch.stack([_song(one, trained) for one in mixture.cpu()])
+        return recipe.estimate(nets, mixture)
+
+    facts = {"sample_rate": recipe.sample_rate, "sources": sources.estimated(recipe)}
+    return checked(name, sha256, facts, device, call)
+
+
+def sha256_of(folder: str) -> str:
+    """The hash by which labels know a checkpoint: SHA-256 of its `model.safetensors`."""
+    return files.sha256(_checkpoint_file(folder))
+
+
+def _song(samples: Tensor, trained: Checkpoint) -> Tensor:
+    """[channels, samples] → [sources, channels, samples]."""
+    return torch.cat(list(sources.estimates(samples, trained, Chunking())), dim=-1)
+
+
+def _checkpoint_file(folder: str) -> str:
+    try:
+        return checkpoint.find(folder)
+    except BadUsage as error:
+        what = str(error).removeprefix("--checkpoint ")
+        raise BadUsage(f"--teacher {what}; nor is it .onnx, .pt or module:function") from error
+
+
+def _of_entry(name: str, device: torch.device) -> Teacher:
+    module_name, _, function_name = name.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # a module that lies here is meant, as with python -m
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise BadUsage(f"--teacher {name}: {runs.reason(error)}") from error
+    except (Exception, SystemExit) as error:  # sys.exit(0) would pass for a run that is done
+        raise _raised(name, "module", error) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise BadUsage(f"--teacher {name}: {module_name} has no function {function_name}")
+    try:
+        made = function(str(device))
+    except (Exception, SystemExit) as error:
+        raise _raised(name, "function", error) from error
+    missing = [fact for fact in ("sample_rate", "sources", "version") if not hasattr(made, fact)]
+    if missing or not callable(made):
+        lacks = missing[0] if missing else "a call"
+        raise BadUsage(f"--teacher {name}: what it returns has no {lacks}")
+    facts = {fact: getattr(made, fact, None) for fact in FACTS}
+    sha256 = hashlib.sha256(f"{name} {made.version}".encode()).hexdigest()
+    return checked(name, sha256, facts, device, made)
+
+
+def _raised(name: str, what: str, error: BaseException) -> Failed:
+    said = f"{type(error).__name__}: {runs.reason(error)}"
+    return Failed(f"--teacher {name}: its {what} raised {said}")

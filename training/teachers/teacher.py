@@ -1,0 +1,116 @@
+"""What a teacher is: anything that separates audio, and says at which rate and into what."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stemlode.runs import BadUsage
+from training.recipes.base import SOURCE, rest_of
+from training.teachers import labels
+
+MOST_HZ, MOST_CHANNELS = 192_000, 8
+
+
+FACTS = ("sample_rate", "sources", "channels", "whole")
+
+
+class TeacherFault(Exception):
+    """A teacher gave what it cannot mean: one line that says what."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A separator that is ready to use; `of_checkpoint` and `load` make them."""
+
+    name: str  # where it lies
+    sha256: str  # of its file, or of its name and version
+    sample_rate: int  # Hz
+    channels: int | None  # that a mixture must have; None: as many as there are
+    sources: tuple[str, ...]  # in the order of its estimates
+    whole: bool  # whether the estimates together must be the mixture
+    device: torch.device
+    call: Callable[
+        [Tensor], Any
+    ]  # [batch, channels, samples] → [batch, sources, channels, samples]
+
+    def estimate(self, mixture: Tensor) -> Tensor:
+        """float32 [batch, channels, samples] → [batch, sources, channels, samples], on its device.
+
+        Raises TeacherFault where the shape is not that, and lets pass what the teacher itself
+        raises. Values are not looked at (`labels.label` does): a NaN is one segment's, not a
+        batch's.
+        """
+        if self.channels not in (None, mixture.shape[1]):
+            raise TeacherFault(
+                f"{self.name} takes {self.channels} channels, not {mixture.shape[1]}"
+            )
+        with torch.inference_mode():
+            # A copy: many a net scales its input where it lies, and labels compare with the input.
+            found = self.call(mixture.to(self.device, torch.float32, copy=True))
+        wanted = (len(mixture), len(self.sources), *mixture.shape[1:])
+        if not isinstance(found, Tensor):
+            raise TeacherFault(f"{self.name} gave a {type(found).__name__}, not a tensor")
+        if tuple(found.shape) != wanted:
+            raise TeacherFault(f"{self.name} gave {list(found.shape)}, not {list(wanted)}")
+        # An inference tensor could not be used in what is differentiated.
+        return found.detach().to(self.device, torch.float32).clone()
+
+    def separate(self, mixture: Tensor, target: str) -> tuple[Tensor, Tensor | None]:
+        """A source of [batch, channels, samples] in its shape, and by how many dB all sources
+        together miss the mixture, [batch]; None for a teacher that leaves a rest.
+
+        Where only the target's rest is estimated, the target is what that leaves. Raises
+        TeacherFault like `estimate`, and BadUsage where the teacher knows neither.
+        """
+        place, is_rest = self._place(target)
+        found = self.estimate(mixture)
+        mixture = mixture.to(self.device, torch.float32)
+        missed = labels.misses_db(mixture, found) if self.whole else None
+        return mixture - found[:, place] if is_rest else found[:, place], missed
+
+    def check(self, target: str) -> None:
+        """BadUsage where the teacher cannot give this source."""
+        self._place(target)
+
+    def _place(self, target: str) -> tuple[int, bool]:
+        if target in self.sources:
+            return self.sources.index(target), False
+        if rest_of(target) in self.sources:
+            return self.sources.index(rest_of(target)), True
+        known = ", ".join(self.sources)
+        raise BadUsage(f"--target {target}: {self.name} does not estimate it, only {known}")
+
+
+def checked(
+    name: str,
+    sha256: str,
+    facts: Mapping[str, Any],
+    device: torch.device,
+    call: Callable[[Tensor], Any],
+) -> Teacher:
+    """A teacher by what is said of it: `sample_rate`, `sources` and perhaps `channels` and `whole`.
+
+    Raises BadUsage naming what makes no sense.
+    """
+    rate, channels, whole = (facts.get(fact) for fact in ("sample_rate", "channels", "whole"))
+
+    def wrong(what: str) -> BadUsage:
+        return BadUsage(f"--teacher {name}: {what}")
+
+    if type(rate) is not int or not 1000 <= rate <= MOST_HZ:
+        raise wrong(f"sample_rate is {rate!r}, not a rate in Hz")
+    if channels is not None and (type(channels) is not int or not 1 <= channels <= MOST_CHANNELS):
+        raise wrong(f"channels is {channels!r}, not a number from 1 to {MOST_CHANNELS}")
+    given = facts.get("sources")
+    named = list(given) if isinstance(given, list | tuple) else []
+    if not named or not all(isinstance(one, str) and SOURCE.fullmatch(one) for one in named):
+        raise wrong(f"sources is {given!r}, not a list of names such as vocals")
+    if len(set(named)) < len(named):
+        raise wrong(f"sources names one twice: {', '.join(named)}")
+    if whole not in (None, True, False):
+        raise wrong(f"whole is {whole!r}, neither true nor false")
+    sums = len(named) > 1 if whole is None else bool(whole)
+    return Teacher(name, sha256, rate, channels, tuple(named), sums, device, call)
