@@ -1,0 +1,1 @@
+"""Which two recordings belong together, by ear. Pure functions of arrays."""

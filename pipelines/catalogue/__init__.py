@@ -1,0 +1,1 @@
+"""Rows of any catalogue, or a folder of audio, as tracks."""

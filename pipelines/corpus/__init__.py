@@ -1,0 +1,1 @@
+"""`stemlode corpus`: pairs and multitrack folders to shards and an index."""

@@ -1,0 +1,1 @@
+"""`stemlode demo`: the whole flow on music that it makes itself."""

@@ -5,19 +5,21 @@ in a process of its own. Every one of them resumes, so running the demo again ch
 """
 
 import argparse
-import importlib.util
+import os
 import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipelines.demo import catalogue
 from stemlode import files, runs, schemas
 from stemlode.arguments import Parser
 from stemlode.runs import BadUsage, Failed
 
+ROOT = Path(runs.__file__).parents[1]  # where our packages lie
 MUSIC = "music"
 FOUND = ("candidates", "pairs", "corpus")
 LEARNT = ("model", "scores", "separated", "report")
@@ -96,10 +98,10 @@ def call(step: Step) -> None:
     """Run one verb as a user would, in a process of its own; Failed where it fails."""
     words = [step.verb, *step.arguments, "--output", step.folder]
     print(f"\n$ {shlex.join(['stemlode', *words])}", flush=True)
-    stemlode = importlib.util.find_spec("stemlode")
-    assert stemlode is not None and stemlode.origin is not None
-    # By its path, for `-m` would let a folder of the user's named `training` go first.
-    status = subprocess.run([sys.executable, stemlode.origin, *words], check=False).returncode
+    # -P and our own place first: a folder of the user's named `training` must not win.
+    ours = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-P", "-m", "stemlode", *words]
+    status = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": ours}).returncode
     if status != 0:
         raise Failed(
             f"demo: `stemlode {step.verb}` ended with exit status {status}, see above; "

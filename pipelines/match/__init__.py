@@ -1,0 +1,1 @@
+"""`stemlode match`: a catalogue to candidate pairs, by one of three engines."""

@@ -1,0 +1,1 @@
+"""What report and review draw with: charts, players, pictures, text. Free of Beam."""

@@ -1,0 +1,1 @@
+"""`stemlode prune`: candidates to pairs that are verified by their sound."""

@@ -1,0 +1,1 @@
+"""`stemlode pseudolabel`: unlabelled tracks and a teacher to labelled shards."""

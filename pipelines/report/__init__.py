@@ -1,0 +1,1 @@
+"""`stemlode report`: run folders to one HTML page. Free of Beam."""

@@ -1,0 +1,1 @@
+"""`stemlode review`: a sample of scored pairs, judged by ear, to thresholds."""

@@ -1,0 +1,1 @@
+"""A recording to encoded samples. Free of Beam."""

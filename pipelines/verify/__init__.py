@@ -1,0 +1,1 @@
+"""`stemlode verify`: is every byte of a corpus what its record says? Free of Beam."""

@@ -1,0 +1,1 @@
+"""Folders of multitrack songs: which file is which source of which song."""

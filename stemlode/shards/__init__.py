@@ -1,0 +1,1 @@
+"""The shards of a corpus, written and read: tar (WebDataset) and Parquet."""

@@ -1,0 +1,1 @@
+"""A corpus read for training: windows, mixing, levels, examples."""

@@ -1,0 +1,1 @@
+"""`stemlode evaluate`: estimates against true stems."""

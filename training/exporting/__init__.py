@@ -1,0 +1,1 @@
+"""`stemlode export`: a checkpoint's nets as ONNX."""

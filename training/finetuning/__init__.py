@@ -1,0 +1,1 @@
+"""`stemlode finetune`: self-boosting on unlabelled songs (BSRNN, section III)."""

@@ -1,0 +1,1 @@
+"""`stemlode train`: the training loop and what it needs."""

@@ -1,0 +1,1 @@
+"""The papers' nets, transforms, losses and metrics: tensors only."""

@@ -1,0 +1,1 @@
+"""`stemlode separate`: audio files to their sources."""

@@ -1,0 +1,1 @@
+"""Anything that separates, as a teacher of unlabelled music."""
