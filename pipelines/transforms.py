@@ -7,7 +7,8 @@ import pyarrow as pa
 from apache_beam.pvalue import AsDict, AsList, AsSingleton
 
 from stemlode import files, runs
-from stemlode.tables import ROWS_PER_FILE, Row, _file, _order, _place, write
+from stemlode.retry import patiently
+from stemlode.tables import ROWS_PER_FILE, Row, file_name, order, place, write
 
 
 class WriteTable(beam.PTransform):
@@ -52,9 +53,10 @@ class WriteTable(beam.PTransform):
     def _write(self, group: tuple[int, Iterable[Row | None]], parts: int) -> Row:
         part, rows = group
         some = (row for row in rows if row is not None)
-        found = sorted(some, key=lambda row: _order(row, self.key))
+        found = sorted(some, key=lambda row: order(row, self.key))
         table = pa.Table.from_pylist(found, self.schema)
-        return write(self.run, _file(self.name, part, parts), table)
+        name = file_name(self.name, part, parts)
+        return patiently(lambda: write(self.run, name, table), f"--output {self.run.output}")
 
 
 class Finish(beam.PTransform):
@@ -79,10 +81,15 @@ class Finish(beam.PTransform):
         )
 
     def _finish(self, _: None, manifest: list[Row], counts: Row) -> None:
-        for folder in self.clear:
-            files.remove(self.run.path(folder))
-        self.run.finish(counts, {row["path"]: row["sha256"] for row in manifest})
+        outputs = {row["path"]: row["sha256"] for row in manifest}
+
+        def finish() -> None:
+            for folder in self.clear:
+                files.remove(self.run.path(folder))
+            self.run.finish(counts, outputs)
+
+        patiently(finish, f"--output {self.run.output}")
 
 
 def _placed(row: Row, key: tuple[str, ...], parts: int) -> tuple[int, Row]:
-    return _place([str(row[k]) for k in key], parts), row
+    return place([str(row[k]) for k in key], parts), row

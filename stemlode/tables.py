@@ -13,10 +13,8 @@ import pyarrow.parquet as pq
 from stemlode import files, runs
 from stemlode.ids import digest
 
+Row = dict[str, Any]  # of any table, by column
 ROWS_PER_FILE = 100_000
-
-
-Row = dict[str, Any]
 
 
 def write(run: runs.Run, name: str, table: pa.Table) -> Row:
@@ -39,14 +37,14 @@ def cut(
     """What WriteTable makes of some rows, without a pipeline: names of files, and their rows."""
     count = max(1, -(-table.num_rows // rows_per_file))
     columns = [table[k].cast(pa.string()).to_pylist() for k in key] if count > 1 else []
-    places = [_place(values, count) for values in zip(*columns, strict=True)]
+    places = [place(values, count) for values in zip(*columns, strict=True)]
     numbers = np.array(places or [0] * table.num_rows)
     for part in range(count):
         found = table.take(np.flatnonzero(numbers == part)).sort_by([(k, "ascending") for k in key])
         if found.group_by(key).aggregate([]).num_rows < found.num_rows:
-            rows = sorted(found.to_pylist(), key=lambda row: _order(row, key))
+            rows = sorted(found.to_pylist(), key=lambda row: order(row, key))
             found = pa.Table.from_pylist(rows, table.schema)
-        yield _file(name, part, count), found
+        yield file_name(name, part, count), found
 
 
 def parts(folder: str, name: str) -> list[str]:
@@ -74,6 +72,15 @@ def read_part(path: str, columns: Sequence[str] | None = None) -> pa.Table:
         raise runs.Failed(f"{path}: unreadable table: {runs.reason(error)}") from error
 
 
+def footer(path: str) -> pq.FileMetaData:
+    """What one file of a table says of itself; Failed where it is missing or damaged."""
+    try:
+        with files.open_input(path) as file:
+            return pq.read_metadata(file)
+    except (OSError, pa.ArrowException) as error:
+        raise runs.Failed(f"{path}: unreadable table: {runs.reason(error)}") from error
+
+
 def rows(path: str) -> Iterator[Row]:
     """The rows of one file of a table, as dicts."""
     for batch in read_part(path).to_batches():
@@ -86,13 +93,16 @@ def count_by(table: pa.Table, column: str) -> dict[str, int]:
     return {entry["values"]: entry["counts"] for entry in counted}
 
 
-def _place(values: Sequence[str], parts: int) -> int:
+def place(values: Sequence[str], parts: int) -> int:
+    """The number of the file that a row lies in, of so many, by the values of its key."""
     return int(digest(*values)[:8], 16) % parts
 
 
-def _order(row: Row, key: Sequence[str]) -> tuple[list[str], str]:
+def order(row: Row, key: Sequence[str]) -> tuple[list[str], str]:
+    """What sorts the rows of a file: the key, then all that a row holds."""
     return [str(row[k]) for k in key], json.dumps(row, sort_keys=True, default=str)
 
 
-def _file(name: str, part: int, parts: int) -> str:
+def file_name(name: str, part: int, parts: int) -> str:
+    """A table's file below its run folder."""
     return f"{name}-{part:05d}-of-{parts:05d}.parquet"

@@ -5,7 +5,8 @@ A dump is an archive such as `recording.tar.xz` that holds `mbdump/recording`: o
 
 from typing import Any
 
-Row = dict[str, Any]
+from stemlode.tables import Row
+
 FOLDER = "mbdump/"  # in the archive
 RECORDINGS = "recording"
 _MARKERS = ("instrumental", "karaoke")  # attributes of a performance, too

@@ -25,6 +25,7 @@ from fsspec.core import url_to_fs
 from pipelines.catalogue import csv_blocks, musicbrainz
 from stemlode import files
 from stemlode.runs import BadUsage, Failed, reason
+from stemlode.tables import Row
 
 FORMATS = {
     ".parquet": "parquet",
@@ -42,7 +43,6 @@ PART_ROWS = 1 << 20
 PEEK_ROWS = 1000
 SEPARATOR = ";"  # between the entries of a list that is text
 
-Row = dict[str, Any]
 Broken = tuple[str, str]  # a line that is no row, and why
 
 

@@ -23,8 +23,7 @@ from pipelines import transforms
 from pipelines.launch import launch
 from pipelines.options import Verb, VerbOptions
 from stemlode import audio, files, runs, schemas
-from stemlode.audio import decoders
-from stemlode.audio.kinds import EXTENSIONS
+from stemlode.audio import decoders, kinds
 from stemlode.ids import digest
 from stemlode.runs import BadUsage
 from stemlode.schemas import reject
@@ -53,7 +52,7 @@ class ScanOptions(VerbOptions):
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--extensions",
-            default=EXTENSIONS.replace(" ", ","),
+            default=",".join(kinds.EXTENSIONS),
             help="file name endings that are audio; other files are left out and counted",
         )
 
@@ -212,7 +211,7 @@ def listed(folder: str, wanted: set[str]) -> Iterator[Any]:
     for path in found:
         yield TaggedOutput("counts", ("files", 1))
         shown = path.encode("utf-8", "backslashreplace").decode()
-        if posixpath.splitext(path)[1].lower().lstrip(".") not in wanted:
+        if kinds.extension(path) not in wanted:
             yield TaggedOutput("counts", ("not_audio", 1))
         elif shown != path:
             name = shown.removeprefix(folder).lstrip("/")

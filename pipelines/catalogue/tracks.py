@@ -14,10 +14,11 @@ from matching.titles import artist_key_batch, marker_batch
 from pipelines.catalogue import reading
 from pipelines.catalogue.columns import lists, seconds, text, year
 from pipelines.catalogue.reading import Batch
-from pipelines.catalogue.rows import Row, plain
+from pipelines.catalogue.rows import plain
 from stemlode import schemas
 from stemlode.ids import digest
 from stemlode.schemas import reject
+from stemlode.tables import Row
 
 if TYPE_CHECKING:
     from pipelines.catalogue.aliases import Aliases

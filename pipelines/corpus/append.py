@@ -39,6 +39,15 @@ class Addition(runs.Run):
         files.remove_temporaries(self.output)
         files.remove(self.path(runs.ERROR))
         record = runs.record(self.output)
+        if len(record.get("additions", [])) < self.number:  # else done before, but not cleared
+            self._record(record, counts, outputs)
+        _clear(self.output)
+        locks.release(self.output)
+        files.remove(self.path(locks.NAME))
+
+    def _record(
+        self, record: dict[str, Any], counts: dict[str, Any], outputs: dict[str, str]
+    ) -> None:
         old = [name for name in record["outputs"] if name.startswith("rejects-")]
         entry = {
             "kind": self.kind,
@@ -54,9 +63,6 @@ class Addition(runs.Run):
         record["counts"] = _added_up(self.output, record, counts)
         record["additions"] = [*record.get("additions", []), entry]
         files.write_bytes(self.path(runs.RECORD), runs.to_json(record))
-        _clear(self.output)
-        locks.release(self.output)
-        files.remove(self.path(locks.NAME))
 
 
 @dataclasses.dataclass(frozen=True)

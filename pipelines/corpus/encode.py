@@ -1,14 +1,13 @@
 """A step of the pipeline: one song → its encoded samples."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
-from pipelines.corpus import sides, splits
+from pipelines.corpus import splits
 from pipelines.corpus.options import Plan
 from pipelines.corpus.splits import Side
 from pipelines.samples import recordings, sampling
@@ -16,6 +15,7 @@ from pipelines.samples.parts import part
 from pipelines.samples.recordings import Facts, Recording
 from stemlode import runs
 from stemlode.audio import AudioError
+from stemlode.retry import patiently
 from stemlode.schemas import reject
 from stemlode.shards.tar import Sample
 
@@ -38,7 +38,7 @@ class Encode(beam.DoFn):
                 raise recordings.Unusable("two_sides", f"{elsewhere}: {'; '.join(side.joined)}")
             if recording.bleed and self.plan.rejects_bleed:
                 raise recordings.Unusable("bleed", f"others leak into {', '.join(recording.bleed)}")
-            samples, facts = sides.patiently(lambda: self._part(recording, split, side.group))
+            samples, facts = self._part(recording, split, side.group)
         except AudioError as error:
             record, cause = dataclasses.asdict(recording), getattr(error, "cause", "unusable")
             yield TaggedOutput(
@@ -60,9 +60,7 @@ class Encode(beam.DoFn):
 
         for copy in copies.of(recording, self.plan.copies, self.plan.seed):
             try:
-                samples, facts = sides.patiently(
-                    functools.partial(self._part, copy, "train", side.group)
-                )
+                samples, facts = self._part(copy, "train", side.group)
             except recordings.Unusable:
                 yield TaggedOutput("counts", ("copies_unusable", 1))
             else:
@@ -72,14 +70,19 @@ class Encode(beam.DoFn):
                 yield TaggedOutput("counts", ("left_out", facts.left_out))
 
     def _part(self, recording: Recording, split: str, group: str) -> tuple[list[Sample], Facts]:
-        shape, facts = self.plan.shape, Facts()
+        shape = self.plan.shape
         fingerprint, samples = _maker(recording)
-        held, known = part(
-            self.run,
-            fingerprint(recording, split, group, shape),
-            lambda: samples(recording, split, group, shape, facts),
-            lambda: dataclasses.asdict(facts),
-        )
+
+        def make() -> tuple[list[Sample], dict[str, Any]]:
+            facts = Facts()
+            return part(
+                self.run,
+                fingerprint(recording, split, group, shape),
+                lambda: samples(recording, split, group, shape, facts),
+                lambda: dataclasses.asdict(facts),
+            )
+
+        held, known = patiently(make, f"--output {self.run.output}")
         return held, Facts(**known)
 
 

@@ -3,6 +3,7 @@
 Shared by all that writes corpora, so that any of them is read, verified and trained on alike.
 """
 
+import functools
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import Any
@@ -12,8 +13,9 @@ from apache_beam.pvalue import AsDict, TaggedOutput
 
 from pipelines import transforms
 from pipelines.corpus import append
-from pipelines.samples.parts import PARTS, writing
+from pipelines.samples.parts import PARTS
 from stemlode import runs, schemas
+from stemlode.retry import patiently
 from stemlode.shards import parquet, tar
 from stemlode.shards.tar import Sample
 
@@ -36,14 +38,13 @@ class WriteShard(beam.DoFn):
         if self.is_parquet:
             name = parquet.shard_name(split, number)
             note = self.run.path(PARTS, f"{split}-{number:05d}.json")
-            with writing(self.run):
-                sha256 = parquet.write_shard(self.run.path(name), samples, note)
+            write = functools.partial(parquet.write_shard, self.run.path(name), samples, note)
             offsets = list(range(len(samples)))
         else:
             name = tar.shard_name(split, number)
-            with writing(self.run):
-                sha256 = tar.write_shard(self.run.path(name), samples)
+            write = functools.partial(tar.write_shard, self.run.path(name), samples)
             offsets = tar.offsets(samples)
+        sha256 = patiently(write, f"--output {self.run.output}")
         for sample, offset in zip(samples, offsets, strict=True):
             row = {**sample.row, "shard": name, "offset": offset, "size": sample.size}
             yield TaggedOutput("index", row)

@@ -3,8 +3,7 @@
 import dataclasses
 import functools
 import json
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -22,8 +21,7 @@ from pipelines.samples.recordings import Recording
 from stemlode import files, runs, schemas, tables
 from stemlode.audio import AudioError
 from stemlode.ids import digest
-from stemlode.retry import ReadFault
-from stemlode.runs import Failed
+from stemlode.retry import patiently, read_fault
 from stemlode.schemas import reject
 
 LANDMARKS = "landmarks"
@@ -93,22 +91,7 @@ def _once(song: tuple[str, dict[str, list[Any]]], held: append.Held) -> Iterator
             yield recording, side
 
 
-RETRY_AFTER_S = (1.0, 4.0)  # reading that breaks off is tried again after so long
-
-
 _BLOCK_FRAMES = 30 * fingerprints.RATE
-
-
-def patiently(read: Callable[[], Any]) -> Any:
-    """What `read` returns; where it raises ReadFault, it is tried again, and at last Failed."""
-    for wait_s in (*RETRY_AFTER_S, None):
-        try:
-            return read()
-        except ReadFault as error:
-            if wait_s is None:
-                raise Failed(f"{error}; run again to resume") from error
-            time.sleep(wait_s)
-    raise AssertionError("unreachable")
 
 
 def matches(
@@ -148,7 +131,7 @@ def sketches(recording: Recording, run: runs.Run, folder: str) -> Iterator[dict[
     A sound that does not decode has no landmarks: what reads it next says why.
     """
     for source, parts in _sounds(recording).items():
-        held = patiently(functools.partial(_sketch, parts, run, folder))
+        held = patiently(functools.partial(_sketch, parts, run, folder), f"--output {run.output}")
         yield {
             "recording_id": recording.recording_id,
             "source": source,
@@ -162,7 +145,7 @@ def _sketch(sources: list[Source], run: runs.Run, folder: str) -> list[list[int]
     try:
         stamps = [files.stamps(source.uri) for source in sources]
     except OSError as error:
-        raise ReadFault(f"{sources[0].uri}: {runs.reason(error)}") from error
+        raise read_fault(error, sources[0].uri) from error
     name = digest(json.dumps([repr(sources), stamps]))
     path = run.path(folder, f"{name}.landmarks")
     if files.exists(path):

@@ -40,6 +40,7 @@ from pipelines.demo.pairs import (
 )
 from stemlode import audio, files, runs, schemas
 from stemlode.runs import Failed
+from stemlode.tables import Row
 
 TRACKS, STEMS = "tracks.parquet", "stems"
 ROWS = 1000
@@ -59,8 +60,6 @@ CLIP_PAIR = Pair(
     (Print("The Easton Ellises", "Falcon 69", MIXTURE),),
     Print("The Easton Ellises", "Falcon 69 (Instrumental)", ACCOMPANIMENT),
 )
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import pyarrow.compute as pc
 from matching import originals
 from pipelines.catalogue import tracks
 from pipelines.catalogue.reading import Batch
-from pipelines.catalogue.rows import Row
 from pipelines.match import record
 from pipelines.match.record import Task
 from sql.match import Found
 from stemlode import runs, schemas, tables
+from stemlode.tables import Row
 
 
 @dataclass(frozen=True)

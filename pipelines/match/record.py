@@ -6,10 +6,10 @@ from typing import Any
 
 from matching.rules import LONG_S, Rule, song_key
 from pipelines.catalogue.aliases import Aliases
-from pipelines.catalogue.rows import Row
 from pipelines.catalogue.tracks import LONG, WHOLE_SECONDS
 from stemlode import runs, schemas
 from stemlode.ids import digest
+from stemlode.tables import Row
 
 COUNTS = {  # tracks_read = rejected + empty_keys + instrumentals + mixtures
     "tracks_read": "rows of the catalogue",

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from stemlode import files, runs, schemas
+from stemlode import files, runs, schemas, tables
 from stemlode.runs import BadUsage, Failed
 
 SCHEMAS = {
@@ -69,7 +68,7 @@ class Folder:
     def rows(self, table: str) -> int | None:
         """How many rows a table has, from the files' footers; None without such a table."""
         paths = self.parts(table)
-        return sum(_footer(path).num_rows for path in paths) if paths else None
+        return sum(tables.footer(path).num_rows for path in paths) if paths else None
 
     def table(self, table: str, columns: Sequence[str]) -> pa.Table | None:
         """Columns of a table (`mix.title` is one of a struct); None without such a table."""
@@ -79,7 +78,7 @@ class Folder:
     def columns(self, table: str) -> list[str]:
         """The names of a table's columns; empty without such a table."""
         paths = self.parts(table)
-        return _footer(paths[0]).schema.to_arrow_schema().names if paths else []
+        return tables.footer(paths[0]).schema.to_arrow_schema().names if paths else []
 
     def lines(self, name: str) -> tuple[list[dict[str, Any]], int]:
         """The objects of a JSON Lines file, and how many lines are none; empty where missing."""
@@ -153,21 +152,13 @@ def _record(folder: str) -> dict[str, Any]:
     return record
 
 
-def _footer(path: str) -> pq.FileMetaData:
-    try:
-        with files.open_input(path) as file:
-            return pq.read_metadata(file)
-    except (OSError, pa.ArrowException) as error:
-        raise Failed(f"{path}: unreadable table: {runs.reason(error)}") from error
-
-
 def _whole(name: str, columns: Sequence[str], paths: Sequence[str]) -> pa.Table:
-    tables = [_read(path, columns) for path in paths]
+    parts = [_read(path, columns) for path in paths]
     if name in SCHEMAS:
         types = pa.schema([(column, _type(SCHEMAS[name], column)) for column in columns])
-        tables = [_cast(path, table, types) for path, table in zip(paths, tables, strict=True)]
+        parts = [_cast(path, table, types) for path, table in zip(paths, parts, strict=True)]
     try:
-        return pa.concat_tables(tables)
+        return pa.concat_tables(parts)
     except pa.ArrowException as error:
         raise Failed(f"{paths[0]}: unlike {paths[-1]}: {runs.reason(error)}") from error
 
@@ -186,13 +177,7 @@ def _cast(path: str, table: pa.Table, types: pa.Schema) -> pa.Table:
 
 
 def _read(path: str, columns: Sequence[str]) -> pa.Table:
-    try:
-        with files.open_input(path) as file:
-            # Without threads, which may still hold the file at exit, and then abort.
-            parquet = pq.ParquetFile(file, pre_buffer=False)
-            table = parquet.read(columns=[*columns], use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        raise Failed(f"{path}: unreadable table: {runs.reason(error)}") from error
+    table = tables.read_part(path, columns)
     if any("." in column for column in columns):
         table = table.flatten()
     for column in columns:

@@ -25,11 +25,12 @@ from pipelines.options import Verb
 from pipelines.prune import estimate, output, rescore, scoring
 from pipelines.prune import inputs as prune_inputs
 from pipelines.prune.options import PruneOptions, settings_of, settle
-from pipelines.prune.scoring import Heard, Listener, Row
+from pipelines.prune.scoring import Heard, Listener
 from stemlode import files, runs, tables
 from stemlode.ids import digest
 from stemlode.retry import patiently
 from stemlode.schemas import reject
+from stemlode.tables import Row
 
 PARTS = "_parts"
 

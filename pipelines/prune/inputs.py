@@ -3,8 +3,8 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stemlode import files, runs, schemas, tables
-from stemlode.runs import BadUsage, Failed
+from stemlode import schemas, tables
+from stemlode.runs import BadUsage
 
 URIS = ("mix_audio_uri", "instrumental_audio_uri")
 
@@ -28,7 +28,7 @@ def check_scored(folder: str) -> None:
 
 def _footers(folder: str, name: str, schema: pa.Schema, option: str) -> list[pq.FileMetaData]:
     """The footers of a table's files, all of which have the schema's columns."""
-    found = [_footer(path) for path in tables.parts(folder, name)]
+    found = [tables.footer(path) for path in tables.parts(folder, name)]
     for footer in found:
         names = footer.schema.to_arrow_schema().names
         missing = [column for column in schema.names if column not in names]
@@ -79,11 +79,3 @@ def _nulls(footer: pq.FileMetaData, column: str) -> int:
         ]
         found += min(stated, default=0)
     return found
-
-
-def _footer(path: str) -> pq.FileMetaData:
-    try:
-        with files.open_input(path) as file:
-            return pq.read_metadata(file)
-    except (OSError, pa.ArrowException) as error:
-        raise Failed(f"{path}: unreadable table: {runs.reason(error)}") from error

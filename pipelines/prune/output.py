@@ -9,12 +9,12 @@ from apache_beam.pvalue import TaggedOutput
 
 from pipelines import transforms
 from stemlode import runs, schemas
+from stemlode.tables import Row
 
 WORK = ("audio_seconds", "decode_ms", "score_ms")
 COUNTS = ("candidates", *schemas.DECISIONS, "rejected", *WORK)
 SUMS = ("hours_kept", "hours_dropped")
 TAGS = ("rejects", "counts", "lengths")
-Row = dict[str, Any]
 
 
 def outputs(row: Row, length_s: float | None) -> Iterator[Any]:

@@ -11,9 +11,9 @@ from matching.sound import decisions
 from matching.sound.decisions import Thresholds
 from matching.sound.scores import Scores
 from pipelines.prune import output
-from pipelines.prune.scoring import Row
 from stemlode import runs, tables
 from stemlode.runs import BadUsage
+from stemlode.tables import Row
 
 MEASURED = ("trim_db", "sample_rate", "n_fft", "hop_length", "max_offset", "align")
 

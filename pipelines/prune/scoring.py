@@ -7,7 +7,6 @@ import dataclasses
 import time
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
 from matching.sound import decisions, scores
 from matching.sound.decisions import Thresholds
@@ -16,8 +15,8 @@ from stemlode import schemas
 from stemlode.audio import AudioError
 from stemlode.audio.decoding import Decoder, DecoderError
 from stemlode.retry import patiently
+from stemlode.tables import Row
 
-Row = dict[str, Any]
 ROLES = ("mix", "instrumental")
 SILENT = "nothing but silence"
 NO_URI = "no audio_uri"

@@ -37,8 +37,8 @@ from stemlode.retry import patiently
 from stemlode.runs import BadUsage
 from stemlode.schemas import reject
 from stemlode.shards import tar
+from stemlode.tables import Row
 
-Row = dict[str, Any]
 COUNTS = "tracks_read tracks_rejected tracks segments segments_silent segments_rejected "
 COUNTS += "segments_pseudo segments_clean_target segments_clean_residual "
 COUNTS += "songs samples shards rejected"
@@ -94,8 +94,8 @@ class Listen(beam.DoFn):
             return Known(name, noted["segments"], noted["active"], None)
         heard = self.listener.hear(uri)
         facts = {"segments": heard.segments, "active": heard.active}
-        with samples_parts.writing(self.run):
-            files.write_bytes(note, json.dumps(facts).encode())
+        data = json.dumps(facts).encode()
+        patiently(lambda: files.write_bytes(note, data), f"--output {self.run.output}")
         return Known(name, heard.segments, heard.active, heard.samples)
 
     def _missing(self, name: str, active: list[int]) -> bool:

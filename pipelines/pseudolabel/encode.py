@@ -21,12 +21,13 @@ from pipelines.pseudolabel.teacher import Done, Stretch
 from pipelines.samples import chunks, parts
 from stemlode import runs
 from stemlode.ids import digest
+from stemlode.retry import patiently
 from stemlode.schemas import reject
 from stemlode.shards import tar
 from stemlode.shards.tar import Sample
+from stemlode.tables import Row
 
 WAITING = 1  # stretches that may wait for the encoder
-Row = dict[str, Any]
 Part = tuple[list[Sample], Row]
 
 
@@ -50,12 +51,16 @@ class Encode(beam.DoFn):
 
     def process(self, element: tuple[str, Done]) -> Iterator[Any]:
         name, (stretch, labelled) = element
-        encoded = _Encoded(self.plan, stretch, labelled, self.encoders)
-        self.waiting.append(
-            self.writer.submit(parts.part, self.run, name, encoded.samples, encoded.facts)
-        )
+        self.waiting.append(self.writer.submit(self._part, name, stretch, labelled))
         while len(self.waiting) > WAITING:
             yield from outputs(self.waiting.popleft().result())
+
+    def _part(self, name: str, stretch: Stretch, labelled: Any) -> Part:
+        def make() -> Part:
+            encoded = _Encoded(self.plan, stretch, labelled, self.encoders)
+            return parts.part(self.run, name, encoded.samples, encoded.facts)
+
+        return patiently(make, f"--output {self.run.output}")
 
     def finish_bundle(self) -> Iterator[Any]:
         while self.waiting:

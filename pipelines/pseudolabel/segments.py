@@ -6,13 +6,12 @@ segments"); then its segments come out in stretches, each a few batches long, so
 length costs no memory. Which segments lie in a stretch depends on the track alone.
 """
 
-import posixpath
 import queue
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,14 +19,12 @@ from pipelines.samples.recordings import Unusable
 from stemlode import audio
 from stemlode.audio import AudioError, activity
 from stemlode.audio.decoding import Decoder, Samples
-from stemlode.audio.kinds import _LOSSLESS_CODECS, CONTAINERS
+from stemlode.audio.kinds import is_lossless
 from stemlode.retry import patiently
 
-LOSSLESS = "aif aifc aiff alac ape flac tta wav wv"
 _TOUCH_S = 1e-3  # what a segment and a salient window must share
 _STRETCH_SEGMENTS = 32  # at least, where a track has as many
 _READ_FRAMES = 1 << 19
-Row = dict[str, Any]
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
@@ -152,13 +149,7 @@ def _touches(first: int, windows: np.ndarray, cut: Cut) -> bool:
 
 
 def _check_lossless(uri: str) -> None:
-    """Unusable where a file is lossy by its name, or, in a container for both kinds, its codec."""
-    ending = posixpath.splitext(uri)[1].lower().lstrip(".")
-    codec = ending
-    if ending in CONTAINERS.split():
-        codec = patiently(lambda: audio.probe(uri), uri).format.lower().rpartition("/")[2]
-        if codec.startswith(_LOSSLESS_CODECS):
-            return
-    elif ending in LOSSLESS.split():
-        return
-    raise Unusable("lossy", f"{codec or 'of no known format'}: not lossless")
+    """Unusable where a file's header names a lossy codec."""
+    kind = patiently(lambda: audio.probe(uri), uri).format
+    if not is_lossless(kind):
+        raise Unusable("lossy", f"{kind}: not lossless")

@@ -15,11 +15,11 @@ from pipelines.pseudolabel.plan import STAGE
 from stemlode import schemas
 from stemlode.audio import kinds
 from stemlode.ids import digest
+from stemlode.tables import Row
 
 # Tracks that a worker takes at a time, decoding some ahead: an eighth, so that workers can share
 # a small catalogue, within these.
 FEWEST, MOST = 4, 32
-Row = dict[str, Any]
 
 
 def read(
@@ -69,7 +69,7 @@ def _of_folder(pipeline: beam.Pipeline, folder: str) -> Any:
         pipeline
         | "Folder" >> beam.Create([folder])
         | "ListFiles"
-        >> beam.FlatMap(scan.listed, {*kinds.EXTENSIONS.split()}).with_outputs(
+        >> beam.FlatMap(scan.listed, {*kinds.EXTENSIONS}).with_outputs(
             "rejects", "counts", main="audio"
         )
     )

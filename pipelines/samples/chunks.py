@@ -14,10 +14,10 @@ import numpy as np
 import soundfile
 
 from pipelines.samples import delays
-from stemlode import audio, runs
+from stemlode import audio
 from stemlode.audio import AudioError
 from stemlode.audio.powers import sum_squares
-from stemlode.retry import ReadFault
+from stemlode.retry import read_fault
 
 QUIETEST_DB = -120.0  # what digital silence counts as
 SMALLEST_LEAD = 0.01  # frames
@@ -201,7 +201,7 @@ def _blocks(source: Source, sample_rate: int, channels: int) -> Iterator[np.ndar
     except AudioError as error:
         raise AudioError(f"{source.name} {source.uri}: {error}") from error
     except OSError as error:
-        raise ReadFault(f"{source.uri}: {runs.reason(error)}") from error
+        raise read_fault(error, source.uri) from error
 
 
 def _channel(samples: np.ndarray, channel: int | None) -> np.ndarray:

@@ -1,12 +1,10 @@
 """Recordings → part files: each is read, aligned, cut and encoded once, or not at all."""
 
-import contextlib
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from stemlode import files, runs
-from stemlode.runs import Failed
 from stemlode.shards import tar
 from stemlode.shards.tar import Sample
 
@@ -27,7 +25,7 @@ def part(
             and size) and files by extension, as shards.write_part takes them.
         facts: called after the last sample: what is to be known of them without making them again.
 
-    Raises Failed, one line, where the disk or the store does not take them.
+    Raises OSError where the disk or the store does not take them, and what `samples` raises.
     """
     path = run.path(PARTS, f"{name}.part")
 
@@ -35,17 +33,6 @@ def part(
         yield from samples()
         files.write_bytes(f"{path}.facts", json.dumps(facts()).encode())  # before the part is whole
 
-    with writing(run):
-        if (held := tar.read_part(path)) is not None:
-            return held, json.loads(files.read_bytes(f"{path}.facts"))
-        return tar.write_part(path, noting()), facts()
-
-
-@contextlib.contextmanager
-def writing(run: runs.Run) -> Iterator[None]:
-    """One line for a disk that fills up; what is finished stays for the next run."""
-    try:
-        yield
-    except OSError as error:
-        line = f"--output {run.output}: {runs.reason(error)}; run again to resume"
-        raise Failed(line) from error
+    if (held := tar.read_part(path)) is not None:
+        return held, json.loads(files.read_bytes(f"{path}.facts"))
+    return tar.write_part(path, noting()), facts()

@@ -10,10 +10,11 @@ import scipy
 import soundfile
 import soxr
 
-from stemlode import audio, files, retry
+from stemlode import audio, files
 from stemlode.audio import AudioError, activity
 from stemlode.ids import digest
 from stemlode.layouts.songs import Part, Song
+from stemlode.retry import read_fault
 
 
 class Unusable(AudioError):
@@ -149,7 +150,7 @@ def native_rate(recording: Recording) -> int:
     except AudioError as error:
         raise AudioError(f"{name} {part.uri}: {error}") from error
     except OSError as error:
-        raise retry.ReadFault(f"{part.uri}: {error}") from error
+        raise read_fault(error, part.uri) from error
 
 
 def _licences(first: str | None, second: str | None) -> str | None:

@@ -27,7 +27,7 @@ def samples(
 
     Activity is measured on whole songs, so that the encoded chunks of one wait in a temporary
     file. `facts` is filled by the time of the last sample. Raises AudioError where the recording
-    cannot be used, chunks.ReadFault where trying again may help.
+    cannot be used, retry.ReadFault where trying again may help.
     """
     if recording.fault:
         raise Unusable("layout", recording.fault)

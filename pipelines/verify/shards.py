@@ -12,8 +12,8 @@ import soundfile
 
 from stemlode import files, runs
 from stemlode.shards import parquet, tar
+from stemlode.tables import Row
 
-Row = dict[str, Any]
 ROWS = 64  # of the index that are Python objects at a time
 
 

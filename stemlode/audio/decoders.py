@@ -13,14 +13,12 @@ from typing import IO, Any, TypeVar
 import numpy as np
 import soundfile
 
-from stemlode import files
+from stemlode import files, retry
 
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile's count where a header leaves the length open
 _UNKNOWN_BYTES = 0x7FFF_0000  # chunk sizes from here on are what streaming writers put
 SLOWEST_HZ, FASTEST_HZ = 1000, 6_144_000
 _MISSING_S = 0.5  # a stated length may be off by a codec's padding
-_LASTING = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG}
-_LASTING |= {errno.ELOOP, errno.ENXIO, errno.EINVAL}
 _GONE = (404, 410)  # of HTTP
 _STORES = (
     "gs://",
@@ -339,7 +337,7 @@ def open_bytes(uri: str) -> IO[bytes]:
     except ValueError as error:  # a null character in a path, a scheme that nobody knows
         raise AudioError(f"cannot be opened: {error}") from None
     except OSError as error:
-        if local and error.errno in _LASTING:
+        if local and not retry.passes(error):
             raise AudioError((error.strerror or "cannot be opened").lower()) from None
         if error.errno == errno.EPROTONOSUPPORT and not uri.startswith(_STORES):
             raise AudioError(f"cannot be opened: {error.strerror}") from None

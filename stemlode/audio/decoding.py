@@ -25,12 +25,13 @@ from typing import IO, Any
 
 import numpy as np
 
+from stemlode import retry
 from stemlode.audio.decoding_process import STALL_S, limit_s, receive, send
 from stemlode.audio.reading import AudioError
 from stemlode.runs import Failed, reason
 
 COMMAND = (sys.executable, "-m", "stemlode.audio.decoding_process")
-ATTEMPTS = 2
+AGAIN_AFTER_S = (0.0,)  # a file that the decoder came to grief on, in a new process
 START_S = 120.0  # a machine under load imports slowly
 _ITEM = np.dtype(np.float32).itemsize
 
@@ -106,13 +107,7 @@ class Decoder:
 
     def decode(self, uri: str) -> Decoded:
         """A whole file. Raises AudioError, DecoderError, OSError (try again) and Failed."""
-        for attempt in range(ATTEMPTS):
-            try:
-                return self._decode(uri)
-            except DecoderError:
-                if attempt == ATTEMPTS - 1:
-                    raise
-        raise AssertionError("not reached")
+        return retry.repeatedly(lambda: self._decode(uri), _is_decoders, AGAIN_AFTER_S)
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
@@ -201,6 +196,11 @@ class Decoder:
             said.seek(0)
             why = said.read().decode(errors="replace").strip().splitlines() or ["no word from it"]
         raise Failed(f"the decoding process does not start: {why[-1]}")
+
+
+def _is_decoders(error: BaseException) -> bool:
+    """Whether memory or a busy machine may have been the cause, and not the file."""
+    return isinstance(error, DecoderError)
 
 
 def _temporary() -> IO[bytes]:

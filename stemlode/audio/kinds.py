@@ -1,33 +1,35 @@
-"""What is audio by its name, and what is lossless by its codec."""
+"""What is audio by its name, and what is lossless by its codec: the same for every verb."""
 
+import posixpath
+
+# In the order in which `scan --extensions` stands in the plans of old runs.
 EXTENSIONS = (
-    "aac aif aiff alac ape caf flac m4a m4b mka mp2 mp3 mp4 mpc oga ogg opus wav webm wma wv"
-)
+    "aac", "aif", "aiff", "alac", "ape", "caf", "flac", "m4a", "m4b", "mka", "mp2", "mp3", "mp4",
+    "mpc", "oga", "ogg", "opus", "wav", "webm", "wma", "wv",
+)  # fmt: skip
+# How the codecs' names begin that keep every sample, in libsndfile's words and in FFmpeg's.
+_LOSSLESS = (
+    "alac", "als", "ape", "double", "dwvw", "flac", "float", "mlp", "pcm", "shorten", "tak",
+    "truehd", "tta", "wavpack", "wmalossless",
+)  # fmt: skip
+_LOSSY = ("pcm_alaw", "pcm_mulaw", "pcm_vidc")  # companded to 8 bit, whatever they are called
 
 
-CONTAINERS = "caf m4a mka mp4 oga ogg"  # may hold either
-
-
-_LOSSLESS_CODECS = ("alac", "ape", "double", "flac", "float", "pcm", "tta", "wavpack")
-
-
-ENDINGS = (".aac .aif .aiff .alac .ape .caf .flac .m4a .mka .mp2 .mp3 .mp4 .oga .ogg .opus .wav "
-           ".webm .wma .wv")  # fmt: skip
-
-
-LOSSLESS = ("alac", "ape", "double", "flac", "float", "pcm", "tta", "wavpack")  # codecs begin so
-
-
-LOSSY = ("pcm_alaw", "pcm_mulaw")  # though they do
+def extension(path: str) -> str:
+    """The ending of a file's name in lower case, without its dot; empty where there is none."""
+    return posixpath.splitext(path)[1].lower().lstrip(".")
 
 
 def is_named_audio(path: str) -> bool:
     """Whether a file's name says that it is audio."""
-    return f".{path.rpartition('.')[2].lower()}" in ENDINGS.split()
+    return extension(path) in EXTENSIONS
 
 
 def is_lossless(kind: str) -> bool:
-    """Whether a file of this format (`AudioInfo.format`) holds every sample as it was (section
-    VI: "we only used lossless data with *.wav* or *.flac* formats")."""
+    """Whether a file of this format (`AudioInfo.format`) holds every sample as it was.
+
+    The codec decides and not the file's name: an .m4a may hold ALAC, a .wav µ-law (BSRNN paper,
+    section VI: "we only used lossless data with *.wav* or *.flac* formats").
+    """
     codec = kind.rpartition("/")[2].lower()
-    return codec.startswith(LOSSLESS) and codec not in LOSSY
+    return codec.startswith(_LOSSLESS) and codec not in _LOSSY

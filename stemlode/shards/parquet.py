@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stemlode import files
-from stemlode.runs import Failed
+from stemlode.runs import Failed, reason
 from stemlode.shards import tar
 from stemlode.shards.tar import Sample
 
@@ -72,18 +72,32 @@ def write_shard(path: str, samples: Sequence[Sample], note: str) -> str:
 def read(path: str) -> Iterator[dict[str, bytes]]:
     """The samples of a shard in their order: contents by file name, with `sample_id` as bytes.
 
-    Raises OSError or pyarrow.ArrowException where it cannot be read or a page is damaged.
+    Raises OSError where it cannot be read, pyarrow.ArrowException where it is damaged.
     """
-    with contextlib.ExitStack() as stack:
-        file = stack.enter_context(files.open_input(path))
-        table = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
+    with files.open_input(path) as file:
+        with telling_damage():
+            table = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
         for number in range(table.num_row_groups):
-            for row in table.read_row_group(number, use_threads=False).to_pylist():
+            with telling_damage():
+                group = table.read_row_group(number, use_threads=False)
+            for row in group.to_pylist():
                 yield {
                     name: value.encode() if isinstance(value, str) else value
                     for name, value in row.items()
                     if value is not None
                 }
+
+
+@contextlib.contextmanager
+def telling_damage() -> Iterator[None]:
+    """Arrow raises a bare OSError where a page is not what its checksum says: pyarrow.ArrowInvalid
+    instead, because trying again does not help."""
+    try:
+        yield
+    except OSError as error:
+        if type(error) is OSError and error.errno is None:
+            raise pa.ArrowInvalid(reason(error)) from error
+        raise
 
 
 def _schema(names: Sequence[str]) -> pa.Schema:
@@ -120,10 +134,6 @@ def _holds(path: str, samples: Sequence[Sample]) -> bool:
             found += 1
     except (pa.ArrowException, ValueError):
         return False
-    except OSError as error:
-        if error.errno is None:  # Arrow's own: a page's checksum
-            return False
-        raise
     return found == len(samples)
 
 

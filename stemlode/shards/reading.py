@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stemlode import files
+from stemlode.shards.parquet import telling_damage
+from stemlode.shards.tar import BLOCK
 
-BLOCK = 512  # what tar files count in
 HELD = 32  # Parquet shards that a process keeps open
 _Table = tuple[pq.ParquetFile, list[int]]  # and the number of the first row of each row group
 _TABLES: dict[tuple[int, str], _Table] = {}  # by process: a forked one shares no file position
@@ -29,8 +30,8 @@ def contents(folder: str, row: dict[str, Any], wanted: Iterable[str]) -> dict[st
         folder: of the corpus.
         row: the sample's row of the index: sample_id, shard, offset, size.
 
-    Raises OSError where the shard cannot be read, ValueError where the sample does not lie there
-    or lacks a file, pyarrow.ArrowException where a Parquet page is damaged.
+    Raises OSError where the shard cannot be read (trying again may help), ValueError where the
+    sample does not lie there or lacks a file, pyarrow.ArrowException where a page is damaged.
     """
     path, names = files.join(folder, row["shard"]), tuple(wanted)
     of_format = _of_parquet if path.endswith(".parquet") else _of_tar
@@ -60,10 +61,11 @@ def _of_tar(path: str, row: dict[str, Any], names: tuple[str, ...]) -> dict[str,
 
 def _of_parquet(path: str, row: dict[str, Any], names: tuple[str, ...]) -> dict[str, bytes]:
     try:
-        table, starts = _table(path)
-        group = bisect_right(starts, row["offset"]) - 1
-        columns = ["sample_id", *(name for name in names if name in table.schema_arrow.names)]
-        rows = table.read_row_group(group, columns=columns, use_threads=False)
+        with telling_damage():
+            table, starts = _table(path)
+            group = bisect_right(starts, row["offset"]) - 1
+            columns = ["sample_id", *(name for name in names if name in table.schema_arrow.names)]
+            rows = table.read_row_group(group, columns=columns, use_threads=False)
         (found,) = rows.slice(row["offset"] - starts[group], 1).to_pylist()
     except (OSError, pa.ArrowException, ValueError, IndexError):
         _TABLES.pop((os.getpid(), path), None)  # a connection may have been lost: open it anew

@@ -10,7 +10,6 @@ import dataclasses
 import math
 import random
 import signal
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
@@ -23,14 +22,13 @@ import pyarrow.parquet as pq
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from stemlode import files, runs
+from stemlode import files, retry, runs
 from stemlode.runs import BadUsage, Failed
 from stemlode.shards import reading
 from training.data import shelf
 from training.data.windows import Bad, Room, Window, cut, decode, fresh, needs
 from training.recipes.base import Recipe
 
-RETRY_AFTER_S = (1.0, 4.0)  # reading that breaks off is tried again after so long
 COLUMNS = ["sample_id", "song_id", "split_group", "split", "shard", "sources", "start_s"]
 COLUMNS += ["track_ids", "offset", "size", "salient", "duration_s", "sample_rate", "scale"]
 KNOWN_OF_SONGS = ("genre", "tempo", "key")  # read where an index has them
@@ -207,18 +205,11 @@ class Samples(Dataset[Window | Bad]):
 
     def _read(self, row: dict[str, Any], room: Room) -> Window | Bad:
         names = [f"{name}.flac" for name in needs(row["sources"], self.recipe.target)]
-        for wait_s in (*RETRY_AFTER_S, None):
-            try:
-                return decode(row, reading.contents(self.folder, row, names), self.recipe, room)
-            except (ValueError, pa.ArrowException) as error:
-                return Bad(row["sample_id"], f"{row['shard']}: {runs.reason(error)}")
-            except OSError as error:
-                # Without a number it is Arrow's own, of a page that is damaged.
-                lasting = error.errno is None or isinstance(error, FileNotFoundError)
-                if wait_s is None or lasting:
-                    return Bad(row["sample_id"], f"{row['shard']}: {runs.reason(error)}")
-                time.sleep(wait_s)
-        raise AssertionError("unreachable")
+        try:
+            held = retry.repeatedly(lambda: reading.contents(self.folder, row, names))
+            return decode(row, held, self.recipe, room)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            return Bad(row["sample_id"], f"{row['shard']}: {runs.reason(error)}")
 
 
 def loader(windows: Windows, workers: int, ahead: int = 16) -> Iterable[Window | Bad | None]:

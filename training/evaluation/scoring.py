@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from stemlode import audio
+from stemlode.tables import Row
 from training.checkpoint import Checkpoint
 from training.evaluation import bsseval
 from training.evaluation.references import Song
@@ -20,7 +21,6 @@ from training.separation.chunks import Chunking
 from training.separation.separate import complete, separate
 
 FRAME_S = 1.0  # of cSDR and BSS Eval v4: windows side by side, as in SiSEC 2018
-Row = dict[str, Any]
 Parts = dict[str, np.ndarray]  # float32 [channels, frames] by source
 
 

@@ -1,5 +1,6 @@
 """Additions: what is there is not touched, what is new comes in whole or not at all."""
 
+import errno
 import json
 import shutil
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ import soundfile
 
 from pipelines.corpus import append, encode
 from pipelines.verify import command
-from stemlode import cli, runs, schemas, tables
+from stemlode import cli, retry, runs, schemas, tables
 from stemlode.runs import Failed
 from tests.pipelines.corpus.test_command import _pair, _track, _write_pairs
 
@@ -107,6 +108,27 @@ def test_new_songs_come_in_and_no_old_shard_is_touched(
     assert _run(output, "--append", "--stems", grown / "stems") == 0
     assert "already complete" in capsys.readouterr().out
     assert _files(output) == again
+
+
+def test_a_last_step_that_is_taken_twice_adds_once(
+    grown: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, twin = grown / "corpus", Path(shutil.copytree(grown / "corpus", tmp_path / "twin"))
+    clear, faults = append._clear, [OSError(errno.EIO, "Input/output error")]
+
+    def flaky(folder: str) -> None:
+        if faults and (output / "run.json").stat().st_mtime_ns != begun:
+            raise faults.pop()
+        clear(folder)
+
+    begun = (output / "run.json").stat().st_mtime_ns
+    monkeypatch.setattr(retry, "WAITS_S", (0.0,))
+    monkeypatch.setattr(append, "_clear", flaky)
+    assert _run(output, "--append", "--stems", grown / "stems") == 0 and not faults
+    assert _run(twin, "--append", "--stems", grown / "stems") == 0
+    assert _record(output)["counts"] == _record(twin)["counts"]
+    assert len(_record(output)["additions"]) == 1
+    _assert_whole(output)
 
 
 @pytest.mark.slow

@@ -20,8 +20,7 @@ import soundfile
 import webdataset
 from fsspec.implementations.local import LocalFileOpener
 
-from pipelines.corpus import sides
-from stemlode import audio, cli, files, runs, schemas, tables
+from stemlode import audio, cli, files, retry, runs, schemas, tables
 from stemlode.audio import AudioError
 from stemlode.ids import digest
 
@@ -505,7 +504,7 @@ def test_a_disk_that_fills_up_is_one_line_and_the_rest_is_kept(
 def test_reading_that_breaks_off_is_tried_again(
     music: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sides, "RETRY_AFTER_S", (0.0, 0.0))
+    monkeypatch.setattr(retry, "WAITS_S", (0.0, 0.0))
     blocks, calls = audio.blocks, [0]
 
     def flaky(*args: Any, **facts: Any) -> Any:
@@ -524,7 +523,7 @@ def test_reading_that_breaks_off_is_tried_again(
 def test_reading_that_stays_broken_ends_the_run_and_no_song_is_given_up(
     music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sides, "RETRY_AFTER_S", (0.0,))
+    monkeypatch.setattr(retry, "WAITS_S", (0.0,))
 
     def broken(*_: Any, **__: Any) -> Any:
         raise OSError(errno.EIO, "Input/output error")

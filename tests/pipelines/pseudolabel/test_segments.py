@@ -90,11 +90,13 @@ def test_silence_and_scraps_are_unusable(listener: Listener, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("name", "lossless"),
-    [("a.flac", True), ("a.WAV", True), ("a.ogg", False), ("a.mp3", False), ("a", False)],
-)
-def test_lossless_by_name_and_codec(name: str, lossless: bool, tmp_path: Path) -> None:
+    [("a.flac", True), ("a.WAV", True), ("a.ogg", False), ("a.mp3", False), ("a", True),
+     ("ulaw.wav", False)],
+)  # fmt: skip
+def test_lossless_by_codec_whatever_the_name(name: str, lossless: bool, tmp_path: Path) -> None:
     kinds = {"ogg": ("OGG", "VORBIS"), "mp3": ("MP3", "MPEG_LAYER_III"), "flac": ("FLAC", "PCM_16")}
     form, subtype = kinds.get(name.rpartition(".")[2], ("WAV", "PCM_16"))
+    subtype = "ULAW" if "ulaw" in name else subtype
     soundfile.write(tmp_path / name, music.deep(7, 1), RATE, format=form, subtype=subtype)
     listener = Listener(cut(lossless_only=True))
     try:
@@ -109,8 +111,12 @@ def test_lossless_by_name_and_codec(name: str, lossless: bool, tmp_path: Path) -
 
 def test_a_container_is_lossless_by_what_it_holds(tmp_path: Path) -> None:
     av = pytest.importorskip("av")
-    for codec, lossless in (("alac", True), ("aac", False)):
-        path = tmp_path / f"{codec}.m4a"
+    for name, codec, lossless in (
+        ("a.m4a", "alac", True),
+        ("a.m4b", "alac", True),
+        ("b.m4a", "aac", False),
+    ):
+        path = tmp_path / name
         with av.open(str(path), "w") as container:
             stream = container.add_stream(codec, rate=RATE, layout="stereo")
             samples = (music.deep(7, 1).T * 32767).astype(np.int16)

@@ -167,7 +167,7 @@ def test_a_decoder_that_hangs_is_killed(
 ) -> None:
     hostile.decode(str(tone))
     monkeypatch.setattr(decoding, "limit_s", lambda seconds: 0.2 + 0.5 * seconds)
-    monkeypatch.setattr(decoding, "ATTEMPTS", 1)
+    monkeypatch.setattr(decoding, "AGAIN_AFTER_S", ())
     hanging = tone.with_stem("hangs")
     _write(hanging)
     pid = _pid(hostile)
@@ -192,7 +192,7 @@ def test_the_limit_grows_with_the_audio_that_has_come_out(
     _write(path, seconds=8)
     hostile._start()
     begun = time.monotonic()
-    monkeypatch.setattr(decoding, "ATTEMPTS", 1)
+    monkeypatch.setattr(decoding, "AGAIN_AFTER_S", ())
     with pytest.raises(DecoderError, match=r"given up after [1-4] s of audio"):
         hostile.decode(str(path))
     assert time.monotonic() - begun > 1.2  # more than the limit of a file that gave nothing

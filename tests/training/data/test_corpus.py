@@ -16,7 +16,7 @@ import torch
 from pipelines.corpus.command import main as write_corpus
 from pipelines.samples import sampling
 from pipelines.samples.recordings import Facts, Recording, Shape
-from stemlode import audio, files
+from stemlode import audio, files, retry
 from stemlode.layouts.songs import Part
 from stemlode.runs import BadUsage, Failed
 from tests.training.conftest import OPTIONS, RATE, sing
@@ -319,7 +319,7 @@ def test_shards_in_each_others_place_are_noticed(damaged: Path) -> None:
 def test_reading_that_breaks_off_is_tried_again(
     corpus_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corpus, "RETRY_AFTER_S", (0.0, 0.0))
+    monkeypatch.setattr(retry, "WAITS_S", (0.0, 0.0))
     read_range, calls = files.read_range, [0]
 
     def flaky(*place: Any) -> bytes:

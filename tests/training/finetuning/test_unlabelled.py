@@ -17,7 +17,6 @@ import torch
 
 from pipelines.catalogue import scan
 from stemlode import audio
-from stemlode.audio import kinds
 from stemlode.runs import BadUsage, Failed
 from training.data.corpus import Bad, open_corpus
 from training.finetuning import pieces
@@ -108,17 +107,6 @@ def test_lossless_only_leaves_lossy_files_out(folder: Path) -> None:
     reasons = {Path(one.uri).name: one.reason for one in found}
     assert {name for name in GOOD if reasons[name]} == {"lossy.mp3", "lossy.ogg"}
     assert reasons["lossy.mp3"] == "lossy: MP3/MPEG_LAYER_III (--lossless-only)"
-
-
-@pytest.mark.parametrize(
-    ("kind", "lossless"),
-    [("WAV/PCM_16", True), ("WAV/ULAW", False), ("FLAC/PCM_24", True), ("OGG/VORBIS", False),
-     ("WAVEX/FLOAT", True), ("mov/alac", True), ("mov/aac", False), ("WAV/IMA_ADPCM", False),
-     ("ape/ape", True), ("AIFF/PCM_16", True), ("MP3/MPEG_LAYER_III", False),
-     ("matroska/flac", True)],
-)  # fmt: skip
-def test_lossless_is_what_keeps_every_sample(kind: str, lossless: bool) -> None:
-    assert kinds.is_lossless(kind) == lossless
 
 
 @pytest.mark.parametrize("start_s", [0.0, 0.05, 3.21, 11.7])
