@@ -6,7 +6,7 @@ Options are `PipelineOptions` subclasses, so that a template's launcher can use 
 import argparse
 import dataclasses
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -19,7 +19,7 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.runners import create_runner
 
-from stemlode import files
+from stemlode import files, plans
 from stemlode.arguments import Parser
 from stemlode.runs import BadUsage, Run
 
@@ -77,7 +77,8 @@ class Verb:
     `options` is the verb's own VerbOptions subclass. Options whose names are in `neutral` do
     not change the output, so a rerun may change them. `positional` names the input that may be
     given without its option name (`scan DIR`). With an option named in `dry` the verb writes
-    nothing and needs no output folder.
+    nothing and needs no output folder. `added` are options that came later to the verb, each with
+    what a plan without it means (see `stemlode.plans`).
     """
 
     name: str
@@ -89,6 +90,7 @@ class Verb:
     neutral: tuple[str, ...] = ()
     positional: str | None = None
     dry: tuple[str, ...] = ()
+    added: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def own(self, options: PipelineOptions) -> dict[str, Any]:
         """The verb's own options that decide the output, by name."""
@@ -119,8 +121,21 @@ class Verb:
         if not any(word.split("=")[0] == "--runner" for word in argv):
             argv.append(f"--runner={LOCAL_RUNNER}")
         options = PipelineOptions(argv)
+        if known.output and not known.overwrite:
+            self._go_on_as_begun(options, known.output, argv)
         _check_workers_get_our_code(options)
         return options
+
+    def _go_on_as_begun(self, options: PipelineOptions, output: str, argv: Sequence[str]) -> None:
+        """Options that a run was begun without, and that nobody names now, stay as they were."""
+        parser = self._parser()
+        for action in parser._actions:
+            action.default = argparse.SUPPRESS
+        named = vars(parser.parse_known_args(argv)[0])
+        view = options.view_as(self.options)
+        for name, value in plans.as_begun(self.name, files.absolute(output), self.added).items():
+            if name not in named and name in self.own(options):
+                setattr(view, name, value)
 
     def beam_flags(self, argv: Sequence[str]) -> list[str]:
         """Those of a command line's options that are Beam's own."""

@@ -3,6 +3,10 @@
 A run folder holds `_PLAN.json` from the start (verb, options, fingerprints of the inputs),
 and at the end `run.json` (counts, seconds, hashes of the outputs) and `_SUCCESS`. A rerun with
 the same plan resumes, or does nothing where `_SUCCESS` is there. Free of Beam.
+
+Runs of before go on: `plans` says how an option that came later is declared, `schemas` how a
+column is. `run.json` states the versions of what was written (`schemas`, by table), and `record`,
+through which every reader of a run goes, refuses a version that it does not know.
 """
 
 import dataclasses
@@ -12,11 +16,13 @@ import json
 import platform
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
-from stemlode import files, locks
+from stemlode import files, locks, plans, schemas
+from stemlode.plans import PLAN
 
-PLAN, RECORD, SUCCESS = "_PLAN.json", "run.json", "_SUCCESS"
+RECORD, SUCCESS = "run.json", "_SUCCESS"
 ERROR = "_ERROR.txt"  # the last failure's traceback
 # What verbs leave below their folder, finished or killed: --overwrite removes nothing else.
 _OURS = re.compile(
@@ -70,6 +76,7 @@ class Run:
             "counts": dict(sorted(counts.items())),
             "seconds": round(time.time() - self.started, 3),
             "outputs": dict(sorted(outputs.items())),
+            "schemas": schemas.versions_of(outputs),
             **facts,
         }
         files.write_bytes(self.path(RECORD), to_json(record))
@@ -85,8 +92,12 @@ def start(
     inputs: dict[str, str],
     *,
     overwrite: bool = False,
+    added: Mapping[str, Any] | None = None,
 ) -> Run | None:
     """Claim an output folder; None where this very run is already complete there.
+
+    A run that goes on keeps the options of its plan. `added` are options that came later to the
+    verb, each with what a plan without it means (see `plans`).
 
     `inputs` maps what is read (option name → path) and is fingerprinted. Raises BadUsage where
     the folder holds something else or a run with another plan, or where it and an input lie in
@@ -98,16 +109,19 @@ def start(
     plan = to_json({"verb": verb, "options": options, "inputs": run.inputs})
     try:
         held = _held_plan(output)
-        if not overwrite and _is_complete(run, plan):
+        if not overwrite and _is_complete(run, added or {}):
             return None
         claim(output)
         if overwrite and held is not None:
             _clear(verb, output, held)
-        if _is_complete(run, plan):  # by another process, in between
+        if _is_complete(run, added or {}):  # by another process, in between
             locks.release(output)
             return None
-        if not files.exists(run.path(PLAN)):
+        begun = _held_plan(output)
+        if begun is None:
             files.write_bytes(run.path(PLAN), plan)
+        elif before := plans.read(begun):
+            run = dataclasses.replace(run, options=before["options"])
     except OSError as error:
         locks.release(output)
         raise Failed(f"--output {output}: cannot be written: {reason(error)}") from error
@@ -123,19 +137,24 @@ def claim(output: str) -> None:
         raise Failed(f"--output {output}: {holder} works there; wait until it ends, or end it")
 
 
-def _is_complete(run: Run, plan: bytes) -> bool:
+def _is_complete(run: Run, added: Mapping[str, Any]) -> bool:
     """Whether this very run is done; BadUsage where its folder holds something else."""
     held = _held_plan(run.output)
-    if held is not None and held != plan:
+    if held is not None and (
+        found := plans.difference(held, run.verb, run.options, run.inputs, added)
+    ):
         raise BadUsage(
-            f"--output {run.output}: {_difference(held, plan)}; choose another folder"
+            f"--output {run.output}: {found}; choose another folder"
             + (", or start over with --overwrite" if _verb_of(held) == run.verb else "")
         )
     return held is not None and files.exists(run.path(SUCCESS))
 
 
 def record(folder: str) -> dict[str, Any]:
-    """The `run.json` of a finished run; BadUsage where there is none."""
+    """The `run.json` of a finished run; BadUsage where there is none.
+
+    Raises Failed where it is damaged, or states a version of a table that is not known here.
+    """
     if not files.exists(files.join(folder, SUCCESS)):
         what = (
             "is not finished (run it again to resume)"
@@ -154,6 +173,8 @@ def record(folder: str) -> dict[str, Any]:
         raise Failed(f"{path}: no run record: it names no verb")
     if not isinstance(found.get("outputs"), dict):
         raise Failed(f"{path}: no run record: outputs is no object")
+    if unknown := schemas.unknown_version(found.get("schemas")):
+        raise Failed(f"{path}: {unknown}")
     return found
 
 
@@ -259,27 +280,5 @@ def _is_ours(name: str) -> bool:
 
 def _verb_of(plan: bytes) -> str:
     """The verb that a plan is of; empty where it is no plan of ours."""
-    try:
-        held = json.loads(plan)
-        known = isinstance(held["options"], dict) and isinstance(held["inputs"], dict)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return ""
-    return held["verb"] if known and isinstance(held.get("verb"), str) else ""
-
-
-def _difference(held: bytes, wanted: bytes) -> str:
-    """Says in a phrase how two plans differ."""
-    try:
-        old, new = json.loads(held), json.loads(wanted)
-        if old["verb"] != new["verb"]:
-            return f"holds a run of {old['verb']}"
-        for kind in ("options", "inputs"):
-            for key in sorted({*old[kind], *new[kind]}):
-                if old[kind].get(key) != new[kind].get(key):
-                    name = f"--{key.replace('_', '-')}"
-                    if kind == "inputs":
-                        return f"holds a run made before {name} changed"
-                    return f"holds a run with {name} {old[kind].get(key)}, not {new[kind].get(key)}"
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    return f"holds an unreadable {PLAN}"
+    held = plans.read(plan)
+    return held["verb"] if held else ""

@@ -1,10 +1,24 @@
-"""The tables on disk: an Arrow schema each, every field with a unit and a sentence. No Beam."""
+"""The tables on disk: an Arrow schema each, every field with a unit and a sentence. No Beam.
+
+What was written once is read by every later Stemlode, so a schema changes in two ways only:
+
+- **A column more.** Give its `_field` the release that brings it (`since="0.2"`) and let it be
+  null. Tables of before have no such column and read as if it were null (`fitted`); what reads the
+  column must know what null means. A struct's fields are columns too.
+- **Anything else** (a type, a unit, what values mean): raise the table's number in `VERSIONS`,
+  which `run.json` states as `schemas`, and let `fitted`'s callers go on reading the old ones.
+  A number that this Stemlode does not know is refused in a line by whatever reads the run.
+
+`tests/stemlode/test_schemas.py` holds the columns of version 1 and fails for any other change.
+"""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 SECONDS, DECIBELS, HERTZ, BYTES, NONE = "s", "dB", "Hz", "bytes", ""
 
@@ -23,8 +37,12 @@ _TYPES = {
 }
 
 
-def _field(name: str, kind: str, unit: str, sentence: str, *, required: bool = False) -> pa.Field:
-    return pa.field(name, _TYPES[kind], not required, {"unit": unit, "description": sentence})
+def _field(
+    name: str, kind: str, unit: str, sentence: str, *, required: bool = False, since: str = ""
+) -> pa.Field:
+    """`since` is the release that brought the column; empty for those of the first one."""
+    facts = {"unit": unit, "description": sentence} | ({"since": since} if since else {})
+    return pa.field(name, _TYPES[kind], not required, facts)
 
 
 TRACK = pa.schema(
@@ -291,3 +309,133 @@ def reject(
     """
     facts = json.dumps(record or {}, sort_keys=True, ensure_ascii=False, default=str)
     return {"stage": stage, "key": key, "error": error, "message": message, "record": facts}
+
+
+TABLES = {
+    "catalogue": TRACK,
+    "candidates": CANDIDATE,
+    "pairs": SCORED_PAIR,
+    "index": INDEX,
+    "songs": SONG,
+    "landmarks": LANDMARKS,
+    "rejects": REJECT,
+}
+VERSIONS = {**dict.fromkeys(TABLES, 1), "shards": 1}  # of what is written now
+_TABLE_FILE = re.compile(r"([a-z]+)(?:-append\d+)?-\d{5}-of-\d{5}\.parquet")
+_SHARD_FILE = re.compile(r"(?:train|valid|test)/[^/]+")
+
+
+def name_of(path: str) -> str:
+    """Which of VERSIONS a run's file is by its path below the run folder; empty for another."""
+    if _SHARD_FILE.fullmatch(path):
+        return "shards"
+    found = _TABLE_FILE.fullmatch(path)
+    return found[1] if found and found[1] in TABLES else ""
+
+
+def schema_of(path: str) -> pa.Schema | None:
+    """The schema of a table by the name of one of its files, wherever that lies."""
+    return TABLES.get(name_of(path.rpartition("/")[2]))
+
+
+def versions_of(outputs: Iterable[str]) -> dict[str, int]:
+    """The versions of a run's tables and shards, by its files' paths below the run folder."""
+    names = {name_of(path) for path in outputs} - {""}
+    return {name: VERSIONS[name] for name in sorted(names)}
+
+
+def unknown_version(stated: object) -> str:
+    """Says what of a run's `schemas` this Stemlode cannot read; empty where it can read all.
+
+    A run without any was written before versions were, and is of version 1.
+    """
+    if stated is None:
+        return ""
+    if not isinstance(stated, dict):
+        return "schemas is no object"
+    for name, version in sorted(stated.items()):
+        if type(version) is not int or version < 1:
+            return f"schemas says {name} {version!r}, which is no version"
+        if version > VERSIONS.get(name, version):
+            return (
+                f"version {version} of its {name} was written by a later Stemlode, and this one "
+                f"reads up to {VERSIONS[name]}; update Stemlode"
+            )
+    return ""
+
+
+def lacking(schema: pa.Schema, names: Sequence[str]) -> list[str]:
+    """The columns that a table of any age must have and this one, by its columns, has not."""
+    return [
+        field.name
+        for field in schema
+        if field.name not in names and b"since" not in (field.metadata or {})
+    ]
+
+
+def fitted(table: pa.Table, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """A table as this Stemlode would have written it: columns that it lacks are null.
+
+    Args:
+        table: of any age; columns that the schema does not know are passed over.
+        columns: those that are wanted, in order (`mix.title`: the struct `mix` with no more than
+            that field); of all where None. One that the schema does not know stays as it is, or
+            is null.
+
+    Raises ValueError where a column that may not be null is missing or a column has another type.
+    """
+    fields = list(schema) if columns is None else _chosen(schema, columns)
+    held = [_column(table, field) for field in fields]
+    types = [field.with_type(column.type) for field, column in zip(fields, held, strict=True)]
+    return pa.table(held, pa.schema(types))
+
+
+def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
+    if field.name in table.column_names:
+        return _as(table[field.name], field, field.name)
+    if not field.nullable:
+        raise ValueError(f"no column {field.name}")
+    return pa.chunked_array([pa.nulls(table.num_rows, field.type)])
+
+
+def _chosen(schema: pa.Schema, columns: Sequence[str]) -> list[pa.Field]:
+    """The fields of some columns; structs with those of their fields that are named."""
+    inner: dict[str, list[str]] = {}
+    for column in columns:
+        name, _, below = column.partition(".")
+        inner.setdefault(name, []).append(below)
+    found = []
+    for name, wanted in inner.items():
+        if name not in schema.names:
+            found.append(pa.field(name, pa.null()))
+            continue
+        field = schema.field(name)
+        if "" not in wanted:
+            field = field.with_type(pa.struct(_chosen(pa.schema(list(field.type)), wanted)))
+        found.append(field)
+    return found
+
+
+def _as(column: pa.ChunkedArray, field: pa.Field, name: str) -> pa.ChunkedArray:
+    """A column as a field's type; ValueError where it is another."""
+    if column.type == field.type or pa.types.is_null(field.type):
+        return column
+    if pa.types.is_struct(field.type) and pa.types.is_struct(column.type):
+        held = {inner.name for inner in column.type}
+        parts = []
+        for below in field.type:
+            inner = f"{name}.{below.name}"
+            if below.name in held:
+                parts.append(_as(pc.struct_field(column, below.name), below, inner))
+            elif below.nullable:
+                parts.append(pa.chunked_array([pa.nulls(len(column), below.type)]))
+            else:
+                raise ValueError(f"no column {inner}")
+        arrays = [part.combine_chunks() for part in parts]
+        missing = pc.is_null(column).combine_chunks()
+        whole = pa.StructArray.from_arrays(arrays, fields=list(field.type), mask=missing)
+        return pa.chunked_array([whole], field.type)
+    try:
+        return column.cast(field.type)
+    except (ValueError, pa.ArrowException) as error:
+        raise ValueError(f"column {name} is {column.type}, not {field.type}") from error

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stemlode import files, runs
+from stemlode import files, runs, schemas
 from stemlode.ids import digest
 
 Row = dict[str, Any]  # of any table, by column
@@ -57,19 +57,27 @@ def parts(folder: str, name: str) -> list[str]:
 
 
 def read(folder: str, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """A finished run's whole table; BadUsage where there is none, Failed where it is damaged."""
-    tables = [read_part(path, columns) for path in parts(folder, name)]
-    return pa.concat_tables(tables)
+    """A finished run's whole table, as `read_part`; BadUsage where there is none."""
+    return pa.concat_tables([read_part(path, columns) for path in parts(folder, name)])
 
 
 def read_part(path: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """One file of a table; Failed where it is missing or damaged."""
+    """One file of a table, in the columns of today: what an older one lacks is null.
+
+    `columns` are those that are wanted, as in `schemas.fitted`. Raises Failed where the file is
+    missing, damaged or another table.
+    """
+    schema = schemas.schema_of(path)
     try:
         with files.open_input(path) as file:
             # Not pq.read_table: its threads may still hold the file at exit, and then abort.
-            return pq.ParquetFile(file, pre_buffer=False).read(columns=columns, use_threads=False)
+            table = pq.ParquetFile(file, pre_buffer=False).read(columns=columns, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise runs.Failed(f"{path}: unreadable table: {runs.reason(error)}") from error
+    try:
+        return table if schema is None else schemas.fitted(table, schema, columns)
+    except ValueError as error:
+        raise runs.Failed(f"{path}: {error}") from error
 
 
 def footer(path: str) -> pq.FileMetaData:

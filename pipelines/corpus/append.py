@@ -10,13 +10,13 @@ import json
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow.compute as pc
 
 from pipelines.corpus.splits import Known, Side
-from stemlode import files, locks, runs, tables
+from stemlode import files, locks, plans, runs, schemas, tables
 from stemlode.runs import BadUsage, Failed
 from stemlode.shards import tar as shards
 
@@ -60,6 +60,7 @@ class Addition(runs.Run):
         record["outputs"] = dict(
             sorted((k, v) for k, v in record["outputs"].items() if k not in old)
         )
+        record["schemas"] = schemas.versions_of(record["outputs"])
         record["counts"] = _added_up(self.output, record, counts)
         record["additions"] = [*record.get("additions", []), entry]
         files.write_bytes(self.path(runs.RECORD), runs.to_json(record))
@@ -118,6 +119,7 @@ def start(
     *,
     kind: str,
     overwrite: bool = False,
+    added: Mapping[str, Any] | None = None,
 ) -> Addition | None:
     """Claim a finished corpus for an addition; None where this very one was the last.
 
@@ -132,12 +134,8 @@ def start(
     record = runs.record(output)
     if record["verb"] != verb:
         raise BadUsage(f"--output {output}: holds a run of {record['verb']}, not of {verb}")
-    for name, value in sorted(options.items()):
-        if record["options"].get(name) != value:
-            raise BadUsage(
-                f"--{name.replace('_', '-')} {value}: the corpus was made with "
-                f"{record['options'].get(name)}; {flag} needs the same"
-            )
+    if found := plans.of_options(record["options"], options, added or {}):
+        raise BadUsage(f"--output {output}: the corpus was made {found}; {flag} needs the same")
     runs.check_apart(output, inputs)
     stamps = {name: runs.fingerprint(path) for name, path in inputs.items()}
     done = record.get("additions", [])

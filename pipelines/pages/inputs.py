@@ -14,12 +14,6 @@ import pyarrow as pa
 from stemlode import files, runs, schemas, tables
 from stemlode.runs import BadUsage, Failed
 
-SCHEMAS = {
-    "candidates": schemas.CANDIDATE,
-    "pairs": schemas.SCORED_PAIR,
-    "index": schemas.INDEX,
-    "rejects": schemas.REJECT,
-}
 ORDER = ("scan", "match", "prune", "corpus", "train", "finetune", "evaluate", "separate")
 
 
@@ -71,9 +65,12 @@ class Folder:
         return sum(tables.footer(path).num_rows for path in paths) if paths else None
 
     def table(self, table: str, columns: Sequence[str]) -> pa.Table | None:
-        """Columns of a table (`mix.title` is one of a struct); None without such a table."""
+        """Columns of a table (`mix.title` is one of a struct); None without such a table.
+
+        Those that came after the table was written are null.
+        """
         paths = self.parts(table)
-        return _whole(table, columns, paths) if paths else None
+        return _whole(columns, paths) if paths else None
 
     def columns(self, table: str) -> list[str]:
         """The names of a table's columns; empty without such a table."""
@@ -152,31 +149,19 @@ def _record(folder: str) -> dict[str, Any]:
     return record
 
 
-def _whole(name: str, columns: Sequence[str], paths: Sequence[str]) -> pa.Table:
+def _whole(columns: Sequence[str], paths: Sequence[str]) -> pa.Table:
     parts = [_read(path, columns) for path in paths]
-    if name in SCHEMAS:
-        types = pa.schema([(column, _type(SCHEMAS[name], column)) for column in columns])
-        parts = [_cast(path, table, types) for path, table in zip(paths, parts, strict=True)]
     try:
         return pa.concat_tables(parts)
     except pa.ArrowException as error:
         raise Failed(f"{paths[0]}: unlike {paths[-1]}: {runs.reason(error)}") from error
 
 
-def _type(schema: pa.Schema, column: str) -> pa.DataType:
-    name, _, inner = column.partition(".")
-    kind = schema.field(name).type
-    return kind.field(inner).type if inner else kind
-
-
-def _cast(path: str, table: pa.Table, types: pa.Schema) -> pa.Table:
-    try:
-        return table.cast(types)
-    except (ValueError, pa.ArrowException) as error:
-        raise Failed(f"{path}: wrong types: {runs.reason(error)}") from error
-
-
 def _read(path: str, columns: Sequence[str]) -> pa.Table:
+    if (schema := schemas.schema_of(path)) is not None:
+        wanted = pa.schema([schema.field(name) for name in {c.split(".")[0] for c in columns}])
+        if missing := schemas.lacking(wanted, tables.footer(path).schema.to_arrow_schema().names):
+            raise Failed(f"{path}: no column {missing[0]}")
     table = tables.read_part(path, columns)
     if any("." in column for column in columns):
         table = table.flatten()

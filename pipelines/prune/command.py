@@ -24,7 +24,7 @@ from pipelines.launch import carry_out, pipeline_of
 from pipelines.options import Verb
 from pipelines.prune import estimate, output, rescore, scoring
 from pipelines.prune import inputs as prune_inputs
-from pipelines.prune.options import PruneOptions, settings_of, settle
+from pipelines.prune.options import ADDED, PruneOptions, settings_of, settle
 from pipelines.prune.scoring import Heard, Listener
 from stemlode import files, runs, tables
 from stemlode.ids import digest
@@ -135,6 +135,7 @@ VERB = Verb(
     optional_inputs=("candidates",),
     neutral=("pairs_per_part", "thresholds", "rescore", "estimate"),
     dry=("estimate",),
+    added=ADDED,
 )
 
 

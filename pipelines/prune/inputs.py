@@ -31,13 +31,14 @@ def _footers(folder: str, name: str, schema: pa.Schema, option: str) -> list[pq.
     found = [tables.footer(path) for path in tables.parts(folder, name)]
     for footer in found:
         names = footer.schema.to_arrow_schema().names
-        missing = [column for column in schema.names if column not in names]
-        if missing:
+        if missing := schemas.lacking(schema, names):
             raise BadUsage(
                 f"{option} {folder}: its {name} have no column {', '.join(missing)}; "
                 "write them again with this version of Stemlode"
             )
         for field in schema:
+            if field.name not in names:
+                continue
             kind = _plain(footer.schema.to_arrow_schema().field(field.name).type)
             if kind != _plain(field.type):
                 raise BadUsage(

@@ -3,6 +3,7 @@
 import argparse
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -23,6 +24,7 @@ FURTHER = {  # thresholds beside d_min and d_max
     "min_bass": "correlation of the bass below which an a cappella is suspected",
     "max_rest": "share of the mixture's sound during which the instrumental may be silent",
 }
+ADDED: dict[str, Any] = {}  # options that came later, with what a plan without them means
 
 
 class PruneOptions(VerbOptions):
@@ -156,7 +158,7 @@ def settle(options: PipelineOptions, argv: Sequence[str], given: Mapping[str, st
             if flag in words:
                 raise BadUsage(f"{flag} needs the audio, which --rescore does not read")
         view.rescore = files.absolute(view.rescore)
-        for option, value in rescore.options_of(view.rescore).items():
+        for option, value in rescore.options_of(view.rescore, ADDED).items():
             setattr(view, option, value)
     settings_of(options)
 

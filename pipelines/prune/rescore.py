@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -18,13 +18,16 @@ from stemlode.tables import Row
 MEASURED = ("trim_db", "sample_rate", "n_fft", "hop_length", "max_offset", "align")
 
 
-def options_of(folder: str) -> Row:
-    """How the pairs of a folder were measured; BadUsage where it is no finished run of prune."""
+def options_of(folder: str, added: Mapping[str, Any]) -> Row:
+    """How the pairs of a folder were measured; BadUsage where it is no finished run of prune.
+
+    `added` are options that its plan may lack, each with what that means.
+    """
     record = runs.record(folder)
     if record["verb"] != "prune":
         raise BadUsage(f"--rescore {folder}: holds a run of {record['verb']}, not of prune")
     options = record.get("options")
-    found = {name: options.get(name) for name in MEASURED} if isinstance(options, dict) else {}
+    found = {n: options.get(n, added.get(n)) for n in MEASURED} if isinstance(options, dict) else {}
     for name in MEASURED:
         kinds = (bool,) if name == "align" else (int, float)
         if type(found.get(name)) not in kinds:

@@ -14,12 +14,6 @@ import pyarrow.parquet as pq
 from stemlode import files, runs, schemas, tables
 from stemlode.shards import tar
 
-SCHEMAS = {
-    "index": schemas.INDEX,
-    "rejects": schemas.REJECT,
-    "songs": schemas.SONG,
-    "landmarks": schemas.LANDMARKS,
-}
 HOURS_MISS = 1e-5  # of a sum of durations, each rounded to µs
 SHOWN_IDS = 5
 
@@ -33,19 +27,29 @@ def read(folder: str, record: dict[str, Any]) -> tuple[pa.Table, list[str]]:
             continue
         table, line = _table(folder, name, record["outputs"][name])
         wrong += [line] if line else []
-        schema = SCHEMAS.get(name.split("-")[0])
+        schema = schemas.schema_of(name)
         if table is None:
             continue
-        if schema is not None and not table.schema.equals(schema):
-            wrong.append(f"{name}: its columns are not those of this version")
+        if schema is not None and (why := _unlike(table.schema, schema)):
+            wrong.append(f"{name}: its columns are not those of this version: {why}")
         elif schema is schemas.INDEX:
-            index.append(table)
+            index.append(schemas.fitted(table, schema))
         elif schema is schemas.REJECT:
             rejected += table.num_rows
     if rejected != record["counts"].get("rejected", rejected):
         counted = record["counts"]["rejected"]
         wrong.append(f"rejects: {rejected} rows, {counted} in {runs.RECORD}")
     return pa.concat_tables(index) if index else schemas.INDEX.empty_table(), wrong
+
+
+def _unlike(found: pa.Schema, wanted: pa.Schema) -> str:
+    """What is missing or of another type in a table, beside a schema; empty where nothing is."""
+    if missing := schemas.lacking(wanted, found.names):
+        return f"no column {missing[0]}"
+    for field in wanted:
+        if field.name in found.names and not found.field(field.name).equals(field):
+            return f"{field.name} is {found.field(field.name).type}, not {field.type}"
+    return ""
 
 
 def _table(folder: str, name: str, sha256: str) -> tuple[pa.Table | None, str]:

@@ -1,5 +1,8 @@
 """Options: ours, Beam's, and neither's."""
 
+import dataclasses
+from pathlib import Path
+
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import (
@@ -13,6 +16,7 @@ from pipelines.catalogue import scan
 from pipelines.match import command
 from pipelines.options import Verb
 from pipelines.prune import command as prune_command
+from stemlode import runs
 from stemlode.runs import BadUsage
 
 NEEDED = ["--catalog", "c.parquet", "--output", "out"]
@@ -66,3 +70,20 @@ def test_the_plan_holds_what_decides_the_output_and_nothing_else(verb: Verb) -> 
     other = verb.parse([*given, "--output", "p", "--direct_num_workers=2"])
     assert verb.own(plain) == verb.own(other)
     assert isinstance(beam.Pipeline(options=plain), beam.Pipeline)
+
+
+def test_an_option_that_came_later_stays_as_a_run_was_begun(tmp_path: Path) -> None:
+    """`--rule` and `--one-to-one` as if they had come after the run in this folder."""
+    output = str(tmp_path / "out")
+    before = {"tolerance": 1.0}
+    assert runs.start("match", output, before, {}) is not None
+    verb = dataclasses.replace(command.VERB, added={"rule": "extended", "one_to_one": True})
+
+    def rule(*more: str) -> tuple[str, bool]:
+        own = verb.own(verb.parse(["--catalog", "c", "--output", output, *more]))
+        return own["rule"], own["one_to_one"]
+
+    assert rule() == ("extended", True)
+    assert rule("--rule", "thesis") == rule("--rule=thesis") == ("thesis", True)
+    assert rule("--overwrite") == ("thesis", False)
+    assert verb.own(verb.parse(NEEDED))["rule"] == "thesis"

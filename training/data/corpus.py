@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from stemlode import files, retry, runs
+from stemlode import files, retry, runs, tables
 from stemlode.runs import BadUsage, Failed
 from stemlode.shards import reading
 from training.data import shelf
@@ -64,18 +63,11 @@ def open_corpus(folder: str) -> Corpus:
     parts = sorted(path for path in record["outputs"] if path.startswith("index-"))
     if not parts:
         raise BadUsage(f"--corpus {folder}: holds a run of {record['verb']}, not a corpus")
-    tables = []
-    for part in parts:
-        path = files.join(folder, part)
-        try:
-            with files.open_input(path) as file:
-                table = pq.ParquetFile(file, pre_buffer=False)
-                known = [name for name in KNOWN_OF_SONGS if name in table.schema_arrow.names]
-                tables.append(table.read(columns=[*COLUMNS, *known], use_threads=False))
-        except (OSError, pa.ArrowException) as error:
-            raise Failed(f"{path}: unreadable index: {runs.reason(error)}") from error
+    columns = [*COLUMNS, *KNOWN_OF_SONGS]
+    held = [tables.read_part(files.join(folder, part), columns) for part in parts]
+    index = pa.concat_tables(held, promote_options="default")  # parts may lack what others know
     window_s = float(record.get("options", {}).get("window_seconds", Corpus.window_s))
-    corpus = Corpus(folder, pa.concat_tables(tables), window_s)
+    corpus = Corpus(folder, index, window_s)
     check_splits(corpus.index)
     return corpus
 

@@ -77,7 +77,8 @@ def main(argv: Sequence[str]) -> int:
     else:
         place, sure = inputs["unlabelled"], rules.min_confidence
         unlabelled = sets.shards(place, recipe, start.sha256, sure, folder)
-    run = runs.start("finetune", output, decisive, inputs, overwrite=given.overwrite)
+    added = registry.added(recipe)
+    run = runs.start("finetune", output, decisive, inputs, overwrite=given.overwrite, added=added)
     if run is None:
         print(f"finetune: already complete in {output}")
         return 0

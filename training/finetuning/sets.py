@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from stemlode import files, runs
+from stemlode import files, runs, tables
 from stemlode.runs import BadUsage, Failed, Run
 from training.console import tell
 from training.data import corpus, windows
@@ -214,14 +213,7 @@ def _facts(data: Corpus) -> pa.Table:
     """The labels' columns of an index, its rows in the order of `open_corpus`."""
     outputs = runs.record(data.folder)["outputs"]
     parts = [files.join(data.folder, name) for name in sorted(outputs) if name[:6] == "index-"]
-    tables = []
-    for path in parts:
-        try:
-            with files.open_input(path) as file:
-                tables.append(pq.read_table(file, columns=LABELLED, use_threads=False))
-        except (OSError, pa.ArrowException) as error:
-            raise Failed(f"{path}: unreadable index: {runs.reason(error)}") from error
-    return pa.concat_tables(tables)
+    return pa.concat_tables([tables.read_part(path, LABELLED) for path in parts])
 
 
 def _rows(

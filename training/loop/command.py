@@ -58,7 +58,14 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
     run: Run | None = None
     if world.first:
         decisive = decisive_fields(recipe) | options.decisive | {"processes": world.size}
-        run = runs.start("train", output, decisive, {"corpus": folder}, overwrite=given.overwrite)
+        run = runs.start(
+            "train",
+            output,
+            decisive,
+            {"corpus": folder},
+            overwrite=given.overwrite,
+            added=registry.added(recipe),
+        )
     run = world.shared(run)
     if run is None:
         if world.first:

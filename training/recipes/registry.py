@@ -62,6 +62,13 @@ def to_fields(recipe: Recipe) -> dict[str, Any]:
     return {"family": recipe.family, **dataclasses.asdict(recipe)}
 
 
+def added(recipe: Recipe) -> dict[str, Any]:
+    """What plans without one of the recipe's fields mean: a field that came later has as its
+    default the behaviour of before it."""
+    fields = dataclasses.fields(recipe)
+    return {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
+
+
 def from_fields(fields: dict[str, Any]) -> Recipe:
     """A recipe from JSON values that nobody vouches for; ValueError names what is wrong.
 

@@ -246,7 +246,12 @@ def test_bad_usage_is_one_line_and_changes_nothing(
 ) -> None:
     stems = ["--stems", before / "stems"]
     cases = {
-        "--flac-bits 24: the corpus was made with 16": [*stems, "--append", "--flac-bits", "24"],
+        "the corpus was made with --flac-bits 16, not 24; --append needs the same": [
+            *stems,
+            "--append",
+            "--flac-bits",
+            "24",
+        ],
         "take one of them": [*stems, "--append", "--overwrite"],
         "leave --retry-rejects out": [*stems, "--append", "--retry-rejects"],
     }

@@ -431,7 +431,7 @@ def test_a_table_without_a_column_or_of_another_type_is_named(tmp_path: Path) ->
         _show(prune, tmp_path=tmp_path)
     position = whole.column_names.index("difference")
     pq.write_table(whole.set_column(position, "difference", [["a lot"]]), path)
-    with pytest.raises(Failed, match=r"pairs-00000.*wrong types"):
+    with pytest.raises(Failed, match=r"pairs-00000.*column difference is string, not double"):
         _show(prune, tmp_path=tmp_path)
 
 

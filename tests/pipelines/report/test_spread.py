@@ -16,6 +16,7 @@ from pipelines.pages.inputs import Folder
 from pipelines.prune.options import FURTHER
 from pipelines.report import spread
 from pipelines.report.spread import MEASURES, Measure
+from stemlode import schemas
 from tests.pipelines.report import folders
 
 ANY = Measure("offset_s", "Offset", "s")
@@ -26,7 +27,7 @@ VALUES = st.lists(st.floats(-1e9, 1e9) | st.just(math.nan), max_size=60)
 def _folder(tmp_path: Path, rows: list[dict[str, Any]], **options: float) -> Folder:
     candidates = folders.match_run(tmp_path / "candidates", rows, 2 * len(rows))
     run = folders.start("prune", tmp_path / "pairs", options, candidates=candidates)
-    folders.table(run, "pairs", rows, inputs.SCHEMAS["pairs"])
+    folders.table(run, "pairs", rows, schemas.SCORED_PAIR)
     folders.finish(run, {})
     return inputs.find([str(tmp_path / "pairs")])[0][0]
 
@@ -72,7 +73,7 @@ def test_charts_are_of_the_measures_that_pairs_have(tmp_path: Path) -> None:
 
 
 def test_measures_are_columns_and_marks_are_options() -> None:
-    names = inputs.SCHEMAS["pairs"].names
+    names = schemas.SCORED_PAIR.names
     assert all(measure.column in names for measure in MEASURES)
     marks = [name.lstrip("-") for measure in MEASURES for name in measure.marks]
     assert set(marks) == set(FURTHER)

@@ -368,7 +368,7 @@ def test_a_corpus_that_is_not_finished_is_refused(damaged: Path, tmp_path: Path)
 def test_a_damaged_index_is_named(damaged: Path) -> None:
     index = next(damaged.glob("index-*"))
     index.write_bytes(b"PAR1")
-    with pytest.raises(Failed, match=r"index-.*unreadable index"):
+    with pytest.raises(Failed, match=r"index-.*unreadable table"):
         corpus.open_corpus(str(damaged))
 
 

@@ -1,0 +1,99 @@
+"""What a run was asked to do: `_PLAN.json`, and whether a rerun asks for the same.
+
+An option that is added to a verb later is missing in the plans of before, where it means the
+behaviour of its time. The verb declares that value:
+
+    runs.start(verb, output, options, inputs, added={"mend": "off"})     # or Verb(added=…)
+
+A plan without `mend` then is one with `mend: off`. A rerun that does not name the option goes on
+with `off`, whatever the default has become (`as_begun`); one that asks for another value is told
+what differs. Where nothing can be said of the past, `UNSAID` lets any value go on.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from stemlode import files
+
+PLAN = "_PLAN.json"
+UNSAID = object()  # what a plan without the option meant: nobody knows
+
+Plan = dict[str, Any]  # verb, options by name, fingerprints of inputs by name
+
+
+def read(data: bytes) -> Plan | None:
+    """A plan of ours; None for anything else."""
+    try:
+        held = json.loads(data)
+        known = isinstance(held["verb"], str) and isinstance(held["options"], dict)
+        return held if known and isinstance(held["inputs"], dict) else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def as_begun(verb: str, output: str, added: Mapping[str, Any]) -> dict[str, Any]:
+    """The options by which the run in a folder was begun before they were, by name.
+
+    Empty where there is no run of the verb, or `added` is.
+    """
+    path = files.join(output, PLAN)
+    if not added or not files.exists(path):
+        return {}
+    held = read(files.read_bytes(path))
+    if held is None or held["verb"] != verb:
+        return {}
+    return {
+        name: value
+        for name, value in added.items()
+        if name not in held["options"] and value is not UNSAID
+    }
+
+
+def difference(
+    held: bytes,
+    verb: str,
+    options: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    added: Mapping[str, Any],
+) -> str:
+    """Says in a phrase how a run that is held differs from one that is wanted; empty for the same.
+
+    `added` maps options that were added to the verb later to what plans without them mean.
+    """
+    old = read(held)
+    if old is None:
+        return f"holds an unreadable {PLAN}"
+    if old["verb"] != verb:
+        return f"holds a run of {old['verb']}"
+    if found := of_options(old["options"], options, added):
+        return f"holds a run {found}"
+    for name in sorted({*old["inputs"], *inputs}):
+        if old["inputs"].get(name) != inputs.get(name):
+            return f"holds a run made before {flag(name)} changed"
+    return ""
+
+
+def of_options(held: Mapping[str, Any], wanted: Mapping[str, Any], added: Mapping[str, Any]) -> str:
+    """The same of options alone: `with --x 1, not 2`."""
+    for name in sorted({*held, *wanted}):
+        if name not in wanted:
+            return f"with {flag(name)} {held[name]}, which this version does not know"
+        if name not in held and added.get(name) is UNSAID:
+            continue
+        before, now = held.get(name, added.get(name)), wanted[name]
+        if not _same(before, now):
+            since = ", as all were before there was that option" if name not in held else ""
+            since = since if name in added else ""
+            return f"with {flag(name)} {before}{since}, not {now}"
+    return ""
+
+
+def flag(name: str) -> str:
+    """An option as it is written on a command line."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _same(first: Any, second: Any) -> bool:
+    """Whether two values are the same in JSON."""
+    return json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
