@@ -68,7 +68,7 @@ class ReadTags(beam.DoFn):
         try:
             duration_s, tags = read_tags(path)
         except audio.AudioError as error:
-            row = reject("scan", name, "unreadable", str(error), {"path": path})
+            row = reject("scan", name, error.error, str(error), {"path": path})
             yield TaggedOutput("rejects", row)
         else:
             yield track(path, name, duration_s, tags)

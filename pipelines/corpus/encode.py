@@ -35,15 +35,15 @@ class Encode(beam.DoFn):
         try:
             if recording.split not in (None, split):
                 elsewhere = f"listed in {recording.split}, and {split} holds the same song"
-                raise recordings.Unusable("two_sides", f"{elsewhere}: {'; '.join(side.joined)}")
+                raise recordings.Unusable(f"{elsewhere}: {'; '.join(side.joined)}", "two_sides")
             if recording.bleed and self.plan.rejects_bleed:
-                raise recordings.Unusable("bleed", f"others leak into {', '.join(recording.bleed)}")
+                leaking = f"others leak into {', '.join(recording.bleed)}"
+                raise recordings.Unusable(leaking, "bleed")
             samples, facts = self._part(recording, split, side.group)
         except AudioError as error:
-            record, cause = dataclasses.asdict(recording), getattr(error, "cause", "unusable")
-            yield TaggedOutput(
-                "rejects", reject("corpus", recording.name, cause, str(error), record)
-            )
+            record = dataclasses.asdict(recording)
+            row = reject("corpus", recording.name, error.error, str(error), record)
+            yield TaggedOutput("rejects", row)
         else:
             yield from samples
             yield TaggedOutput("songs", _song_row(recording, split, side, facts))

@@ -13,14 +13,11 @@ from matching.sound.decisions import Thresholds
 from matching.sound.scores import Recording, Scores, Settings
 from stemlode import schemas
 from stemlode.audio import AudioError
-from stemlode.audio.decoding import Decoder, DecoderError
+from stemlode.audio.decoding import Decoder
 from stemlode.retry import patiently
 from stemlode.tables import Row
 
 ROLES = ("mix", "instrumental")
-SILENT = "nothing but silence"
-NO_URI = "no audio_uri"
-_ERRORS = {NO_URI: "no_audio_uri", SILENT: "silent", "no such file": "missing"}
 MEASURES = tuple(
     name
     for name in schemas.SCORED_PAIR.names
@@ -107,14 +104,12 @@ class Listener:
 
     def _sound(self, uri: str | None, heard: Heard) -> Sound:
         if not uri:
-            return Unheard(_ERRORS[NO_URI], NO_URI)
+            return Unheard("no_audio_uri", "no audio_uri")
         begun = time.perf_counter()
         try:
             decoded = patiently(lambda: self.decoder.decode(uri), uri)
-        except DecoderError as error:
-            return Unheard(error.error, str(error))
         except AudioError as error:
-            return Unheard(_ERRORS.get(str(error), "unreadable"), str(error))
+            return Unheard(error.error, str(error))
         finally:
             heard.decode_ms += 1000 * (time.perf_counter() - begun)
         self.decoder_cpu_s += decoded.cpu_s
@@ -122,7 +117,9 @@ class Listener:
         begun = time.perf_counter()
         recording = Recording(decoded.samples, self.settings)
         heard.score_ms += 1000 * (time.perf_counter() - begun)
-        return Unheard(_ERRORS[SILENT], SILENT) if recording.is_silent else recording
+        if recording.is_silent:
+            return Unheard("silent", "nothing but silence")
+        return recording
 
     def _judge(self, pair_id: str, mixture: Sound, instrumental: Sound, heard: Heard) -> None:
         if isinstance(mixture, Recording):

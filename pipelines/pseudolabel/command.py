@@ -76,8 +76,7 @@ class Listen(beam.DoFn):
             try:
                 known = future.result()
             except AudioError as error:
-                cause = getattr(error, "cause", getattr(error, "error", "unreadable"))
-                row = reject(STAGE, track["track_id"], cause, str(error), track)
+                row = reject(STAGE, track["track_id"], error.error, str(error), track)
                 yield TaggedOutput("rejects", row)
                 yield TaggedOutput("counts", ("tracks_rejected", 1))
             else:

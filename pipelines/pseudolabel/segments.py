@@ -71,7 +71,7 @@ class Listener:
         """A track by where it lies. Raises AudioError where it cannot be used, Failed where it
         cannot be reached."""
         if not uri:
-            raise AudioError("no audio_uri")
+            raise AudioError("no audio_uri", "no_audio_uri")
         if self.cut.lossless_only:
             _check_lossless(uri)
         try:
@@ -95,7 +95,7 @@ def heard(samples: Samples, cut: Cut) -> Heard:
     whole = len(samples) // cut.frames
     if not whole:
         length = len(samples) / cut.sample_rate
-        raise Unusable("too_short", f"{length:.2f} s: a segment takes {cut.segment_s:g} s")
+        raise Unusable(f"{length:.2f} s: a segment takes {cut.segment_s:g} s", "too_short")
     firsts = [number * cut.frames for number in range(whole)]
     if cut.window_s:
         meter = activity.Meter(cut.sample_rate, cut.window_s)
@@ -105,8 +105,8 @@ def heard(samples: Samples, cut: Cut) -> Heard:
         firsts = [first for first in firsts if _touches(first, windows, cut)]
     if not firsts:
         raise Unusable(
-            "silent",
             "nothing is salient anywhere in it (--window-seconds 0 takes quiet tracks too)",
+            "silent",
         )
     return Heard(samples, firsts, whole)
 
@@ -152,4 +152,4 @@ def _check_lossless(uri: str) -> None:
     """Unusable where a file's header names a lossy codec."""
     kind = patiently(lambda: audio.probe(uri), uri).format
     if not is_lossless(kind):
-        raise Unusable("lossy", f"{kind}: not lossless")
+        raise Unusable(f"{kind}: not lossless", "lossy")

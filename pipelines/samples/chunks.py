@@ -199,7 +199,7 @@ def _blocks(source: Source, sample_rate: int, channels: int) -> Iterator[np.ndar
         for block in audio.blocks(source.uri, sample_rate=sample_rate, stream=source.stream):
             yield _with_channels(_channel(block.samples, source.channel), channels)
     except AudioError as error:
-        raise AudioError(f"{source.name} {source.uri}: {error}") from error
+        raise AudioError(f"{source.name} {source.uri}: {error}", error.error) from error
     except OSError as error:
         raise read_fault(error, source.uri) from error
 
@@ -208,7 +208,7 @@ def _channel(samples: np.ndarray, channel: int | None) -> np.ndarray:
     if channel is None:
         return samples
     if len(samples) <= channel:
-        raise AudioError(f"{len(samples)} channels; the source is number {channel + 1}")
+        raise AudioError(f"{len(samples)} channels; the source is number {channel + 1}", "channels")
     return samples[channel : channel + 1]
 
 
@@ -219,7 +219,7 @@ def _with_channels(samples: np.ndarray, channels: int) -> np.ndarray:
         return samples.mean(axis=0, keepdims=True, dtype=np.float32)
     if len(samples) == 1:
         return np.repeat(samples, channels, axis=0)
-    raise AudioError(f"{len(samples)} channels; mix it down to {channels} first")
+    raise AudioError(f"{len(samples)} channels; mix it down to {channels} first", "channels")
 
 
 def _of_length(samples: np.ndarray, frames: int) -> np.ndarray:

@@ -90,7 +90,7 @@ def _rendered(copy: Recording, stem: str, rate: int, channels: int) -> np.ndarra
     cut = chunks.cut(sources, sample_rate=rate, channels=channels, chunk_frames=30 * rate, until="")
     blocks = [np.sum(list(chunk.values()), axis=0) for chunk in cut]
     if not blocks:
-        raise AudioError(f"{stem}: no samples")
+        raise AudioError(f"{stem}: no samples", "empty")
     return augmentation.apply(np.concatenate(blocks, axis=1), rate, _ordered(drawn.of(stem)))
 
 

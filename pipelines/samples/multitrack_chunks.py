@@ -53,9 +53,9 @@ def multitrack_chunks(
         facts.sum_error_db = _ratio_db(missed, power)
     if missed > power * 10 ** (LARGEST_MISS_DB / 10):
         raise Unusable(
-            "sum",
             f"the stems do not sum to the mixture (error {facts.sum_error_db:+.1f} dB); "
             "take the mixture away where it is not their plain sum",
+            "sum",
         )
 
 
@@ -70,7 +70,7 @@ def _sums(recording: Recording) -> dict[str, dict[str, int]]:
     names = recording.parts
     for name in names:
         if not SOURCE_NAME.fullmatch(name):
-            raise Unusable("layout", f"{name}: no name of a source: lower case, digits, - and _")
+            raise Unusable(f"{name}: no name of a source: lower case, digits, - and _", "layout")
     if recording.kind == "unpaired":
         return {}
     stems = sorted(set(names) - {"mixture", "vocals", "accompaniment"})
@@ -85,5 +85,5 @@ def _sums(recording: Recording) -> dict[str, dict[str, int]]:
         return {"mixture": dict.fromkeys(stems, 1)}
     held = ", ".join(sorted(names))
     raise Unusable(
-        "layout", f"needs vocals and accompaniment, other stems or a mixture; holds {held}"
+        f"needs vocals and accompaniment, other stems or a mixture; holds {held}", "layout"
     )

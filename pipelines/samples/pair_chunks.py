@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines.samples import chunks, residuals
 from pipelines.samples.chunks import Source
-from pipelines.samples.recordings import Facts, Recording, Shape
+from pipelines.samples.recordings import Facts, Recording, Shape, Unusable
 from pipelines.samples.residuals import Lie
 from stemlode.audio import AudioError
 
@@ -42,9 +42,9 @@ def pair_chunks(
 def _check(recording: Recording) -> None:
     placed = (recording.offset_s, recording.gain_db)
     if not all(part.uri for name in recording.parts for part in recording.parts[name]):
-        raise AudioError("no audio_uri")
+        raise AudioError("no audio_uri", "no_audio_uri")
     if not all(math.isfinite(value) for value in placed) or recording.polarity not in (1, -1):
-        raise AudioError(f"cannot be aligned by offset and gain {placed}")
+        raise Unusable(f"cannot be aligned by offset and gain {placed}", "misaligned")
 
 
 def _sources(recording: Recording, rate: int, delay: float) -> tuple[list[Source], int]:

@@ -18,11 +18,10 @@ from stemlode.retry import read_fault
 
 
 class Unusable(AudioError):
-    """A recording that decodes and yet is no material, with the cause in one word."""
+    """A recording that decodes and yet is no material."""
 
-    def __init__(self, cause: str, message: str) -> None:
-        super().__init__(message)
-        self.cause = cause
+    def __init__(self, message: str, error: str) -> None:
+        super().__init__(message, error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +147,7 @@ def native_rate(recording: Recording) -> int:
     try:
         return audio.probe(part.uri, stream=part.stream).sample_rate
     except AudioError as error:
-        raise AudioError(f"{name} {part.uri}: {error}") from error
+        raise AudioError(f"{name} {part.uri}: {error}", error.error) from error
     except OSError as error:
         raise read_fault(error, part.uri) from error
 

@@ -30,12 +30,12 @@ def samples(
     cannot be used, retry.ReadFault where trying again may help.
     """
     if recording.fault:
-        raise Unusable("layout", recording.fault)
+        raise Unusable(recording.fault, "layout")
     rate = shape.sample_rate or native_rate(recording)
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
         rows, meters = _encoded(recording, rate, shape, facts, spool)
         if not rows:
-            raise Unusable("nothing_in_common", "its sources have no moment in common")
+            raise Unusable("its sources have no moment in common", "nothing_in_common")
         first = rows[0]["start_s"]
         salient = {name: meter.starts(first) for name, meter in sorted(meters.items())}
         spool.seek(0)
@@ -50,7 +50,7 @@ def samples(
             contents["json"] = json.dumps(row, sort_keys=True, ensure_ascii=False).encode()
             yield row | {"sha256": tar.hashes(contents)}, contents
     if facts.left_out == facts.chunks:
-        raise Unusable("silent", "no source is salient anywhere in it")
+        raise Unusable("no source is salient anywhere in it", "silent")
 
 
 def _encoded(

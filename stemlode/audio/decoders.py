@@ -32,7 +32,16 @@ _SCHEME = re.compile(r"(\w+::)*[A-Za-z][\w+.-]*://")
 
 
 class AudioError(Exception):
-    """A file cannot be used as audio. The message is the cause, short, without the file's name."""
+    """A file cannot be used as audio.
+
+    The message is the cause, short, without the file's name; `error` is the cause in a word, as
+    rejects have it: `missing`, `empty`, `damaged`, `channels`, `too_long`, `no_audio_uri`, or
+    `unreadable` for all else.
+    """
+
+    def __init__(self, message: str, error: str = "unreadable") -> None:
+        super().__init__(message)
+        self.error = error
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,7 @@ def opened(uri: str, stream: int) -> "Iterator[Libsndfile | FFmpeg]":
     with contextlib.ExitStack() as held:
         file = held.enter_context(_bytes_of(uri))
         if file.seek(0, io.SEEK_END) == 0:
-            raise AudioError("empty file")
+            raise AudioError("empty file", "empty")
         file.seek(0)
         found = Libsndfile.open(file)
         if found is not None:
@@ -128,7 +137,8 @@ class Libsndfile:
                 block = self.file.read(out=buffer)
             except soundfile.LibsndfileError as error:
                 _check_length(frames, self.stated, self.info.sample_rate)
-                raise AudioError(f"damaged: {error.error_string or 'does not decode'}") from error
+                why = f"damaged: {error.error_string or 'does not decode'}"
+                raise AudioError(why, "damaged") from error
             frames += len(block)
             yield block
             if len(block) < block_frames:
@@ -196,7 +206,7 @@ class FFmpeg:
                 broken = frames > 0
                 continue
             if decoded and broken:
-                raise AudioError(f"damaged: only the first {frames / rate:.1f} s decode")
+                raise AudioError(f"damaged: only the first {frames / rate:.1f} s decode", "damaged")
             for frame in decoded:
                 plain = [frame] if frame.format.name == "fltp" else _converted(to_planes, frame)
                 for part in plain:
@@ -246,7 +256,7 @@ def _converted(to_planes: Any, frame: Any) -> list[Any]:
     try:
         return to_planes.resample(frame)
     except ValueError as error:
-        raise AudioError("damaged: the kind of samples changes on the way") from error
+        raise AudioError("damaged: the kind of samples changes on the way", "damaged") from error
 
 
 def _push(queue: Any, frame: Any) -> None:
@@ -254,7 +264,8 @@ def _push(queue: Any, frame: Any) -> None:
     try:
         queue.write(frame)
     except ValueError as error:
-        raise AudioError("damaged: the rate or the channels change on the way") from error
+        why = "damaged: the rate or the channels change on the way"
+        raise AudioError(why, "damaged") from error
 
 
 def _drained(queue: Any) -> np.ndarray:
@@ -313,7 +324,7 @@ def _bytes_of(uri: str) -> "Iterator[IO[bytes] | Guarded]":
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
-                raise AudioError("damaged: it points outside itself") from error
+                raise AudioError("damaged: it points outside itself", "damaged") from error
             return
         remote = Guarded(file)
         try:
@@ -333,7 +344,7 @@ def open_bytes(uri: str) -> IO[bytes]:
         cause = error.__cause__  # fsspec says "not found" of a web server that is down as well
         if isinstance(cause, OSError) or getattr(cause, "status", _GONE[0]) not in _GONE:
             raise OSError(f"cannot be reached: {cause}") from error
-        raise AudioError("no such file") from None
+        raise AudioError("no such file", "missing") from None
     except ValueError as error:  # a null character in a path, a scheme that nobody knows
         raise AudioError(f"cannot be opened: {error}") from None
     except OSError as error:
@@ -347,12 +358,13 @@ def open_bytes(uri: str) -> IO[bytes]:
 def _check_rate(rate: int) -> None:
     """AudioError for a rate that no recording has: resampling it could fill any memory or disk."""
     if not SLOWEST_HZ <= rate <= FASTEST_HZ:
-        raise AudioError(f"damaged: a sample rate of {rate:,} Hz")
+        raise AudioError(f"damaged: a sample rate of {rate:,} Hz", "damaged")
 
 
 def _check_length(frames: int, stated: int, rate: int) -> None:
     """AudioError where a stream ended well before what its header states."""
     if stated - frames > min(_MISSING_S * rate, 0.1 * stated):
         raise AudioError(
-            f"truncated or damaged: {frames / rate:.1f} of {stated / rate:.1f} s decodable"
+            f"truncated or damaged: {frames / rate:.1f} of {stated / rate:.1f} s decodable",
+            "damaged",
         )

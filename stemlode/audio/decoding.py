@@ -39,10 +39,6 @@ _ITEM = np.dtype(np.float32).itemsize
 class DecoderError(AudioError):
     """A file on which the decoder came to grief; `error` is `timeout` or `crashed`."""
 
-    def __init__(self, error: str, message: str) -> None:
-        super().__init__(message)
-        self.error = error
-
 
 class Samples:
     """A signal in a nameless file: `len()` in frames, and slices as float32 arrays: [frames] of a
@@ -132,7 +128,7 @@ class Decoder:
         except (BrokenPipeError, ConnectionResetError):
             raise self._crashed() from None
         if "audio" in answer:
-            raise AudioError(answer["audio"])
+            raise AudioError(answer["audio"], answer["error"])
         if "passing" in answer:
             raise OSError(answer["errno"], answer["passing"])
         if "disk" in answer:
@@ -152,7 +148,7 @@ class Decoder:
                     raise OSError(errno.ETIMEDOUT, f"no byte in {allowed:,.0f} s") from None
                 heard = f"after {seconds:,.0f} s of audio" if seconds else "without a result"
                 message = f"not decoded within {allowed:,.0f} s: given up {heard}"
-                raise DecoderError("timeout", message) from None
+                raise DecoderError(message, "timeout") from None
             if answer is None:
                 raise self._crashed()
             if "fetching" in answer:
@@ -172,7 +168,7 @@ class Decoder:
         if code is not None and code < 0:
             with contextlib.suppress(ValueError):
                 how = signal.Signals(-code).name
-        return DecoderError("crashed", f"the decoder crashed on it ({how})")
+        return DecoderError(f"the decoder crashed on it ({how})", "crashed")
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()

@@ -73,14 +73,14 @@ def _read(
                 samples = _with_channels(block.samples, channels)
                 frames += samples.shape[1]
                 if frames > LONGEST_S * sample_rate:
-                    return {"audio": f"longer than {LONGEST_S // 3600} hours"}
+                    raise AudioError(f"longer than {LONGEST_S // 3600} hours", "too_long")
                 _write(file, memoryview(np.ascontiguousarray(samples.T).data).cast("B"))
                 if time.monotonic() - told > _TOLD_EVERY_S:
                     told = time.monotonic()
                     _die_late(begun, frames / sample_rate)
                     send(line, {"seconds": frames / sample_rate})
     except AudioError as error:
-        return {"audio": str(error)}
+        return {"audio": str(error), "error": error.error}
     except _DiskError as error:
         return {"disk": str(error)}
     except OSError as error:
@@ -93,7 +93,7 @@ def _read(
 def _with_channels(samples: np.ndarray, channels: int) -> np.ndarray:
     """[channels, frames] of a file as so many channels: mono is on all of them."""
     if len(samples) not in (1, channels):
-        raise AudioError(f"{len(samples)} channels; mix it down to {channels} first")
+        raise AudioError(f"{len(samples)} channels; mix it down to {channels} first", "channels")
     return np.broadcast_to(samples, (channels, samples.shape[1]))
 
 
@@ -108,7 +108,7 @@ def _fetched(line: socket.socket, uri: str) -> Iterator[str]:
             while piece := remote.read(_PIECE_BYTES):
                 size += len(piece)
                 if size > LARGEST_BYTES:
-                    raise AudioError(f"larger than {LARGEST_BYTES >> 30} GiB")
+                    raise AudioError(f"larger than {LARGEST_BYTES >> 30} GiB", "too_long")
                 _write(copy.fileno(), memoryview(piece))
                 if time.monotonic() - told > _TOLD_EVERY_S:
                     told = time.monotonic()

@@ -134,7 +134,7 @@ def blocks(
                 empty = False
                 yield Audio(block.T.copy(), to_rate)
         if empty:
-            raise AudioError("no samples")
+            raise AudioError("no samples", "empty")
 
 
 def resample(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
@@ -201,5 +201,5 @@ def _check(block: np.ndarray) -> None:
     peak = max(float(block.max(initial=0.0)), -float(block.min(initial=0.0)))
     if not peak <= LOUDEST:
         if math.isfinite(peak):
-            raise AudioError(f"damaged: samples of {peak:,.0f} times full scale")
-        raise AudioError("samples that are not finite")
+            raise AudioError(f"damaged: samples of {peak:,.0f} times full scale", "damaged")
+        raise AudioError("samples that are not finite", "damaged")

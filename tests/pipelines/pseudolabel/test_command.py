@@ -220,12 +220,12 @@ def test_parquet(music: Path, labelled: Path, tmp_path: Path) -> None:
 # How much of a bad catalogue comes to what.
 BAD = {
     "garbage.mp3": "unreadable",
-    "empty.wav": "unreadable",
-    "truncated.flac": "unreadable",
-    "seven.wav": "unreadable",
+    "empty.wav": "empty",
+    "truncated.flac": "damaged",
+    "seven.wav": "channels",
     "silence.wav": "silent",
     "short.wav": "too_short",
-    "nan.wav": "unreadable",
+    "nan.wav": "damaged",
 }
 GOOD = ("mono", "telephone", "studio", "clipped", "plain", "long tail", "mp3")
 

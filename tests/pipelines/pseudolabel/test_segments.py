@@ -81,7 +81,7 @@ def test_silence_and_scraps_are_unusable(listener: Listener, tmp_path: Path) -> 
     music.write(tmp_path / "scrap.wav", music.deep(0.2, 1))
     with pytest.raises(Unusable, match="nothing is salient") as silent:
         listener.hear(str(tmp_path / "silence.wav"))
-    assert silent.value.cause == "silent"
+    assert silent.value.error == "silent"
     with pytest.raises(Unusable, match=r"0\.20 s: a segment takes 3 s"):
         listener.hear(str(tmp_path / "scrap.wav"))
     with pytest.raises(AudioError, match="no audio_uri"):

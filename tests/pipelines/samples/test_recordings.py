@@ -73,7 +73,7 @@ def test_a_song_of_silence_is_a_reject_that_says_so(tmp_path: Path) -> None:
     recording = _write(tmp_path / "song", vocals=[QUIET] * 8, drums=[1e-4] * 8)
     with pytest.raises(AudioError, match="no source is salient") as error:
         _rows(recording, "train")
-    assert error.value.cause == "silent"  # type: ignore[attr-defined]
+    assert error.value.error == "silent"
     assert len(_rows(recording, "test")[0]) == 2
 
 
