@@ -9,34 +9,64 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-# verb → module with main(argv), and what it makes of what
+from stemlode import extras
+
+# verb → module with main(argv), the extras of which each installs it, and what it makes of what
 VERBS = {
-    "demo": ("pipelines.demo.command", "the whole flow in a few minutes, on music that it makes"),
-    "scan": ("pipelines.catalogue.scan", "a folder of audio → a catalogue"),
-    "match": ("pipelines.match.command", "a catalogue → candidate pairs"),
-    "prune": ("pipelines.prune.command", "candidates → pairs verified by their sound"),
+    "demo": (
+        "pipelines.demo.command",
+        ["demo"],
+        "the whole flow in a few minutes, on music that it makes",
+    ),
+    "scan": ("pipelines.catalogue.scan", ["pipelines"], "a folder of audio → a catalogue"),
+    "match": ("pipelines.match.command", ["pipelines"], "a catalogue → candidate pairs"),
+    "prune": (
+        "pipelines.prune.command",
+        ["pipelines"],
+        "candidates → pairs verified by their sound",
+    ),
     "review": (
         "pipelines.review.command",
+        ["review"],
         "a sample of scored pairs → thresholds, by ear, on a local page",
     ),
     "corpus": (
         "pipelines.corpus.command",
+        ["pipelines"],
         "verified pairs, multitrack folders → shards and an index",
     ),
-    "verify": ("pipelines.verify.command", "a corpus → is every byte what its record says?"),
+    "verify": (
+        "pipelines.verify.command",
+        ["pipelines", "train"],
+        "a corpus → is every byte what its record says?",
+    ),
     "pseudolabel": (
         "pipelines.pseudolabel.command",
+        ["pipelines,train"],
         "unlabelled tracks and a teacher → labelled shards",
     ),
-    "train": ("training.loop.command", "a corpus → a checkpoint"),
+    "train": ("training.loop.command", ["train"], "a corpus → a checkpoint"),
     "finetune": (
         "training.finetuning.command",
+        ["train"],
         "a checkpoint and unlabelled songs → a better checkpoint",
     ),
-    "evaluate": ("training.evaluation.command", "a checkpoint and true stems → scores"),
-    "separate": ("training.separation.command", "audio files → vocals and accompaniment"),
-    "export": ("training.exporting.command", "a checkpoint → its nets as ONNX, for other runtimes"),
-    "report": ("pipelines.report.command", "run folders → one HTML page"),
+    "evaluate": (
+        "training.evaluation.command",
+        ["train"],
+        "a checkpoint and true stems → scores",
+    ),
+    "separate": (
+        "training.separation.command",
+        ["train"],
+        "audio files → vocals and accompaniment",
+    ),
+    "export": (
+        "training.exporting.command",
+        ["train,export"],
+        "a checkpoint → its nets as ONNX, for other runtimes",
+    ),
+    "report": ("pipelines.report.command", ["report"], "run folders → one HTML page"),
 }
 
 
@@ -57,12 +87,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         near = difflib.get_close_matches(verb, VERBS, 1)
         hint = f"did you mean {near[0]}?" if near else f"the verbs are {', '.join(VERBS)}"
         return _complain(f"stemlode: no verb {verb!r}; {hint}", 2)
-    return run(VERBS[verb][0], rest)
+    return run(verb, rest)
 
 
-def run(module: str, argv: Sequence[str]) -> int:
+def run(verb: str, argv: Sequence[str]) -> int:
     """Call a verb's module and turn what it raises into one line and an exit status."""
     _quiet()
+    module, needed, _ = VERBS[verb]
     from stemlode.files import BadAddress  # noqa: PLC0415 (keeps --help fast)
     from stemlode.runs import BadUsage, Failed, reason  # noqa: PLC0415
 
@@ -71,7 +102,10 @@ def run(module: str, argv: Sequence[str]) -> int:
     except (BadUsage, BadAddress, Failed) as error:
         return _complain(error, 1 if isinstance(error, Failed) else 2)
     except ModuleNotFoundError as error:
-        return _complain(f"{error}; install the extra that has it, see README", 1)
+        missing = error.name or str(error)
+        if missing.split(".", maxsplit=1)[0] in extras.OURS:
+            return _complain(f"{error}; this installation is broken, install stemlode again", 1)
+        return _complain(extras.line(missing, needed, f"stemlode {verb}"), 1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}{reason(error)}", 1)
@@ -100,7 +134,7 @@ def _complain(line: object, status: int) -> int:
 
 
 def _help() -> str:
-    lines = [f"  {verb:<11} {sentence}" for verb, (_, sentence) in VERBS.items()]
+    lines = [f"  {verb:<11} {sentence}" for verb, (_, _, sentence) in VERBS.items()]
     return "\n".join(
         ["usage: stemlode VERB [options] [Beam options]", "", *lines, "", "stemlode VERB --help"]
     )

@@ -19,6 +19,8 @@ from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from stemlode import extras
+
 TEMPORARY = ".tmp"  # every temporary file of ours ends with this
 _ENDLESS = (stat.S_IFIFO, stat.S_IFCHR, stat.S_IFSOCK)
 _OURS = re.compile(rf"(?:^|[./])[0-9a-f]{{32}}{re.escape(TEMPORARY)}$")
@@ -38,10 +40,18 @@ def system(path: str) -> tuple[AbstractFileSystem, str]:
         try:
             return url_to_fs(path)
         except ImportError as error:
-            raise OSError(errno.EPROTONOSUPPORT, str(error), path) from error
+            raise OSError(errno.EPROTONOSUPPORT, _needed(path, error), path) from error
         except (ValueError, TypeError) as error:
             raise BadAddress(f"{path}: {error}") from error
     return LocalFileSystem(), str(Path(path).absolute())
+
+
+def _needed(path: str, error: ImportError) -> str:
+    """What to install for paths of this scheme: our extra, or what fsspec says."""
+    missing = getattr(error.__cause__, "name", None) or ""
+    if missing in extras.OF_AN_OPTION:
+        return extras.line(missing, [], f"{path.split('://', maxsplit=1)[0]}://")
+    return str(error)
 
 
 def is_local(path: str) -> bool:

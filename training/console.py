@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from stemlode import files
+from stemlode import extras, files
 from stemlode.runs import BadUsage
 from training.state import Progress
 
@@ -61,7 +61,7 @@ def check(folder: str) -> None:
     if not files.is_local(folder):
         raise BadUsage(f"--tensorboard: writes to local folders alone, not to {folder}")
     if importlib.util.find_spec("tensorboard") is None:
-        raise BadUsage("--tensorboard: is not installed; pip install 'stemlode[tensorboard]'")
+        raise BadUsage(extras.line("tensorboard", [], "--tensorboard"))
 
 
 class Board:

@@ -10,6 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines.corpus import splits
 from pipelines.options import VerbOptions
 from pipelines.samples.recordings import Shape
+from stemlode import extras
 from stemlode.layouts import folders, grouping
 from stemlode.runs import BadUsage
 from stemlode.shards.tar import parse_bytes
@@ -144,7 +145,7 @@ def plan_of(options: PipelineOptions) -> Plan:
     if not 0 <= view.augment <= MOST_COPIES:
         raise BadUsage(f"--augment {view.augment}: between 0 and {MOST_COPIES} copies")
     if view.augment and importlib.util.find_spec("pedalboard") is None:
-        raise BadUsage("--augment needs pedalboard: pip install 'stemlode[augment]'")
+        raise BadUsage(extras.line("pedalboard", [], "--augment"))
     if view.augment and view.channels > 2:
         raise BadUsage("--augment: the effects take --channels 1 or 2")
     return Plan(

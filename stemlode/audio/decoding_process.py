@@ -21,6 +21,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from stemlode import extras
 from stemlode.audio import decoders, reading
 from stemlode.audio.reading import AudioError
 from stemlode.runs import reason
@@ -86,7 +87,8 @@ def _read(
     except OSError as error:
         return {"passing": reason(error), "errno": error.errno or errno.EIO}
     except ImportError as error:
-        return {"failed": f"{error}; install the extra that has it, see README"}
+        missing = error.name or str(error)
+        return {"failed": extras.line(missing, ["pipelines", "train"], "reading this file")}
     return {"frames": frames, "cpu_s": time.process_time() - cpu}
 
 

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stemlode import files, runs
+from stemlode import extras, files, runs
 from stemlode.runs import BadUsage, Failed
 from training.separation import chunks
 from training.separation.chunks import Chunking
@@ -99,7 +99,7 @@ def _onnx(path: str, data: bytes, device: torch.device) -> Net:
     try:
         import onnxruntime  # noqa: PLC0415 (an extra)
     except ImportError as error:
-        raise BadUsage(f"--teacher {path}: needs onnxruntime: pip install onnxruntime") from error
+        raise BadUsage(extras.line("onnxruntime", [], f"--teacher {path}")) from error
     wanted = ["CUDAExecutionProvider"] if device.type == "cuda" else []
     known = [name for name in wanted if name in onnxruntime.get_available_providers()]
     try:
