@@ -137,9 +137,9 @@ def memory(folder: Path) -> None:
 
 MEMORY = """
 import sys
-from matching.decisions import Thresholds
-from matching.scores import Settings
-from pipelines.scoring import Listener
+from matching.sound.decisions import Thresholds
+from matching.sound.scores import Settings
+from pipelines.prune.scoring import Listener
 
 def status(name, pid="self"):
     lines = open(f"/proc/{pid}/status").read().splitlines()

@@ -385,7 +385,7 @@ linked_pairs AS (
 
 {{pairs}},
 
--- Ids as matching/ids.py makes them: SHA-256 over length-prefixed UTF-8.
+-- Ids as stemlode/ids.py makes them: SHA-256 over length-prefixed UTF-8.
 candidates AS (
   SELECT
     SUBSTR(

@@ -164,10 +164,9 @@ def test_without_any_extra_every_verb_says_what_to_install() -> None:
 @pytest.mark.slow
 def test_any_missing_package_is_one_line_that_names_its_extra() -> None:
     attempts = [(verb, [package]) for verb in cli.VERBS for package in sorted(_needed()[verb])]
+    ended = _attempts(attempts, ahead=True)
     failed = set()
-    for (verb, [package]), (status, said) in zip(
-        attempts, _attempts(attempts, ahead=True), strict=True
-    ):
+    for (verb, [package]), (status, said) in zip(attempts, ended, strict=True):
         assert status in (0, 1), (verb, package, said)
         if status:
             _check_line(verb, said)

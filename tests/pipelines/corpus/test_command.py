@@ -542,7 +542,8 @@ def test_reading_that_stays_broken_ends_the_run_and_no_song_is_given_up(
 # processes. Prints which shards were finished by then.
 ATTEMPTS = """
 import os, pathlib, random, signal, sys, time
-from stemlode import cli, pipelines.corpus
+import pipelines.corpus.command
+from stemlode import cli
 output, seed, kills, how = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 draw = random.Random(seed)
 changes = [0]

@@ -14,9 +14,9 @@ from stemlode import audio
 HOURS = 3
 LISTEN = """
 import json, sys
-from matching.decisions import Thresholds
-from matching.scores import Settings
-from pipelines.scoring import Listener
+from matching.sound.decisions import Thresholds
+from matching.sound.scores import Settings
+from pipelines.prune.scoring import Listener
 from tests.pipelines.prune.folders import pair
 
 def status(name, pid):

@@ -423,7 +423,8 @@ def test_worker_processes_change_no_byte(music: Path, labelled: Path, tmp_path: 
 
 KILLED = """
 import os, signal, sys
-from stemlode import cli, pipelines.pseudolabel
+import pipelines.pseudolabel.command
+from stemlode import cli
 dies_at, changes, output = int(sys.argv[1]), [0], sys.argv[2]
 def watch(event, args):
     if event == "os.rename" and str(args[0]).startswith(output):
@@ -466,7 +467,7 @@ THREE_HOURS = 3 * 3600
 def test_three_hours_cost_no_more_memory(tmp_path: Path) -> None:
     piece = np.round(2**15 * music_.both(60, 1, rate=8000, channels=1)).astype(np.int16)
     script = (
-        "import pathlib, sys, stemlode\n"
+        "import pathlib, sys; from stemlode import cli\n"
         "code = cli.main(['pseudolabel', *sys.argv[1:]])\n"
         # The process' own, in KiB: ru_maxrss begins with that of the process which started it.
         "print('peak', pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1])\n"

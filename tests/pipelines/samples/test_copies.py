@@ -119,7 +119,7 @@ def test_the_effects_library_is_asked_for_only_where_it_is_needed(tmp_path: Path
         "import sys; sys.modules['pedalboard'] = None; import importlib.util as u; "
         "real = u.find_spec; "
         "u.find_spec = lambda n, *a: None if n == 'pedalboard' else real(n, *a); "
-        "import stemlode; sys.exit(cli.main(sys.argv[1:]))"
+        "from stemlode import cli; sys.exit(cli.main(sys.argv[1:]))"
     )
     argv = ["corpus", "--stems", str(tmp_path / "none"), "--output", str(tmp_path / "out")]
     told = [

@@ -104,7 +104,7 @@ def test_chunks_that_disagree_do_not_click(hop_seconds: float) -> None:
 
 LONG = """
 import pathlib, sys, torch
-from training.chunks import Chunking, overlap_add
+from training.separation.chunks import Chunking, overlap_add
 
 class Long:
     shape = (2, int(sys.argv[1]) * 8000)
