@@ -30,7 +30,7 @@ import pyarrow.csv
 import soundfile
 import torch
 
-from pipelines.pseudolabel.segments import Cut, Listener, mixtures
+from pipelines.pseudolabel.segments import Cut, Segmenter, mixtures
 from stemlode import audio, tables
 from stemlode.audio import AudioError
 from tests.training.teachers import spleeter
@@ -140,7 +140,7 @@ def bare(files: list[Path]) -> tuple[float, int]:
     torch.set_num_threads(1)
     teacher = loading.load(TEACHER, "cpu")
     cut = Cut(teacher.sample_rate, 2, 3.0, 6.0, BATCH, False)
-    listener = Listener(cut)
+    listener = Segmenter(cut)
     segments, took = 0, 0.0
     try:
         for path in files:

@@ -21,10 +21,10 @@ from matching.titles import fuzzy
 
 SAME_REGISTRANT_AND_YEAR = 7  # characters of an ISRC: country, registrant, year
 NO_YEAR = 10_000
-Row = dict[str, Any]
+Candidate = dict[str, Any]
 
 
-def rank(candidate: Row) -> tuple[bool, float, bool, int, str]:
+def rank(candidate: Candidate) -> tuple[bool, float, bool, int, str]:
     """What sorts the candidates of one instrumental, the likeliest first (schemas.CANDIDATE)."""
     mix, instrumental = candidate["mix"], candidate["instrumental"]
     year = mix["release_year"]
@@ -49,7 +49,7 @@ def likeliest(candidates: pa.Table) -> pa.Table:
     return candidates.take(pa.array(chosen))
 
 
-def _rows(candidates: pa.Table) -> Iterator[Row]:
+def _rows(candidates: pa.Table) -> Iterator[Candidate]:
     """What `rank` looks at, and no more: a catalogue can have millions of candidates."""
     for batch in candidates.to_batches(max_chunksize=10_000):
         scalars = ("mix_track_id", "instrumental_track_id", "duration_difference_s")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from pipelines.corpus.splits import Known, Side
+from pipelines.corpus.splits import SplitFacts, SplitGroup
 from stemlode import files, locks, plans, runs, schemas, tables
 from stemlode.runs import BadUsage, Failed
 from stemlode.shards import tar as shards
@@ -77,9 +77,9 @@ class Held:
     rejects: tuple[tuple[str, str], ...] = ()  # recording id, the reject as JSON
     shards: dict[str, int] = dataclasses.field(default_factory=dict)  # how many, by split
 
-    def known(self) -> list[Known]:
+    def known(self) -> list[SplitFacts]:
         """The songs, as what decides the sides of others."""
-        return [Known("", song, song, tracks, split) for song, tracks, _, split in self.songs]
+        return [SplitFacts("", song, song, tracks, split) for song, tracks, _, split in self.songs]
 
     def wants(self, recording_id: str) -> bool:
         """Whether an addition shall try a recording."""
@@ -91,7 +91,7 @@ class Held:
         """The rejects, as JSON, by recording id."""
         return dict(self.rejects)
 
-    def frozen(self, found: dict[str, Side]) -> dict[str, Side]:
+    def frozen(self, found: dict[str, SplitGroup]) -> dict[str, SplitGroup]:
         """Sides of songs, those that are held unchanged; "" for the group of a song that would
         join songs of two splits."""
         sides = defaultdict(set)

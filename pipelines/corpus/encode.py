@@ -8,8 +8,8 @@ import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
 from pipelines.corpus import splits
-from pipelines.corpus.options import Plan
-from pipelines.corpus.splits import Side
+from pipelines.corpus.options import CorpusPlan
+from pipelines.corpus.splits import SplitGroup
 from pipelines.samples import recordings, sampling
 from pipelines.samples.parts import part
 from pipelines.samples.recordings import Facts, Recording
@@ -26,10 +26,10 @@ class Encode(beam.DoFn):
     Main output: shards.Sample; further outputs `rejects`, `songs` and `counts`.
     """
 
-    def __init__(self, run: runs.Run, plan: Plan) -> None:
+    def __init__(self, run: runs.Run, plan: CorpusPlan) -> None:
         self.run, self.plan = run, plan
 
-    def process(self, element: tuple[Recording, Side]) -> Iterator[Any]:
+    def process(self, element: tuple[Recording, SplitGroup]) -> Iterator[Any]:
         recording, side = element
         split = side.split or splits.split_of(side.group, self.plan.ratios, self.plan.seed)
         try:
@@ -52,7 +52,7 @@ class Encode(beam.DoFn):
             if split == "train":
                 yield from self._copies(recording, side)
 
-    def _copies(self, recording: Recording, side: Side) -> Iterator[Any]:
+    def _copies(self, recording: Recording, side: SplitGroup) -> Iterator[Any]:
         """The samples of a recording's augmented copies; a copy may turn out all but silent."""
         if not self.plan.copies:
             return
@@ -95,7 +95,7 @@ def _maker(recording: Recording) -> tuple[Callable[..., str], Callable[..., Iter
     return copies.fingerprint, copies.samples
 
 
-def _song_row(recording: Recording, split: str, side: Side, facts: Facts) -> dict[str, Any]:
+def _song_row(recording: Recording, split: str, side: SplitGroup, facts: Facts) -> dict[str, Any]:
     """A row of schemas.SONG."""
     return {
         "recording_id": recording.recording_id,

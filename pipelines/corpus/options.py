@@ -120,7 +120,7 @@ class CorpusOptions(VerbOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class CorpusPlan:
     """The options, understood."""
 
     shape: Shape
@@ -132,7 +132,7 @@ class Plan:
     rejects_bleed: bool
 
 
-def plan_of(options: PipelineOptions) -> Plan:
+def plan_of(options: PipelineOptions) -> CorpusPlan:
     """Raises BadUsage for an option that makes no sense."""
     view = options.view_as(CorpusOptions)
     if not 0.1 <= view.chunk_seconds <= LONGEST_CHUNK_S:
@@ -148,7 +148,7 @@ def plan_of(options: PipelineOptions) -> Plan:
         raise BadUsage(extras.line("pedalboard", [], "--augment"))
     if view.augment and view.channels > 2:
         raise BadUsage("--augment: the effects take --channels 1 or 2")
-    return Plan(
+    return CorpusPlan(
         Shape(
             view.chunk_seconds,
             parse_rate(view.sample_rate),

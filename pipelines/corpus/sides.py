@@ -13,9 +13,9 @@ from apache_beam.pvalue import AsDict, AsList, TaggedOutput
 from matching.sound import fingerprints
 from pipelines import transforms
 from pipelines.corpus import append, splits
-from pipelines.corpus.splits import Known, Side
+from pipelines.corpus.splits import SplitFacts, SplitGroup
 from pipelines.samples import chunks
-from pipelines.samples.chunks import Source
+from pipelines.samples.chunks import AlignedSource
 from pipelines.samples.parts import PARTS
 from pipelines.samples.recordings import Recording
 from stemlode import files, runs, schemas, tables
@@ -64,8 +64,8 @@ def grouped(
 
 
 def _sides(
-    known: tuple[None, Iterable[Known]], alike: list[tuple[str, str, str]], held: append.Held
-) -> list[tuple[str, Side]]:
+    known: tuple[None, Iterable[SplitFacts]], alike: list[tuple[str, str, str]], held: append.Held
+) -> list[tuple[str, SplitGroup]]:
     found = [*known[1]]
     songs = {recording.song_id for recording in found}
     sided = held.frozen(splits.sides([*found, *held.known()], alike))
@@ -141,7 +141,7 @@ def sketches(recording: Recording, run: runs.Run, folder: str) -> Iterator[dict[
         }
 
 
-def _sketch(sources: list[Source], run: runs.Run, folder: str) -> list[list[int]]:
+def _sketch(sources: list[AlignedSource], run: runs.Run, folder: str) -> list[list[int]]:
     try:
         stamps = [files.stamps(source.uri) for source in sources]
     except OSError as error:
@@ -168,7 +168,7 @@ def _landmarks(row: dict[str, Any]) -> Iterator[tuple[int, tuple[str, int]]]:
         yield value, (_sound(row), frame)
 
 
-def _sounds(recording: Recording) -> dict[str, list[Source]]:
+def _sounds(recording: Recording) -> dict[str, list[AlignedSource]]:
     """What to know a recording by: a pair's two sides, a multitrack's mixture or the sum of all."""
     if recording.fault or not all(p.uri for parts in recording.parts.values() for p in parts):
         return {}
@@ -178,14 +178,14 @@ def _sounds(recording: Recording) -> dict[str, list[Source]]:
         parts = {"mixture": whole}
     return {
         name: [
-            Source(str(n), p.uri, 0, p.gain, stream=p.stream, channel=p.channel)
+            AlignedSource(str(n), p.uri, 0, p.gain, stream=p.stream, channel=p.channel)
             for n, p in enumerate(held)
         ]
         for name, held in parts.items()
     }
 
 
-def _signal(sources: list[Source]) -> np.ndarray:
+def _signal(sources: list[AlignedSource]) -> np.ndarray:
     """The sum of sources, mono at the fingerprints' rate."""
     cut = chunks.cut(
         sources,

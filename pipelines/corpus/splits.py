@@ -79,7 +79,7 @@ HELD_OUT = ("test", "valid", "train")  # the first wins
 
 
 @dataclasses.dataclass(frozen=True)
-class Known:
+class SplitFacts:
     """What decides a recording's side."""
 
     recording_id: str
@@ -89,9 +89,9 @@ class Known:
     split: str | None  # where a list puts it
 
 
-def known(recording: Recording) -> Known:
+def known(recording: Recording) -> SplitFacts:
     """What decides a recording's side of the split."""
-    return Known(
+    return SplitFacts(
         recording.recording_id,
         recording.song_id,
         recording.name,
@@ -101,7 +101,7 @@ def known(recording: Recording) -> Known:
 
 
 @dataclasses.dataclass(frozen=True)
-class Side:
+class SplitGroup:
     """A song's group and, where a list says so, its split; `joined` tells to whom and why."""
 
     group: str
@@ -132,18 +132,20 @@ def read_list(path: str) -> dict[str, str]:
     return found
 
 
-def keys(known: Known) -> tuple[str, ...]:
+def keys(known: SplitFacts) -> tuple[str, ...]:
     """By what a list may name a recording."""
     return (known.name, known.recording_id, known.song_id, *known.track_ids)
 
 
-def listed(known: Known, lists: Mapping[str, str]) -> str | None:
+def listed(known: SplitFacts, lists: Mapping[str, str]) -> str | None:
     """Where a list puts a recording, by its name or any of its ids; else where it was already."""
     found = {lists[key] for key in keys(known) if key in lists}
     return min(found, key=HELD_OUT.index) if found else known.split
 
 
-def sides(recordings: Iterable[Known], matches: Iterable[tuple[str, str, str]]) -> dict[str, Side]:
+def sides(
+    recordings: Iterable[SplitFacts], matches: Iterable[tuple[str, str, str]]
+) -> dict[str, SplitGroup]:
     """Song id → side.
 
     Args:
@@ -173,7 +175,7 @@ def sides(recordings: Iterable[Known], matches: Iterable[tuple[str, str, str]]) 
         joined[a].add(f"{names[b]}: both have track {track}")
         joined[b].add(f"{names[a]}: both have track {track}")
     return {
-        song: Side(
+        song: SplitGroup(
             group,
             min(wanted[group], key=HELD_OUT.index) if wanted[group] else None,
             tuple(sorted(joined[song])),
@@ -182,7 +184,7 @@ def sides(recordings: Iterable[Known], matches: Iterable[tuple[str, str, str]]) 
     }
 
 
-def _shared_tracks(known: Iterable[Known]) -> list[tuple[str, str, str]]:
+def _shared_tracks(known: Iterable[SplitFacts]) -> list[tuple[str, str, str]]:
     """(song, song, track) for neighbours among the songs of each track."""
     songs: dict[str, list[str]] = defaultdict(list)
     for found in known:

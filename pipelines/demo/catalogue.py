@@ -34,7 +34,7 @@ from pipelines.demo.pairs import (
     PAIRS,
     TRAPS,
     Copy,
-    Pair,
+    DemoPair,
     Print,
     invented,
 )
@@ -56,7 +56,7 @@ CLIP = "data/The Easton Ellises - Falcon 69.stem.mp4"
 CLIP_LICENCE = "CC-BY-NC-SA-3.0"
 CLIP_STREAMS = ("mixture", "drums", "bass", "other", "vocals")
 CLIP_TRIM_S = 0.2  # at either end, where the encoder's padding makes the stems miss the mixture
-CLIP_PAIR = Pair(
+CLIP_PAIR = DemoPair(
     (Print("The Easton Ellises", "Falcon 69", MIXTURE),),
     Print("The Easton Ellises", "Falcon 69 (Instrumental)", ACCOMPANIMENT),
 )
@@ -117,7 +117,7 @@ def columns() -> pa.Schema:
 class PairFiles:
     """A pair with its tracks' paths (None for none), durations and licence."""
 
-    pair: Pair
+    pair: DemoPair
     tracks: tuple[tuple[Print, str | None, float], ...]  # the instrumental last
     licence: str
 

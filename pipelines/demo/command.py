@@ -29,7 +29,7 @@ CHUNK_SECONDS = 30
 
 
 @dataclass(frozen=True)
-class Step:
+class VerbCall:
     """A verb of the flow, what it is told, and the run folder that it writes."""
 
     verb: str
@@ -73,7 +73,7 @@ def make_music(folder: str) -> None:
         print("demo: without the real clip, which comes with `pip install stempeg`")
 
 
-def flow(output: str, steps: int) -> list[Step]:
+def flow(output: str, steps: int) -> list[VerbCall]:
     """The commands, in order; each reads what one before it wrote."""
     music = files.join(output, MUSIC)
     candidates, pairs, corpus = (files.join(output, name) for name in FOUND)
@@ -84,17 +84,17 @@ def flow(output: str, steps: int) -> list[Step]:
     chunks = ("--chunk-seconds", str(CHUNK_SECONDS), "--split", "train=0.9,valid=0.1")
     training = ("unet-vocals-small", "--corpus", corpus, "--steps", str(steps))
     return [
-        Step("match", ("--catalog", tracks), candidates),
-        Step("prune", ("--candidates", candidates), pairs),
-        Step("corpus", ("--pairs", pairs, *chunks), corpus),
-        Step("train", training, model),
-        Step("evaluate", ("--checkpoint", model, "--stems", stems), scores),
-        Step("separate", (*songs, "--checkpoint", model), separated),
-        Step("report", (candidates, pairs, corpus, model, scores, separated), report),
+        VerbCall("match", ("--catalog", tracks), candidates),
+        VerbCall("prune", ("--candidates", candidates), pairs),
+        VerbCall("corpus", ("--pairs", pairs, *chunks), corpus),
+        VerbCall("train", training, model),
+        VerbCall("evaluate", ("--checkpoint", model, "--stems", stems), scores),
+        VerbCall("separate", (*songs, "--checkpoint", model), separated),
+        VerbCall("report", (candidates, pairs, corpus, model, scores, separated), report),
     ]
 
 
-def call(step: Step) -> None:
+def call(step: VerbCall) -> None:
     """Run one verb as a user would, in a process of its own; Failed where it fails."""
     words = [step.verb, *step.arguments, "--output", step.folder]
     print(f"\n$ {shlex.join(['stemlode', *words])}", flush=True)
@@ -109,7 +109,7 @@ def call(step: Step) -> None:
         )
 
 
-def summary(output: str, steps: Sequence[Step], seconds: dict[str, float]) -> str:
+def summary(output: str, steps: Sequence[VerbCall], seconds: dict[str, float]) -> str:
     """The table at the end, from the runs' records, and where to look and listen."""
     records = {step.verb: runs.record(step.folder) for step in steps if step.verb != "report"}
     matched, pruned, cut = (records[verb]["counts"] for verb in ("match", "prune", "corpus"))

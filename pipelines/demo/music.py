@@ -44,7 +44,7 @@ PROGRESSIONS = (
 
 
 @dataclass(frozen=True)
-class Song:
+class Composition:
     """What is written on the sheet: everything but the sound."""
 
     tempo_bpm: float
@@ -59,7 +59,7 @@ class Song:
         return 240.0 / self.tempo_bpm
 
 
-def write_song(seed: int, duration_s: float) -> Song:
+def write_song(seed: int, duration_s: float) -> Composition:
     """Compose a song of exactly `duration_s` (its last bar is cut)."""
     rng = np.random.default_rng([seed, 1])
     tempo_bpm = float(np.round(rng.uniform(78, 142), 1))
@@ -78,7 +78,7 @@ def write_song(seed: int, duration_s: float) -> Song:
     full = [bar >= quiet_bars + int(rng.integers(0, 2)) for bar in range(bars)]
     high = bool(rng.random() < 0.5)
     syllables = write_melody(rng, starts, bar_s, quiet_bars, key, scale, triads, high)
-    return Song(tempo_bpm, starts, full, triads, syllables, random_voice(rng, high))
+    return Composition(tempo_bpm, starts, full, triads, syllables, random_voice(rng, high))
 
 
 RHYTHMS = (  # in eighths; negative is a rest
@@ -152,7 +152,7 @@ def voicing(triad: tuple[int, int, int], around: float) -> list[int]:
     return sorted(int(pc + 12 * np.round((around - pc) / 12)) for pc in triad)
 
 
-def write_chords(rng: Generator, song: Song, around: float) -> list[Note]:
+def write_chords(rng: Generator, song: Composition, around: float) -> list[Note]:
     """Held, stabbed, strummed or broken chords."""
     style = rng.choice(["held", "stabs", "strum", "broken"])
     stabs = sorted(rng.choice(8, size=int(rng.integers(3, 6)), replace=False))
@@ -176,7 +176,7 @@ def write_chords(rng: Generator, song: Song, around: float) -> list[Note]:
     return notes
 
 
-def write_bass(rng: Generator, song: Song) -> list[Note]:
+def write_bass(rng: Generator, song: Composition) -> list[Note]:
     """Roots, fifths and octaves on a rhythm of the song's own."""
     rhythm = sorted({0, *rng.choice(8, size=int(rng.integers(1, 6)), replace=False)})
     notes = []
@@ -190,7 +190,7 @@ def write_bass(rng: Generator, song: Song) -> list[Note]:
     return notes
 
 
-def write_lead(rng: Generator, song: Song) -> list[Note]:
+def write_lead(rng: Generator, song: Composition) -> list[Note]:
     """An instrument's answers where the singer rests, in the singer's own range."""
     sung = [(s.start_s - 0.1, s.start_s + s.duration_s + 0.1) for s in song.syllables]
     eighth_s = song.bar_s / 8
@@ -229,7 +229,7 @@ def render_song(seed: int, duration_s: float, sample_rate: int = SAMPLE_RATE) ->
     return balance(stems, rng)
 
 
-def render_chords(rng: Generator, song: Song, frames: int) -> Samples:
+def render_chords(rng: Generator, song: Composition, frames: int) -> Samples:
     """One or two instruments that play the chords, and in some songs a lead between phrases."""
     out = np.zeros((2, frames), np.float32)
     chosen = rng.choice(len(CHORD_TIMBRES), size=int(rng.integers(1, 3)), replace=False)
@@ -244,7 +244,7 @@ def render_chords(rng: Generator, song: Song, frames: int) -> Samples:
     return out + np.float32(wet) * reverberate(out.mean(axis=0), rng, rng.uniform(0.6, 1.6), 0.01)
 
 
-def render_vocals(rng: Generator, song: Song, frames: int) -> Samples:
+def render_vocals(rng: Generator, song: Composition, frames: int) -> Samples:
     """The singer, in some songs doubled or with a second voice a third above, in a room."""
     dry = sing(song.syllables, song.voice, rng, frames)
     out = pan(dry, 0.0)

@@ -39,7 +39,7 @@ class Print:
 
 
 @dataclass(frozen=True)
-class Pair:
+class DemoPair:
     """Originals and the instrumental that the thesis' rule pairs with each of them.
 
     `unrelated` takes the instrumental from another song. Artists without an id in the catalogue
@@ -63,10 +63,10 @@ def pair(
     unrelated: bool = False,
     original: Copy = MIXTURE,
     further: tuple[Print, ...] = (),
-) -> Pair:
+) -> DemoPair:
     """A pair whose artist is printed alike on both tracks."""
     originals = (Print(artist, title, original), *further)
-    return Pair(originals, Print(artist, instrumental, copy), decision, unrelated)
+    return DemoPair(originals, Print(artist, instrumental, copy), decision, unrelated)
 
 
 def level(gain_db: float, suffix: str = ".flac") -> Copy:
@@ -90,7 +90,7 @@ PAIRS = (
             Print("WIM KESTREL", "Paper Lanterns - 2015 Remaster", Copy("mixture", dull=True)),
         ),
     ),
-    Pair(
+    DemoPair(
         (Print("The Hollow Coast", "The Long Way Down", MIXTURE),),
         Print("Hollow Coast, The", "Long Way Down - Instrumental", ACCOMPANIMENT),
     ),
@@ -98,13 +98,13 @@ PAIRS = (
     pair("Nils & The Ferries", "Seven Rivers", "7 Rivers (Instrumental)", shifted(0.152)),
     pair("Odile Grivel", "Été sans fin", "Ete sans fin (Instrumental)", level(0, ".mp3")),
     pair("Ансамбль Сирена", "Тихий берег", "Tikhii bereg (Instrumental)"),
-    Pair(
+    DemoPair(
         (Print("ゆきのおと", "さくらのみち", MIXTURE),),
         Print("Yukinooto", "Sakuranomichi (Karaoke Version)", ACCOMPANIMENT),
         artist_has_id=False,
     ),
     pair("DJ Voss", "Don't Wait Up", "DONT WAIT UP (INSTRUMENTAL)", level(-6)),
-    Pair(
+    DemoPair(
         (Print("Zoë Lindström", "Vårens första tåg", MIXTURE),),
         Print("Zoe Lindstrom", "Varens forsta tag - Instrumental", ACCOMPANIMENT),
         artist_has_id=False,
@@ -202,9 +202,9 @@ SHAPES = (
 )
 
 
-def invented(rng: Generator, count: int) -> list[Pair]:
+def invented(rng: Generator, count: int) -> list[DemoPair]:
     """Further true pairs, so that there is enough music to learn from."""
-    pairs: list[Pair] = []
+    pairs: list[DemoPair] = []
     while len(pairs) < count:
         title = words.title(rng)
         if title.startswith("("):  # its fuzzy title would be empty

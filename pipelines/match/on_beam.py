@@ -36,7 +36,7 @@ PAIRS_AT_ONCE = 10_000
 Slice = tuple[int, bytes]  # a bucket, and a table of it in Arrow's IPC format
 
 
-class Survey(beam.DoFn):
+class HashTracks(beam.DoFn):
     """Parts of the catalogue → hashes of all track ids, and of the keys of instrumentals."""
 
     def __init__(self, catalogue: Catalogue, task: Task, buckets: int) -> None:
@@ -115,7 +115,7 @@ class Deduplicate(beam.DoFn):
         yield from _slices(_linked(found, artists, keys), KEY, self.buckets)
 
 
-class Pair(beam.DoFn):
+class Propose(beam.DoFn):
     """Buckets of tracks by key → candidates."""
 
     def __init__(self, task: Task) -> None:
@@ -157,7 +157,7 @@ def build(
     """The pipeline: catalogue → hashes → tracks that may be in a pair → candidates."""
     rule = task.rule
     parts = pipeline | "Parts" >> beam.Create(catalogue.parts()) | "Spread" >> beam.Reshuffle()
-    survey = parts | "Survey" >> beam.ParDo(Survey(catalogue, task, buckets)).with_outputs(
+    survey = parts | "Survey" >> beam.ParDo(HashTracks(catalogue, task, buckets)).with_outputs(
         "keys", main="ids"
     )
     keys = survey.keys | "AllKeys" >> beam.CombineGlobally(_union)
@@ -180,7 +180,8 @@ def build(
         (selected.tracks, once.tracks)
         | "AllTracks" >> beam.Flatten()
         | "GroupKeys" >> beam.GroupByKey()
-        | "Pair" >> beam.ParDo(Pair(task)).with_outputs("counts", "large", "releases", main="pairs")
+        | "Pair"
+        >> beam.ParDo(Propose(task)).with_outputs("counts", "large", "releases", main="pairs")
     )
     candidates = paired.pairs
     if rule.is_extended:  # two tracks may meet under several keys

@@ -33,7 +33,7 @@ TRIPLES_KEPT = 3
 
 
 @dataclass(frozen=True)
-class Pair:
+class ShownPair:
     """What the page says of one scored pair."""
 
     pair_id: str
@@ -70,7 +70,7 @@ def distribution(prune: Folder) -> tuple[Histogram | None, int]:
     return histogram({k: v for k, v in stacks.items() if v.size}, thresholds(prune)), unscored
 
 
-def closest_calls(prune: Folder) -> tuple[list[Pair], list[Pair]]:
+def closest_calls(prune: Folder) -> tuple[list[ShownPair], list[ShownPair]]:
     """The worst kept and the best dropped pairs: those nearest to the other side.
 
     A kept pair is bad as it comes near a threshold; a dropped one is good as its difference lies
@@ -90,7 +90,7 @@ def closest_calls(prune: Folder) -> tuple[list[Pair], list[Pair]]:
     return _pairs(table, worst), _pairs(table, best)
 
 
-def examples(prune: Folder) -> list[list[Pair]]:
+def examples(prune: Folder) -> list[list[ShownPair]]:
     """Pairs to look at and listen to, each with a few to fall back on where audio is missing.
 
     Kept pairs from the lower, the middle and the upper part of the range; one of each other
@@ -104,7 +104,7 @@ def examples(prune: Folder) -> list[list[Pair]]:
     )
     table = table.sort_by([("difference", "ascending"), ("pair_id", "ascending")])
     decision = np.asarray(table["decision"].to_pylist(), dtype=object)
-    chosen: list[list[Pair]] = []
+    chosen: list[list[ShownPair]] = []
     for wanted in ("kept", *(d for d in schemas.DECISIONS if d not in ("kept", "unreadable"))):
         rows = np.flatnonzero(decision == wanted)
         pieces = TRIPLES_KEPT if wanted == "kept" else 1
@@ -116,10 +116,10 @@ def examples(prune: Folder) -> list[list[Pair]]:
     return chosen
 
 
-def _pairs(table: pa.Table, rows: Sequence[int]) -> list[Pair]:
+def _pairs(table: pa.Table, rows: Sequence[int]) -> list[ShownPair]:
     taken: list[dict[str, Any]] = table.take(pa.array(rows, pa.int64())).to_pylist()
     return [
-        Pair(
+        ShownPair(
             pair_id=row["pair_id"],
             title=row["mix.title"],
             instrumental=row["instrumental.title"],

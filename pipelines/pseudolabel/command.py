@@ -26,8 +26,8 @@ from pipelines.options import SharedOptions, Verb, is_local
 from pipelines.pseudolabel import encode, tracks
 from pipelines.pseudolabel import segments as segments_module
 from pipelines.pseudolabel.options import PseudolabelOptions, plan_of, teacher_of
-from pipelines.pseudolabel.plan import STAGE, Plan, part_name, song_id, track_name
-from pipelines.pseudolabel.segments import Listener
+from pipelines.pseudolabel.plan import STAGE, LabelPlan, part_name, song_id, track_name
+from pipelines.pseudolabel.segments import Segmenter
 from pipelines.pseudolabel.teacher import Stretch, TeacherHandler
 from pipelines.samples import parts as samples_parts
 from stemlode import files, runs
@@ -45,7 +45,7 @@ COUNTS += "songs samples shards rejected"
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownTrack:
     """What is known of a track before it is labelled; `samples` where some of it still must be."""
 
     name: str
@@ -61,11 +61,11 @@ class Listen(beam.DoFn):
     `rejects` of tracks that cannot be used, `songs` and `counts` of those that can.
     """
 
-    def __init__(self, run: runs.Run, plan: Plan) -> None:
+    def __init__(self, run: runs.Run, plan: LabelPlan) -> None:
         self.run, self.plan = run, plan
 
     def setup(self) -> None:
-        self.listener = Listener(self.plan.cut)
+        self.listener = Segmenter(self.plan.cut)
 
     def teardown(self) -> None:
         self.listener.close()
@@ -83,19 +83,19 @@ class Listen(beam.DoFn):
                 yield from self._facts(track, known)
                 yield from self._stretches(track, known)
 
-    def _known(self, track: Row) -> Known:
+    def _known(self, track: Row) -> KnownTrack:
         """A track's segments: as an earlier attempt noted, or by listening to it."""
         uri = track["audio_uri"] or ""
         name = patiently(lambda: track_name(track, self.plan), uri)
         note = self.run.path(samples_parts.PARTS, f"{name}.plan.json")
         noted = json.loads(files.read_bytes(note)) if files.exists(note) else None
         if noted is not None and not self._missing(name, noted["active"]):
-            return Known(name, noted["segments"], noted["active"], None)
+            return KnownTrack(name, noted["segments"], noted["active"], None)
         heard = self.listener.hear(uri)
         facts = {"segments": heard.segments, "active": heard.active}
         data = json.dumps(facts).encode()
         patiently(lambda: files.write_bytes(note, data), f"--output {self.run.output}")
-        return Known(name, heard.segments, heard.active, heard.samples)
+        return KnownTrack(name, heard.segments, heard.active, heard.samples)
 
     def _missing(self, name: str, active: list[int]) -> bool:
         """Whether a part file of a track is not there."""
@@ -105,7 +105,7 @@ class Listen(beam.DoFn):
     def _held(self, name: str) -> list[tar.Sample] | None:
         return tar.read_part(self.run.path(samples_parts.PARTS, f"{name}.part"))
 
-    def _facts(self, track: Row, known: Known) -> Iterator[Any]:
+    def _facts(self, track: Row, known: KnownTrack) -> Iterator[Any]:
         silent = known.segments - len(known.active)
         yield TaggedOutput("counts", ("tracks", 1))
         yield TaggedOutput("counts", ("segments", known.segments))
@@ -125,7 +125,7 @@ class Listen(beam.DoFn):
         }
         yield TaggedOutput("songs", song)
 
-    def _stretches(self, track: Row, known: Known) -> Iterator[Any]:
+    def _stretches(self, track: Row, known: KnownTrack) -> Iterator[Any]:
         cut = self.plan.cut
         for number, firsts in enumerate(segments_module.stretches(known.active, cut)):
             name = part_name(known.name, number)
@@ -142,7 +142,7 @@ class Listen(beam.DoFn):
 class Label(beam.PTransform):
     """Parts of tracks → (samples, rejects, counts, songs), on workers that have what it takes."""
 
-    def __init__(self, run: runs.Run, plan: Plan, handler: TeacherHandler) -> None:
+    def __init__(self, run: runs.Run, plan: LabelPlan, handler: TeacherHandler) -> None:
         super().__init__()
         self.run, self.plan, self.handler = run, plan, handler
 
@@ -154,7 +154,7 @@ class Label(beam.PTransform):
             heard.stretches
             | "Teacher" >> RunInference(KeyedModelHandler(self.handler))
             | "Encode"
-            >> beam.ParDo(encode.Encode(self.run, self.plan)).with_outputs(
+            >> beam.ParDo(encode.EncodeStretches(self.run, self.plan)).with_outputs(
                 "rejects", "counts", main="samples"
             )
         )
@@ -169,7 +169,9 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     _build(pipeline, options, run, plan_of(options))
 
 
-def _build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run, plan: Plan) -> None:
+def _build(
+    pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run, plan: LabelPlan
+) -> None:
     given, view = VERB.given(options), options.view_as(PseudolabelOptions)
     catalogue = Catalogue(given["catalog"], view.columns) if "catalog" in given else None
     parts, unread, counts = tracks.read(pipeline, catalogue, given.get("music"))

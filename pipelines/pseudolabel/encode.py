@@ -16,7 +16,7 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipelines.pseudolabel.plan import STAGE, Plan, song_id
+from pipelines.pseudolabel.plan import STAGE, LabelPlan, song_id
 from pipelines.pseudolabel.teacher import Done, Stretch
 from pipelines.samples import chunks, parts
 from stemlode import runs
@@ -28,19 +28,19 @@ from stemlode.shards.tar import Sample
 from stemlode.tables import Row
 
 WAITING = 1  # stretches that may wait for the encoder
-Part = tuple[list[Sample], Row]
+PartFile = tuple[list[Sample], Row]
 
 
-class Encode(beam.DoFn):
+class EncodeStretches(beam.DoFn):
     """Labelled stretches → shards.Sample; further outputs `rejects` and `counts`."""
 
-    def __init__(self, run: runs.Run, plan: Plan) -> None:
+    def __init__(self, run: runs.Run, plan: LabelPlan) -> None:
         self.run, self.plan = run, plan
 
     def setup(self) -> None:
         self.writer = ThreadPoolExecutor(1)  # of part files, one after another
         self.encoders = ThreadPoolExecutor(self.plan.encoders)
-        self.waiting: deque[Future[Part]] = deque()
+        self.waiting: deque[Future[PartFile]] = deque()
 
     def teardown(self) -> None:
         self.writer.shutdown()
@@ -55,8 +55,8 @@ class Encode(beam.DoFn):
         while len(self.waiting) > WAITING:
             yield from outputs(self.waiting.popleft().result())
 
-    def _part(self, name: str, stretch: Stretch, labelled: Any) -> Part:
-        def make() -> Part:
+    def _part(self, name: str, stretch: Stretch, labelled: Any) -> PartFile:
+        def make() -> PartFile:
             encoded = _Encoded(self.plan, stretch, labelled, self.encoders)
             return parts.part(self.run, name, encoded.samples, encoded.facts)
 
@@ -68,7 +68,7 @@ class Encode(beam.DoFn):
                 yield _windowed(found)
 
 
-def outputs(part: Part) -> Iterator[Any]:
+def outputs(part: PartFile) -> Iterator[Any]:
     """What comes of a part file, made now or by an earlier attempt."""
     samples, facts = part
     yield from samples
@@ -84,7 +84,7 @@ class _Encoded:
     """A labelled stretch, as encoding.part takes it."""
 
     def __init__(
-        self, plan: Plan, stretch: Stretch, labelled: Any, encoders: ThreadPoolExecutor
+        self, plan: LabelPlan, stretch: Stretch, labelled: Any, encoders: ThreadPoolExecutor
     ) -> None:
         self.plan, self.stretch, self.labelled = plan, stretch, labelled
         self.encoders = encoders

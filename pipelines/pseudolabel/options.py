@@ -6,7 +6,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.corpus.options import FORMATS
 from pipelines.options import VerbOptions, is_local
-from pipelines.pseudolabel.plan import Plan
+from pipelines.pseudolabel.plan import LabelPlan
 from pipelines.pseudolabel.segments import Cut
 from stemlode import files
 from stemlode.runs import BadUsage
@@ -88,7 +88,7 @@ class PseudolabelOptions(VerbOptions):
         )
 
 
-def plan_of(options: PipelineOptions) -> Plan:
+def plan_of(options: PipelineOptions) -> LabelPlan:
     """Raises BadUsage for an option that makes no sense or a teacher that is none."""
     view = options.view_as(PseudolabelOptions)
     if not view.teacher:
@@ -115,7 +115,7 @@ def plan_of(options: PipelineOptions) -> Plan:
         view.batch_size,
         view.lossless_only,
     )
-    return Plan(
+    return LabelPlan(
         cut,
         teacher.sha256,
         view.target,

@@ -17,7 +17,7 @@ STAGE = "pseudolabel"
 
 
 @dataclass(frozen=True)
-class Plan:
+class LabelPlan:
     """The options, understood, and the teacher's facts."""
 
     cut: Cut
@@ -33,7 +33,7 @@ class Plan:
     encoders: int  # threads
 
 
-def track_name(track: dict[str, Any], plan: Plan) -> str:
+def track_name(track: dict[str, Any], plan: LabelPlan) -> str:
     """Names all that decides a track's samples: what is held under it is still good.
 
     Raises OSError where a remote file cannot be looked at.

@@ -52,7 +52,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Segmented:
     """A decoded track, and the first frames of its segments that are not silent."""
 
     samples: Samples
@@ -60,14 +60,14 @@ class Heard:
     segments: int  # all of them
 
 
-class Listener:
+class Segmenter:
     """Decodes tracks, each of its threads with a process of its own."""
 
     def __init__(self, cut: Cut) -> None:
         self.cut = cut
         self._idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
 
-    def hear(self, uri: str) -> Heard:
+    def hear(self, uri: str) -> Segmented:
         """A track by where it lies. Raises AudioError where it cannot be used, Failed where it
         cannot be reached."""
         if not uri:
@@ -90,7 +90,7 @@ class Listener:
             self._idle.get_nowait().close()
 
 
-def heard(samples: Samples, cut: Cut) -> Heard:
+def heard(samples: Samples, cut: Cut) -> Segmented:
     """A decoded track's segments; Unusable where it is too short or silent throughout."""
     whole = len(samples) // cut.frames
     if not whole:
@@ -108,7 +108,7 @@ def heard(samples: Samples, cut: Cut) -> Heard:
             "nothing is salient anywhere in it (--window-seconds 0 takes quiet tracks too)",
             "silent",
         )
-    return Heard(samples, firsts, whole)
+    return Segmented(samples, firsts, whole)
 
 
 def mixtures(samples: Samples, firsts: list[int], cut: Cut) -> np.ndarray:

@@ -19,7 +19,7 @@ MOST_BARS, MOST_TEACHERS = 48, 50
 
 
 @dataclass(frozen=True)
-class Teacher:
+class TeacherEntry:
     """A teacher: at which step it began to teach, its score, the beginning of its hash."""
 
     step: int | None
@@ -28,18 +28,18 @@ class Teacher:
 
 
 @dataclass(frozen=True)
-class Boosting:
+class BoostingFacts:
     """What was heard between validations, as shares; in all; and the lineage of teachers."""
 
     chart: Histogram | None
     kinds: list[tuple[str, int]]
     heard: int
-    teachers: list[Teacher]
+    teachers: list[TeacherEntry]
     untold: int
     caption: str
 
 
-def boosting(folder: Folder) -> Boosting | None:
+def boosting(folder: Folder) -> BoostingFacts | None:
     """None for a run that had no teacher."""
     listed = folder.record.get("teachers")
     if not isinstance(listed, list):
@@ -54,7 +54,7 @@ def boosting(folder: Folder) -> Boosting | None:
     for _, counts in periods:
         total.update(counts)
     teachers = [_teacher(one) for one in listed if isinstance(one, dict)]
-    return Boosting(
+    return BoostingFacts(
         chart=shares(periods),
         kinds=[(kind, total[kind]) for kind in KINDS if total[kind]],
         heard=total.total(),
@@ -128,9 +128,11 @@ def _counted(heard: dict[str, Any]) -> Counter[str]:
     return counts
 
 
-def _teacher(found: dict[str, Any]) -> Teacher:
+def _teacher(found: dict[str, Any]) -> TeacherEntry:
     step, score = real(found.get("step")), real(found.get("score"))
-    return Teacher(None if step is None else round(step), score, str(found.get("sha256", ""))[:12])
+    return TeacherEntry(
+        None if step is None else round(step), score, str(found.get("sha256", ""))[:12]
+    )
 
 
 def _caption(folder: Folder) -> str:

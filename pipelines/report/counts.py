@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from pipelines.pages.inputs import Folder
 from pipelines.pages.text import PLAIN
-from pipelines.report.flow import Flow, Segment, Stage, flow
+from pipelines.report.flow import Flow, FlowSegment, Stage, flow
 from stemlode import schemas
 
 TRACKS = ("tracks_read", "tracks")
@@ -32,7 +32,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Row:
+class FlowLine:
     """A line of the flow's table; `share` is of its stage's total.
 
     `spans` is the stage's number of lines on its first line, else 0.
@@ -84,10 +84,10 @@ class Chain:
         return flow(self.stages)
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[FlowLine]:
         """The picture's numbers."""
         return [
-            Row(
+            FlowLine(
                 stage.title,
                 0 if position else len(stage.segments),
                 segment.label,
@@ -160,14 +160,14 @@ def add_match(chain: Chain) -> None:
         both = pa.chunked_array([c for name in ids.column_names for c in ids[name].chunks])
         paired = len(pc.unique(both)) if len(both) else 0
         segments = [
-            Segment("paired", "in a pair", paired),
-            Segment("unpaired", "no partner", chain.tracks - paired - rejected, goes_on=False),
-            Segment("rejected", "rejected", rejected, goes_on=False),
+            FlowSegment("paired", "in a pair", paired),
+            FlowSegment("unpaired", "no partner", chain.tracks - paired - rejected, goes_on=False),
+            FlowSegment("rejected", "rejected", rejected, goes_on=False),
         ]
     if any(s.value < 0 for s in segments):
         _check(chain, "tracks read ≥ tracks paired and rejected", chain.tracks, paired + rejected)
         segments = []
-    whole_stage = [Segment("unpaired", "read", chain.tracks)]
+    whole_stage = [FlowSegment("unpaired", "read", chain.tracks)]
     chain.stages.append(Stage("tracks", _present(segments) or whole_stage))
 
 
@@ -179,7 +179,7 @@ def add_prune(chain: Chain) -> None:
     if chain.candidates is None and scored is not None:
         chain.candidates = scored
     if chain.candidates is not None:
-        pairs = [Segment("paired", "proposed by title", chain.candidates)]
+        pairs = [FlowSegment("paired", "proposed by title", chain.candidates)]
         chain.stages.append(Stage("candidate pairs", pairs))
     if prune is None or decisions is None or scored is None:
         return
@@ -188,7 +188,7 @@ def add_prune(chain: Chain) -> None:
         Stage(
             "decisions by sound",
             [
-                Segment(known(d), PLAIN.get(d, d[:60]), n, goes_on=d == "kept")
+                FlowSegment(known(d), PLAIN.get(d, d[:60]), n, goes_on=d == "kept")
                 for d, n in by_size(decisions)
             ],
         )
@@ -238,16 +238,19 @@ def add_corpus(chain: Chain) -> None:
     unpaired = corpus.count("unpaired") or 0
     if multitracks or unpaired:
         segments = [
-            Segment("paired", "from pairs", pairs),
-            Segment("multitrack", "multitrack", multitracks, arrives=False),
-            Segment("multitrack", "unpaired", unpaired, arrives=False),
+            FlowSegment("paired", "from pairs", pairs),
+            FlowSegment("multitrack", "multitrack", multitracks, arrives=False),
+            FlowSegment("multitrack", "unpaired", unpaired, arrives=False),
         ]
         chain.stages.append(Stage("recordings", _present(segments)))
     chain.stages.append(
         Stage(
             "samples",
             _present(
-                [Segment(s if s in SPLITS else "other", s[:60], splits.get(s, 0)) for s in order]
+                [
+                    FlowSegment(s if s in SPLITS else "other", s[:60], splits.get(s, 0))
+                    for s in order
+                ]
             ),
         )
     )
@@ -299,5 +302,5 @@ def _check(chain: Chain, sentence: str, left: int | None, right: int | None) -> 
         chain.checks.append(Check(sentence, left, right))
 
 
-def _present(segments: Sequence[Segment]) -> list[Segment]:
+def _present(segments: Sequence[FlowSegment]) -> list[FlowSegment]:
     return [segment for segment in segments if segment.value > 0]

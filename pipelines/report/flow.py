@@ -9,7 +9,7 @@ LEAST_HEIGHT = 20.0  # of a segment: room for its label
 
 
 @dataclass(frozen=True)
-class Segment:
+class FlowSegment:
     """A part of a stage; whether it goes on to the next one, and came from the one before."""
 
     kind: str
@@ -24,7 +24,7 @@ class Stage:
     """A column of the flow. Columns have scales of their own: tracks are not pairs."""
 
     title: str
-    segments: list[Segment]
+    segments: list[FlowSegment]
 
     @property
     def total(self) -> int:
@@ -129,7 +129,7 @@ def _heights(values: Sequence[int], tall: float, gap: float) -> list[float]:
     ]
 
 
-def _both(stage: Stage, bars: list[Bar]) -> list[tuple[Bar, Segment]]:
+def _both(stage: Stage, bars: list[Bar]) -> list[tuple[Bar, FlowSegment]]:
     return list(zip(bars, stage.segments, strict=True))
 
 

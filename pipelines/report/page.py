@@ -19,7 +19,7 @@ from pipelines.report import boosting, counts, scores, spread, training
 from pipelines.report import corpus as corpus_module
 from pipelines.report import titles as titles_module
 from pipelines.report.counts import Chain
-from pipelines.report.training import Song
+from pipelines.report.training import ShownSong
 from stemlode.audio import AudioError
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -135,7 +135,7 @@ def _steps(chains: Sequence[Chain], evaluations: list[dict[str, Any]]) -> list[d
     return steps
 
 
-def _first_scores(evaluations: list[dict[str, Any]]) -> list[training.Scores]:
+def _first_scores(evaluations: list[dict[str, Any]]) -> list[training.SourceScores]:
     return evaluations[0]["parts"][:1] if evaluations else []
 
 
@@ -186,7 +186,7 @@ def _triples(prunes: Sequence[Folder], budget: _Budget) -> list[dict[str, Any]]:
     return found
 
 
-def _triple(pair: pairs.Pair) -> list[Clip]:
+def _triple(pair: pairs.ShownPair) -> list[Clip]:
     """The clips of a pair; none where its audio is out of reach by now."""
     try:
         return media.triple(
@@ -274,7 +274,7 @@ def _separated(runs: Sequence[Folder], budget: _Budget) -> tuple[list[dict[str, 
     return found, max(0, len(every) - LISTED_SONGS)
 
 
-def _to_compare(folder: Folder, song: Song) -> list[tuple[str, str]]:
+def _to_compare(folder: Folder, song: ShownSong) -> list[tuple[str, str]]:
     """(label, path), the mixture first."""
     order = training.MIXTURE_FIRST
     labels = sorted(song.files, key=lambda n: (order.index(n) if n in order else len(order), n))

@@ -76,7 +76,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Spread:
+class SourceSpread:
     """A source's measures over songs."""
 
     source: str
@@ -84,7 +84,7 @@ class Spread:
     rows: list[Measured]
 
 
-def spreads(folder: Folder) -> list[Spread]:
+def spreads(folder: Folder) -> list[SourceSpread]:
     """The scores of `songs.parquet` by source; empty where there are none."""
     held = [name for name in MEASURES if name in folder.columns("songs")]
     if not held:
@@ -93,7 +93,7 @@ def spreads(folder: Folder) -> list[Spread]:
     rows = table.to_pylist() if table is not None else []
     values = {source: _values(rows, source, held) for source in _sources(rows)}
     return [
-        Spread(
+        SourceSpread(
             source,
             boxes({MEASURES[name]: by_song for name, by_song in by_name.items()}),
             [_measured(MEASURES[name][0], by_song) for name, by_song in by_name.items()],

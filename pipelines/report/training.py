@@ -41,7 +41,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Scores:
+class SourceScores:
     """The scores of one source, song by song."""
 
     source: str
@@ -58,7 +58,7 @@ class Scores:
 
 
 @dataclass
-class Song:
+class ShownSong:
     """A separated song: its files by what they hold."""
 
     name: str
@@ -104,7 +104,7 @@ def training(folder: Folder) -> Training:
     return Training(chart, f"{summary}{', '.join(parts)}.", caption, shown, skipped)
 
 
-def evaluation(folder: Folder) -> list[Scores]:
+def evaluation(folder: Folder) -> list[SourceScores]:
     """The scores of `songs.parquet`, a part for each source; empty where there are none."""
     columns = folder.columns("songs")
     roles = {role: f"usdr_{role}" for role in ROLES if f"usdr_{role}" in columns}
@@ -122,9 +122,9 @@ def evaluation(folder: Folder) -> list[Scores]:
     return [_scores(name, by_source[name], roles) for name in order]
 
 
-def songs(folder: Folder) -> list[Song]:
+def songs(folder: Folder) -> list[ShownSong]:
     """The songs that a run of separate wrote, by the folders its audio lies in."""
-    found: dict[str, Song] = {}
+    found: dict[str, ShownSong] = {}
     for name in folder.facts("outputs"):
         stem, _, suffix = name.rpartition(".")
         parts = stem.split("/")
@@ -134,16 +134,16 @@ def songs(folder: Folder) -> list[Song]:
         if not song:  # song_vocals.wav or song.vocals.wav beside one another
             place = max(label.rfind("."), label.rfind("_"))
             song, label = label[: max(0, place)] or label, label[place + 1 :]
-        found.setdefault(song, Song(song)).files[label] = files.join(folder.path, name)
+        found.setdefault(song, ShownSong(song)).files[label] = files.join(folder.path, name)
     return [found[name] for name in sorted(found)]
 
 
-def previews(folder: Folder) -> list[Song]:
+def previews(folder: Folder) -> list[ShownSong]:
     """What the best net of a run of train made of songs that it never heard."""
-    found: dict[str, Song] = {}
+    found: dict[str, ShownSong] = {}
     for name in sorted(folder.facts("outputs")):
         if parts := PREVIEW.fullmatch(name):
-            song = found.setdefault(parts[1], Song(f"valid song {parts[1]}"))
+            song = found.setdefault(parts[1], ShownSong(f"valid song {parts[1]}"))
             song.files[parts[2]] = files.join(folder.path, name)
     for song in found.values():
         song.files = {label: song.files[label] for label in HEARD if label in song.files}
@@ -159,7 +159,7 @@ def text(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _scores(source: str, rows: list[dict[str, Any]], roles: dict[str, str]) -> Scores:
+def _scores(source: str, rows: list[dict[str, Any]], roles: dict[str, str]) -> SourceScores:
     order = sorted(rows, key=lambda row: str(row["song"]))
     values = [{role: real(row[column]) for role, column in roles.items()} for row in order]
     listed = [
@@ -171,7 +171,7 @@ def _scores(source: str, rows: list[dict[str, Any]], roles: dict[str, str]) -> S
         (row.label, {role: value for role, value in found.items() if value is not None})
         for row, found in zip(listed, values, strict=True)
     ]
-    return Scores(
+    return SourceScores(
         source=source[:60],
         names=list(roles),
         rows=listed[:LISTED],
@@ -196,13 +196,13 @@ def _mean(values: list[float | None] | list[float]) -> float | None:
     return sum(there) / len(there) if there else None
 
 
-def mixture_of(folder: Folder, song: Song) -> str | None:
+def mixture_of(folder: Folder, song: ShownSong) -> str | None:
     """Where the audio lay that a song was separated from, as far as the run says."""
     path = folder.facts("songs").get(song.name)
     return path if isinstance(path, str) else None
 
 
-def title_of(folder: Folder, song: Song) -> str:
+def title_of(folder: Folder, song: ShownSong) -> str:
     """A separated song's name: the end of the path it came from, for many are called `mixture`."""
     path = mixture_of(folder, song)
     return " / ".join(path.split("/")[-2:]) if path else song.name

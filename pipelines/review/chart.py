@@ -9,7 +9,7 @@ from jinja2 import Environment
 
 from pipelines.pages import charts, text
 from pipelines.pages.charts import Box, Histogram, Tick
-from pipelines.review.estimates import Window
+from pipelines.review.estimates import DifferenceWindow
 
 TEMPLATES = Path(__file__).with_name("templates")
 ROWS = {"pair": 0, "unsure": 1, "not_a_pair": 2}  # of marks, from the top
@@ -35,7 +35,7 @@ def svg(
     difference: np.ndarray,
     reachable: np.ndarray,
     verdicts: Sequence[tuple[float, str]],
-    window: Window | None,
+    window: DifferenceWindow | None,
     current: float | None,
 ) -> str:
     """All pairs of the table as bars, (difference, verdict) as marks above them, and a window.

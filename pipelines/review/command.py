@@ -21,7 +21,7 @@ from pipelines.pages import pairs as pages_pairs
 from pipelines.pages.inputs import Folder
 from pipelines.review import sample as sample_module
 from pipelines.review import server
-from pipelines.review.estimates import Window
+from pipelines.review.estimates import DifferenceWindow
 from pipelines.review.judgements import Judgements
 from pipelines.review.session import JUDGEMENTS, SAMPLE, Session
 from stemlode import files, runs
@@ -172,10 +172,10 @@ def _either(given: int | None, held: object, otherwise: int) -> int:
     return held if isinstance(held, int) else otherwise
 
 
-def _thresholds(scored: Folder) -> Window | None:
+def _thresholds(scored: Folder) -> DifferenceWindow | None:
     """What prune itself was told."""
     found = pages_pairs.thresholds(scored)
-    return Window(found["min"], found["max"]) if len(found) == 2 else None
+    return DifferenceWindow(found["min"], found["max"]) if len(found) == 2 else None
 
 
 def _tell(session: Session, options: argparse.Namespace) -> None:

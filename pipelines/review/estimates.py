@@ -17,7 +17,7 @@ DECIMALS = 4  # to which an edge is rounded where that leaves every judged pair 
 
 
 @dataclass(frozen=True)
-class Window:
+class DifferenceWindow:
     """What keeps a pair: low ≤ difference < high."""
 
     low: float
@@ -29,7 +29,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Share:
+class EstimatedShare:
     """An estimated share of 1 with its 95 % interval, and how many judged pairs it rests on."""
 
     value: float
@@ -55,7 +55,7 @@ class Judged:
     weight: np.ndarray
     reachable: np.ndarray
 
-    def kept_by(self, window: Window) -> np.ndarray:
+    def kept_by(self, window: DifferenceWindow) -> np.ndarray:
         """[n], which of them a window keeps."""
         return self.reachable & window.holds(self.difference)
 
@@ -92,7 +92,7 @@ def wilson(share: float, size: float, z: float = CONFIDENCE_Z) -> tuple[float, f
     return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
 
 
-def share(hit: np.ndarray, weight: np.ndarray) -> Share | None:
+def share(hit: np.ndarray, weight: np.ndarray) -> EstimatedShare | None:
     """The weighted share of hits [n]; None where n is 0.
 
     The interval is Wilson's for Kish's effective sample size, (Σw)² / Σw², which is n where all
@@ -103,16 +103,16 @@ def share(hit: np.ndarray, weight: np.ndarray) -> Share | None:
     total = float(weight.sum())
     value = 1.0 if hit.all() else float(weight[hit].sum()) / total
     low, high = wilson(value, total**2 / float((weight**2).sum()))
-    return Share(value, low, high, len(hit))
+    return EstimatedShare(value, low, high, len(hit))
 
 
-def precision(judged: Judged, window: Window) -> Share | None:
+def precision(judged: Judged, window: DifferenceWindow) -> EstimatedShare | None:
     """Of what a window keeps, how much is a pair; None where nothing judged is kept."""
     kept = judged.kept_by(window)
     return share(judged.is_pair[kept], judged.weight[kept])
 
 
-def recall(judged: Judged, window: Window) -> Share | None:
+def recall(judged: Judged, window: DifferenceWindow) -> EstimatedShare | None:
     """Of all pairs, how many a window keeps; None where no judged pair is one.
 
     Pairs that another criterion drops count as lost.
@@ -121,7 +121,7 @@ def recall(judged: Judged, window: Window) -> Share | None:
     return share(kept[judged.is_pair], judged.weight[judged.is_pair])
 
 
-def best_window(judged: Judged, target: float) -> Window | None:
+def best_window(judged: Judged, target: float) -> DifferenceWindow | None:
     """The window that keeps most pairs among those with at least the target precision.
 
     None where no window reaches it. Of equals, the one that keeps fewer others, then the widest.
@@ -133,7 +133,7 @@ def best_window(judged: Judged, target: float) -> Window | None:
     lows, highs = _edges(values)
     below_pairs, below_others = (np.concatenate([[0.0], np.cumsum(w)]) for w in (pairs, others))
     best: tuple[float, float, float] | None = None
-    found: Window | None = None
+    found: DifferenceWindow | None = None
     for first in range(len(values)):
         good = below_pairs[first + 1 :] - below_pairs[first]
         bad = below_others[first + 1 :] - below_others[first]
@@ -145,11 +145,11 @@ def best_window(judged: Judged, target: float) -> Window | None:
         last = int(order[-1])
         rank = (float(good[last]), -float(bad[last]), float(width[last]))
         if best is None or rank > best:
-            best, found = rank, Window(float(lows[first]), float(highs[first + last]))
+            best, found = rank, DifferenceWindow(float(lows[first]), float(highs[first + last]))
     return found
 
 
-def widest_window(judged: Judged) -> Window | None:
+def widest_window(judged: Judged) -> DifferenceWindow | None:
     """The thesis' criterion: the widest window in which every judged pair is a pair.
 
     Widest is what holds most of the judged pairs (by weight), not what spans most of the axis.

@@ -66,7 +66,7 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Pair:
+class SampledPair:
     """A scored pair, and its stratum. Names and units as in schemas.SCORED_PAIR.
 
     `reachable` tells whether some thresholds keep it; others are dropped by another criterion.
@@ -91,7 +91,7 @@ class Pair:
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class PairSample:
     """The pairs to judge, in order, and what they are a sample of.
 
     `sizes` maps a stratum to how many pairs of the table it holds; `difference` and `reachable` are
@@ -99,7 +99,7 @@ class Sample:
     criteria beside the window with which prune was run.
     """
 
-    pairs: list[Pair]
+    pairs: list[SampledPair]
     sizes: dict[int, int]
     difference: np.ndarray
     reachable: np.ndarray
@@ -125,7 +125,7 @@ class Sample:
         }
 
 
-def draw(scored: Folder, size: int, seed: int, *, stratified: bool) -> Sample:
+def draw(scored: Folder, size: int, seed: int, *, stratified: bool) -> PairSample:
     """A sample of a finished prune run, or all its readable pairs where it has no more than `size`.
 
     BadUsage where the run holds no pair that can be heard, Failed for a damaged table.
@@ -148,7 +148,7 @@ def draw(scored: Folder, size: int, seed: int, *, stratified: bool) -> Sample:
     measured = table.select(DECIDING).take(pa.array(readable)).to_pylist()
     reachable = np.array([_is_reachable(row, limits) for row in measured], bool)
     found, counts = np.unique(strata, return_counts=True)
-    return Sample(
+    return PairSample(
         pairs=[
             _pair(row, int(strata[i]), bool(reachable[i]))
             for row, i in zip(rows, taken, strict=True)
@@ -203,14 +203,14 @@ def _is_reachable(row: dict[str, Any], limits: Thresholds) -> bool:
     return decisions.decide(scores, limits)[0] == "kept"
 
 
-def _pair(row: dict[str, Any], stratum: int, reachable: bool) -> Pair:
+def _pair(row: dict[str, Any], stratum: int, reachable: bool) -> SampledPair:
     """A row, with what is missing or makes no sense replaced by what plays it as it is."""
     spans = [
         (float(span[0]), float(span[1]))
         for span in row["matched_spans"] or []
         if span and all(real(edge) is not None for edge in span)
     ]
-    return Pair(
+    return SampledPair(
         pair_id=row["pair_id"],
         stratum=stratum,
         reachable=reachable,

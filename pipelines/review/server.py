@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.review import chart
 from pipelines.review import sound as sound_module
-from pipelines.review.estimates import Window
+from pipelines.review.estimates import DifferenceWindow
 from pipelines.review.judgements import Stale
 from pipelines.review.session import CRITERIA, Session, Wish
 from stemlode.runs import BadUsage, reason
@@ -257,11 +257,11 @@ def _wish(session: Session, request: Request, target: float) -> Wish:
     )
 
 
-def _window(low: object, high: object) -> Window | None:
+def _window(low: object, high: object) -> DifferenceWindow | None:
     values = [v for v in (low, high) if isinstance(v, (int, float)) and not isinstance(v, bool)]
     if len(values) < 2 or not 0 <= values[0] <= values[1] <= sys.float_info.max:
         return None
-    return Window(float(values[0]), float(values[1]))
+    return DifferenceWindow(float(values[0]), float(values[1]))
 
 
 def _number(text: str | None) -> float | None:

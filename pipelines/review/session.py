@@ -14,9 +14,9 @@ from matching.sound.decisions import Thresholds
 from pipelines.pages import text as pages_text
 from pipelines.prune import thresholds
 from pipelines.review import chart, estimates, sound
-from pipelines.review.estimates import Judged, Share, Window
+from pipelines.review.estimates import DifferenceWindow, EstimatedShare, Judged
 from pipelines.review.judgements import VERDICTS, Judgements
-from pipelines.review.sample import Pair, Sample
+from pipelines.review.sample import PairSample, SampledPair
 from stemlode import files, runs, schemas
 
 SAMPLE, JUDGEMENTS, THRESHOLDS = "sample.json", "judgements.jsonl", "thresholds.json"
@@ -29,7 +29,7 @@ class Wish:
     """What the page asks for: a precision, and thresholds set by hand, if any."""
 
     target: float
-    hand: Window | None = None
+    hand: DifferenceWindow | None = None
     chosen: str = "widest"
     current: int | None = None
 
@@ -41,9 +41,9 @@ class Session:
         self,
         run: runs.Run,
         scored: str,
-        sample: Sample,
+        sample: PairSample,
         judgements: Judgements,
-        used: Window | None,
+        used: DifferenceWindow | None,
     ) -> None:
         """`scored` is the folder that prune wrote, `used` are the thresholds that it used."""
         self.run, self.scored, self.sample = run, scored, sample
@@ -77,7 +77,7 @@ class Session:
             np.array([pair.reachable for pair, _ in sure], bool),
         )
 
-    def windows(self, judged: Judged, wish: Wish) -> dict[str, Window | None]:
+    def windows(self, judged: Judged, wish: Wish) -> dict[str, DifferenceWindow | None]:
         """The thresholds by criterion, None where a criterion has none."""
         return {
             "widest": estimates.widest_window(judged),
@@ -86,7 +86,7 @@ class Session:
             "hand": wish.hand,
         }
 
-    def estimate(self, judged: Judged, window: Window) -> dict[str, Any]:
+    def estimate(self, judged: Judged, window: DifferenceWindow) -> dict[str, Any]:
         """What a window would keep and lose."""
         sample = self.sample
         return {
@@ -142,7 +142,7 @@ class Session:
             "excerpt_s": sound.EXCERPT_S,
         }
 
-    def use(self, window: Window, criterion: str, wish: Wish) -> dict[str, str]:
+    def use(self, window: DifferenceWindow, criterion: str, wish: Wish) -> dict[str, str]:
         """Write thresholds for `prune --thresholds`; where, and the command to run next."""
         judged = self.judged()
         verdicts = self.verdicts
@@ -194,7 +194,7 @@ def _is_sure(verdict: str | None) -> bool:
     return verdict in ("pair", "not_a_pair")
 
 
-def _share(found: Share | None) -> dict[str, float] | None:
+def _share(found: EstimatedShare | None) -> dict[str, float] | None:
     if found is None:
         return None
     return {"value": found.value, "low": found.low, "high": found.high, "judged": found.judged}
@@ -204,7 +204,7 @@ def _line(text: str) -> str:
     return str(pages_text.visible(pages_text.brief(" ".join(text.split()), LONGEST)))
 
 
-def _metrics(pair: Pair) -> list[tuple[str, str, str]]:
+def _metrics(pair: SampledPair) -> list[tuple[str, str, str]]:
     """(name, value, what it is) of what prune measured, as far as it did."""
     lengths = [track.duration_s for track in (pair.mix, pair.instrumental)]
     values = {

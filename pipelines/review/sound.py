@@ -18,7 +18,7 @@ import scipy.fft
 import soundfile
 
 from pipelines.pages import media
-from pipelines.review.sample import Pair
+from pipelines.review.sample import SampledPair
 from stemlode import audio
 from stemlode.audio import AudioError
 from stemlode.runs import reason
@@ -54,7 +54,7 @@ class Excerpt:
     subtracted: bool  # the difference is of waveforms, not of magnitudes
 
 
-def duration(pair: Pair) -> float | None:
+def duration(pair: SampledPair) -> float | None:
     """The mixture's length in seconds: what its file says, or else the catalogue."""
     try:
         found = audio.probe(pair.mix.uri or "").duration_s
@@ -63,7 +63,7 @@ def duration(pair: Pair) -> float | None:
     return found if math.isfinite(found) and found > 0 else pair.mix.duration_s
 
 
-def first_start(pair: Pair, duration_s: float | None) -> int:
+def first_start(pair: SampledPair, duration_s: float | None) -> int:
     """Where to begin: in the middle of the longest stretch that matches, or a third into the song.
 
     Whole seconds, so that the same excerpt is asked for by the same address.
@@ -77,7 +77,7 @@ def first_start(pair: Pair, duration_s: float | None) -> int:
     return math.floor(min(max(0.0, wanted), room))
 
 
-def render(pair: Pair, start_s: int) -> Excerpt:
+def render(pair: SampledPair, start_s: int) -> Excerpt:
     """Decode, align and compare an excerpt. What cannot be read is said in its place."""
     heard: dict[str, np.ndarray] = {}
     errors: dict[str, str] = {}
@@ -110,7 +110,7 @@ def render(pair: Pair, start_s: int) -> Excerpt:
 class Renderer:
     """Renders excerpts one after the other, and keeps the last few. Safe for several threads."""
 
-    def __init__(self, pairs: list[Pair]) -> None:
+    def __init__(self, pairs: list[SampledPair]) -> None:
         self._pairs = pairs
         self._held: OrderedDict[Key, Future[Excerpt]] = OrderedDict()
         self._waiting: Counter[Key] = Counter()

@@ -24,7 +24,7 @@ SMALLEST_LEAD = 0.01  # frames
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class AlignedSource:
     """One source of a song: where its audio lies and how it lies against the others."""
 
     name: str
@@ -43,7 +43,7 @@ def aligned_pair(
     offset_frames: float,
     gain_db: float,
     polarity: int,
-) -> tuple[list[Source], int]:
+) -> tuple[list[AlignedSource], int]:
     """Mixture and accompaniment on one clock, and the frame of the mixture where both begin.
 
     mixture(n) ≈ polarity · 10^(gain_db / 20) · instrumental(n + offset_frames), in frames of the
@@ -55,8 +55,8 @@ def aligned_pair(
     factor = math.copysign(10 ** (gain_db / 20), polarity)
     first = max(0, -shift)
     sources = [
-        Source("mixture", mixture_uri, first),
-        Source(
+        AlignedSource("mixture", mixture_uri, first),
+        AlignedSource(
             "accompaniment",
             instrumental_uri,
             max(0, shift),
@@ -68,7 +68,7 @@ def aligned_pair(
 
 
 def cut(
-    sources: Sequence[Source],
+    sources: Sequence[AlignedSource],
     *,
     sample_rate: int,
     channels: int,
@@ -173,7 +173,7 @@ def _ends(samples: np.ndarray) -> tuple[float, float]:
 
 
 def _chunks(
-    source: Source, sample_rate: int, channels: int, chunk_frames: int
+    source: AlignedSource, sample_rate: int, channels: int, chunk_frames: int
 ) -> Generator[np.ndarray]:
     """One source's samples in pieces of `chunk_frames`, the last shorter, none empty."""
     skip, filled = source.skip_frames, 0
@@ -193,7 +193,7 @@ def _chunks(
         yield chunk[:filled].T
 
 
-def _blocks(source: Source, sample_rate: int, channels: int) -> Iterator[np.ndarray]:
+def _blocks(source: AlignedSource, sample_rate: int, channels: int) -> Iterator[np.ndarray]:
     """A source's decoded blocks, float32 [channels, frames]; errors say which source it is."""
     try:
         for block in audio.blocks(source.uri, sample_rate=sample_rate, stream=source.stream):

@@ -16,7 +16,7 @@ import pedalboard
 import soundfile
 
 from pipelines.samples import augmentation, chunks, recordings, sampling
-from pipelines.samples.chunks import Source
+from pipelines.samples.chunks import AlignedSource
 from pipelines.samples.recordings import Facts, Recording, Shape
 from stemlode.audio import AudioError
 from stemlode.ids import digest
@@ -84,7 +84,7 @@ def _rendered(copy: Recording, stem: str, rate: int, channels: int) -> np.ndarra
     """A stem with its effects, float32 [channels, frames]."""
     drawn = augmentation.Augmentation(**json.loads(copy.augmentation or ""))
     sources = [
-        Source(f"{stem} {n + 1}", p.uri, 0, p.gain, stream=p.stream, channel=p.channel)
+        AlignedSource(f"{stem} {n + 1}", p.uri, 0, p.gain, stream=p.stream, channel=p.channel)
         for n, p in enumerate(copy.parts[stem])
     ]
     cut = chunks.cut(sources, sample_rate=rate, channels=channels, chunk_frames=30 * rate, until="")

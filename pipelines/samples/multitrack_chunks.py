@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipelines.samples import chunks
-from pipelines.samples.chunks import Source
+from pipelines.samples.chunks import AlignedSource
 from pipelines.samples.recordings import Facts, Recording, Shape, Unusable
 
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
@@ -27,7 +27,7 @@ def multitrack_chunks(
             own = f"{name} {number + 1}" if number else name
             owner[own] = name
             sources.append(
-                Source(own, part.uri, 0, part.gain, stream=part.stream, channel=part.channel)
+                AlignedSource(own, part.uri, 0, part.gain, stream=part.stream, channel=part.channel)
             )
     cut = chunks.cut(
         sources,

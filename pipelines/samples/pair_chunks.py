@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipelines.samples import chunks, residuals
-from pipelines.samples.chunks import Source
+from pipelines.samples.chunks import AlignedSource
 from pipelines.samples.recordings import Facts, Recording, Shape, Unusable
 from pipelines.samples.residuals import Lie
 from stemlode.audio import AudioError
@@ -47,7 +47,7 @@ def _check(recording: Recording) -> None:
         raise Unusable(f"cannot be aligned by offset and gain {placed}", "misaligned")
 
 
-def _sources(recording: Recording, rate: int, delay: float) -> tuple[list[Source], int]:
+def _sources(recording: Recording, rate: int, delay: float) -> tuple[list[AlignedSource], int]:
     """Both sides, `delay` frames beyond what prune's offset is to the nearest frame."""
     (mixture,), (accompaniment,) = recording.parts["mixture"], recording.parts["accompaniment"]
     return chunks.aligned_pair(

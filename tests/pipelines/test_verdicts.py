@@ -10,10 +10,9 @@ import soundfile
 from matching.sound.decisions import Thresholds
 from matching.sound.scores import Settings
 from pipelines.prune import scoring
-from pipelines.pseudolabel.segments import Cut
-from pipelines.pseudolabel.segments import Listener as Segments
+from pipelines.pseudolabel.segments import Cut, Segmenter
 from pipelines.samples import chunks
-from pipelines.samples.chunks import Source
+from pipelines.samples.chunks import AlignedSource
 from stemlode import audio
 from stemlode.audio import AudioError
 
@@ -43,7 +42,7 @@ def test_one_word_for_a_bad_file(bad: Path, name: str) -> None:
     candidate = {"pair_id": "pair", "song_id": "song", "mix": {}, "instrumental": {}}
     for role in scoring.ROLES:
         candidate |= {f"{role}_track_id": "track", f"{role}_audio_uri": path}
-    segments = Segments(Cut(RATE, 2, 3.0, 6.0, 4, lossless_only=False))
+    segments = Segmenter(Cut(RATE, 2, 3.0, 6.0, 4, lossless_only=False))
     try:
         (reject,) = pruning.hear([candidate]).unreadable.values()
         with pytest.raises(AudioError) as labelling:
@@ -52,7 +51,7 @@ def test_one_word_for_a_bad_file(bad: Path, name: str) -> None:
         pruning.close()
         segments.close()
     with pytest.raises(AudioError) as cutting:
-        sources = [Source("vocals", path)]
+        sources = [AlignedSource("vocals", path)]
         list(chunks.cut(sources, sample_rate=RATE, channels=2, chunk_frames=RATE))
     words = [read.value.error, labelling.value.error, cutting.value.error, reject["error"]]
     assert words == [word] * 4

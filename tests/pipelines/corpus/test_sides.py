@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.corpus import splits
-from pipelines.corpus.splits import Known
+from pipelines.corpus.splits import SplitFacts
 from stemlode import cli, runs, tables
 from stemlode.ids import digest
 from stemlode.runs import BadUsage
@@ -18,7 +18,9 @@ from tests.matching.sound.test_fingerprints import RATE, _music
 names = st.sampled_from("abcdefgh")
 knowns = st.lists(
     st.builds(
-        lambda n, song, tracks, split: Known(f"r{n}", song, f"name {song}", tuple(tracks), split),
+        lambda n, song, tracks, split: SplitFacts(
+            f"r{n}", song, f"name {song}", tuple(tracks), split
+        ),
         st.integers(0, 99),
         names,
         st.lists(st.sampled_from("tuvw"), max_size=2),
@@ -29,7 +31,9 @@ knowns = st.lists(
 
 
 @given(knowns, st.data())
-def test_songs_that_share_anything_share_a_side(found: list[Known], data: st.DataObject) -> None:
+def test_songs_that_share_anything_share_a_side(
+    found: list[SplitFacts], data: st.DataObject
+) -> None:
     songs = sorted({known.song_id for known in found})
     pairs = st.tuples(st.sampled_from(songs), st.sampled_from(songs)) if songs else st.nothing()
     alike = [
@@ -49,9 +53,12 @@ def test_songs_that_share_anything_share_a_side(found: list[Known], data: st.Dat
 
 
 def test_what_was_joined_says_to_whom_and_why() -> None:
-    found = [Known("1", "a", "Song A", ("t",), None), Known("2", "b", "Song B", ("t",), None)]
+    found = [
+        SplitFacts("1", "a", "Song A", ("t",), None),
+        SplitFacts("2", "b", "Song B", ("t",), None),
+    ]
     held = splits.sides(
-        [*found, Known("3", "c", "Song C", (), None)], [("a", "c", "sounds the same")]
+        [*found, SplitFacts("3", "c", "Song C", (), None)], [("a", "c", "sounds the same")]
     )
     assert held["a"].joined == ("Song B: both have track t", "Song C: sounds the same")
     assert held["c"].joined == ("Song A: sounds the same",)

@@ -75,7 +75,7 @@ def test_the_demo_keeps_its_promises_and_changes_no_byte_when_run_again(tmp_path
 
 @pytest.mark.slow
 def test_a_verb_that_fails_ends_the_demo_with_one_line(tmp_path: Path) -> None:
-    step = demo_command.Step(
+    step = demo_command.VerbCall(
         "match", ("--catalog", str(tmp_path / "none.parquet")), str(tmp_path / "out")
     )
     with pytest.raises(Failed, match=r"`stemlode match` ended with exit status 2"):
@@ -90,7 +90,9 @@ def test_verbs_come_from_our_own_folder_not_from_where_the_user_is(
     (tmp_path / "training" / "__init__.py").write_text("raise SystemExit(77)")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Failed, match="exit status 2"):
-        demo_command.call(demo_command.Step("train", ("no-such-recipe",), str(tmp_path / "out")))
+        demo_command.call(
+            demo_command.VerbCall("train", ("no-such-recipe",), str(tmp_path / "out"))
+        )
 
 
 def test_bad_options_are_refused(tmp_path: Path) -> None:

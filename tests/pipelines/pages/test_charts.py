@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines.pages import text
 from pipelines.pages.charts import curves, dots, histogram, nice_ticks, short
-from pipelines.report.flow import LEAST_HEIGHT, Segment, Stage, flow
+from pipelines.report.flow import LEAST_HEIGHT, FlowSegment, Stage, flow
 
 numbers = st.floats(-1e9, 1e9)
 
@@ -66,8 +66,8 @@ def test_bars_of_a_histogram_do_not_overlap() -> None:
 )
 def test_a_flow_shows_every_segment_with_room_for_its_label(one: list[int], two: list[int]) -> None:
     stages = [
-        Stage("tracks", [Segment("paired", str(i), n) for i, n in enumerate(one) if n]),
-        Stage("pairs", [Segment("kept", str(i), n) for i, n in enumerate(two) if n]),
+        Stage("tracks", [FlowSegment("paired", str(i), n) for i, n in enumerate(one) if n]),
+        Stage("pairs", [FlowSegment("kept", str(i), n) for i, n in enumerate(two) if n]),
     ]
     chart = flow(stages)
     if chart is None:
@@ -84,8 +84,8 @@ def test_a_flow_shows_every_segment_with_room_for_its_label(one: list[int], two:
 def test_heights_are_in_proportion_where_there_is_room() -> None:
     chart = flow(
         [
-            Stage("tracks", [Segment("paired", "a", 300), Segment("unpaired", "b", 600)]),
-            Stage("pairs", [Segment("kept", "c", 1)]),
+            Stage("tracks", [FlowSegment("paired", "a", 300), FlowSegment("unpaired", "b", 600)]),
+            Stage("pairs", [FlowSegment("kept", "c", 1)]),
         ]
     )
     assert chart is not None
@@ -96,8 +96,12 @@ def test_heights_are_in_proportion_where_there_is_room() -> None:
 def test_only_what_goes_on_arrives() -> None:
     chart = flow(
         [
-            Stage("a", [Segment("kept", "on", 5), Segment("other", "out", 5, goes_on=False)]),
-            Stage("b", [Segment("kept", "in", 5), Segment("other", "new", 5, arrives=False)]),
+            Stage(
+                "a", [FlowSegment("kept", "on", 5), FlowSegment("other", "out", 5, goes_on=False)]
+            ),
+            Stage(
+                "b", [FlowSegment("kept", "in", 5), FlowSegment("other", "new", 5, arrives=False)]
+            ),
         ]
     )
     assert chart is not None
@@ -142,7 +146,7 @@ def test_nothing_to_draw_is_no_chart() -> None:
     assert histogram({"kept": np.array([math.nan])}, {"max": 1.0}) is None
     assert curves({"train": []}) is None
     assert dots([("song", {})]) is None
-    assert flow([Stage("tracks", [Segment("paired", "a", 3)])]) is None
+    assert flow([Stage("tracks", [FlowSegment("paired", "a", 3)])]) is None
 
 
 @given(st.floats(0.01, 2.5), st.floats(0.01, 2.5))

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from pipelines.pseudolabel import segments
-from pipelines.pseudolabel.segments import Cut, Listener
+from pipelines.pseudolabel.segments import Cut, Segmenter
 from pipelines.samples.recordings import Unusable
 from stemlode.audio import AudioError
 from tests.pipelines.pseudolabel import unlabelled_music as music
@@ -23,13 +23,13 @@ def cut(**facts: object) -> Cut:
 
 
 @pytest.fixture
-def listener() -> Iterator[Listener]:
-    made = Listener(cut())
+def listener() -> Iterator[Segmenter]:
+    made = Segmenter(cut())
     yield made
     made.close()
 
 
-def test_segments_are_the_track(listener: Listener, tmp_path: Path) -> None:
+def test_segments_are_the_track(listener: Segmenter, tmp_path: Path) -> None:
     path = tmp_path / "track.wav"
     music.write(path, music.both(20.5, 1), subtype="FLOAT")
     heard = listener.hear(str(path))
@@ -46,7 +46,7 @@ def test_channels_are_those_of_the_teacher(channels: int, given: int, tmp_path: 
     path = tmp_path / "track.wav"
     track = music.both(7, 1, channels=given)
     music.write(path, track, subtype="FLOAT")
-    listener = Listener(cut(channels=channels))
+    listener = Segmenter(cut(channels=channels))
     heard = listener.hear(str(path))
     listener.close()
     (first, _) = segments.mixtures(heard.samples, heard.active, listener.cut)
@@ -57,14 +57,14 @@ def test_channels_are_those_of_the_teacher(channels: int, given: int, tmp_path: 
     assert np.allclose(first, wanted, atol=1e-7)
 
 
-def test_a_track_of_more_channels_is_named(listener: Listener, tmp_path: Path) -> None:
+def test_a_track_of_more_channels_is_named(listener: Segmenter, tmp_path: Path) -> None:
     path = tmp_path / "track.wav"
     music.write(path, np.tile(music.both(7, 1), 4))
     with pytest.raises(AudioError, match="8 channels; mix it down to 2 first"):
         listener.hear(str(path))
 
 
-def test_pauses_are_left_out(listener: Listener, tmp_path: Path) -> None:
+def test_pauses_are_left_out(listener: Segmenter, tmp_path: Path) -> None:
     pause = np.zeros((30 * RATE, 2), np.float32)
     path = tmp_path / "track.wav"
     music.write(path, np.concatenate([music.deep(30, 1), pause, music.deep(30, 2)]))
@@ -76,7 +76,7 @@ def test_pauses_are_left_out(listener: Listener, tmp_path: Path) -> None:
     assert len(everything.active) == 30
 
 
-def test_silence_and_scraps_are_unusable(listener: Listener, tmp_path: Path) -> None:
+def test_silence_and_scraps_are_unusable(listener: Segmenter, tmp_path: Path) -> None:
     music.write(tmp_path / "silence.wav", np.zeros((10 * RATE, 2)))
     music.write(tmp_path / "scrap.wav", music.deep(0.2, 1))
     with pytest.raises(Unusable, match="nothing is salient") as silent:
@@ -98,7 +98,7 @@ def test_lossless_by_codec_whatever_the_name(name: str, lossless: bool, tmp_path
     form, subtype = kinds.get(name.rpartition(".")[2], ("WAV", "PCM_16"))
     subtype = "ULAW" if "ulaw" in name else subtype
     soundfile.write(tmp_path / name, music.deep(7, 1), RATE, format=form, subtype=subtype)
-    listener = Listener(cut(lossless_only=True))
+    listener = Segmenter(cut(lossless_only=True))
     try:
         if lossless:
             assert listener.hear(str(tmp_path / name)).segments == 2
@@ -126,7 +126,7 @@ def test_a_container_is_lossless_by_what_it_holds(tmp_path: Path) -> None:
             frame.sample_rate = RATE
             for packet in [*stream.encode(frame), *stream.encode(None)]:
                 container.mux(packet)
-        listener = Listener(cut(lossless_only=True))
+        listener = Segmenter(cut(lossless_only=True))
         try:
             if lossless:
                 assert listener.hear(str(path)).segments == 2

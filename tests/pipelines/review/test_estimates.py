@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.review import estimates as estimates_module
-from pipelines.review.estimates import Judged, Window
+from pipelines.review.estimates import DifferenceWindow, Judged
 
 
 def judged(
@@ -59,17 +59,17 @@ def test_an_interval_holds_its_share_and_stays_within_bounds(
 
 def test_precision_and_recall_of_a_random_sample() -> None:
     rows = [(0.05, False), (0.2, True), (0.3, True), (0.4, False), (0.5, True), (0.9, True)]
-    found = estimates_module.precision(judged(rows), Window(0.2, 0.6))
+    found = estimates_module.precision(judged(rows), DifferenceWindow(0.2, 0.6))
     assert found is not None
     assert (found.value, found.judged) == (3 / 4, 4)
-    found = estimates_module.recall(judged(rows), Window(0.2, 0.6))
+    found = estimates_module.recall(judged(rows), DifferenceWindow(0.2, 0.6))
     assert found is not None
     assert (found.value, found.judged) == (3 / 4, 4)
 
 
 def test_a_window_keeps_its_lower_edge_and_not_its_upper_one() -> None:
     rows = [(0.2, True), (0.6, True)]
-    found = estimates_module.recall(judged(rows), Window(0.2, 0.6))
+    found = estimates_module.recall(judged(rows), DifferenceWindow(0.2, 0.6))
     assert found is not None
     assert found.value == 1 / 2
 
@@ -77,7 +77,7 @@ def test_a_window_keeps_its_lower_edge_and_not_its_upper_one() -> None:
 def test_what_another_criterion_drops_is_lost_to_recall_and_absent_from_precision() -> None:
     rows = [(0.3, True), (0.4, True), (0.45, False)]
     some = judged(rows, reachable=[True, False, False])
-    window = Window(0.2, 0.6)
+    window = DifferenceWindow(0.2, 0.6)
     precision, recall = (
         f(some, window) for f in (estimates_module.precision, estimates_module.recall)
     )
@@ -93,7 +93,7 @@ def test_a_stratified_sample_is_weighted_back() -> None:
     weight = estimates_module.weights(strata, sizes)
     assert weight.tolist() == [450, 450, 50, 50]
     some = judged([(0.3, True), (0.31, True), (0.5, False), (0.51, False)], weight.tolist())
-    found = estimates_module.precision(some, Window(0.2, 0.6))
+    found = estimates_module.precision(some, DifferenceWindow(0.2, 0.6))
     assert found is not None
     assert found.value == 0.9
     # Kish: 1000² / (2·450² + 2·50²) = 2.44 effective pairs of 4
@@ -102,23 +102,23 @@ def test_a_stratified_sample_is_weighted_back() -> None:
 
 def test_without_a_judgement_nothing_is_claimed() -> None:
     nothing = judged([])
-    assert estimates_module.precision(nothing, Window(0, 1)) is None
-    assert estimates_module.recall(nothing, Window(0, 1)) is None
+    assert estimates_module.precision(nothing, DifferenceWindow(0, 1)) is None
+    assert estimates_module.recall(nothing, DifferenceWindow(0, 1)) is None
     assert estimates_module.widest_window(nothing) is None
     assert estimates_module.widest_window(judged([(0.3, False)])) is None
-    outside = estimates_module.precision(judged([(0.9, True)]), Window(0, 0.5))
+    outside = estimates_module.precision(judged([(0.9, True)]), DifferenceWindow(0, 0.5))
     assert outside is None
 
 
 def test_the_thesis_window_reaches_to_the_pairs_that_are_none() -> None:
     rows = [(0.01, False), (0.12, True), (0.3, True), (0.55, True), (0.83, False), (0.9, True)]
     found = estimates_module.widest_window(judged(rows))
-    assert found == Window(0.0101, 0.83)
+    assert found == DifferenceWindow(0.0101, 0.83)
 
 
 def test_the_thesis_window_does_not_reach_beyond_what_was_judged() -> None:
     found = estimates_module.widest_window(judged([(0.21234, True), (0.41234, True)]))
-    assert found == Window(0.2123, 0.4124)
+    assert found == DifferenceWindow(0.2123, 0.4124)
 
 
 def test_edges_between_neighbours_too_close_to_round_keep_them_apart() -> None:
@@ -131,7 +131,7 @@ def test_edges_between_neighbours_too_close_to_round_keep_them_apart() -> None:
     assert 0.3 < found.high <= close
 
 
-def _worth(some: Judged, window: Window) -> tuple[float, float]:
+def _worth(some: Judged, window: DifferenceWindow) -> tuple[float, float]:
     kept = some.kept_by(window)
     good = float(some.weight[kept & some.is_pair].sum())
     return good, float(some.weight[kept & ~some.is_pair].sum())
@@ -149,7 +149,7 @@ def test_no_window_of_the_target_precision_keeps_more_pairs(
     edges = sorted({d for d, *_ in rows})
     best = 0.0
     for low, high in itertools.combinations_with_replacement(edges, 2):
-        good, bad = _worth(some, Window(low, high + 0.01))
+        good, bad = _worth(some, DifferenceWindow(low, high + 0.01))
         if good and good >= target * (good + bad) - 1e-9:
             best = max(best, good)
     found = estimates_module.best_window(some, target)
@@ -182,7 +182,7 @@ def test_every_judged_pair_in_the_thesis_window_is_a_pair_and_it_cannot_grow(
 
 @given(ROWS, st.floats(0.1, 9))
 def test_equal_weights_change_nothing(rows: list[tuple[float, bool]], weight: float) -> None:
-    window = Window(0.2, 0.8)
+    window = DifferenceWindow(0.2, 0.8)
     plain = estimates_module.precision(judged(rows), window)
     weighed = estimates_module.precision(judged(rows, [weight] * len(rows)), window)
     assert (plain is None) == (weighed is None)
@@ -200,7 +200,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(stratified: bool) -
     is_pair = rng.random(20_000) < np.where(abs(difference - 0.35) < 0.25, 0.93, 0.2)
     strata = np.minimum((difference * 10).astype(int), 10) if stratified else np.zeros(20_000, int)
     sizes = {int(s): int(n) for s, n in zip(*np.unique(strata, return_counts=True), strict=True)}
-    window = Window(0.1, 0.6)
+    window = DifferenceWindow(0.1, 0.6)
     everything = Judged(difference, is_pair, np.ones(20_000), np.ones(20_000, bool))
     estimates = (estimates_module.precision, estimates_module.recall)
     truths = [estimate(everything, window) for estimate in estimates]

@@ -13,7 +13,7 @@ from matching.sound.decisions import Thresholds, decide
 from pipelines.pages.inputs import Folder
 from pipelines.prune.rescore import scores_of
 from pipelines.review import sample as sample_module
-from pipelines.review.estimates import Window
+from pipelines.review.estimates import DifferenceWindow
 from stemlode import runs, schemas
 from stemlode.runs import BadUsage
 from tests.pipelines.report import folders
@@ -124,7 +124,7 @@ def test_what_a_window_keeps_is_what_rescoring_keeps(
     options = {"d_min": 0.15, "d_max": 0.7, **told}
     path = str(folders_module.scored(folder, table, options))
     sample = sample_module.draw(Folder(path, runs.record(path)), 9, 0, stratified=False)
-    holds = Window(limits.d_min, limits.d_max).holds
+    holds = DifferenceWindow(limits.d_min, limits.d_max).holds
     kept = {p.pair_id for p in sample.pairs if p.reachable and holds(np.array(p.difference))}
     assert kept == {row["pair_id"] for row in table if row["reason"] == "kept"}
     assert int((sample.reachable & holds(sample.difference)).sum()) == len(kept)

@@ -10,14 +10,14 @@ import pytest
 import soundfile
 
 from pipelines.review import sound as sound_module
-from pipelines.review.sample import Pair, Track
+from pipelines.review.sample import SampledPair, Track
 from stemlode import audio
 from tests.pipelines.review import folders
 from tests.pipelines.review.folders import RATE
 
 
-def pair(mix: str | None, instrumental: str | None, **facts: object) -> Pair:
-    plain = Pair(
+def pair(mix: str | None, instrumental: str | None, **facts: object) -> SampledPair:
+    plain = SampledPair(
         pair_id="a",
         stratum=0,
         reachable=True,
@@ -157,7 +157,7 @@ def test_few_excerpts_are_kept_and_each_is_rendered_once(
     rendered: list[int] = []
     plain = sound_module.render
 
-    def counted(some: Pair, start_s: int) -> sound_module.Excerpt:
+    def counted(some: SampledPair, start_s: int) -> sound_module.Excerpt:
         rendered.append(start_s)
         return plain(some, start_s)
 
@@ -174,7 +174,7 @@ def test_few_excerpts_are_kept_and_each_is_rendered_once(
 def test_what_nobody_waits_for_is_not_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
     gate, rendered = threading.Event(), list[int]()
 
-    def slow(some: Pair, start_s: int) -> str:
+    def slow(some: SampledPair, start_s: int) -> str:
         gate.wait(60)
         rendered.append(start_s)
         return "rendered"
@@ -193,7 +193,7 @@ def test_what_nobody_waits_for_is_not_rendered(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_what_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(some: Pair, start_s: int) -> None:
+    def failing(some: SampledPair, start_s: int) -> None:
         raise MemoryError
 
     monkeypatch.setattr(sound_module, "render", failing)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.samples import chunks
-from pipelines.samples.chunks import Source
+from pipelines.samples.chunks import AlignedSource
 from stemlode import audio
 from stemlode.audio import AudioError
 
@@ -25,7 +25,9 @@ def _song(
     return noise.astype(np.float32) / chunks.full_scale(16)
 
 
-def _cut(*sources: Source, until: str | None = None, chunk: int = 1000) -> dict[str, np.ndarray]:
+def _cut(
+    *sources: AlignedSource, until: str | None = None, chunk: int = 1000
+) -> dict[str, np.ndarray]:
     """All chunks put together again; checks their lengths."""
     found = list(chunks.cut(sources, sample_rate=RATE, channels=2, chunk_frames=chunk, until=until))
     for piece in found[:-1]:
@@ -39,7 +41,7 @@ def _cut(*sources: Source, until: str | None = None, chunk: int = 1000) -> dict[
 @pytest.mark.parametrize("frames", [1, 999, 1000, 1001, 70_000])
 def test_chunks_put_together_are_the_song(tmp_path: Path, frames: int) -> None:
     song = _song(tmp_path / "a.wav", frames)
-    np.testing.assert_array_equal(_cut(Source("a", str(tmp_path / "a.wav")))["a"], song)
+    np.testing.assert_array_equal(_cut(AlignedSource("a", str(tmp_path / "a.wav")))["a"], song)
 
 
 @pytest.mark.parametrize("shift", [-70_001, -3, 0, 5, 66_000])
@@ -63,7 +65,10 @@ def test_a_pair_is_put_on_one_clock_and_cut_to_what_both_have(tmp_path: Path, sh
 
 def test_a_multitrack_lasts_as_long_as_its_mixture_or_its_longest_stem(tmp_path: Path) -> None:
     long, short = _song(tmp_path / "a.wav", 5000), _song(tmp_path / "b.wav", 2500, seed=1)
-    sources = Source("a", str(tmp_path / "a.wav")), Source("b", str(tmp_path / "b.wav"))
+    sources = (
+        AlignedSource("a", str(tmp_path / "a.wav")),
+        AlignedSource("b", str(tmp_path / "b.wav")),
+    )
     longest = _cut(*sources, until="")
     np.testing.assert_array_equal(longest["a"], long)
     np.testing.assert_array_equal(longest["b"], np.pad(short, ((0, 0), (0, 2500))))
@@ -73,13 +78,13 @@ def test_a_multitrack_lasts_as_long_as_its_mixture_or_its_longest_stem(tmp_path:
 
 def test_channels_and_rates_become_the_corpus_own(tmp_path: Path) -> None:
     mono = _song(tmp_path / "mono.wav", 16_000, channels=1, rate=2 * RATE)
-    found = _cut(Source("a", str(tmp_path / "mono.wav")))["a"]
+    found = _cut(AlignedSource("a", str(tmp_path / "mono.wav")))["a"]
     assert found.shape == (2, 8000)
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[:1], audio.resample(mono, 2 * RATE, RATE))
     _song(tmp_path / "surround.wav", 1000, channels=6)
     with pytest.raises(AudioError, match=r"a .*surround\.wav: 6 channels; mix it down to 2"):
-        _cut(Source("a", str(tmp_path / "surround.wav")))
+        _cut(AlignedSource("a", str(tmp_path / "surround.wav")))
 
 
 @given(
@@ -114,7 +119,7 @@ def test_a_16_bit_file_keeps_its_integers(tmp_path: Path) -> None:
     everything = np.arange(-32768, 32768, dtype=np.int16).reshape(1, -1)
     soundfile.write(tmp_path / "a.wav", everything.T, RATE, subtype="PCM_16")
     (chunk,) = chunks.cut(
-        [Source("mixture", str(tmp_path / "a.wav"))],
+        [AlignedSource("mixture", str(tmp_path / "a.wav"))],
         sample_rate=RATE,
         channels=1,
         chunk_frames=100_000,

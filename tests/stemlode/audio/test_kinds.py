@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from pipelines.catalogue import scan
-from pipelines.pseudolabel.segments import Cut, Listener
+from pipelines.pseudolabel.segments import Cut, Segmenter
 from pipelines.samples.recordings import Unusable
 from stemlode.audio import kinds
 from training.finetuning import unlabelled
@@ -69,7 +69,7 @@ def test_pseudolabel_and_finetune_agree_on_what_is_lossless(
     model = RECIPES["bsrnn-vocals"]
     (found,) = unlabelled.survey([path], model, lossless_only=True, workers=0)
     assert found.reason.startswith("lossy") != lossless
-    listener = Listener(Cut(RATE, 2, 3.0, 0.0, 4, lossless_only=True))
+    listener = Segmenter(Cut(RATE, 2, 3.0, 0.0, 4, lossless_only=True))
     try:
         if lossless:
             assert listener.hear(path).segments
