@@ -78,7 +78,7 @@ class Held:
     shards: dict[str, int] = dataclasses.field(default_factory=dict)  # how many, by split
 
     def known(self) -> list[SplitFacts]:
-        """The songs, as what decides the sides of others."""
+        """The songs, as what decides the splits of others."""
         return [SplitFacts("", song, song, tracks, split) for song, tracks, _, split in self.songs]
 
     def wants(self, recording_id: str) -> bool:
@@ -92,22 +92,22 @@ class Held:
         return dict(self.rejects)
 
     def frozen(self, found: dict[str, SplitGroup]) -> dict[str, SplitGroup]:
-        """Sides of songs, those that are held unchanged; "" for the group of a song that would
-        join songs of two splits."""
-        sides = defaultdict(set)
+        """The groups of songs, those that are held unchanged; "" for that of a song that would join
+        songs of two splits."""
+        frozen_as = defaultdict(set)
         for song, _, group, split in self.songs:
-            sides[found[song].group].add((split, group))
+            frozen_as[found[song].group].add((split, group))
         frozen = {}
-        for song, side in found.items():
-            held = sides.get(side.group, set())
+        for song, its in found.items():
+            held = frozen_as.get(its.group, set())
             splits = {split for split, _ in held}
             if len(splits) > 1:
-                frozen[song] = dataclasses.replace(side, group="", split=None)
+                frozen[song] = dataclasses.replace(its, group="", split=None)
             elif held:
                 group = min(group for _, group in held)
-                frozen[song] = dataclasses.replace(side, group=group, split=min(splits))
+                frozen[song] = dataclasses.replace(its, group=group, split=min(splits))
             else:
-                frozen[song] = side
+                frozen[song] = its
         return frozen
 
 

@@ -12,8 +12,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsList
 
-from pipelines.corpus import append, inputs, output, splits
-from pipelines.corpus import sides as sides_module
+from pipelines.corpus import append, grouping, inputs, output, splits
 from pipelines.corpus.encode import Encode
 from pipelines.corpus.options import CorpusOptions, plan_of
 from pipelines.launch import launch
@@ -27,8 +26,8 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     plan, given, held = plan_of(options), VERB.given(options), append.held(run)
     view = options.view_as(CorpusOptions)
     found, kept_counts = inputs.read(pipeline, given, view.layout, view.sources)
-    alike, sketch_files = sides_module.alike(found, view.fingerprints, run, held)
-    grouped, unsided = sides_module.grouped(found, AsList(alike), held)
+    alike, sketch_files = grouping.alike(found, view.fingerprints, run, held)
+    grouped, apart = grouping.grouped(found, AsList(alike), held)
     encoded = grouped | "Encode" >> beam.ParDo(Encode(run, plan)).with_outputs(
         "rejects", "songs", "counts", main="samples"
     )
@@ -38,7 +37,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
         run,
         encoded.samples,
         songs=encoded.songs,
-        rejects=(encoded.rejects, unsided, left) | "AllRejects" >> beam.Flatten(),
+        rejects=(encoded.rejects, apart, left) | "AllRejects" >> beam.Flatten(),
         counts=(came, encoded.counts) | "AllCounts" >> beam.Flatten(),
         files=sketch_files,
         shard_bytes=plan.shard_bytes,

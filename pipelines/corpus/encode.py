@@ -21,7 +21,7 @@ from stemlode.shards.tar import Sample
 
 
 class Encode(beam.DoFn):
-    """A recording and its side of the split → its samples in a part file, or one reject.
+    """A recording and its group → its samples in a part file, or one reject.
 
     Main output: shards.Sample; further outputs `rejects`, `songs` and `counts`.
     """
@@ -30,29 +30,29 @@ class Encode(beam.DoFn):
         self.run, self.plan = run, plan
 
     def process(self, element: tuple[Recording, SplitGroup]) -> Iterator[Any]:
-        recording, side = element
-        split = side.split or splits.split_of(side.group, self.plan.ratios, self.plan.seed)
+        recording, group = element
+        split = group.split or splits.split_of(group.group, self.plan.ratios, self.plan.seed)
         try:
             if recording.split not in (None, split):
                 elsewhere = f"listed in {recording.split}, and {split} holds the same song"
-                raise recordings.Unusable(f"{elsewhere}: {'; '.join(side.joined)}", "two_sides")
+                raise recordings.Unusable(f"{elsewhere}: {'; '.join(group.joined)}", "two_sides")
             if recording.bleed and self.plan.rejects_bleed:
                 leaking = f"others leak into {', '.join(recording.bleed)}"
                 raise recordings.Unusable(leaking, "bleed")
-            samples, facts = self._part(recording, split, side.group)
+            samples, facts = self._part(recording, split, group.group)
         except AudioError as error:
             record = dataclasses.asdict(recording)
             row = reject("corpus", recording.name, error.error, str(error), record)
             yield TaggedOutput("rejects", row)
         else:
             yield from samples
-            yield TaggedOutput("songs", _song_row(recording, split, side, facts))
+            yield TaggedOutput("songs", _song_row(recording, split, group, facts))
             yield TaggedOutput("counts", ("recordings", 1))
             yield TaggedOutput("counts", ("left_out", facts.left_out))
             if split == "train":
-                yield from self._copies(recording, side)
+                yield from self._copies(recording, group)
 
-    def _copies(self, recording: Recording, side: SplitGroup) -> Iterator[Any]:
+    def _copies(self, recording: Recording, group: SplitGroup) -> Iterator[Any]:
         """The samples of a recording's augmented copies; a copy may turn out all but silent."""
         if not self.plan.copies:
             return
@@ -60,12 +60,12 @@ class Encode(beam.DoFn):
 
         for copy in copies.of(recording, self.plan.copies, self.plan.seed):
             try:
-                samples, facts = self._part(copy, "train", side.group)
+                samples, facts = self._part(copy, "train", group.group)
             except recordings.Unusable:
                 yield TaggedOutput("counts", ("copies_unusable", 1))
             else:
                 yield from samples
-                yield TaggedOutput("songs", _song_row(copy, "train", side, facts))
+                yield TaggedOutput("songs", _song_row(copy, "train", group, facts))
                 yield TaggedOutput("counts", ("copies", 1))
                 yield TaggedOutput("counts", ("left_out", facts.left_out))
 
@@ -95,7 +95,7 @@ def _maker(recording: Recording) -> tuple[Callable[..., str], Callable[..., Iter
     return copies.fingerprint, copies.samples
 
 
-def _song_row(recording: Recording, split: str, side: SplitGroup, facts: Facts) -> dict[str, Any]:
+def _song_row(recording: Recording, split: str, group: SplitGroup, facts: Facts) -> dict[str, Any]:
     """A row of schemas.SONG."""
     return {
         "recording_id": recording.recording_id,
@@ -103,8 +103,8 @@ def _song_row(recording: Recording, split: str, side: SplitGroup, facts: Facts) 
         "name": recording.name,
         "kind": recording.kind,
         "split": split,
-        "split_group": side.group,
-        "joined": list(side.joined) or None,
+        "split_group": group.group,
+        "joined": list(group.joined) or None,
         "bleed": list(recording.bleed) or None,
         **dataclasses.asdict(facts),
     }

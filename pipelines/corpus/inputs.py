@@ -57,7 +57,7 @@ def _used_entries(found: beam.PCollection, lists: dict[str, str]) -> beam.PColle
     """How long the list of splits is, and how many of its entries name something that is there."""
     used = (
         found
-        | "Entries" >> beam.FlatMap(lambda one: lists.keys() & {*splits.keys(splits.known(one))})
+        | "Entries" >> beam.FlatMap(lambda one: lists.keys() & {*splits.keys(splits.facts_of(one))})
         | "UsedEntries" >> beam.Distinct()
         | "CountUsed" >> beam.Map(lambda _: ("split_entries_used", 1))
     )
@@ -66,7 +66,7 @@ def _used_entries(found: beam.PCollection, lists: dict[str, str]) -> beam.PColle
 
 
 def _listed(recording: Recording, lists: dict[str, str]) -> Recording:
-    return dataclasses.replace(recording, split=splits.listed(splits.known(recording), lists))
+    return dataclasses.replace(recording, split=splits.listed(splits.facts_of(recording), lists))
 
 
 def _kept_pairs(path: str) -> Iterator[Any]:

@@ -73,7 +73,7 @@ class CorpusOptions(VerbOptions):
         parser.add_argument(
             "--split",
             default="train=0.9,valid=0.05,test=0.05",
-            help="shares of the songs; a song is never on two sides",
+            help="shares of the songs; a song is never in two splits",
         )
         parser.add_argument(
             "--layout",
@@ -105,7 +105,7 @@ class CorpusOptions(VerbOptions):
             "--fingerprints",
             choices=("on", "off"),
             default="on",
-            help="whether songs that hold the same recording are kept on one side of the split",
+            help="whether songs that hold the same recording are kept in one split",
         )
         parser.add_argument(
             "--augment",

@@ -1,4 +1,4 @@
-"""Which songs must stay together, and on which side of the split they go. Free of Beam."""
+"""Which songs must stay together, and which split they go to. Free of Beam."""
 
 import csv
 import dataclasses
@@ -80,7 +80,7 @@ HELD_OUT = ("test", "valid", "train")  # the first wins
 
 @dataclasses.dataclass(frozen=True)
 class SplitFacts:
-    """What decides a recording's side."""
+    """What decides which split a recording goes to."""
 
     recording_id: str
     song_id: str
@@ -89,8 +89,8 @@ class SplitFacts:
     split: str | None  # where a list puts it
 
 
-def known(recording: Recording) -> SplitFacts:
-    """What decides a recording's side of the split."""
+def facts_of(recording: Recording) -> SplitFacts:
+    """What decides which split a recording goes to."""
     return SplitFacts(
         recording.recording_id,
         recording.song_id,
@@ -132,21 +132,21 @@ def read_list(path: str) -> dict[str, str]:
     return found
 
 
-def keys(known: SplitFacts) -> tuple[str, ...]:
+def keys(facts: SplitFacts) -> tuple[str, ...]:
     """By what a list may name a recording."""
-    return (known.name, known.recording_id, known.song_id, *known.track_ids)
+    return (facts.name, facts.recording_id, facts.song_id, *facts.track_ids)
 
 
-def listed(known: SplitFacts, lists: Mapping[str, str]) -> str | None:
+def listed(facts: SplitFacts, lists: Mapping[str, str]) -> str | None:
     """Where a list puts a recording, by its name or any of its ids; else where it was already."""
-    found = {lists[key] for key in keys(known) if key in lists}
-    return min(found, key=HELD_OUT.index) if found else known.split
+    found = {lists[key] for key in keys(facts) if key in lists}
+    return min(found, key=HELD_OUT.index) if found else facts.split
 
 
-def sides(
+def split_groups(
     recordings: Iterable[SplitFacts], matches: Iterable[tuple[str, str, str]]
 ) -> dict[str, SplitGroup]:
-    """Song id → side.
+    """Song id → its group.
 
     Args:
         recordings: all there are, in any order.

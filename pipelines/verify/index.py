@@ -72,7 +72,7 @@ def by_shard(index: pa.Table) -> dict[str, pa.Table]:
 
 
 def hygiene(index: pa.Table) -> Iterator[str]:
-    """Ids that come twice; songs, groups and tracks on two sides of the split."""
+    """Ids that come twice; songs, groups and tracks in two splits."""
     ids = pc.value_counts(index["sample_id"])
     twice = ids.filter(pc.greater(ids.field("counts"), 1)).field("values")
     for sample_id in twice.to_pylist()[:SHOWN_IDS]:
@@ -80,7 +80,7 @@ def hygiene(index: pa.Table) -> Iterator[str]:
     for name in sorted(set(index["split"].unique().to_pylist()) - {"train", "valid", "test"}):
         yield f"index: {name} is no split"
     tracks = index["track_ids"].combine_chunks()
-    sides = {
+    together = {
         "song_id": index.select(["song_id", "split"]),
         "split_group": index.select(["split_group", "split"]),
         "track": pa.table(
@@ -90,7 +90,7 @@ def hygiene(index: pa.Table) -> Iterator[str]:
             }
         ),
     }
-    for column, table in sides.items():
+    for column, table in together.items():
         found = table.group_by([column, "split"]).aggregate([])
         counts = pc.value_counts(found[column])
         for entry in counts.filter(pc.greater(counts.field("counts"), 1)).to_pylist():

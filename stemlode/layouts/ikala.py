@@ -15,7 +15,7 @@ def holds(folder: str, paths: Sequence[str]) -> bool:
 def songs(folder: str, paths: Sequence[str]) -> list[Song]:
     """A song for every clip.
 
-    Clips of one song (10161_chorus, 10161_verse) begin with its number and stay on one side.
+    Clips of one song (10161_chorus, 10161_verse) begin with its number and stay in one split.
     """
     found = []
     for path in filter(lambda path: _is_clip(folder, path), paths):

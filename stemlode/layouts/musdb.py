@@ -25,12 +25,12 @@ VALIDATION = frozenset(
         "Young Griffo - Pennies",
     }
 )
-_SIDES = ("train", "test")
+_FOLDERS = ("train", "test")
 
 
 def holds_stem_files(folder: str, paths: Sequence[str]) -> bool:
     """Whether there are .stem.mp4 files in train/ or test/, or right in the folder."""
-    return any(_side(below(folder, path)) is not None for path in paths if is_stems(path))
+    return any(_split_folder(below(folder, path)) is not None for path in paths if is_stems(path))
 
 
 def stem_files(folder: str, paths: Sequence[str]) -> list[Song]:
@@ -38,10 +38,10 @@ def stem_files(folder: str, paths: Sequence[str]) -> list[Song]:
     found = []
     for path in paths:
         name = below(folder, path)
-        side = _side(name) if is_stems(path) else None
-        if side is not None:
+        where = _split_folder(name) if is_stems(path) else None
+        if where is not None:
             title = name.rpartition("/")[2][: -len(SUFFIX)]
-            found.append(Song(title, streams(path), split=_split(side, title)))
+            found.append(Song(title, streams(path), split=_split(where, title)))
     return found
 
 
@@ -60,18 +60,18 @@ def songs(folder: str, paths: Sequence[str]) -> list[Song]:
     found: dict[tuple[str, str], dict[str, tuple[Part, ...]]] = {}
     for path in paths:
         if place := _song_file(folder, path):
-            side, title, source = place
-            found.setdefault((side, title), {})[source] = (Part(path),)
+            where, title, source = place
+            found.setdefault((where, title), {})[source] = (Part(path),)
     return [
-        Song(title, parts, split=_split(side, title), fault=_missing(parts))
-        for (side, title), parts in sorted(found.items())
+        Song(title, parts, split=_split(where, title), fault=_missing(parts))
+        for (where, title), parts in sorted(found.items())
     ]
 
 
 def _song_file(folder: str, path: str) -> tuple[str, str, str] | None:
     """(train or test, song, source) of a path in this layout."""
     places = below(folder, path).split("/")
-    if len(places) != 3 or places[0] not in _SIDES or not AUDIO_FILE.search(places[2]):
+    if len(places) != 3 or places[0] not in _FOLDERS or not AUDIO_FILE.search(places[2]):
         return None
     source = AUDIO_FILE.sub("", places[2]).lower()
     return (places[0], places[1], source) if source in SOURCES else None
@@ -82,16 +82,16 @@ def _missing(parts: dict[str, tuple[Part, ...]]) -> str:
     return f"has no {' and no '.join(missing)}" if missing else ""
 
 
-def _split(side: str, title: str) -> str | None:
-    if side == "train" and title in VALIDATION:
+def _split(folder: str, title: str) -> str | None:
+    if folder == "train" and title in VALIDATION:
         return "valid"
-    return side or None
+    return folder or None
 
 
-def _side(name: str) -> str | None:
+def _split_folder(name: str) -> str | None:
     """train, test, "" for a file right in the folder, None for one elsewhere."""
-    side, _, rest = name.rpartition("/")
-    return side if rest and side in {*_SIDES, ""} else None
+    folder, _, rest = name.rpartition("/")
+    return folder if rest and folder in {*_FOLDERS, ""} else None
 
 
 def is_stems(path: str) -> bool:

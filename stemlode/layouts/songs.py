@@ -24,8 +24,8 @@ class Song:
     """Where the sources of a song lie.
 
     `parts` maps a source's name to what it is the sum of; `mixture` is checked against the stems.
-    Songs of one `group` stay on one side of the split, `split` is the side that the collection
-    itself puts it on, `bleed` names the sources into which others leak, as its makers say, and a
+    Songs of one `group` stay in one split, `split` is the one that the collection itself puts it
+    in, `bleed` names the sources into which others leak, as its makers say, and a
     `fault` says in a phrase why the song cannot be used.
     """
 

@@ -93,7 +93,7 @@ def test_new_songs_come_in_and_no_old_shard_is_touched(
     new = _record(output)
     added = set(new["outputs"]) - set(old["outputs"])
     assert any(name.startswith("index-append1-") for name in added)
-    # the very samples that a corpus of all of them has at once, song by song on the same side
+    # the very samples that a corpus of all of them has at once, song by song in the same split
     assert _run(tmp_path / "at once", "--stems", grown / "stems") == 0
     assert _samples(output) == _samples(tmp_path / "at once")
     assert _rejects(output) == _rejects(tmp_path / "at once")
@@ -227,9 +227,9 @@ def test_groups_are_inherited_and_a_bridge_is_rejected(tmp_path: Path) -> None:
     assert _run(tmp_path / "corpus", "--append", "--pairs", tmp_path / "more") == 0
     _assert_whole(tmp_path / "corpus")
     rows = tables.read(str(tmp_path / "corpus"), "songs").to_pylist()
-    sides = {row["song_id"]: (row["split_group"], row["split"]) for row in rows}
-    assert sides["song e"] == sides["song a"] == ("a", "train")
-    assert sides["song f"] == sides["song c"] == ("c", "test")
+    groups = {row["song_id"]: (row["split_group"], row["split"]) for row in rows}
+    assert groups["song e"] == groups["song a"] == ("a", "train")
+    assert groups["song f"] == groups["song c"] == ("c", "test")
     _write_pairs(tmp_path / "bridge", more[2:])
     assert _run(tmp_path / "corpus", "--append", "--pairs", tmp_path / "bridge") == 0
     _assert_whole(tmp_path / "corpus")

@@ -1,4 +1,4 @@
-"""Splits: no song, and nothing that shares a recording with it, is ever on two sides."""
+"""Splits: no song, and nothing that shares a recording with it, is ever in two splits."""
 
 import pytest
 from hypothesis import given

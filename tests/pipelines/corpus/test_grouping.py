@@ -1,4 +1,4 @@
-"""Sides of the split: groups stay together, lists win, and a report says what was joined."""
+"""Groups of songs: they stay together, lists win, and a report says what was joined."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ knowns = st.lists(
 
 
 @given(knowns, st.data())
-def test_songs_that_share_anything_share_a_side(
+def test_songs_that_share_anything_share_a_group(
     found: list[SplitFacts], data: st.DataObject
 ) -> None:
     songs = sorted({known.song_id for known in found})
@@ -39,9 +39,9 @@ def test_songs_that_share_anything_share_a_side(
     alike = [
         (a, b, "why") for a, b in data.draw(st.lists(pairs, max_size=3) if songs else st.just([]))
     ]
-    held = splits.sides(found, alike)
+    held = splits.split_groups(found, alike)
     assert sorted(held) == songs
-    assert held == splits.sides(found[::-1], alike[::-1])
+    assert held == splits.split_groups(found[::-1], alike[::-1])
     for a, b, _ in alike:
         assert (held[a].group, held[a].split) == (held[b].group, held[b].split)
     for one in found:
@@ -57,7 +57,7 @@ def test_what_was_joined_says_to_whom_and_why() -> None:
         SplitFacts("1", "a", "Song A", ("t",), None),
         SplitFacts("2", "b", "Song B", ("t",), None),
     ]
-    held = splits.sides(
+    held = splits.split_groups(
         [*found, SplitFacts("3", "c", "Song C", (), None)], [("a", "c", "sounds the same")]
     )
     assert held["a"].joined == ("Song B: both have track t", "Song C: sounds the same")
@@ -103,7 +103,7 @@ def songs(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_one_recording_under_two_names_is_on_one_side(songs: Path) -> None:
+def test_one_recording_under_two_names_is_in_one_split(songs: Path) -> None:
     found = _corpus(songs, "--split", "train=0.5,valid=0.25,test=0.25", "--seed", "3")
     first, again = found["song 0"], found["song 0 (Remaster)"]
     assert (first["split"], first["split_group"]) == (again["split"], again["split_group"])

@@ -1,4 +1,4 @@
-"""On which side of the split each recording of a corpus lands, and which have none."""
+"""Which group of songs each recording of a corpus belongs to, and which cannot have any."""
 
 import dataclasses
 import functools
@@ -47,40 +47,40 @@ def alike(
 def grouped(
     found: beam.PCollection, alike: AsList, held: append.Held
 ) -> tuple[beam.PCollection, beam.PCollection]:
-    """(recording, its side of the split), and a reject for every one that cannot have any."""
+    """(recording, its group), and a reject for every one that cannot have any."""
     groups = (
         found
-        | "Known" >> beam.Map(lambda recording: (None, splits.known(recording)))
+        | "Known" >> beam.Map(lambda recording: (None, splits.facts_of(recording)))
         | "AllKnown" >> beam.GroupByKey()
-        | "Sides" >> beam.FlatMap(_sides, alike, held)
+        | "SplitGroups" >> beam.FlatMap(_split_groups, alike, held)
     )
     by_song = found | "BySong" >> beam.Map(lambda recording: (recording.song_id, recording))
     joined = (
-        {"found": by_song, "side": groups}
+        {"found": by_song, "group": groups}
         | "JoinGroups" >> beam.CoGroupByKey()
         | "Once" >> beam.FlatMap(_once, held).with_outputs("rejects", main="grouped")
     )
     return joined.grouped, joined.rejects
 
 
-def _sides(
+def _split_groups(
     known: tuple[None, Iterable[SplitFacts]], alike: list[tuple[str, str, str]], held: append.Held
 ) -> list[tuple[str, SplitGroup]]:
     found = [*known[1]]
     songs = {recording.song_id for recording in found}
-    sided = held.frozen(splits.sides([*found, *held.known()], alike))
-    return [(song, sided[song]) for song in sorted(songs)]
+    grouped = held.frozen(splits.split_groups([*found, *held.known()], alike))
+    return [(song, grouped[song]) for song in sorted(songs)]
 
 
 def _once(song: tuple[str, dict[str, list[Any]]], held: append.Held) -> Iterator[Any]:
     seen = set()
-    (side,) = song[1]["side"]
+    (group,) = song[1]["group"]
     for recording in sorted(song[1]["found"], key=repr):
         facts = dataclasses.asdict(recording)
         if not held.wants(recording.recording_id):
             continue
-        if not side.group:
-            message = f"would join songs of two splits: {'; '.join(side.joined)}"
+        if not group.group:
+            message = f"would join songs of two splits: {'; '.join(group.joined)}"
             row = reject("corpus", recording.name, "two_sides", message, facts)
             yield TaggedOutput("rejects", row)
         elif recording.recording_id in seen:
@@ -88,7 +88,7 @@ def _once(song: tuple[str, dict[str, list[Any]]], held: append.Held) -> Iterator
             yield TaggedOutput("rejects", row)
         else:
             seen.add(recording.recording_id)
-            yield recording, side
+            yield recording, group
 
 
 _BLOCK_FRAMES = 30 * fingerprints.RATE
@@ -169,7 +169,7 @@ def _landmarks(row: dict[str, Any]) -> Iterator[tuple[int, tuple[str, int]]]:
 
 
 def _sounds(recording: Recording) -> dict[str, list[AlignedSource]]:
-    """What to know a recording by: a pair's two sides, a multitrack's mixture or the sum of all."""
+    """What to know a recording by: a pair's two tracks, a multitrack's mixture or their sum."""
     if recording.fault or not all(p.uri for parts in recording.parts.values() for p in parts):
         return {}
     parts = dict(recording.parts)
