@@ -22,8 +22,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines.catalogue.formats.rows import Part
 from pipelines.catalogue.reading import Catalogue
-from pipelines.catalogue.rows import Part
 from pipelines.match import command
 from pipelines.options import LOCAL_RUNNER
 from stemlode import runs

@@ -37,6 +37,14 @@ KEPT = {
     "totals",
 }
 PATH = "stemlode_path"  # the column of `records` that says which file a row is from
+# What DuckDB would find out by itself, from folders' names and from the files' columns.
+READ = """read_parquet(
+  $paths,
+  filename = {filename},
+  hive_partitioning = false,
+  union_by_name = false,
+  binary_as_string = false
+)"""
 KINDS = {
     "VARCHAR": TEXT,
     **dict.fromkeys(("FLOAT", "DOUBLE"), FLOAT),
@@ -116,20 +124,25 @@ def source(
 ) -> Source:
     """Parquet files as the relation `catalogue`; NotPlain where their schemas differ."""
     literal = [glob.escape(path) for path in paths]
-    schemas = {tuple(_kinds(connection.read_parquet([path])).items()) for path in literal}
+    schemas = {tuple(_kinds(_read(connection, [path])).items()) for path in literal}
     if len(schemas) > 1:
         raise NotPlain("the files have different columns")
     if any(name.lower() == PATH for name, _ in next(iter(schemas))):
         raise NotPlain(f"a column has the name {PATH}")
-    rows = connection.sql(
-        f"SELECT * FROM read_parquet($paths, filename = '{PATH}')", params={"paths": literal}
-    )
+    rows = _read(connection, literal, filename=f"'{PATH}'")
     rows.create_view("catalogue")
     kinds = _kinds(rows)
     lost = [theirs for theirs in columns.values() if theirs not in kinds]
     if lost:  # DuckDB renames columns that differ in case alone
         raise NotPlain(f"no column {lost[0]}")
     return Source("catalogue", columns, kinds)
+
+
+def _read(
+    connection: duckdb.DuckDBPyConnection, paths: list[str], filename: str = "false"
+) -> duckdb.DuckDBPyRelation:
+    statement = f"SELECT * FROM {READ.format(filename=filename)}"
+    return connection.sql(statement, params={"paths": paths})
 
 
 def run(

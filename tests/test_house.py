@@ -32,7 +32,7 @@ BAD_IMPORTS = [
     ("pipelines/corpus/splits.py", "pipelines.match.record", "closed"),
     ("pipelines/review/chart.py", "pipelines.prune.inputs", "prune"),
     ("pipelines/review/chart.py", "pipelines.corpus.splits", "corpus"),
-    ("pipelines/review/chart.py", "pipelines.catalogue.rows", "catalogue"),
+    ("pipelines/review/chart.py", "pipelines.catalogue.reading", "catalogue"),
     ("pipelines/review/chart.py", "pipelines.samples.chunks", "samples"),
     ("pipelines/corpus/splits.py", "pipelines.pages.text", "pages"),
     ("training/recipes/base.py", "training.checkpoint", "levels"),

@@ -11,8 +11,10 @@ import pyarrow.compute as pc
 from matching.titles import artist_key_batch
 from pipelines.catalogue import columns as catalogue_columns
 from pipelines.catalogue import reading
-from pipelines.catalogue import rows as catalogue_rows
+from pipelines.catalogue.formats.rows import JsonRows, plain
+from pipelines.catalogue.sources.files import Files
 from stemlode.runs import BadUsage
+from stemlode.tables import Row
 
 OPTION = "--aliases"
 NAMES, IDS = (
@@ -67,7 +69,11 @@ def read(path: str, columns: str | None = None) -> Aliases:
     cannot be read.
     """
     mapped = reading.mapping(columns, OURS)
-    found = [batch for file in reading.tables_at(path, OPTION) for batch in _batches(file, mapped)]
+    found = [
+        batch
+        for file in reading.tables_at(path, OPTION, Files())
+        for batch in _batches(file, mapped)
+    ]
     return of(pa.concat_tables([_SCHEMA.empty_table(), *found]))
 
 
@@ -91,16 +97,17 @@ _SCHEMA = pa.schema([("key", pa.string()), ("id", pa.string())])
 
 def _batches(path: str, mapped: dict[str, str]) -> Iterator[pa.Table]:
     """A file's rows as keys and ids, either of which may be null or empty."""
-    theirs = catalogue_rows.column_names(path)
+    source = Files()
+    theirs = source.column_names(path)
     name = _column(path, theirs, "alias", mapped, NAMES)
     identity = _column(path, theirs, "artist_id", mapped, IDS)
     row = 0
-    for part in catalogue_rows.parts(path):
-        for rows in catalogue_rows.batches(part):
+    for part in source.parts(path):
+        for rows in source.batches(part):
             names, ids = (
                 catalogue_columns.text(rows.column(column)) for column in (name, identity)
             )
-            if MUSICBRAINZ_NAMES in theirs and isinstance(rows, catalogue_rows.JsonRows):
+            if MUSICBRAINZ_NAMES in theirs and isinstance(rows, JsonRows):
                 lists = [_further_names(entry) for entry in rows.objects]
                 places = [number for number, some in enumerate(lists) for _ in some]
                 names = pa.concat_arrays([names, pa.array(itertools.chain(*lists), pa.string())])
@@ -112,12 +119,12 @@ def _batches(path: str, mapped: dict[str, str]) -> Iterator[pa.Table]:
             row += len(rows)
 
 
-def _further_names(artist: catalogue_rows.Row) -> list[str]:
+def _further_names(artist: Row) -> list[str]:
     """The aliases of an artist in a MusicBrainz dump."""
     listed = artist.get(MUSICBRAINZ_NAMES)
     entries = listed if isinstance(listed, list) else []
     names = [entry.get("name") for entry in entries if isinstance(entry, dict)]
-    return [catalogue_rows.plain(name) for name in names if isinstance(name, str)]
+    return [plain(name) for name in names if isinstance(name, str)]
 
 
 def _column(

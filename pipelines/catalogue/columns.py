@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.catalogue.rows import SEPARATOR, as_text, plain
+from pipelines.catalogue.formats.rows import SEPARATOR, as_text, plain
 
 NUMBER = r"^\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$"
 

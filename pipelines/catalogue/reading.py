@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,11 +12,14 @@ import numpy as np
 import pyarrow as pa
 from fsspec.core import url_to_fs
 
-from pipelines.catalogue import musicbrainz
-from pipelines.catalogue import rows as catalogue_rows
-from pipelines.catalogue.rows import Part, Row, Rows, plain
+from pipelines.catalogue import partitions
+from pipelines.catalogue.formats.dialect import PLAIN, Dialect
+from pipelines.catalogue.formats.rows import JsonRows, Part, Rows, plain
+from pipelines.catalogue.sources import musicbrainz
+from pipelines.catalogue.sources.files import ENDINGS, Files
 from stemlode import files, runs, schemas
 from stemlode.runs import BadUsage
+from stemlode.tables import Row
 
 ARTIST_IDS = "artist_ids"  # all artists of a track: a list, or text with ";" between them
 DURATION, MILLISECONDS = "duration_s", "duration_ms"  # the latter where there is no duration_s
@@ -28,55 +31,83 @@ OPENERS = 16
 
 
 @dataclasses.dataclass(frozen=True)
+class Table:
+    """What a file calls our columns, and those that all its rows share (theirs → the value)."""
+
+    names: dict[str, str]
+    shared: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
 class Batch:
-    """Some rows of a catalogue file. `names` says what the file calls our columns."""
+    """Some rows of a catalogue file."""
 
     path: str
     rows: Rows
-    names: dict[str, str]
+    table: Table
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    def has(self, ours: str) -> bool:
+        """Whether the catalogue has one of our columns."""
+        return ours in self.table.names
+
     def column(self, ours: str) -> pa.Array:
         """One of our columns, of any type; nulls where the catalogue has none."""
-        if ours not in self.names:
-            return pa.nulls(len(self), pa.string())
-        return self.rows.column(self.names[ours])
+        return self._shared(ours) if self._is_shared(ours) else self.rows.column(self._name(ours))
 
     def lists(self, ours: str) -> pa.Array:
         """The same where a value may be a list."""
-        if ours not in self.names:
-            return pa.nulls(len(self), pa.string())
-        return self.rows.lists(self.names[ours])
+        return self._shared(ours) if self._is_shared(ours) else self.rows.lists(self._name(ours))
 
     def records(self, rows: np.ndarray) -> list[Row]:
         """Some rows as they stand, our columns under our names, fit for JSON."""
-        ours = {theirs: name for name, theirs in self.names.items()}
+        ours = {theirs: name for name, theirs in self.table.names.items()}
         return [
             {ours.get(name, name): plain(value) for name, value in record.items()}
-            for record in self.rows.records(rows)
+            for record in self._records(rows)
         ]
 
     def further(self, rows: np.ndarray) -> list[str | None]:
         """The columns that are none of ours, a JSON object a row; None where there are none."""
-        further = {ARTIST_IDS} | ({MILLISECONDS} if DURATION in self.names else set())
-        known = {theirs for ours, theirs in self.names.items() if ours not in further}
+        further = {ARTIST_IDS} | ({MILLISECONDS} if self.has(DURATION) else set())
+        known = {theirs for ours, theirs in self.table.names.items() if ours not in further}
         found: list[str | None] = []
-        for record in self.rows.records(rows):
+        for record in self._records(rows):
             extra = _extra(record.get("extra"))
             extra |= {k: plain(v) for k, v in record.items() if k not in known and k != "extra"}
             kept = {name: value for name, value in extra.items() if value is not None}
             found.append(json.dumps(kept, sort_keys=True, ensure_ascii=False) if kept else None)
         return found
 
+    def _records(self, rows: np.ndarray) -> Iterator[Row]:
+        for record in self.rows.records(rows):
+            yield {**record, **self.table.shared}
+
+    def _is_shared(self, ours: str) -> bool:
+        return not self.has(ours) or self.table.names[ours] in self.table.shared
+
+    def _shared(self, ours: str) -> pa.Array:
+        value = self.table.shared[self.table.names[ours]] if self.has(ours) else None
+        return pa.repeat(pa.scalar(value, pa.string()), len(self))
+
+    def _name(self, ours: str) -> str:
+        return self.table.names[ours]
+
 
 @dataclasses.dataclass(frozen=True)
 class Catalogue:
-    """A file, folder or glob, and the user's mapping of columns (`ours=theirs,…`)."""
+    """A file, folder or glob, the user's mapping of columns (`ours=theirs,…`), and its dialect."""
 
     path: str
     columns: str | None = None
+    dialect: Dialect = PLAIN
+
+    @property
+    def source(self) -> Files:
+        """What knows how its files are read."""
+        return Files()
 
     def parts(self) -> list[Part]:
         """What there is to read, cut into parts.
@@ -90,25 +121,31 @@ class Catalogue:
 
     def files(self) -> list[str]:
         """The catalogue's files in order; BadUsage where there are none."""
-        return tables_at(self.path, "--catalog")
+        return tables_at(self.path, "--catalog", self.source)
 
     def batches(self, part: Part, columns: Sequence[str] | None = None) -> Iterator[Batch]:
         """The rows of a part; with all columns, or only with some of ours."""
-        names = self.names(part.path)
+        table = self.table(part.path)
         wanted = None
         if columns is not None:
-            wanted = list(dict.fromkeys(names[ours] for ours in columns if ours in names))
-        for rows in catalogue_rows.batches(part, wanted):
-            yield Batch(part.path, rows, names)
+            theirs = (table.names[ours] for ours in columns if ours in table.names)
+            wanted = [name for name in dict.fromkeys(theirs) if name not in table.shared] or None
+        for rows in self.source.batches(part, wanted):
+            for name in table.shared:
+                if isinstance(rows, JsonRows) and any(name in row for row in rows.objects):
+                    raise _twice(part.path, name)
+            yield Batch(part.path, rows, table)
 
-    def names(self, path: str) -> dict[str, str]:
+    def table(self, path: str) -> Table:
         """What a file calls our columns; BadUsage where it lacks one that is needed or mapped."""
-        theirs = catalogue_rows.column_names(path)
+        inside = self.source.column_names(path)
+        shared = self._shared(path, inside)
+        theirs = [*inside, *shared]
         mapped = mapping(self.columns)
         names = {ours: mapped.get(ours, ours) for ours in COLUMNS}
-        is_json = catalogue_rows.format_of(path) == "json"
-        if is_json and not theirs:
-            return names  # a file without rows is no mistake
+        is_open = self.source.is_open(path)
+        if is_open and not inside:
+            return Table(names, shared)  # a file without rows is no mistake
         twice = [name for name in theirs if theirs.count(name) > 1]
         if twice:
             raise BadUsage(f"{path}: has two columns {twice[0]}; rename one")
@@ -117,30 +154,19 @@ class Catalogue:
             for ours in REQUIRED
         )
         names.pop(DURATION if MILLISECONDS in required else MILLISECONDS)
-        wanted = [ours for ours in (*mapped, *required) if ours in required or not is_json]
+        wanted = [ours for ours in (*mapped, *required) if ours in required or not is_open]
         missing = [ours for ours in wanted if names.get(ours) not in theirs]
         if not any(names[ours] in theirs for ours in ARTIST):
             missing.append("artist")
         if missing:
-            kind = musicbrainz.other_kind(theirs)
-            if is_json and kind and not mapped:
-                raise BadUsage(
-                    f"{path}: looks like a MusicBrainz dump of {kind}; "
-                    "a catalogue is the one of recordings (recording.tar.xz)"
-                )
-            ours = missing[0]
-            raise BadUsage(
-                f"{path}: no column {names.get(ours, mapped.get(ours))}; it has "
-                f"{', '.join(theirs) or 'none'}; "
-                f"say which one to take with --columns {ours}=NAME"
-            )
-        # Any row of JSON may have a column that the first rows lack.
-        return {ours: name for ours, name in names.items() if is_json or name in theirs}
+            raise self._lacks(path, theirs, missing)
+        # Any row of an open file may have a column that the first rows lack.
+        return Table({o: name for o, name in names.items() if is_open or name in theirs}, shared)
 
     def check_types(self, path: str) -> None:
         """BadUsage where a needed column has a type that no value of it can be read from."""
-        types = catalogue_rows.column_types(path)
-        for ours, theirs in self.names(path).items():
+        types = self.source.column_types(path)
+        for ours, theirs in self.table(path).names.items():
             kind = types.get(theirs, pa.null())
             if ours in NEEDED and not _fits(ours, kind):
                 wanted = "numbers" if ours in (DURATION, MILLISECONDS) else "text"
@@ -149,18 +175,49 @@ class Catalogue:
                     f"take another with --columns {ours}=NAME"
                 )
 
+    def _shared(self, path: str, inside: list[str]) -> dict[str, str | None]:
+        """The columns that all rows of a file share."""
+        shared = partitions.of(path) if self.dialect.partitions else {}
+        for name in shared:
+            if name in inside:
+                raise _twice(path, name)
+        return shared
+
+    def _lacks(self, path: str, theirs: list[str], missing: list[str]) -> BadUsage:
+        """What to say of a file that lacks columns."""
+        mapped = mapping(self.columns)
+        kind = musicbrainz.other_kind(theirs)
+        if kind and not mapped:
+            return BadUsage(
+                f"{path}: looks like a MusicBrainz dump of {kind}; "
+                "a catalogue is the one of recordings (recording.tar.xz)"
+            )
+        some = "columns" if len(missing) > 1 else "column"
+        return BadUsage(
+            f"{path}: no {some} {', '.join(mapped.get(ours, ours) for ours in missing)}; it has "
+            f"{', '.join(theirs) or 'none'}; {self._way_out(path, missing)}"
+        )
+
+    def _way_out(self, path: str, missing: list[str]) -> str:
+        """Which option mends it."""
+        if not self.dialect.partitions and {*missing} & partitions.of(path).keys():
+            return f"folders are read as columns with {partitions.OPTION}"
+        which = "ones" if len(missing) > 1 else "one"
+        wanted = ",".join(f"{ours}=NAME" for ours in missing)
+        return f"say which {which} to take with --columns {wanted}"
+
     def _checked_parts(self, path: str) -> list[Part]:
         self.check_types(path)
-        return catalogue_rows.parts(path)
+        return self.source.parts(path)
 
 
-def tables_at(path: str, option: str) -> list[str]:
+def tables_at(path: str, option: str, source: Files) -> list[str]:
     """The tables at a path, below it or matching it as a glob; BadUsage where there are none."""
     if not runs.fingerprintable(path):
         raise BadUsage(f"{option} {path}: no such file or folder")
-    found = [file for file in _files_at(path) if catalogue_rows.format_of(file)]
+    found = [file for file in _files_at(path) if source.holds(file)]
     if not found:
-        endings = ", ".join(catalogue_rows.ENDINGS)
+        endings = ", ".join(ENDINGS)
         raise BadUsage(f"{option} {path}: no file that ends in {endings}")
     return found
 
@@ -179,6 +236,13 @@ def mapping(columns: str | None, known: Sequence[str] = COLUMNS) -> dict[str, st
     if {DURATION, MILLISECONDS} <= found.keys():
         raise BadUsage(f"--columns {columns}: take one of {DURATION} and {MILLISECONDS}")
     return found
+
+
+def _twice(path: str, name: str) -> BadUsage:
+    return BadUsage(
+        f"{path}: column {name} is in the file, and a folder names it too; rename one, or leave "
+        f"out {partitions.OPTION}"
+    )
 
 
 def _in_milliseconds(names: dict[str, str], mapped: dict[str, str], theirs: list[str]) -> bool:

@@ -13,8 +13,8 @@ from matching.rules import LONG_S, Rule, read_titles
 from matching.titles import artist_key_batch, marker_batch
 from pipelines.catalogue import reading
 from pipelines.catalogue.columns import lists, seconds, text, year
+from pipelines.catalogue.formats.rows import plain
 from pipelines.catalogue.reading import Batch
-from pipelines.catalogue.rows import plain
 from stemlode import schemas
 from stemlode.ids import digest
 from stemlode.schemas import reject
@@ -119,7 +119,7 @@ def duration_counts(tracks: Tracks) -> Iterator[tuple[str, int]]:
 
 def releases(batch: Batch, tracks: Tracks) -> pa.Table:
     """The releases (artist_id, album) of the good rows, with their years; a row for each track."""
-    if not {"album", "release_year"} <= set(batch.names):
+    if not (batch.has("album") and batch.has("release_year")):
         return releases_of(schemas.TRACK.empty_table())
     good = pa.array(tracks.good, pa.int64())
     columns = {
@@ -209,7 +209,7 @@ _OTHERS = [
 
 
 def _durations(batch: Batch) -> pa.DoubleArray:
-    if reading.DURATION in batch.names:
+    if batch.has(reading.DURATION):
         return seconds(batch.column(reading.DURATION))
     return pc.divide(seconds(batch.column(reading.MILLISECONDS)), 1000.0)
 

@@ -14,6 +14,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 
 from matching import rules
 from pipelines.catalogue import aliases
+from pipelines.catalogue import options as catalogue_options
 from pipelines.catalogue.reading import Catalogue
 from pipelines.launch import carry_out, launch
 from pipelines.match import estimate, on_beam, on_bigquery, output
@@ -32,7 +33,8 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
 
 def catalogue_of(options: PipelineOptions) -> Catalogue:
     """The catalogue of files that the options name."""
-    return Catalogue(VERB.given(options)["catalog"], options.view_as(MatchOptions).columns)
+    view = options.view_as(MatchOptions)
+    return catalogue_options.catalogue_of(VERB.given(options)["catalog"], view)
 
 
 def task_of(options: PipelineOptions) -> Task:
@@ -61,6 +63,7 @@ VERB = Verb(
         "bigquery_endpoint",
     ),
     dry=("estimate",),
+    added=catalogue_options.ADDED,
 )
 
 

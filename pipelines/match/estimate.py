@@ -1,5 +1,6 @@
 """What `stemlode match` would find, without writing anything. Free of Beam.
 
+from stemlode.tables import Row
 Up to MOST_TRACKS tracks are looked at, all of them, and counted as a run counts them. Of a larger
 catalogue the artists are sampled by a hash of their ids: the more tracks one has, the likelier, and
 those who have most for certain, for they hold the largest keys. What is found is scaled up. An
@@ -24,9 +25,10 @@ from matching.rules import Rule
 from pipelines.catalogue import columns as catalogue_columns
 from pipelines.catalogue import tracks
 from pipelines.catalogue.aliases import Aliases
+from pipelines.catalogue.formats.rows import Part
 from pipelines.catalogue.reading import ARTIST_IDS, Batch, Catalogue
-from pipelines.catalogue.rows import Part, Row
 from pipelines.match import record
+from stemlode.tables import Row
 
 MOST_TRACKS = 2_000_000
 MOST_PAIRS = 2_000_000  # that are looked at one by one, where a pair may be found twice

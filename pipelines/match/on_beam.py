@@ -22,11 +22,12 @@ from matching.row_hashes import row_hashes
 from pipelines import transforms
 from pipelines.catalogue import reading as catalogue
 from pipelines.catalogue import tracks
+from pipelines.catalogue.formats.rows import Part
 from pipelines.catalogue.reading import Batch, Catalogue
-from pipelines.catalogue.rows import Part, Row
 from pipelines.match import record
 from pipelines.match.record import COUNTS, Task
 from stemlode import runs, schemas
+from stemlode.tables import Row
 
 FOUND = pa.schema([*schemas.TRACK, *(tracks.KEYED.field(n) for n in ("fuzzy_title", "marker"))])
 DOUBTFUL = FOUND.append(tracks.KEYED.field(catalogue.ARTIST_IDS))

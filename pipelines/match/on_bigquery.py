@@ -10,8 +10,8 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 
 from pipelines.catalogue import reading
-from pipelines.catalogue.reading import Batch
-from pipelines.catalogue.rows import ArrowRows
+from pipelines.catalogue.formats.rows import ArrowRows
+from pipelines.catalogue.reading import Batch, Table
 from pipelines.match.output import Matched, _sorted_out
 from pipelines.match.record import Task
 from sql import on_bigquery
@@ -80,7 +80,8 @@ class InBigQuery:
         names = {ours: theirs for ours, theirs in names.items() if theirs in self.source.kinds}
         if reading.DURATION not in self.source.columns:
             names.pop(reading.DURATION, None)
-        batches = (Batch(self.given, ArrowRows(b), names) for b in found.records.to_batches())
+        table = Table(names)
+        batches = (Batch(self.given, ArrowRows(b), table) for b in found.records.to_batches())
         named, rejects = _sorted_out(batches, task)
         return Matched(found, named, rejects, found.counts["tracks_read"])
 

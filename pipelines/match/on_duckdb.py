@@ -5,7 +5,7 @@ to `pipelines.catalogue.tracks`, as in the pipeline, so the files written are th
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,15 @@ import pyarrow.parquet as pq
 
 from pipelines.catalogue import columns as catalogue_columns
 from pipelines.catalogue import reading, tracks
-from pipelines.catalogue import rows as catalogue_rows
-from pipelines.catalogue.reading import ARTIST_IDS, Batch, Catalogue
-from pipelines.catalogue.rows import ArrowRows, Row
+from pipelines.catalogue.formats.rows import ArrowRows, Part
+from pipelines.catalogue.reading import ARTIST_IDS, Batch, Catalogue, Table
+from pipelines.catalogue.sources.files import format_of
 from pipelines.match.output import Matched, _sorted_out
 from pipelines.match.record import Task
 from sql import on_duckdb
 from sql.match import Found, NotPlain
 from stemlode import files, runs, schemas
+from stemlode.tables import Row
 
 MEMORY = "1GiB"
 PLACE = "place"  # a row's number in the catalogue
@@ -77,15 +78,15 @@ def _spill(folder: str | None) -> Iterator[Path]:
 
 def _as_it_stands(given: Catalogue, task: Task, limits: Limits, folder: Path) -> Matched:
     paths = given.files()
-    names = _plain_columns(given, paths)
-    needed = {ours: names[ours] for ours in _wanted(task) if ours in names}
+    table = _plain_table(given, paths)
+    needed = {ours: table.names[ours] for ours in _wanted(task) if ours in table.names}
     local = [str(files.system(path)[1]) for path in paths]
     found = _find(local, needed, task, limits, folder)
     by_path = dict(zip(local, paths, strict=True))
     records = found.records.drop([on_duckdb.PATH])
     origins = found.records[on_duckdb.PATH]
     batches = (
-        Batch(by_path[path], ArrowRows(batch), names)
+        Batch(by_path[path], ArrowRows(batch), table)
         for path in sorted(pc.unique(origins).to_pylist())
         for batch in records.filter(pc.equal(origins, path)).to_batches()
     )
@@ -93,17 +94,26 @@ def _as_it_stands(given: Catalogue, task: Task, limits: Limits, folder: Path) ->
     return Matched(found, named, rejects, found.counts["tracks_read"])
 
 
-def _plain_columns(given: Catalogue, paths: list[str]) -> dict[str, str]:
+def _plain_table(given: Catalogue, paths: list[str]) -> Table:
     """What the files call our columns; NotPlain where DuckDB would not read what Arrow reads."""
     for path in paths:
-        if not files.is_local(path) or catalogue_rows.format_of(path) != "parquet":
+        if not files.is_local(path) or format_of(path) != "parquet":
             raise NotPlain(f"{path} is no local Parquet file")
-        if not all(_is_plain(field.type) for field in pq.read_schema(files.system(path)[1])):
-            raise NotPlain(f"{path} has a column of an unusual type")
-    found = [given.names(path) for path in paths]
-    if any(names != found[0] for names in found):
+        if not _are_plain(pq.read_schema(files.system(path)[1])):
+            raise NotPlain(f"{path} has a column of an unusual type, or two of nearly one name")
+    found = [given.table(path) for path in paths]
+    if any(table != found[0] for table in found):
         raise NotPlain("the files have different columns")
+    if found[0].shared:
+        raise NotPlain("some columns are in no file")
     return found[0]
+
+
+def _are_plain(fields: Iterable[pa.Field]) -> bool:
+    """Whether all have types that are plain, and names that DuckDB tells apart."""
+    found = list(fields)
+    names = {field.name.lower() for field in found}
+    return len(names) == len(found) and all(_is_plain(field.type) for field in found)
 
 
 def _is_plain(kind: pa.DataType) -> bool:
@@ -111,7 +121,7 @@ def _is_plain(kind: pa.DataType) -> bool:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return _is_plain(kind.value_type)
     if pa.types.is_struct(kind):
-        return all(_is_plain(field.type) for field in kind)
+        return _are_plain(kind)
     tests = (
         pa.types.is_string,
         pa.types.is_large_string,
@@ -144,13 +154,13 @@ def _find(
 
 def _by_copy(
     given: Catalogue,
-    parts: list[catalogue_rows.Part],
+    parts: list[Part],
     task: Task,
     limits: Limits,
     folder: Path,
 ) -> Matched:
     copy = folder / "tracks.parquet"
-    schema = _copied(0, Batch("", ArrowRows(pa.record_batch({})), {}), task).schema
+    schema = _copied(0, Batch("", ArrowRows(pa.record_batch({})), Table({})), task).schema
     with pq.ParquetWriter(copy, schema, compression="none") as writer:
         for start, batch in _numbered(given, parts, _wanted(task)):
             writer.write_table(_copied(start, batch, task))
@@ -170,7 +180,7 @@ def _by_copy(
 
 
 def _numbered(
-    given: Catalogue, parts: list[catalogue_rows.Part], columns: tuple[str, ...] | None = None
+    given: Catalogue, parts: list[Part], columns: tuple[str, ...] | None = None
 ) -> Iterator[tuple[int, Batch]]:
     """All batches of a catalogue, each with the number of its first row."""
     start = 0

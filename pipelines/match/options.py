@@ -6,7 +6,7 @@ import math
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from matching import rules
-from pipelines.catalogue.reading import COLUMNS
+from pipelines.catalogue import options as catalogue_options
 from pipelines.match import on_duckdb as match_on_duckdb
 from pipelines.options import VerbOptions
 from sql import on_duckdb
@@ -70,13 +70,7 @@ class MatchOptions(VerbOptions):
             help="write nothing; print how many candidates to expect, the largest keys and the "
             "hours of audio; of a catalogue in BigQuery the bytes that a run would be billed",
         )
-        add(
-            "--columns",
-            metavar="OURS=THEIRS,…",
-            help="what the catalogue calls our columns, for instance title=name,duration_s=length; "
-            f"ours are {', '.join(COLUMNS)}, of which an artist or an artist_id "
-            "will do, and track_id, title and duration_s are needed; prune needs audio_uri",
-        )
+        catalogue_options.add_arguments(parser)
         add("--buckets", type=int, default=64, help="beam: how many groups the work is spread over")
         add(
             "--memory",
@@ -108,6 +102,9 @@ def _settle(options: PipelineOptions, beam_flags: list[str]) -> str:
     for name in ("maximum_bytes_billed", "bigquery_endpoint"):
         if getattr(view, name) is not None and view.engine != BIGQUERY:
             raise BadUsage(f"--{name.replace('_', '-')} needs --engine {BIGQUERY}")
+    written = [flag for flag in catalogue_options.given(view) if flag != "--columns"]
+    if written and view.engine == BIGQUERY:
+        raise BadUsage(f"{written[0]} says how files are written; in BigQuery a query can say it")
     if view.tolerance is None:
         view.tolerance = rules.RULES[view.rule].tolerance_s
     if not (math.isfinite(view.tolerance) and view.tolerance > 0):

@@ -18,7 +18,7 @@ from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.pvalue import TaggedOutput
 
-from pipelines.catalogue.reading import Catalogue
+from pipelines.catalogue import options as catalogue_options
 from pipelines.corpus import append
 from pipelines.corpus import output as output_module
 from pipelines.launch import carry_out, pipeline_of
@@ -173,7 +173,9 @@ def _build(
     pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run, plan: LabelPlan
 ) -> None:
     given, view = VERB.given(options), options.view_as(PseudolabelOptions)
-    catalogue = Catalogue(given["catalog"], view.columns) if "catalog" in given else None
+    catalogue = (
+        catalogue_options.catalogue_of(given["catalog"], view) if "catalog" in given else None
+    )
     parts, unread, counts = tracks.read(pipeline, catalogue, given.get("music"))
     handler = TeacherHandler(
         teacher_of(options),
@@ -213,6 +215,7 @@ VERB = Verb(
     PseudolabelOptions,
     neutral=("teacher", "io_threads", "accelerator"),
     optional_inputs=("catalog", "music"),
+    added=catalogue_options.ADDED,
 )
 
 
@@ -223,13 +226,13 @@ def main(argv: Sequence[str]) -> int:
     if len(given) != 1:
         raise BadUsage("stemlode pseudolabel needs one of --catalog and --music (see --help)")
     view = options.view_as(PseudolabelOptions)
-    if "music" in given and view.columns:
-        raise BadUsage("--columns says how --catalog names its columns, which is not given")
+    if "music" in given and (flags := catalogue_options.given(view)):
+        raise BadUsage(f"{flags[0]} says how --catalog is written, which is not given")
     if "music" in given and files.is_file(given["music"]):
         raise BadUsage(f"--music {given['music']}: is a file; name the folder that it lies in")
     plan = plan_of(options)
     if "catalog" in given and runs.fingerprintable(given["catalog"]):
-        Catalogue(given["catalog"], view.columns).parts()
+        catalogue_options.catalogue_of(given["catalog"], view).parts()
     verb = dataclasses.replace(VERB, build=functools.partial(_build, plan=plan))
     status = carry_out(
         verb,

@@ -4,6 +4,7 @@ import argparse
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines.catalogue import options as catalogue_options
 from pipelines.corpus.options import FORMATS
 from pipelines.options import VerbOptions, is_local
 from pipelines.pseudolabel.plan import LabelPlan
@@ -71,11 +72,7 @@ class PseudolabelOptions(VerbOptions):
             help="Beam's resource hint for workers with a GPU, such as "
             "'type:nvidia-l4;count:1;install-nvidia-driver'",
         )
-        parser.add_argument(
-            "--columns",
-            metavar="OURS=THEIRS,…",
-            help="what the catalogue calls our columns, such as title=name",
-        )
+        catalogue_options.add_arguments(parser)
         parser.add_argument("--shard-bytes", default="256MiB", help="size at which a shard is full")
         parser.add_argument(
             "--format",

@@ -9,8 +9,8 @@ import pyarrow as pa
 from apache_beam.pvalue import AsSingleton, TaggedOutput
 
 from pipelines.catalogue import scan, tracks
+from pipelines.catalogue.formats.rows import Part
 from pipelines.catalogue.reading import Catalogue
-from pipelines.catalogue.rows import Part
 from pipelines.pseudolabel.plan import STAGE
 from stemlode import schemas
 from stemlode.audio import kinds

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.catalogue import columns as catalogue_columns
-from pipelines.catalogue import rows as catalogue_rows
 from pipelines.catalogue import tracks
+from pipelines.catalogue.formats import parquet
 from pipelines.catalogue.reading import NEEDED, Batch, Catalogue, mapping
 from stemlode import files, runs, schemas, tables
 from stemlode.runs import BadUsage, Failed
@@ -109,7 +109,7 @@ def test_a_run_s_folder_is_its_tables_but_not_its_rejects(tmp_path: Path) -> Non
 def test_row_groups_are_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "c.parquet", ROWS)  # groups of 2, 2 and 1 rows
     for rows, expected in ((100, [(0, 1, 2)]), (4, [(0, 1), (2,)]), (1, [(0,), (1,), (2,)])):
-        monkeypatch.setattr(catalogue_rows, "PART_ROWS", rows)
+        monkeypatch.setattr(parquet, "PART_ROWS", rows)
         parts = Catalogue(str(path)).parts()
         assert [part.row_groups for part in parts] == expected
         assert read(Catalogue(str(path))) == ROWS
@@ -141,7 +141,7 @@ def test_a_missing_column_is_named_with_the_file_and_the_way_out(
 def test_one_file_of_many_without_a_column_is_named(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", ROWS)
     write(tmp_path / "b.parquet", [{"track_id": "x", "title": "y"}])
-    with pytest.raises(BadUsage, match=r"b\.parquet: no column duration_s"):
+    with pytest.raises(BadUsage, match=r"b\.parquet: no columns duration_s, artist"):
         Catalogue(str(tmp_path)).parts()
 
 
@@ -226,7 +226,9 @@ def test_what_is_no_catalogue(tmp_path: Path) -> None:
     with pytest.raises(BadUsage, match="one object a line"):
         Catalogue(str(tmp_path / "c.json")).parts()
     (tmp_path / "c.csv").write_text("")
-    with pytest.raises(BadUsage, match=r"c\.csv: no column track_id; it has none"):
+    with pytest.raises(
+        BadUsage, match=r"c\.csv: no columns track_id, title, duration_s, artist; it has none"
+    ):
         Catalogue(str(tmp_path / "c.csv")).parts()
 
 

@@ -223,7 +223,7 @@ def test_files_with_different_schemas_are_one_catalogue(tmp_path: Path) -> None:
     [
         ("a.parquet", b"PAR1 but no more", r"a\.parquet"),
         ("a.jsonl.gz", gzip.compress(b'{"track_id": 1}\n' * 99, mtime=0)[:-9], r"a\.jsonl\.gz"),
-        ("a.csv", b"track_id,duration_s\n1,2\n", "no column title"),
+        ("a.csv", b"track_id,duration_s\n1,2\n", "no columns title, artist"),
         ("a.txt", b"track_id", "no file that ends in"),
     ],
 )

@@ -5,10 +5,10 @@ A dump is an archive such as `recording.tar.xz` that holds `mbdump/recording`: o
 
 from typing import Any
 
+from pipelines.catalogue.formats.json_rows import Objects
 from stemlode.tables import Row
 
-FOLDER = "mbdump/"  # in the archive
-RECORDINGS = "recording"
+RECORDINGS = "recording"  # the file in a dump's archive
 _MARKERS = ("instrumental", "karaoke")  # attributes of a performance, too
 _OTHERS = {  # what only objects of another kind have
     "iswcs": "works",
@@ -18,8 +18,13 @@ _OTHERS = {  # what only objects of another kind have
 }
 
 
-def is_recording(row: Row) -> bool:
-    """Whether an object is a recording of a dump."""
+def tracks(objects: Objects) -> Objects:
+    """Objects as they stand, but for a dump's recordings, which become tracks."""
+    for row, broken in objects:
+        yield (track(row) if row and _is_recording(row) else row), broken
+
+
+def _is_recording(row: Row) -> bool:
     return "artist-credit" in row and "length" in row and "id" in row
 
 

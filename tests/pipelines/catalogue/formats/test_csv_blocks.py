@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.catalogue import csv_blocks
-from pipelines.catalogue.csv_blocks import blocks
+from pipelines.catalogue.formats import csv_blocks
+from pipelines.catalogue.formats.csv_blocks import blocks
 from stemlode.runs import Failed
 
 TEXTS = st.text('ab",\n\r\t é', max_size=6)

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.catalogue import columns, musicbrainz, tracks
+from pipelines.catalogue import columns, tracks
 from pipelines.catalogue.reading import Catalogue
+from pipelines.catalogue.sources import musicbrainz
 from stemlode.runs import BadUsage, Failed
 
 

@@ -1,0 +1,38 @@
+"""What verbs that read a catalogue ask of it. Free of Beam."""
+
+import argparse
+from typing import Any
+
+from pipelines.catalogue import partitions
+from pipelines.catalogue.formats.dialect import Dialect
+from pipelines.catalogue.reading import COLUMNS, Catalogue
+from stemlode import plans
+
+ADDED = {"partitions": None}  # options that came later, and what plans without them mean
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say how a catalogue is written."""
+    add = parser.add_argument
+    add(
+        "--columns",
+        metavar="OURS=THEIRS,…",
+        help="what the catalogue calls our columns, for instance title=name,duration_s=length; "
+        f"ours are {', '.join(COLUMNS)}, of which an artist or an artist_id "
+        "will do, and track_id, title and duration_s are needed; prune needs audio_uri",
+    )
+    add(
+        "--partitions",
+        choices=(partitions.HIVE,),
+        help="hive: folders such as artist=Muse/ are columns; else their names mean nothing",
+    )
+
+
+def catalogue_of(path: str, view: Any) -> Catalogue:
+    """The catalogue at a path, by options of these; BadUsage for one that makes no sense."""
+    return Catalogue(path, view.columns, Dialect(partitions=view.partitions))
+
+
+def given(view: Any) -> list[str]:
+    """Those of these options that are given."""
+    return [plans.flag(name) for name in ("columns", *ADDED) if getattr(view, name)]

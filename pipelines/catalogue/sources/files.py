@@ -1,0 +1,80 @@
+"""Catalogues whose files say by their names' end how they are written. Free of Beam."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+import pyarrow as pa
+
+from pipelines.catalogue.formats import csv_rows, json_rows, parquet
+from pipelines.catalogue.formats.rows import Part, Rows
+from pipelines.catalogue.formats.text import ARCHIVES, CODECS, naming
+from pipelines.catalogue.sources import musicbrainz
+
+FORMATS = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+}
+ENDINGS = (*FORMATS, *ARCHIVES)
+
+
+def format_of(path: str) -> str | None:
+    """parquet, csv, tsv or json by the name's end; None for any other."""
+    name = PurePosixPath(path.lower())
+    if name.name == musicbrainz.RECORDINGS or name.name.endswith(ARCHIVES):
+        return "json"
+    if name.suffix not in CODECS:
+        return FORMATS.get(name.suffix)
+    found = FORMATS.get(name.with_suffix("").suffix)
+    return None if found == "parquet" else found
+
+
+class Files:
+    """Parquet, CSV and JSON Lines; a MusicBrainz dump's recordings as tracks.
+
+    What is read raises Failed, with the file's name, where that is damaged.
+    """
+
+    def holds(self, path: str) -> bool:
+        """Whether a file is a table of tracks."""
+        return format_of(path) is not None
+
+    def is_open(self, path: str) -> bool:
+        """Whether any row may have a column that the first rows lack."""
+        return format_of(path) == "json"
+
+    def column_names(self, path: str) -> list[str]:
+        """A file's columns in order."""
+        with naming(path):
+            if format_of(path) == "parquet":
+                return parquet.names(path)
+            if format_of(path) == "json":
+                return json_rows.names(path, musicbrainz.tracks)
+            return csv_rows.names(path, _delimiter(path))
+
+    def column_types(self, path: str) -> dict[str, pa.DataType]:
+        """The types of a file's columns; empty for formats that know none."""
+        with naming(path):
+            return parquet.types(path) if format_of(path) == "parquet" else {}
+
+    def parts(self, path: str) -> list[Part]:
+        """A file cut where it can be read from."""
+        with naming(path):
+            return parquet.parts(path) if format_of(path) == "parquet" else [Part(path)]
+
+    def batches(self, part: Part, columns: Sequence[str] | None = None) -> Iterator[Rows]:
+        """All rows of a part, with some columns or all."""
+        with naming(part.path):
+            if format_of(part.path) == "parquet":
+                yield from parquet.batches(part, columns)
+            elif format_of(part.path) == "json":
+                yield from json_rows.batches(part.path, musicbrainz.tracks)
+            else:
+                yield from csv_rows.batches(part.path, _delimiter(part.path), columns)
+
+
+def _delimiter(path: str) -> str:
+    return "\t" if format_of(path) == "tsv" else ","

@@ -1,0 +1,81 @@
+"""What a file says is read the same by every engine of files, whatever its path or its types."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.catalogue import options
+from stemlode import tables
+from stemlode.runs import BadUsage
+from tests.pipelines.match.test_bad_catalogues import adds_up
+from tests.pipelines.match.test_command import GOOD, PARTNER
+from tests.pipelines.match.test_on_duckdb import by, same
+
+Row = dict[str, Any]
+
+
+def alike(catalog: Path, folder: Path, *flags: str) -> list[Row]:
+    """The candidates that both engines find, in the same bytes, with counts that add up."""
+    beam = by("beam", catalog, folder / "beam", *flags)
+    counts = same(beam, by("duckdb", catalog, folder / "duckdb", *flags))
+    assert adds_up(counts)
+    return tables.read(str(beam), "candidates").to_pylist()
+
+
+@pytest.mark.parametrize("ending", ["parquet", "jsonl"])
+def test_folders_named_like_columns(ending: str, tmp_path: Path) -> None:
+    folder = tmp_path / "in" / "title=Foo" / "duration_s=300" / "artist=Muse"
+    folder.mkdir(parents=True)
+    if ending == "parquet":
+        pq.write_table(pa.Table.from_pylist([GOOD, PARTNER]), folder / "c.parquet")
+    else:
+        (folder / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (GOOD, PARTNER)))
+    (pair,) = alike(tmp_path / "in", tmp_path)
+    assert pair["mix"]["title"] == "Song" and pair["mix"]["artist"] == "A"
+
+
+def test_partitioned_folders(tmp_path: Path) -> None:
+    """As a writer of Hive's partitions leaves them, by Arrow's own."""
+    rows = [
+        {**row, "track_id": f"{row['track_id']}{n}", "artist": artist, "release_year": 2000 + n}
+        for n, artist in enumerate(["Simon & Garfunkel", "Möt/head", None, "A=B"])
+        for row in (GOOD, PARTNER)
+    ]
+    table = pa.Table.from_pylist(rows)
+    pq.write_to_dataset(table, tmp_path / "in", partition_cols=["artist", "release_year"])
+    found = alike(tmp_path / "in", tmp_path / "parted", "--partitions=hive")
+    assert sorted(pair["mix"]["artist"] for pair in found) == [
+        "A=B",
+        "Möt/head",
+        "Simon & Garfunkel",
+    ]
+    pq.write_table(table, tmp_path / "whole.parquet")
+    whole = alike(tmp_path / "whole.parquet", tmp_path / "whole")
+    assert [pair["pair_id"] for pair in whole] == [pair["pair_id"] for pair in found]
+
+
+def test_names_that_differ_in_case_alone(tmp_path: Path) -> None:
+    """DuckDB takes them for one."""
+    odd = {"mood": "x", "Mood": "y", "nested": {"a": 1, "A": 2}}
+    rows = [{**GOOD, **odd}, {**PARTNER, **odd}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "c.parquet")
+    (pair,) = alike(tmp_path / "c.parquet", tmp_path)
+    assert json.loads(pair["mix"]["extra"]) == odd
+
+
+def test_a_plan_from_before_the_options_is_the_same_run(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist([GOOD, PARTNER]), tmp_path / "c.parquet")
+    output = by("duckdb", tmp_path / "c.parquet", tmp_path / "out")
+    plan = json.loads((output / "_PLAN.json").read_text())
+    for name in options.ADDED:
+        del plan["options"][name]
+    (output / "_PLAN.json").write_text(json.dumps(plan))
+    before = (output / "run.json").stat().st_mtime_ns
+    by("duckdb", tmp_path / "c.parquet", output)
+    assert (output / "run.json").stat().st_mtime_ns == before
+    with pytest.raises(BadUsage, match=r"--partitions None, as all were .*, not hive"):
+        by("duckdb", tmp_path / "c.parquet", output, "--partitions=hive")
