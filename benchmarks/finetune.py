@@ -28,7 +28,6 @@ from training.finetuning import boosting
 from training.finetuning.boosting import Segment, Unheard
 from training.models import precision
 from training.recipes.base import Recipe
-from training.recipes.bsrnn import BSRNNRecipe
 from training.recipes.registry import RECIPES
 from training.teachers import labels, loading
 
@@ -45,7 +44,6 @@ LOOP = ["--workers", "1", "--device", "cpu", "--patience", "99", "--log-every", 
 def speed(device: torch.device, name: str, batch_size: int, ratio: float, rounds: int) -> None:
     """Print the table's row of one net."""
     recipe = RECIPES[name]
-    assert isinstance(recipe, BSRNNRecipe)
     steps = [_batch(recipe, batch_size, ratio, batch_size * n, device) for n in range(STEPS)]
     kind = precision.choose(None, device, recipe.nets())
     nets, old = recipe.nets().to(device), recipe.nets().to(device).eval().requires_grad_(False)
@@ -77,13 +75,11 @@ def speed(device: torch.device, name: str, batch_size: int, ratio: float, rounds
     )
 
 
-def _batch(
-    recipe: BSRNNRecipe, count: int, ratio: float, first: int, device: torch.device
-) -> Unheard:
+def _batch(recipe: Recipe, count: int, ratio: float, first: int, device: torch.device) -> Unheard:
     shape = (count, recipe.audio_channels, recipe.patch_samples)
     noise = torch.Generator().manual_seed(first)
     target, residual = (0.1 * torch.randn(shape, generator=noise).to(device) for _ in range(2))
-    drawn = [boosting.sides(recipe, ratio, 0, first + n)[0] for n in range(count)]
+    drawn = [boosting.sides(recipe.checked_mixing(), ratio, 0, first + n)[0] for n in range(count)]
     asked = sum(any(side.unlabelled for side in pair) for pair in drawn)
     segments = [
         Segment(str(n), 0.1 * torch.randn(shape[1:], generator=noise)) for n in range(asked)

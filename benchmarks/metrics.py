@@ -23,8 +23,8 @@ from training.evaluation import bsseval, scoring
 from training.evaluation.references import Song
 from training.evaluation.table import METRICS
 from training.models import metrics
+from training.recipes.chunks import Chunking
 from training.recipes.registry import RECIPES
-from training.separation.chunks import Chunking
 
 RATE = 44_100
 

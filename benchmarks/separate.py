@@ -22,9 +22,9 @@ import torch
 from stemlode import audio
 from tests.training.teachers import spleeter
 from training.checkpoint import Checkpoint
+from training.recipes.chunks import Chunking
 from training.recipes.registry import RECIPES
 from training.separation import separate, streams, wav
-from training.separation.chunks import Chunking
 
 DATA = Path(os.environ.get("STEMLODE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 FAST = Chunking(hop_seconds=1.5)

@@ -26,6 +26,7 @@ from stemlode.runs import BadUsage, Failed
 from stemlode.shards import reading
 from training.data import shelf
 from training.data.windows import Bad, Room, Window, cut, decode, fresh, needs
+from training.devices import ALONE, World
 from training.recipes.base import Recipe
 
 COLUMNS = ["sample_id", "song_id", "split_group", "split", "shard", "sources", "start_s"]
@@ -105,17 +106,16 @@ class Windows:
         shuffle: bool = False,
         crop: bool = False,
         cache_bytes: int = 0,
-        rank: int = 0,
-        ranks: int = 1,
+        world: World = ALONE,
     ) -> None:
         """`crop` cuts patches of the recipe's length at random; without it samples stay whole.
 
         Up to `cache_bytes` of decoded samples are kept for the epochs to come, for every worker.
-        Of `ranks` processes that share an epoch, each takes every `ranks`-th sample.
+        Of the processes that share an epoch, `world`, each takes every so many-th sample.
         """
         self.samples = Samples(corpus, split, recipe, seed, crop)
         self.seed, self.epoch, self.skip, self.shuffle = seed, epoch, skip, shuffle
-        self.rank, self.ranks, self.cache_bytes = rank, ranks, cache_bytes
+        self.world, self.cache_bytes = world, cache_bytes
         self.cache: dict[int, Window] = {}  # by row
         self.cached_bytes = 0
 
@@ -123,10 +123,10 @@ class Windows:
         """The rows of an epoch, int64, for this rank."""
         count = len(self.samples)
         if not self.shuffle:
-            return np.arange(count)[self.rank :: self.ranks]
+            return np.arange(count)[self.world.rank :: self.world.size]
         seed = random.Random(f"{self.seed} {epoch}").getrandbits(32)
         # RandomState's streams never change, unlike those of NumPy's newer generators.
-        return np.random.RandomState(seed).permutation(count)[self.rank :: self.ranks]
+        return np.random.RandomState(seed).permutation(count)[self.world.rank :: self.world.size]
 
     def __iter__(self) -> Iterator[Window | Bad | None]:
         return self.through(lambda asked: map(self.samples.__getitem__, asked), self.cache_bytes)

@@ -1,7 +1,7 @@
 """From decoded windows to what a recipe learns from: batches, levels, mixing."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -10,8 +10,26 @@ from stemlode.runs import Failed
 from training.data import corpus
 from training.data.corpus import Corpus, Window, Windows
 from training.devices import ALONE, World
-from training.recipes.registry import Recipe
+from training.recipes.base import Recipe
 from training.state import Progress
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a run learns from, and how it is read: the same values give the same batches.
+
+    The device is where examples are mixed. Of the processes of `world` each takes its share of the
+    samples, and of each batch.
+    """
+
+    corpus: Corpus
+    recipe: Recipe
+    levels: dict[str, float] | None = None  # by song (`training.data.levels`); None: no division
+    seed: int = 0
+    workers: int = 0  # processes that decode
+    cache_bytes: int = 0  # of decoded samples, for each worker
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    world: World = ALONE
 
 
 @dataclass(frozen=True)
@@ -25,37 +43,28 @@ class Batch:
 
 
 def training_batches(
-    data: Corpus,
-    recipe: Recipe,
-    peaks: dict[str, float] | None,
-    progress: Progress,
-    rejects: dict[str, str],
-    *,
-    seed: int,
-    workers: int,
-    cache_bytes: int,
-    world: World = ALONE,
+    training_set: TrainingSet, progress: Progress, rejects: dict[str, str]
 ) -> Iterator[Batch]:
-    """Batches without end; `progress` says after each one what is used up, `rejects` what failed.
+    """Batches of songs as they are, without end; `progress` says after each one what is used up,
+    `rejects` what failed.
 
     An epoch's last samples that do not fill a batch are left out, unless they are its only ones.
-    Of several processes each takes its share of the samples, and of each batch.
     """
+    recipe, world, peaks = training_set.recipe, training_set.world, training_set.levels
     size = recipe.batch_size // world.size
     windows = Windows(
-        data,
+        training_set.corpus,
         "train",
         recipe,
-        seed=seed,
+        seed=training_set.seed,
         epoch=progress.epoch,
         skip=progress.position,
         shuffle=True,
         crop=True,
-        cache_bytes=cache_bytes,
-        rank=world.rank,
-        ranks=world.size,
+        cache_bytes=training_set.cache_bytes,
+        world=world,
     )
-    items = corpus.loader(windows, workers, ahead=2 * size)
+    items = corpus.loader(windows, training_set.workers, ahead=2 * size)
     skip = progress.position
     while True:
         held: list[Window] = []

@@ -24,7 +24,7 @@ def levels(
     None where the recipe divides nothing; then nothing is read. A resumed run reads what it found.
     Raises Failed where a split has nothing that can be used.
     """
-    if type(recipe).level is Recipe.level:
+    if not recipe.levelled:
         return None, {}
     if files.exists(run.path(FILE)):
         return state.read_levels(run.path(FILE))

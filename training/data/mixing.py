@@ -8,7 +8,7 @@ the device mixes.
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import torch
@@ -20,21 +20,15 @@ from stemlode.runs import Failed
 from training.data import corpus
 from training.data import windows as data_windows
 from training.data.corpus import Bad, Corpus
-from training.data.examples import Batch, training_batches
+from training.data.examples import Batch, TrainingSet, training_batches
 from training.data.pools import Pool, backings, kind_of, start_in_chunk, windows
 from training.devices import ALONE, World
 from training.recipes.base import Recipe
-from training.recipes.bsrnn import BSRNNRecipe
 from training.state import Progress
 
 ATTEMPTS = 20  # at one draw, before a corpus counts as unusable
 AHEAD = 2  # batches that each worker prepares
 T = TypeVar("T")
-
-
-def mixes(recipe: Recipe) -> TypeGuard[BSRNNRecipe]:
-    """Whether a recipe's examples are made here, and not taken from songs as they are."""
-    return isinstance(recipe, BSRNNRecipe) and bool(recipe.others)
 
 
 @dataclass(frozen=True)
@@ -53,56 +47,26 @@ class Drawn:
 
 
 def batches(
-    data: Corpus,
-    recipe: Recipe,
-    peaks: dict[str, float] | None,
-    progress: Progress,
-    rejects: dict[str, str],
-    *,
-    seed: int,
-    workers: int,
-    cache_bytes: int,
-    device: torch.device,
-    world: World = ALONE,
+    training_set: TrainingSet, progress: Progress, rejects: dict[str, str]
 ) -> Iterator[Batch]:
-    """The batches that a recipe learns from, without end."""
-    if mixes(recipe):
-        return mixed_batches(
-            data, recipe, progress, rejects, seed=seed, workers=workers, device=device, world=world
-        )
-    return training_batches(
-        data,
-        recipe,
-        peaks,
-        progress,
-        rejects,
-        seed=seed,
-        workers=workers,
-        cache_bytes=cache_bytes,
-        world=world,
-    )
+    """The batches that a recipe learns from, without end: mixed here, or songs as they are."""
+    if training_set.recipe.mixing is None:
+        return training_batches(training_set, progress, rejects)
+    return mixed_batches(training_set, progress, rejects)
 
 
 def mixed_batches(
-    data: Corpus,
-    recipe: BSRNNRecipe,
-    progress: Progress,
-    rejects: dict[str, str],
-    *,
-    seed: int,
-    workers: int,
-    device: torch.device,
-    world: World = ALONE,
+    training_set: TrainingSet, progress: Progress, rejects: dict[str, str]
 ) -> Iterator[Batch]:
     """Batches without end, on the device; `progress.position` counts those that are used up.
-
-    Of several processes that share a batch, each makes its part of it alone.
 
     Raises Failed where the corpus lacks a source that the recipe mixes, or where one sample after
     the other is damaged.
     """
-    draws = Draws(data, recipe, seed, world.rank, world.size)
-    for drawn in loader(draws, progress.position, workers, pin=device.type == "cuda"):
+    recipe, device = training_set.recipe, training_set.device
+    draws = Draws(training_set.corpus, recipe, training_set.seed, training_set.world)
+    pin = device.type == "cuda"
+    for drawn in loader(draws, progress.position, training_set.workers, pin=pin):
         rejects |= {bad.key: bad.reason for bad in drawn.rejects if bad.key not in rejects}
         progress.position += 1
         progress.epoch = progress.position // recipe.validate_every
@@ -127,19 +91,21 @@ def mix(waveforms: Tensor, gains: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Draws(Dataset[Drawn]):
-    """Batch number i of a run, decoded; a function of the corpus, the recipe and the seed."""
+    """Batch number i of a run, decoded; a function of the corpus, the recipe and the seed.
 
-    def __init__(
-        self, data: Corpus, recipe: BSRNNRecipe, seed: int, rank: int = 0, ranks: int = 1
-    ) -> None:
-        self.items = range(rank, recipe.batch_size, ranks)
+    Of the processes that share a batch each makes its part of it alone.
+    """
+
+    def __init__(self, data: Corpus, recipe: Recipe, seed: int, world: World = ALONE) -> None:
+        self.items = range(world.rank, recipe.batch_size, world.size)
         self.folder, self.recipe, self.seed = data.folder, recipe, seed
+        self.mixing = recipe.checked_mixing()
         self.window_s = data.window_s
         self.index: pa.Table = data.of("train").combine_chunks()
-        self.pools = backings(self.index, recipe)
+        self.pools = backings(self.index, self.mixing)
         if not self.pools:
             held = sorted({name for row in self.index["sources"].to_pylist() for name in row})
-            wanted = ", ".join((recipe.target, *recipe.others))
+            wanted = ", ".join(self.mixing.sources)
             raise Failed(
                 f"--corpus {data.folder}: {recipe.name} mixes {wanted}, but the train split holds "
                 f"{', '.join(held) or 'nothing'}; name what to mix with --others"
@@ -154,7 +120,7 @@ class Draws(Dataset[Drawn]):
 
     def _example(self, number: int, rejects: list[Bad]) -> tuple[str, Tensor, list[float]]:
         """Draw `number`: its samples' ids, [sources, channels, samples], and a gain a source."""
-        rng = random.Random(f"{self.seed} {number}")
+        rng, mixing = random.Random(f"{self.seed} {number}"), self.mixing
         mixed = rng.choices(self.pools, [windows(pools) for pools in self.pools])[0]
         parts: list[Tensor] = []
         ids, gains = [], []
@@ -163,13 +129,13 @@ class Draws(Dataset[Drawn]):
             among = pool.alike.get(kind) or range(len(pool.rows))
             row, part = self._piece(source, pool, among, rng, rejects)
             if not parts:
-                kind = kind_of(row, self.recipe.mix_constraint)
-            gain_db = rng.uniform(-self.recipe.gain_db, self.recipe.gain_db)
-            dropped = rng.random() < self.recipe.drop
+                kind = kind_of(row, mixing.mix_constraint)
+            gain_db = rng.uniform(-mixing.gain_db, mixing.gain_db)
+            dropped = rng.random() < mixing.drop
             parts.append(part)
             ids.append(row["sample_id"])
             gains.append(0.0 if dropped else 10 ** (gain_db / 20))
-        empty = 1 + len(self.recipe.others) - len(parts)  # where an accompaniment is ready
+        empty = len(mixing.sources) - len(parts)  # where an accompaniment is ready
         parts += [torch.zeros_like(parts[0])] * empty
         return "+".join(ids), torch.stack(parts), gains + [0.0] * empty
 
@@ -187,7 +153,7 @@ class Draws(Dataset[Drawn]):
             window = rng.choice(among)
             row = self.index.slice(int(pool.rows[window]), 1).to_pylist()[0]
             start_s = start_in_chunk(
-                row, pool.starts[window], self.window_s, self.recipe.patch_seconds, rng.random()
+                row, pool.starts[window], self.window_s, self.mixing.patch_seconds, rng.random()
             )
             try:
                 found = data_windows.read(

@@ -10,8 +10,7 @@ import pyarrow as pa
 
 from stemlode.runs import Failed
 from training.data import windows as data_windows
-from training.recipes.base import rest_of
-from training.recipes.bsrnn import BSRNNRecipe
+from training.recipes.base import Mixing, rest_of
 
 
 @dataclass(frozen=True)
@@ -23,15 +22,15 @@ class Pool:
     alike: dict[Any, list[int]]  # windows by what the mixing is constrained in
 
 
-def backings(index: pa.Table, recipe: BSRNNRecipe) -> list[dict[str, Pool]]:
-    """What a mixture can be made of, the target first: the recipe's other sources, or, from samples
-    that lack some of these, one ready source that is all but the target."""
+def backings(index: pa.Table, mixing: Mixing) -> list[dict[str, Pool]]:
+    """What a mixture can be made of, the target first: the other sources, or, from samples that
+    lack some of these, one ready source that is all but the target."""
     held = index["sources"].to_pylist()
-    kinds = _kinds(index, recipe.mix_constraint)
-    ready = rest_of(recipe.target)
-    stems = {source: pool(index, held, source, kinds) for source in (recipe.target, *recipe.others)}
-    without_stems = [[] if set(recipe.others) <= set(names) else names for names in held]
-    whole = {recipe.target: stems[recipe.target], ready: pool(index, without_stems, ready, kinds)}
+    kinds = _kinds(index, mixing.mix_constraint)
+    ready = rest_of(mixing.target)
+    stems = {source: pool(index, held, source, kinds) for source in mixing.sources}
+    without_stems = [[] if set(mixing.others) <= set(names) else names for names in held]
+    whole = {mixing.target: stems[mixing.target], ready: pool(index, without_stems, ready, kinds)}
     if not all(len(pool.rows) for pool in stems.values()):  # then these are no alternative
         whole[ready] = pool(index, held, ready, kinds)
     options = [stems] if set(stems) == set(whole) else [stems, whole]

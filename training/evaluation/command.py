@@ -27,8 +27,7 @@ from training.devices import pick_device
 from training.evaluation import references, table
 from training.evaluation.scoring import Stopwatch, part_name, score
 from training.evaluation.table import METRICS, SCHEMA
-from training.separation import sources
-from training.separation.chunks import Chunking
+from training.recipes.chunks import Chunking
 from training.separation.options import add_chunking, chunking_of, cut, named_checkpoints
 from training.separation.separate import stem_names
 
@@ -124,7 +123,7 @@ def _listed(
     decisive = {"layout": options.layout}
     if options.mapping:
         given["mapping"] = files.absolute(options.mapping)
-    wanted = {stem for model in models for stem in sources.estimated(model.recipe)}
+    wanted = {stem for model in models for stem in model.recipe.separated}
     listed = references.in_folder(
         given["stems"], options.layout, references.grouping(wanted), given.get("mapping")
     )

@@ -16,8 +16,7 @@ from training.evaluation import bsseval
 from training.evaluation.references import Song
 from training.evaluation.table import COLUMNS, is_silent
 from training.models.metrics import energies, ratios_db, silent_frames, usdr_of
-from training.separation import sources
-from training.separation.chunks import Chunking
+from training.recipes.chunks import Chunking
 from training.separation.separate import complete, separate
 
 FRAME_S = 1.0  # of cSDR and BSS Eval v4: windows side by side, as in SiSEC 2018
@@ -57,7 +56,7 @@ def score(
         return oracle(song, model, chunking)
 
     for model in models:
-        for stem in sources.estimated(model.recipe):
+        for stem in model.recipe.separated:
             truth(song, stem)  # before a net is asked
     estimate = watch.of("nets", lambda: stems_of(song, models, by_nets))
     ideal = watch.of("oracle", lambda: stems_of(song, models, by_oracle))
@@ -85,7 +84,7 @@ def stems_of(
     parts: Parts = {}
     for model in models:
         found = parts_of(model)
-        kept = found if len(models) == 1 else sources.estimated(model.recipe)
+        kept = found if len(models) == 1 else model.recipe.separated
         parts |= {name: found[name] for name in kept}
     if len(models) > 1 and not {"other", "accompaniment"} & set(parts):
         parts["other"] = song.mixture - np.sum(list(parts.values()), axis=0)
@@ -107,7 +106,7 @@ def _reference(
     song: Song, stem: str, stems: Sequence[str], models: Sequence[Checkpoint]
 ) -> np.ndarray:
     """What a stem is held against; what several nets leave, against all that is none of theirs."""
-    if len(models) == 1 or stem in {s for m in models for s in sources.estimated(m.recipe)}:
+    if len(models) == 1 or stem in {s for m in models for s in m.recipe.separated}:
         return song.source(stem)
     left = [
         samples
@@ -117,18 +116,19 @@ def _reference(
     return np.sum(left, axis=0) if left else np.zeros_like(song.mixture)
 
 
+@torch.inference_mode()
 def oracle(song: Song, trained: Checkpoint, chunking: Chunking) -> Parts:
     """The stems by the best mask of the net's kind, the rest of the way the net's."""
     recipe = trained.recipe
-    known = [song.mixture, *(truth(song, name) for name in sources.estimated(recipe))]
+    known = [song.mixture, *(truth(song, name) for name in recipe.separated)]
     mixture, *references = (
         torch.tensor(
             audio.resample(np.ascontiguousarray(part), song.sample_rate, recipe.sample_rate)
         )
         for part in known
     )
-    ideal = sources.oracle(mixture, torch.stack(references), recipe, chunking)
-    return complete(song.mixture, song.sample_rate, ideal, trained)
+    blocks = recipe.separate_by_oracle(mixture, torch.stack(references), chunking)
+    return complete(song.mixture, song.sample_rate, torch.cat(list(blocks), dim=-1), trained)
 
 
 def _measure(

@@ -27,11 +27,6 @@ from stemlode.runs import BadUsage, Failed
 from training import checkpoint
 from training.checkpoint import Checkpoint
 from training.recipes.base import Recipe
-from training.recipes.bsrnn import BSRNNRecipe
-from training.recipes.complex_unet import ComplexUNetRecipe
-from training.recipes.cws import CWSRecipe
-from training.recipes.unet import UNetRecipe
-from training.separation import sources
 
 SUFFIX = ".onnx"
 LARGEST_MISS = 1e-4  # of a mask's values, between PyTorch and onnxruntime
@@ -42,9 +37,9 @@ CHECKED = ((1, 77), (3, 130), (2, 33))  # batches and frames at which the two ar
 class Cores(nn.Module):
     """The nets of a recipe as one: all of them see the same spectrogram."""
 
-    def __init__(self, nets: nn.Module) -> None:
+    def __init__(self, trained: Checkpoint) -> None:
         super().__init__()
-        self.cores = nn.ModuleList(nets.values() if isinstance(nets, nn.ModuleDict) else [nets])
+        self.cores = nn.ModuleList(trained.recipe.cores(trained.core))
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         """[batch, parts, bins, frames] → masks [batch, sources, parts, bins, frames]."""
@@ -54,50 +49,33 @@ class Cores(nn.Module):
 def facts(recipe: Recipe) -> dict[str, Any]:
     """What is around the nets: the transforms, and what goes in and comes out.
 
-    `sample_rate` in Hz; `n_fft` and `hop` in samples; `channels` that one item of a batch holds;
-    `parts` in their order; `bins`, the lowest ones, that a net sees: where that is one less than a
-    transform has, the highest bin takes the mask of the one below. Where `bands` is above 1,
-    `n_fft` and `hop` count samples of one of so many subbands (`training.models.filterbank`).
+    `sample_rate` in Hz, `n_fft` and `hop` in samples; for the rest see `training.recipes.base`,
+    `Transform`. Failed where the recipe says nothing about it.
     """
-    known: dict[str, Any] = {
+    around = recipe.transform
+    if around is None:
+        raise Failed(f"{recipe.name}: its family, {recipe.family}, cannot be exported")
+    return {
         "input": "spectrogram",
         "recipe": recipe.name,
         "sample_rate": recipe.sample_rate,
-        "channels": 1,
-        "sources": [recipe.target],
-        "window": "hann",
-        "bands": 1,
-        "divided_by": 1,
+        "channels": around.channels,
+        "sources": list(recipe.estimated),
+        "window": around.window,
+        "bands": around.bands,
+        "divided_by": around.divided_by,
+        "n_fft": around.n_fft,
+        "hop": around.hop_length,
+        "bins": around.bins,
+        "parts": list(around.parts),
     }
-    if isinstance(recipe, BSRNNRecipe):
-        bins, parts = recipe.n_fft // 2 + 1, ["real", "imaginary"]
-    elif isinstance(recipe, ComplexUNetRecipe):
-        is_complex = recipe.mask == "complex"
-        bins, parts = recipe.n_fft // 2, ["real", "imaginary"] if is_complex else ["magnitude"]
-    elif isinstance(recipe, UNetRecipe):
-        bins, parts = recipe.n_fft // 2, ["magnitude"]
-        known["divided_by"] = "the largest magnitude of the song"
-    elif isinstance(recipe, CWSRecipe):
-        bins = recipe.n_fft // 2
-        parts = [
-            f"{side} band {band + 1} {part}"
-            for side in ("left", "right")
-            for band in range(recipe.bands)
-            for part in ("real", "imaginary")
-        ]
-        known |= {"channels": 2, "window": "square root of hann", "bands": recipe.bands}
-        known["sources"] = list(sources.estimated(recipe))
-    else:
-        raise Failed(f"{recipe.family}: there is no export of this family yet")
-    known |= {"n_fft": recipe.n_fft, "hop": recipe.hop_length, "bins": bins, "parts": parts}
-    return known
 
 
 def to_onnx(trained: Checkpoint) -> bytes:
     """A checkpoint's nets as an ONNX model, checked; Failed where onnxruntime says otherwise."""
     import onnx  # noqa: PLC0415 (an extra)
 
-    cores = Cores(trained.core).to("cpu").eval()
+    cores = Cores(trained).to("cpu").eval()
     shape = facts(trained.recipe)
     example = torch.randn(TRACED[0], len(shape["parts"]), shape["bins"], TRACED[1])
     buffer = io.BytesIO()

@@ -20,11 +20,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from training.data import mixing
 from training.data.corpus import Bad, Corpus
 from training.data.examples import Batch
-from training.data.mixing import Drawn, Draws
-from training.recipes.bsrnn import BSRNNRecipe
+from training.data.mixing import Drawn, Draws, loader, mix
+from training.recipes.base import Mixing, Recipe
 from training.state import Progress
 from training.teachers import labels
 from training.teachers.labels import Labels
@@ -87,15 +86,15 @@ class Pools:
 
 
 def sides(
-    recipe: BSRNNRecipe, ratio: float, seed: int, number: int
+    mixing: Mixing, ratio: float, seed: int, number: int
 ) -> tuple[tuple[Side, Side], random.Random]:
     """The sides of example `number` of a run, and the random numbers that follow."""
     rng = random.Random(f"{seed} {number} unlabelled")
 
     def side() -> Side:
         wanted = rng.random() < 1 / (1 + ratio)
-        pick, gain_db = rng.random(), rng.uniform(-recipe.gain_db, recipe.gain_db)
-        dropped = rng.random() < recipe.drop
+        pick, gain_db = rng.random(), rng.uniform(-mixing.gain_db, mixing.gain_db)
+        dropped = rng.random() < mixing.drop
         return Side(wanted, pick, 0.0 if dropped else 10 ** (gain_db / 20))
 
     return (side(), side()), rng
@@ -108,18 +107,18 @@ class Gathering(Dataset[Gathered]):
     """
 
     def __init__(
-        self, data: Corpus, segments: Segments, recipe: BSRNNRecipe, ratio: float, seed: int
+        self, data: Corpus, segments: Segments, recipe: Recipe, ratio: float, seed: int
     ) -> None:
         self.draws = Draws(data, recipe, seed)
         self.segments, self.recipe, self.ratio, self.seed = segments, recipe, ratio, seed
 
     def __getitem__(self, batch: int) -> Gathered:
-        recipe, labelled = self.recipe, self.draws[batch]
+        recipe, mixing, labelled = self.recipe, self.draws.mixing, self.draws[batch]
         shape = (recipe.audio_channels, recipe.patch_samples)
         rejects = list(labelled.rejects)
         chosen, found = [], []
         for number in range(batch * recipe.batch_size, (batch + 1) * recipe.batch_size):
-            pair, rng = sides(recipe, self.ratio, self.seed, number)
+            pair, rng = sides(mixing, self.ratio, self.seed, number)
             chosen.append(pair)
             if any(side.unlabelled for side in pair):
                 found.append(self.segments.draw(rng, shape, recipe.sample_rate, rejects))
@@ -135,7 +134,7 @@ def batches(
     device: torch.device,
 ) -> Iterator[Unheard]:
     """Batches without end, from where `progress` says; `rejects` notes what cannot be read."""
-    for gathered in mixing.loader(gathering, progress.position, workers):
+    for gathered in loader(gathering, progress.position, workers):
         rejects |= {bad.key: bad.reason for bad in gathered.rejects if bad.key not in rejects}
         progress.position += 1
         progress.epoch = progress.position // gathering.recipe.validate_every
@@ -184,5 +183,5 @@ def compose(batch: Unheard, found: Pools, used: Counter[str]) -> Batch:
                 row.append(own[kind][number])
         rows.append(torch.stack(row))
     waveforms = torch.stack(rows)  # [batch, 2, channels, samples]
-    mixture, target = mixing.mix(waveforms, waveforms.new_ones(len(rows), 2))
+    mixture, target = mix(waveforms, waveforms.new_ones(len(rows), 2))
     return Batch(ids, mixture, target, batch.residual)

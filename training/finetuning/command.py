@@ -7,7 +7,6 @@ teacher stays, and at its end the best student is the teacher that labels for th
 """
 
 import argparse
-import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -16,23 +15,18 @@ from stemlode.arguments import Parser
 from stemlode.runs import BadUsage, Failed
 from training import checkpoint
 from training.checkpoint import BEST
-from training.data import corpus, mixing
+from training.data import corpus
 from training.devices import pick_device
 from training.finetuning import sets
 from training.finetuning.material import Boosting, Rules, Start
 from training.loop.command import decisive_fields, summary
-from training.loop.options import add_loop, loop_of
+from training.loop.options import add_field, add_loop, loop_of
 from training.loop.train import train
 from training.recipes import registry
-from training.recipes.bsrnn import BSRNNRecipe
 from training.recipes.registry import Recipe
 from training.teachers import loading
 
 LEARNING_RATE = 1e-4  # BSRNN IV-B
-# What of a recipe may change; the others are the net's, whose weights are there.
-FIELDS: tuple[str, ...] = ("batch_size", "learning_rate", "decay", "decay_every", "clip_norm")
-FIELDS += ("accumulate", "ema_decay", "steps", "validate_every", "patience", "log_every")
-FIELDS += ("patch_seconds", "others", "gain_db", "drop", "mix_constraint")
 MODES = ("online", "offline")
 DESCRIPTION = """Fine-tune a trained separator with songs of which only the mixture is there.
 
@@ -111,28 +105,40 @@ def started(folder: str) -> Start:
     return Start(folder, trained, loading.sha256_of(folder))
 
 
-def recipe_of(recipe: Recipe, given: argparse.Namespace) -> BSRNNRecipe:
+def recipe_of(recipe: Recipe, given: argparse.Namespace) -> Recipe:
     """The checkpoint's recipe at the rate of IV-B, and with what was given.
 
     Raises BadUsage where a value cannot be, or where the recipe does not mix.
     """
-    values = {name: getattr(given, f"field_{name}") for name in FIELDS}
+    values = {name: getattr(given, f"field_{name}") for name in fields()}
     changes = {name: value for name, value in values.items() if value is not None}
-    if not isinstance(recipe, BSRNNRecipe):
-        raise BadUsage(
-            f"CHECKPOINT {given.checkpoint}: {recipe.name} learns songs as they are, and "
-            "fine-tuning mixes sources of many; give a checkpoint of a bsrnn recipe"
-        )
+    for name in sorted(set(changes) - set(recipe.tunable)):
+        raise BadUsage(f"--{name.replace('_', '-')}: {recipe.name} has no such value")
     try:
-        recipe = dataclasses.replace(recipe, **{"learning_rate": LEARNING_RATE, **changes})
+        recipe = registry.override(recipe, {"learning_rate": LEARNING_RATE, **changes})
     except ValueError as error:
         raise BadUsage(f"stemlode finetune: {error}") from error
-    if not mixing.mixes(recipe):
+    try:
+        recipe.checked_mixing()
+    except ValueError as error:
+        mix = " or ".join(sorted({one.family for one in _mixing()}))
         raise BadUsage(
-            f"CHECKPOINT {given.checkpoint}: it was trained on songs as they are; say what "
-            f"{recipe.target} is to be mixed with by --others, such as --others bass,drums,other"
-        )
+            f"CHECKPOINT {given.checkpoint}: {error}; fine-tuning needs a recipe that mixes ({mix})"
+        ) from error
     return recipe
+
+
+def fields() -> dict[str, registry.Field]:
+    """Fields that a recipe which can be fine-tuned lets change, by name."""
+    found: dict[str, registry.Field] = {}
+    for recipe in _mixing():
+        readers = registry.overridable(recipe)
+        found |= {name: readers[name] for name in recipe.tunable}
+    return found
+
+
+def _mixing() -> list[Recipe]:
+    return [recipe for recipe in registry.RECIPES.values() if recipe.mixing is not None]
 
 
 def verdict(output: str, start: Start, rules: Rules, target: str) -> str:
@@ -205,22 +211,11 @@ def parser() -> Parser:
         help="leave out unlabelled files of lossy formats (MP3, Ogg, AAC), as the paper did",
     )
     add_loop(found)
-    fields = found.add_argument_group("recipe", "by default as the checkpoint's, but for the rate")
-    kinds = registry.overridable(registry.RECIPES["bsrnn-vocals"])
-    for name in FIELDS:
-        fields.add_argument(
-            f"--{name.replace('_', '-')}",
-            dest=f"field_{name}",
-            metavar="NAME,NAME,…" if name == "others" else kinds[name].__name__.upper(),
-            type=names if name == "others" else kinds[name],
-            help=f"default {LEARNING_RATE:g}" if name == "learning_rate" else None,
-        )
+    group = found.add_argument_group("recipe", "by default as the checkpoint's, but for the rate")
+    for name, field in fields().items():
+        shown = f"default {LEARNING_RATE:g}" if name == "learning_rate" else None
+        add_field(group, name, field, shown)
     return found
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Names with commas between, as an argparse type."""
-    return tuple(part for part in text.split(",") if part)
 
 
 def at_least_zero(text: str) -> float:

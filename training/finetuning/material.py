@@ -26,7 +26,7 @@ from training.finetuning.sets import Unlabelled
 from training.loop.material import Material
 from training.loop.options import Options
 from training.models import precision
-from training.recipes.bsrnn import BSRNNRecipe
+from training.recipes.base import Recipe
 from training.state import Progress
 from training.teachers import labels, loading
 from training.teachers.labels import Labels
@@ -66,7 +66,7 @@ class Boosting(Material):
         self,
         run: Run,
         data: Corpus,
-        recipe: BSRNNRecipe,
+        recipe: Recipe,
         options: Options,
         device: torch.device,
         unlabelled: Unlabelled,

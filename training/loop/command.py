@@ -7,7 +7,7 @@ from stemlode import files, runs
 from stemlode.runs import BadUsage, Failed, Run
 from training import console, devices, state
 from training.checkpoint import BEST
-from training.data import corpus, mixing
+from training.data import corpus
 from training.devices import World, pick_device
 from training.loop import one_batch
 from training.loop.material import Material
@@ -53,7 +53,7 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
     if options.tensorboard:
         console.check(output)
     data = corpus.open_corpus(folder)
-    if not mixing.mixes(recipe) and not data.usable("train", recipe.target):
+    if recipe.mixing is None and not data.usable("train", recipe.target):
         raise Failed(f"--corpus {folder}: no sample in its train split can teach {recipe.target}")
     run: Run | None = None
     if world.first:

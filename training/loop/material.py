@@ -31,7 +31,7 @@ from stemlode.runs import Failed, Run
 from training.console import tell
 from training.data import corpus, mixing
 from training.data.corpus import Corpus, Window, Windows
-from training.data.examples import Batch, batch_of, remix, to_device
+from training.data.examples import Batch, TrainingSet, batch_of, remix, to_device
 from training.data.levels import levels
 from training.devices import ALONE, World
 from training.loop import previews
@@ -71,8 +71,7 @@ class Material:
             "valid",
             recipe,
             cache_bytes=self.cache_bytes // 4,
-            rank=world.rank,
-            ranks=world.size,
+            world=world,
         )
         self.valid = corpus.loader(valid, options.workers, ahead=recipe.batch_size)
         self.loudest: dict[str, tuple[Window, float]] = {}  # by song: a sample, and its power
@@ -90,18 +89,17 @@ class Material:
         Keeps `progress.epoch` and `.position` at what is used up once the batch it just gave is
         learnt from, and notes samples that cannot be used in `rejects`.
         """
-        made = mixing.batches(
+        training_set = TrainingSet(
             self.data,
             self.recipe,
             self.levels,
-            progress,
-            self.rejects,
             seed=self.options.seed,
             workers=self.options.workers,
             cache_bytes=self.cache_bytes,
             device=self.device,
             world=self.world,
         )
+        made = mixing.batches(training_set, progress, self.rejects)
         known = len(self.rejects)
         for batch in made:
             for name in list(self.rejects)[known:]:

@@ -2,7 +2,6 @@
 
 import argparse
 import difflib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -10,27 +9,6 @@ from stemlode.arguments import Parser, above_zero, count, processes
 from training.models import precision
 from training.recipes import registry
 from training.recipes.registry import RECIPES, Recipe
-
-FAMILIES = (
-    (
-        "unet-{vocals,instrumental,noskip}[-small]",
-        "magnitude U-Net of the thesis, chapter 4; noskip: its baseline without skips",
-    ),
-    (
-        "complex-unet-{vocals,drums,bass,guitar}[-noncomplex|-sdr|-sdrmag][-small]",
-        "U-Net of chapter 6: complex mask, SDR and magnitude loss, or as the suffix says",
-    ),
-    (
-        "cws-{unet5,unet6,mdensenet}-k{1,2,4,8}[-small]",
-        "nets for vocals and accompaniment on K channel-wise subbands",
-    ),
-    ("cws-mmdensenet[-small]", "the multi-band MDenseNet, likewise"),
-    (
-        "bsrnn-vocals[-v1|-v2|-v3|-v4|-v5|-v6|-v7][-small]",
-        "band-split RNN with the bands V1 to V7; V7 without a suffix",
-    ),
-    ("bsrnn-{bass,drum,other}[-small]", "band-split RNN of the other sources"),
-)
 
 
 @dataclass(frozen=True)
@@ -93,18 +71,31 @@ def loop_of(given: argparse.Namespace) -> Options:
 
 def add_fields(parser: Parser, recipe: Recipe) -> None:
     """A recipe's fields as options, with its values as defaults."""
-    fields = parser.add_argument_group(f"recipe {recipe.name}")
-    for name, kind in registry.overridable(recipe).items():
+    group = parser.add_argument_group(f"recipe {recipe.name}")
+    for name, field in registry.overridable(recipe).items():
         value = getattr(recipe, name)
-        many = isinstance(value, tuple)
-        shown = ",".join(map(str, value)) if many else value
-        fields.add_argument(
-            f"--{name.replace('_', '-')}",
-            dest=f"field_{name}",
-            metavar="N,N,…" if many else kind.__name__.upper(),
-            type=_tuple_of(kind) if many else kind,
-            help=f"default {shown}",
-        )
+        shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+        add_field(group, name, field, f"default {shown}")
+
+
+def add_field(
+    group: argparse._ArgumentGroup, name: str, field: registry.Field, shown: str | None
+) -> None:
+    """A recipe's field as an option."""
+
+    def read(text: str) -> Any:
+        try:
+            return field.read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    group.add_argument(
+        f"--{name.replace('_', '-')}",
+        dest=f"field_{name}",
+        metavar=field.metavar,
+        type=read,
+        help=shown,
+    )
 
 
 def changed(recipe: Recipe, given: argparse.Namespace) -> Recipe:
@@ -142,7 +133,7 @@ def parser_of(recipe: Recipe | None) -> Parser:
 
 def patterns() -> str:
     """The families' names as a shell would expand them; what stands in [] may be left out."""
-    return "\n".join(f"  {pattern}\n      {summary}" for pattern, summary in FAMILIES)
+    return "\n".join(f"  {pattern}\n      {summary}" for pattern, summary in registry.NAMES)
 
 
 def listed() -> str:
@@ -163,10 +154,3 @@ def _known(name: str) -> str:
         hint = f"did you mean {near[0]}?" if near else "--list prints those there are"
         raise argparse.ArgumentTypeError(f"no recipe is called {name!r}; {hint}")
     return name
-
-
-def _tuple_of(kind: type) -> Callable[[str], tuple[Any, ...]]:
-    def numbers(text: str) -> tuple[Any, ...]:
-        return tuple(kind(part) for part in text.split(",") if part)
-
-    return numbers

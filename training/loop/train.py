@@ -77,7 +77,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
     work = pace.work_of(recipe, nets, coming.batch)  # of one segment
     watch = Pace(device, pace.matmul_rate(device, kind))
     if options.compile:
-        for net in nets.values() if isinstance(nets, nn.ModuleDict) else [nets]:
+        for net in recipe.cores(nets):
             net.compile()
     lesson = world.around(Lesson(recipe, nets), device)
     losses: list[float] = []

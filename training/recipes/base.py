@@ -1,19 +1,40 @@
 """What every recipe has: a frozen dataclass with every number of a training run in it.
 
-A family of models subclasses `Recipe`, adds its own numbers and says how its net is built, what its
-loss is and how a trained net estimates sources. Training, evaluation and separation know no family:
-they hand waveforms over and get losses or waveforms back. Everything at the recipe's sample rate.
+A family of models subclasses `Recipe`, adds its own numbers and says what the rest of the program
+needs to know of it. Nothing outside `training/models` and `training/recipes` asks which family a
+recipe is of: waveforms go in, losses or waveforms come out, all at the recipe's sample rate.
+
+A new family must say
+    patch_samples       how long a training example is
+    core                how a net is built
+    losses              what is learnt
+    estimate            what a trained net makes of a mixture
+and may say, where it differs from what stands here,
+    nets, cores         several nets that are trained together
+    estimated           the sources that `estimate` gives
+    separated, separate, estimate_songs     how whole songs are separated
+    oracle, separate_by_oracle              the best that such a net could do
+    mixing, remixes, gains                  how its examples are mixed
+    levelled, level                         what a song is divided by
+    transform           the transform around its nets, without which they cannot be exported
+    tunable             which of its numbers fine-tuning may change
 """
 
 import dataclasses
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from training.models.spectrogram import Signal
+from training.recipes import chunks
+from training.recipes.chunks import Chunking
+
 SOURCE = re.compile(r"[a-z][a-z0-9_]{0,40}")
+CONSTRAINTS = ("none", "tempo", "key", "genre")
 LARGEST = {"sample_rate": 192_000, "n_fft": 65_536, "patch_frames": 65_536, "batch_size": 65_536}
 LARGEST |= {"channels": 65_536, "kernel_size": 255, "patch_seconds": 3600, "decay": 1}
 LARGEST |= {"features": 65_536, "hidden": 65_536, "mask_hidden": 65_536, "layers": 256}
@@ -39,12 +60,67 @@ def shown(value: Any) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
+class Mixing:
+    """How examples are mixed on the fly from sources of random songs (BSRNN IV-A-2).
+
+    Raises ValueError naming the field that cannot be.
+    """
+
+    target: str
+    others: tuple[str, ...]  # mixed with the target, each of a song of its own
+    patch_seconds: float  # length of an example
+    gain_db: float  # each source is mixed at up to ± this gain
+    drop: float  # probability that a source is left out of a mixture
+    mix_constraint: str = "none"  # or tempo, key or genre: in which mixed songs shall be alike
+
+    def __post_init__(self) -> None:
+        if self.drop >= 1:
+            raise ValueError(f"drop is {self.drop}; it must lie in [0, 1)")
+        if self.mix_constraint not in CONSTRAINTS:
+            wanted = ", ".join(CONSTRAINTS)
+            raise ValueError(f"mix_constraint is {self.mix_constraint!r}, not one of {wanted}")
+        for other in self.others:
+            if not SOURCE.fullmatch(other) or other == self.target:
+                raise ValueError(f"others names {other!r}, not another source than the target")
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The target, then the others."""
+        return (self.target, *self.others)
+
+
+@dataclasses.dataclass(frozen=True)
+class Transform:
+    """What stands around a recipe's nets: whoever runs them elsewhere needs to know it.
+
+    Nets take a spectrogram [batch, parts, bins, frames] and give a mask of that shape each. They
+    see the lowest `bins` bins; where that is one less than the transform has, the highest bin takes
+    the mask of the one below.
+    """
+
+    n_fft: int  # samples; of one of the subbands, where there are several
+    hop_length: int  # samples, likewise
+    bins: int
+    parts: tuple[str, ...]  # what the second axis holds: magnitude, real, imaginary, …
+    channels: int = 1  # that one item of a batch holds
+    window: str = "hann"
+    bands: int = 1  # subbands (`training.models.filterbank`)
+    divided_by: int | str = 1  # what a song's spectrogram is divided by
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Subclasses set `family` and `audio_channels`, and implement the methods that raise here."""
+    """Subclasses set `family` and implement at least the methods that raise here."""
 
     family: ClassVar[str]
     audio_channels: ClassVar[int] = 1  # of a training example; 1 is the mean of a song's channels
     summed: ClassVar[bool] = False  # whether the loss of an example grows with its length
+    levelled: ClassVar[bool] = False  # whether songs are divided by their `level`
+    # What fine-tuning may change; all else belongs to the net, whose weights are there.
+    tunable: ClassVar[tuple[str, ...]] = (
+        *("batch_size", "learning_rate", "decay", "decay_every", "clip_norm", "accumulate"),
+        *("ema_decay", "steps", "validate_every", "patience", "log_every"),
+    )
 
     name: str
     summary: str
@@ -96,6 +172,28 @@ class Recipe:
         """What a perfect estimate's loss is."""
         return 0.0
 
+    def learning_rate_after(self, steps: int) -> float:
+        """The rate for the step that comes after so many."""
+        return self.learning_rate * self.decay ** (steps // self.decay_every)
+
+    def without_dropout(self) -> "Recipe":
+        """The same recipe, with nothing in its nets left to chance."""
+        has = any(field.name == "dropout" for field in dataclasses.fields(self))
+        return dataclasses.replace(self, dropout=0.0) if has else self  # type: ignore[call-arg]
+
+    # How examples are made.
+
+    @property
+    def mixing(self) -> Mixing | None:
+        """How examples are mixed from sources of random songs; None: songs as they are."""
+        return None
+
+    def checked_mixing(self) -> Mixing:
+        """`mixing`; ValueError where there is none, with what to do about that."""
+        if self.mixing is None:
+            raise ValueError(f"{self.name} learns songs as they are and cannot mix sources of many")
+        return self.mixing
+
     @property
     def remixes(self) -> bool:
         """Whether targets change places in a batch."""
@@ -105,10 +203,12 @@ class Recipe:
         """Random factors, [count] each, for the targets and the rest of remixed examples."""
         return torch.ones(count), torch.ones(count)
 
-    @property
-    def estimated(self) -> tuple[str, ...]:
-        """The sources that `estimate` gives, in its order."""
-        return (self.target,)
+    def level(self, mixture: Tensor) -> float:
+        """Where `levelled`: the largest of these over a song's samples, float32 [channels, samples]
+        each, divides the song."""
+        return 1.0
+
+    # What is trained.
 
     def core(self) -> nn.Module:
         """The net of one source without STFT, freshly initialised."""
@@ -118,9 +218,15 @@ class Recipe:
         """What is trained and saved: the core, or the cores that are trained together."""
         return self.core()
 
-    def level(self, mixture: Tensor) -> float:
-        """The largest of these over a song, float32 [channels, samples] each, divides the song."""
-        return 1.0
+    def cores(self, nets: nn.Module) -> list[nn.Module]:
+        """The cores of `nets`, each [batch, parts, bins, frames] → a mask of that shape, in the
+        order of `estimated`."""
+        return [nets]
+
+    @property
+    def transform(self) -> Transform | None:
+        """What stands around the cores; None: they cannot be exported."""
+        return None
 
     def losses(
         self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
@@ -132,19 +238,67 @@ class Recipe:
         """
         raise NotImplementedError
 
+    # What a trained net gives.
+
+    @property
+    def estimated(self) -> tuple[str, ...]:
+        """The sources that `estimate` gives, in its order."""
+        return (self.target,)
+
     def estimate(self, nets: nn.Module, mixture: Tensor) -> Tensor:
         """float32 [batch, channels, samples] of any length and number of channels → the estimated
-        sources, [batch, sources, channels, samples]."""
+        sources, [batch, sources, channels, samples]. Where `levelled`, songs are divided already.
+        """
         raise NotImplementedError
+
+    @property
+    def separated(self) -> tuple[str, ...]:
+        """The sources that `separate` gives, in its order."""
+        return self.estimated
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """All that a song is separated into: for a net of one source also what is left of it."""
+        found = self.separated
+        return found if len(found) > 1 else (*found, rest_of(found[0]))
+
+    def separate(self, nets: nn.Module, signal: Signal, chunking: Chunking) -> Iterator[Tensor]:
+        """A song [channels, samples] of any length, at its own level → the sources `separated`:
+        blocks [sources, channels, samples] in turn.
+
+        Chunk by chunk, unless a recipe knows better.
+        """
+        device = next(nets.parameters()).device
+        yield from chunks.overlap_add(
+            signal,
+            self.sample_rate,
+            lambda batch: self.estimate(nets, batch.to(device)),
+            chunking,
+        )
+
+    def estimate_songs(self, nets: nn.Module, songs: Tensor) -> Tensor:
+        """Short songs at their own level, [batch, channels, samples], each in one piece → the
+        sources `separated`, [batch, sources, channels, samples]."""
+        return self.estimate(nets, songs)
 
     def oracle(self, mixture: Tensor, references: Tensor) -> Tensor:
         """The best that such a net could give: mixture [batch, channels, samples] and the true
-        sources [batch, sources, channels, samples] → estimates of that shape.
+        sources `estimated`, [batch, sources, channels, samples] → estimates of that shape.
 
         A complex mask without bounds can give the sources themselves.
         """
         return references
 
-    def learning_rate_after(self, steps: int) -> float:
-        """The rate for the step that comes after so many."""
-        return self.learning_rate * self.decay ** (steps // self.decay_every)
+    def separate_by_oracle(
+        self, mixture: Tensor, references: Tensor, chunking: Chunking
+    ) -> Iterator[Tensor]:
+        """What `separate` would give with the oracle in place of nets: a song [channels, samples]
+        and its true sources `separated`, [sources, channels, samples] → blocks in turn."""
+        channels = len(mixture)
+
+        def ideal(batch: Tensor) -> Tensor:
+            parts = batch.unflatten(1, (-1, channels))  # [batch, 1 + sources, channels, samples]
+            return self.oracle(parts[:, 0], parts[:, 1:])
+
+        known = torch.cat((mixture, references.flatten(0, 1)))
+        yield from chunks.overlap_add(known, self.sample_rate, ideal, chunking)

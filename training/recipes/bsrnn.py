@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from training.models import bsrnn_bands, precision, spectrogram
 from training.models.bsrnn import BSRNN
 from training.models.bsrnn_bands import SCHEMES
-from training.recipes.base import SOURCE, Recipe
+from training.recipes.base import Mixing, Recipe, Transform
 
 EPOCH = 10_000  # batches
-CONSTRAINTS = ("none", "tempo", "key", "genre")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +25,10 @@ class BSRNNRecipe(Recipe):
 
     family: ClassVar[str] = "bsrnn"
     audio_channels: ClassVar[int] = 2  # which are items of the batch to the net
+    tunable: ClassVar[tuple[str, ...]] = (
+        *Recipe.tunable,
+        *("patch_seconds", "others", "gain_db", "drop", "mix_constraint"),
+    )
 
     sample_rate: int = 44_100  # Hz
     batch_size: int = 16  # examples a step: 2 on each of 8 GPUs
@@ -57,14 +60,7 @@ class BSRNNRecipe(Recipe):
                 f"hop_length is {self.hop_length}; it must be at most half of n_fft, {self.n_fft}, "
                 "which must be even"
             )
-        if self.drop >= 1:
-            raise ValueError(f"drop is {self.drop}; it must lie in [0, 1)")
-        if self.mix_constraint not in CONSTRAINTS:
-            wanted = ", ".join(CONSTRAINTS)
-            raise ValueError(f"mix_constraint is {self.mix_constraint!r}, not one of {wanted}")
-        for other in self.others:
-            if not SOURCE.fullmatch(other) or other == self.target:
-                raise ValueError(f"others names {other!r}, not another source than the target")
+        self._mixing()
         self.widths  # noqa: B018 (raises ValueError where bands do not fit)
 
     @property
@@ -76,6 +72,26 @@ class BSRNNRecipe(Recipe):
     def patch_samples(self) -> int:
         """See `Recipe.patch_samples`."""
         return round(self.patch_seconds * self.sample_rate)
+
+    @property
+    def mixing(self) -> Mixing | None:
+        """See `Recipe.mixing`; without others to mix with, songs are taken as they are."""
+        return self._mixing() if self.others else None
+
+    def checked_mixing(self) -> Mixing:
+        """See `Recipe.checked_mixing`."""
+        if not self.others:
+            raise ValueError(
+                f"{self.name} was trained on songs as they are; say what {self.target} is to be "
+                "mixed with by --others, such as --others bass,drums,other"
+            )
+        return self._mixing()
+
+    @property
+    def transform(self) -> Transform:
+        """See `Recipe.transform`; real and imaginary parts of all bins."""
+        bins, parts = self.n_fft // 2 + 1, ("real", "imaginary")
+        return Transform(self.n_fft, self.hop_length, bins, parts)
 
     def core(self) -> BSRNN:
         """Spectrogram parts in, the parts of a complex mask out."""
@@ -97,6 +113,12 @@ class BSRNNRecipe(Recipe):
         samples = mixture.shape[-1]
         masked = self._masked(nets, mixture)
         return spectrogram.istft(masked, self.n_fft, self.hop_length, samples)[:, None]
+
+    def _mixing(self) -> Mixing:
+        others = tuple(self.others)
+        return Mixing(
+            self.target, others, self.patch_seconds, self.gain_db, self.drop, self.mix_constraint
+        )
 
     def _stft(self, samples: Tensor) -> Tensor:
         return spectrogram.stft(samples, self.n_fft, self.hop_length)
@@ -149,3 +171,15 @@ _LARGE = (
 )
 
 RECIPES: tuple[Recipe, ...] = (*_LARGE, *(_small(recipe) for recipe in _LARGE))
+
+# What stands in [] may be left out.
+NAMES = (
+    (
+        "bsrnn-vocals[-v1|-v2|-v3|-v4|-v5|-v6|-v7][-small]",
+        "band-split RNN with the bands V1 to V7; V7 without a suffix",
+    ),
+    (
+        "bsrnn-{bass,drum,other}[-small]",
+        "band-split RNN of the other sources",
+    ),
+)

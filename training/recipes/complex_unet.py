@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from training.models import losses, precision, spectrogram, unet
 from training.models.unet import ComplexUNet, UNet
+from training.recipes.base import Transform
 from training.recipes.unet import EncoderDecoderRecipe
 
 MASKS = ("complex", "non-complex")
@@ -56,6 +57,12 @@ class ComplexUNetRecipe(EncoderDecoderRecipe):
     def least_loss(self) -> float:
         """See `Recipe.least_loss`: eq. 6.11 ends at −1."""
         return -self.sdr_weight if "sdr" in self.loss else 0.0
+
+    @property
+    def transform(self) -> Transform:
+        """See `Recipe.transform`; of the parts that the mask has."""
+        parts = ("real", "imaginary") if self.mask == "complex" else ("magnitude",)
+        return Transform(self.n_fft, self.hop_length, self.n_fft // 2, parts)
 
     def core(self) -> UNet:
         """Real and imaginary parts, or magnitudes, in; a mask of that shape out."""
@@ -161,4 +168,12 @@ RECIPES = tuple(
     for target in ("vocals", "drums", "bass", "guitar")
     for suffix in CONFIGURATIONS
     for sibling in (_recipe(target, suffix), _small(_recipe(target, suffix)))
+)
+
+# What stands in [] may be left out.
+NAMES = (
+    (
+        "complex-unet-{vocals,drums,bass,guitar}[-noncomplex|-sdr|-sdrmag][-small]",
+        "U-Net of chapter 6: complex mask, SDR and magnitude loss, or as the suffix says",
+    ),
 )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from training.models import cws, filterbank, losses, precision, spectrogram
 from training.models.mdensenet import MDenseNet, MMDenseNet, scaled
-from training.recipes.base import Recipe, rest_of
+from training.recipes.base import Recipe, Transform, rest_of
 
 NETS = ("unet5", "unet6", "mdensenet", "mmdensenet")
 BANDS = (1, 2, 4, 8)
@@ -105,6 +105,22 @@ class CWSRecipe(Recipe):
         both = self.gain_low + torch.rand(2, count) * (self.gain_high - self.gain_low)
         return both[0], both[1]
 
+    @property
+    def transform(self) -> Transform:
+        """See `Recipe.transform`; the parts are those of both channels' subbands."""
+        parts = tuple(
+            f"{side} band {band + 1} {part}"
+            for side in ("left", "right")
+            for band in range(self.bands)
+            for part in ("real", "imaginary")
+        )
+        return Transform(
+            *(self.n_fft, self.hop_length, self.n_fft // 2, parts),
+            channels=2,
+            window="square root of hann",
+            bands=self.bands,
+        )
+
     def core(self) -> nn.Module:
         """Channels [batch, 4K, bins, frames] in, masks of that shape out."""
         parts = 4 * self.bands
@@ -118,6 +134,11 @@ class CWSRecipe(Recipe):
     def nets(self) -> nn.ModuleDict:
         """A core for the target and one for the rest."""
         return nn.ModuleDict({"target": self.core(), "rest": self.core()})
+
+    def cores(self, nets: nn.Module) -> list[nn.Module]:
+        """See `Recipe.cores`."""
+        assert isinstance(nets, nn.ModuleDict)
+        return list(nets.values())
 
     def losses(
         self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
@@ -161,8 +182,7 @@ class CWSRecipe(Recipe):
     def masked(self, nets: nn.Module, spectra: Tensor) -> Tensor:
         """Spectra through both nets' masks: [batch, 2, …]. The nets see n_fft / 2 bins."""
         seen = spectrogram.drop_bin(spectra)
-        assert isinstance(nets, nn.ModuleDict)
-        masks = torch.stack([precision.masks(net, seen) for net in nets.values()], dim=1)
+        masks = torch.stack([precision.masks(net, seen) for net in self.cores(nets)], dim=1)
         return spectra[:, None] * spectrogram.restore_bin(masks)
 
     def waveforms(self, spectra: Tensor, samples: int) -> Tensor:
@@ -208,4 +228,16 @@ RECIPES = tuple(
     for net in NETS
     for bands in (BANDS if net != "mmdensenet" else (1,))
     for sibling in (_recipe(net, bands), _small(_recipe(net, bands)))
+)
+
+# What stands in [] may be left out.
+NAMES = (
+    (
+        "cws-{unet5,unet6,mdensenet}-k{1,2,4,8}[-small]",
+        "nets for vocals and accompaniment on K channel-wise subbands",
+    ),
+    (
+        "cws-mmdensenet[-small]",
+        "the multi-band MDenseNet, likewise",
+    ),
 )

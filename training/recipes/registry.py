@@ -1,6 +1,7 @@
 """The table of recipes, and how recipes are printed, changed and read back.
 
-Each family keeps its own in a file `recipes_FAMILY.py`, as a tuple `RECIPES`.
+Each family has a file of its own with a tuple `RECIPES`, and `NAMES`: patterns of their names as a
+shell would expand them, with a sentence each. A new family is added to `FAMILIES`.
 """
 
 import dataclasses
@@ -8,22 +9,17 @@ import types
 import typing
 from typing import Any
 
-from torch import nn
-
 from training.recipes import bsrnn, complex_unet, cws, unet
 from training.recipes.base import Recipe, shown
 
-__all__ = ["RECIPES", "Recipe", "build", "describe", "from_fields", "overridable", "override"]
-__all__ += ["to_fields"]
+__all__ = ["FAMILIES", "NAMES", "RECIPES", "Field", "Recipe", "describe", "from_fields"]
+__all__ += ["overridable", "override", "to_fields"]
 
+FAMILIES = (unet, complex_unet, cws, bsrnn)
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for family in (unet, complex_unet, cws, bsrnn) for recipe in family.RECIPES
+    recipe.name: recipe for family in FAMILIES for recipe in family.RECIPES
 }
-
-
-def build(name: str) -> nn.Module:
-    """The core of a recipe by its name; KeyError for a name that is none."""
-    return RECIPES[name].core()
+NAMES: tuple[tuple[str, str], ...] = tuple(row for family in FAMILIES for row in family.NAMES)
 
 
 def describe(recipe: Recipe) -> str:
@@ -38,23 +34,45 @@ def override(recipe: Recipe, values: dict[str, Any]) -> Recipe:
     return dataclasses.replace(recipe, **values)
 
 
-def overridable(recipe: Recipe) -> dict[str, Any]:
-    """Fields that a user may set, with what reads a value (each value, for a tuple) from text."""
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """A field of a recipe that a user may set."""
+
+    kind: type  # of the value, or of each of them
+    many: bool
+
+    def read(self, text: str) -> Any:
+        """The value from text, several with commas between; ValueError where it is none."""
+        if self.many:
+            return tuple(self._one(part) for part in text.split(",") if part)
+        return self._one(text)
+
+    @property
+    def metavar(self) -> str:
+        """What stands for the value in help texts."""
+        if self.many:
+            return "NAME,NAME,…" if self.kind is str else "N,N,…"
+        return "yes|no" if self.kind is bool else self.kind.__name__.upper()
+
+    def _one(self, text: str) -> Any:
+        try:
+            return _YES_OR_NO[text.lower()] if self.kind is bool else self.kind(text)
+        except (ValueError, KeyError) as error:
+            raise ValueError(f"{text!r} is not {_SAID.get(self.kind, 'a value')}") from error
+
+
+_YES_OR_NO = {"yes": True, "true": True, "no": False, "false": False}
+_SAID = {bool: "yes or no", int: "a whole number", float: "a number"}
+
+
+def overridable(recipe: Recipe) -> dict[str, Field]:
+    """Fields that a user may set, by name."""
     hints = typing.get_type_hints(type(recipe))
-    readers = {name: _element(hint) for name, hint in hints.items()}
     return {
-        field.name: yes_or_no if readers[field.name] is bool else readers[field.name]
+        field.name: Field(_element(hints[field.name]), _is_tuple(hints[field.name]))
         for field in dataclasses.fields(recipe)
         if field.name not in ("name", "summary")
     }
-
-
-def yes_or_no(text: str) -> bool:
-    """A switch's value from text."""
-    known = {"yes": True, "true": True, "no": False, "false": False}
-    if text.lower() not in known:
-        raise ValueError(f"{text!r} is neither yes nor no")
-    return known[text.lower()]
 
 
 def to_fields(recipe: Recipe) -> dict[str, Any]:
@@ -94,15 +112,19 @@ def _fields(family: type[Recipe]) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(family)
 
 
+def _is_tuple(hint: Any) -> bool:
+    return isinstance(hint, types.GenericAlias)
+
+
 def _element(hint: Any) -> type:
     """`int` for `tuple[int, ...]`, else the type itself."""
-    return typing.get_args(hint)[0] if isinstance(hint, types.GenericAlias) else hint
+    return typing.get_args(hint)[0] if _is_tuple(hint) else hint
 
 
 def _checked(name: str, value: Any, hint: Any) -> Any:
     """A JSON value as the field's type; ValueError where it is another."""
     wanted = _element(hint)
-    many = isinstance(hint, types.GenericAlias)
+    many = _is_tuple(hint)
     if many != isinstance(value, (list, tuple)):
         raise ValueError(f"recipe field {name} is {value!r}")
     for item in value if many else [value]:

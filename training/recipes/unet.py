@@ -1,14 +1,18 @@
 """Recipes of the U-Net of the thesis, chapter 4."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from training.models import losses, precision, spectrogram
+from training.models.spectrogram import Signal
 from training.models.unet import CHANNELS, UNet
-from training.recipes.base import Recipe
+from training.recipes.base import Recipe, Transform
+from training.recipes.chunks import Chunking
+from training.recipes.masking import Masking
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +62,7 @@ class UNetRecipe(EncoderDecoderRecipe):
 
     family: ClassVar[str] = "unet"
     summed: ClassVar[bool] = True
+    levelled: ClassVar[bool] = True
 
     sample_rate: int = 8192  # Hz; audio is mixed to mono and resampled to this
     hop_length: int = 768  # samples
@@ -88,6 +93,14 @@ class UNetRecipe(EncoderDecoderRecipe):
             skips=self.skips,
         )
 
+    @property
+    def transform(self) -> Transform:
+        """See `Recipe.transform`."""
+        return Transform(
+            *(self.n_fft, self.hop_length, self.n_fft // 2, ("magnitude",)),
+            divided_by="the largest magnitude of the song",
+        )
+
     def level(self, mixture: Tensor) -> float:
         """The largest magnitude: those of a whole song shall fit [0, 1]."""
         return float(spectrogram.stft(mixture, self.n_fft, self.hop_length).abs().max())
@@ -100,15 +113,45 @@ class UNetRecipe(EncoderDecoderRecipe):
         return losses.l1_sum(precision.masks(nets, given) * given, wanted)
 
     def estimate(self, nets: nn.Module, mixture: Tensor) -> Tensor:
-        """See `Recipe.estimate`; at the recipe's own rate, of mixtures divided by their level.
-
-        Whole songs at their full rate are the matter of `training.separation.masking`.
-        """
+        """See `Recipe.estimate`; each channel by a mask of its own."""
         spectrum = spectrogram.stft(mixture.flatten(0, 1), self.n_fft, self.hop_length)
         mask = precision.masks(nets, spectrogram.drop_bin(spectrum.abs())[:, None])[:, 0]
         masked = spectrum * spectrogram.restore_bin(mask)
         found = spectrogram.istft(masked, self.n_fft, self.hop_length, mixture.shape[-1])
         return found.view_as(mixture)[:, None]
+
+    @property
+    def separated(self) -> tuple[str, ...]:
+        """See `Recipe.separated`; the source that is masked, whose band ends with the net's: the
+        accompaniment is what that leaves of a song, at the song's full rate."""
+        return ("vocals",) if self._of_rest else (self.target,)
+
+    def separate(self, nets: nn.Module, signal: Signal, chunking: Chunking) -> Iterator[Tensor]:
+        """See `Recipe.separate`; one mask for the whole song, normalised by its maximum."""
+        masking = Masking(self.n_fft, self.hop_length)
+        masks = masking.masks(signal, nets, of_rest=self._of_rest)
+        for block in masking.masked(signal, masks):
+            yield block[None]
+
+    def estimate_songs(self, nets: nn.Module, songs: Tensor) -> Tensor:
+        """See `Recipe.estimate_songs`; each is divided by its own loudest bin."""
+        found = [
+            torch.cat(list(self.separate(nets, song, Chunking())), dim=-1) for song in songs.cpu()
+        ]
+        return torch.stack(found)
+
+    def separate_by_oracle(
+        self, mixture: Tensor, references: Tensor, chunking: Chunking
+    ) -> Iterator[Tensor]:
+        """See `Recipe.separate_by_oracle`; the best masks in [0, 1] for magnitudes."""
+        masking = Masking(self.n_fft, self.hop_length)
+        masks = masking.ideal_masks(mixture, references[0])
+        for block in masking.masked(mixture, masks):
+            yield block[None]
+
+    @property
+    def _of_rest(self) -> bool:
+        return self.target == "accompaniment"
 
     def magnitudes(
         self, mixture: Tensor, reference: Tensor, residual: Tensor
@@ -169,4 +212,12 @@ def _small(recipe: UNetRecipe) -> UNetRecipe:
 
 RECIPES = tuple(
     sibling for recipe in (_VOCALS, _INSTRUMENTAL, _NO_SKIP) for sibling in (recipe, _small(recipe))
+)
+
+# What stands in [] may be left out.
+NAMES = (
+    (
+        "unet-{vocals,instrumental,noskip}[-small]",
+        "magnitude U-Net of the thesis, chapter 4; noskip: its baseline without skips",
+    ),
 )

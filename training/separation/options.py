@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from stemlode import files
 from stemlode.arguments import Parser, above_zero
 from stemlode.runs import BadUsage
-from training.separation.chunks import Chunking
+from training.recipes.chunks import Chunking
 
 FAST_HOP = 1.5  # BSRNN V-B
 
@@ -17,10 +17,19 @@ LONGEST_CHUNK = 600.0  # seconds
 def add_chunking(parser: Parser) -> None:
     """The options that say how a song is cut for nets that work in chunks."""
     default = Chunking()
-    shown = f"length of the chunks that a net sees ({default.seconds:g}); not for U-Nets"
-    parser.add_argument("--chunk-seconds", type=above_zero, metavar="S", help=shown)
-    shown = f"time from one chunk to the next ({default.hop_seconds:g})"
-    parser.add_argument("--hop-seconds", type=above_zero, metavar="S", help=shown)
+    parser.add_argument(
+        "--chunk-seconds",
+        type=above_zero,
+        metavar="S",
+        help=f"length of the chunks that a net sees ({default.seconds:g}); nets that mask the "
+        "spectrogram of a whole song need none",
+    )
+    parser.add_argument(
+        "--hop-seconds",
+        type=above_zero,
+        metavar="S",
+        help=f"time from one chunk to the next ({default.hop_seconds:g})",
+    )
     parser.add_argument("--fast", action="store_true", help=f"--hop-seconds {FAST_HOP:g}")
 
 

@@ -6,7 +6,7 @@ stem is what is left of the mixture at its full rate, so the two sum to the inpu
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -15,11 +15,18 @@ from torch import Tensor
 from stemlode import audio, files
 from stemlode.runs import BadUsage
 from training.checkpoint import Checkpoint
-from training.separation import sources, streams, wav
-from training.separation.chunks import Chunking
+from training.models.spectrogram import Signal
+from training.recipes.chunks import Chunking
+from training.separation import streams, wav
 
 RESIDUAL = "residual"
 GRID = np.float32(2**23)
+
+
+@torch.inference_mode()
+def estimates(signal: Signal, trained: Checkpoint, chunking: Chunking) -> Iterator[Tensor]:
+    """A song at the model's rate → blocks of its sources in turn, see `Recipe.separate`."""
+    yield from trained.recipe.separate(trained.core, signal, chunking)
 
 
 def separate(
@@ -27,7 +34,7 @@ def separate(
 ) -> dict[str, np.ndarray]:
     """The stems of a song in memory, float32 [channels, frames], each of the same shape."""
     low = torch.tensor(audio.resample(samples, sample_rate, trained.recipe.sample_rate))
-    found = torch.cat(list(sources.estimates(low, trained, chunking)), dim=-1)
+    found = torch.cat(list(estimates(low, trained, chunking)), dim=-1)
     return complete(samples, sample_rate, found, trained)
 
 
@@ -35,25 +42,25 @@ def complete(
     samples: np.ndarray, sample_rate: int, found: Tensor, trained: Checkpoint
 ) -> dict[str, np.ndarray]:
     """Stems from estimates [sources, channels, samples] at the model's rate."""
-    estimates = [
+    parts = [
         streams.fit(
             audio.resample(part.numpy(), trained.recipe.sample_rate, sample_rate), samples.shape[1]
         )
         for part in found
     ]
-    if len(estimates) == 1:
-        estimates.append(samples - estimates[0])
-    return dict(zip(sources.stems(trained.recipe), estimates, strict=True))
+    if len(parts) == 1:
+        parts.append(samples - parts[0])
+    return dict(zip(trained.recipe.stems, parts, strict=True))
 
 
 def stem_names(models: Sequence[Checkpoint], residual: bool) -> tuple[str, ...]:
     """What a song is separated into by these models; BadUsage where two give the same source."""
-    names = [name for model in models for name in sources.estimated(model.recipe)]
+    names = [name for model in models for name in model.recipe.separated]
     for name in names:
         if names.count(name) > 1:
             raise BadUsage(f"--checkpoint: two of the models estimate {name}; name one of them")
     if len(names) == 1:
-        return sources.stems(models[0].recipe)
+        return models[0].recipe.stems
     return (*names, RESIDUAL) if residual else tuple(names)
 
 
@@ -76,7 +83,7 @@ def separate_file(
         rates = {model.recipe.sample_rate for model in models}
         scratch = {rate: stack.enter_context(tempfile.TemporaryFile()) for rate in sorted(rates)}
         frames, channels, sample_rate = streams.decode_to(source, scratch)
-        estimates = [
+        found_by = [
             _estimates(
                 streams.OnDisk(scratch[m.recipe.sample_rate], channels), sample_rate, m, chunking
             )
@@ -90,7 +97,7 @@ def separate_file(
             sink.write(wav.header(frames, channels, sample_rate))
         for block in streams.ahead(audio.blocks(source)):
             mixture = block.samples
-            parts = [estimate.next(mixture.shape[1]) for estimate in estimates]
+            parts = [taken.next(mixture.shape[1]) for taken in found_by]
             found = on_grid(np.concatenate(parts)).reshape(-1, *mixture.shape)
             left = mixture - found.sum(0) if len(stems) > len(found) else mixture[:0]
             for sink, part in zip(sinks, (*found, left), strict=False):
@@ -103,7 +110,7 @@ def _estimates(
     low: streams.OnDisk, sample_rate: int, model: Checkpoint, chunking: Chunking
 ) -> streams.Taken:
     """A model's sources at the file's rate, as further channels: [sources * channels, frames]."""
-    parts = (part.flatten(0, 1) for part in sources.estimates(low, model, chunking))
+    parts = (part.flatten(0, 1) for part in estimates(low, model, chunking))
     return streams.Taken(streams.resampled(parts, model.recipe.sample_rate, sample_rate))
 
 

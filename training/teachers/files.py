@@ -27,8 +27,8 @@ from torch import Tensor
 
 from stemlode import extras, files, runs
 from stemlode.runs import BadUsage, Failed
-from training.separation import chunks
-from training.separation.chunks import Chunking
+from training.recipes import chunks
+from training.recipes.chunks import Chunking
 from training.teachers import spectra
 from training.teachers import teacher as teachers_teacher
 from training.teachers.teacher import Teacher

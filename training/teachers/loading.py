@@ -27,9 +27,6 @@ from stemlode.runs import BadUsage, Failed
 from training import checkpoint
 from training.checkpoint import Checkpoint
 from training.devices import pick_device
-from training.recipes.unet import UNetRecipe
-from training.separation import sources
-from training.separation.chunks import Chunking
 from training.teachers.teacher import FACTS, Teacher, checked
 
 ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -56,29 +53,21 @@ def load(name: str, device: torch.device | str | None = None) -> Teacher:
 def of_checkpoint(trained: Checkpoint, sha256: str, name: str = "the teacher") -> Teacher:
     """A checkpoint as a teacher, where its nets are; `sha256` is its file's.
 
-    It estimates segments as it would a song of their length. To the magnitude U-Net, whose input
-    is divided by a song's loudest bin, a segment is a song.
+    A segment is to it a short song (`Recipe.estimate_songs`).
     """
     recipe, nets = trained.recipe, trained.core
     device = next(nets.parameters()).device
 
     def call(mixture: Tensor) -> Tensor:
-        if isinstance(recipe, UNetRecipe):
-            return torch.stack([_song(one, trained) for one in mixture.cpu()])
-        return recipe.estimate(nets, mixture)
+        return recipe.estimate_songs(nets, mixture)
 
-    facts = {"sample_rate": recipe.sample_rate, "sources": sources.estimated(recipe)}
+    facts = {"sample_rate": recipe.sample_rate, "sources": recipe.separated}
     return checked(name, sha256, facts, device, call)
 
 
 def sha256_of(folder: str) -> str:
     """The hash by which labels know a checkpoint: SHA-256 of its `model.safetensors`."""
     return files.sha256(_checkpoint_file(folder))
-
-
-def _song(samples: Tensor, trained: Checkpoint) -> Tensor:
-    """[channels, samples] → [sources, channels, samples]."""
-    return torch.cat(list(sources.estimates(samples, trained, Chunking())), dim=-1)
 
 
 def _checkpoint_file(folder: str) -> str:

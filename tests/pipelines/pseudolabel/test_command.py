@@ -167,7 +167,7 @@ def test_verify_accepts_it_and_training_reads_it(labelled: Path) -> None:
     recipe = registry.RECIPES["bsrnn-vocals-small"]
     (first, *_) = [
         found
-        for found in pools.backings(opened.of("train"), recipe)  # type: ignore[arg-type]
+        for found in pools.backings(opened.of("train"), recipe.checked_mixing())
         if set(found) == {"vocals", "accompaniment"}
     ]
     assert len(first["vocals"].rows) == kinds["pseudo"] + kinds["clean_target"]

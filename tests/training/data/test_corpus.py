@@ -23,6 +23,7 @@ from tests.training.conftest import OPTIONS, RATE, sing
 from training.data import corpus, windows
 from training.data.corpus import Windows
 from training.data.windows import Bad, Window
+from training.devices import World
 from training.recipes import registry
 from training.recipes.registry import RECIPES
 
@@ -97,7 +98,7 @@ def test_ranks_share_an_epoch_without_overlap_or_loss(
 ) -> None:
     data = corpus.open_corpus(str(corpus_folder))
     parts = [
-        Windows(data, "train", RECIPE, seed=3, epoch=4, shuffle=shuffle, rank=rank, ranks=ranks)
+        Windows(data, "train", RECIPE, seed=3, epoch=4, shuffle=shuffle, world=World(rank, ranks))
         for rank in range(ranks)
     ]
     ids = [_ids(corpus.loader(part, workers=rank % 2)) for rank, part in enumerate(parts)]

@@ -20,8 +20,10 @@ from stemlode.runs import Failed
 from training import checkpoint
 from training.data import mixing, pools, windows
 from training.data.corpus import Corpus, open_corpus
+from training.data.examples import TrainingSet
 from training.data.mixing import Draws, mix
 from training.data.pools import Pool, backings, start_in_chunk
+from training.devices import World
 from training.loop import command
 from training.recipes.bsrnn import BSRNNRecipe
 from training.recipes.registry import RECIPES
@@ -113,10 +115,11 @@ def test_each_source_comes_from_a_song_of_its_own_at_its_own_gain(data: Corpus) 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_draws_depend_on_nothing_but_seed_and_number(data: Corpus, workers: int) -> None:
-    recipe, cpu = _recipe(), torch.device("cpu")
+    recipe = _recipe()
     drawn = [Draws(data, recipe, seed=5)[number] for number in range(6)]
     progress = Progress(position=2)  # as after a kill
-    batches = mixing.mixed_batches(data, recipe, progress, {}, seed=5, workers=workers, device=cpu)
+    training_set = TrainingSet(data, recipe, seed=5, workers=workers)
+    batches = mixing.batches(training_set, progress, {})
     for number in range(2, 6):
         batch = next(batches)
         mixture, target = mix(drawn[number].waveforms, drawn[number].gains)
@@ -129,7 +132,7 @@ def test_draws_depend_on_nothing_but_seed_and_number(data: Corpus, workers: int)
 def test_ranks_share_a_batch(data: Corpus) -> None:
     recipe = _recipe()
     whole = Draws(data, recipe, seed=5)[1]
-    shares = [Draws(data, recipe, 5, rank, 2)[1] for rank in (0, 1)]
+    shares = [Draws(data, recipe, 5, World(rank, 2))[1] for rank in (0, 1)]
     assert [share.sample_ids for share in shares] == [
         whole.sample_ids[0::2],
         whole.sample_ids[1::2],
@@ -141,7 +144,9 @@ def test_salient_windows_alone_are_drawn(data: Corpus) -> None:
     rows = data.index.to_pylist()
     salient = [{"vocals": [] if row["start_s"] else [0.0]} for row in rows]
     assert data.window_s == 0  # so the corpus was made
-    pool = backings(_with(data, "salient", salient).of("train"), _recipe())[0]["vocals"]
+    pool = backings(_with(data, "salient", salient).of("train"), _recipe().checked_mixing())[0][
+        "vocals"
+    ]
     assert sorted(data.index["start_s"].take(pa.array(pool.rows)).to_pylist()) == [0.0] * 6
     assert pool.starts.tolist() == [0.0] * 6
 
@@ -249,8 +254,7 @@ def test_a_damaged_sample_is_noted_and_passed(data: Corpus, tmp_path: Path) -> N
     content[bad["offset"] : bad["offset"] + bad["size"]] = bytes(bad["size"])
     shard.write_bytes(content)
     rejects: dict[str, str] = {}
-    arguments: dict[str, Any] = {"seed": 0, "workers": 0, "device": torch.device("cpu")}
-    batches = mixing.mixed_batches(broken, _recipe(), Progress(), rejects, **arguments)
+    batches = mixing.batches(TrainingSet(broken, _recipe()), Progress(), rejects)
     ids = {key for _ in range(30) for ids in next(batches).sample_ids for key in ids.split("+")}
     assert set(rejects) == {bad["sample_id"]} and bad["sample_id"] not in ids
     assert len(ids) == len(rows) - 1
@@ -266,7 +270,7 @@ def test_sources_that_the_corpus_lacks_are_named(data: Corpus) -> None:
 
 
 def test_pools_weigh_windows_not_songs(data: Corpus) -> None:
-    stems, ready = backings(data.of("train"), _recipe())
+    stems, ready = backings(data.of("train"), _recipe().checked_mixing())
     assert list(stems) == ["vocals", "bass", "drums", "other"]
     assert list(ready) == ["vocals", "accompaniment"]
     assert isinstance(stems["vocals"], Pool)

@@ -28,7 +28,7 @@ from training.evaluation import table as evaluation_table
 from training.evaluation.bsseval import bss_eval
 from training.models.metrics import frame_sdr, usdr
 from training.recipes import registry
-from training.separation.chunks import Chunking
+from training.recipes.chunks import Chunking
 from training.separation.separate import separate
 
 Rows = dict[tuple[str, str], dict[str, Any]]

@@ -74,7 +74,7 @@ def test_onnxruntime_gives_the_nets_masks(
     layers = getattr(trained.recipe, "layers", 0)
     assert kinds.count("LSTM") == 2 * layers and "Loop" not in kinds and "Scan" not in kinds
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    cores = exporting_command.Cores(trained.core)
+    cores = exporting_command.Cores(trained)
     for batch, frames in ((1, 64), (4, 101)):
         given = torch.rand(batch, len(facts["parts"]), facts["bins"], frames)
         with torch.inference_mode():
@@ -111,8 +111,9 @@ def test_a_model_that_differs_is_not_written() -> None:
     recipe = _recipe("unet-vocals-small", {"channels": (2, 3)})
     shape = exporting_command.facts(recipe)
     torch.manual_seed(0)
-    one = exporting_command.Cores(recipe.nets()).eval()
-    model = exporting_command.to_onnx(Checkpoint(recipe, one.cores[0], 0))
+    trained = Checkpoint(recipe, recipe.nets(), 0)
+    one = exporting_command.Cores(trained).eval()
+    model = exporting_command.to_onnx(trained)
     assert exporting_command.check(model, one, shape) < 1e-5
     with torch.no_grad():
         one.cores[0].decoder[-1].bias += 1

@@ -146,7 +146,9 @@ def test_batches_hold_the_labelled_draws_and_a_segment_for_each_example_that_ask
         torch.testing.assert_close(batch.mixture, scaled.sum(1))
         asked = sum(any(side.unlabelled for side in pair) for pair in batch.sides)
         assert len(batch.segments) == asked
-        assert batch.sides == [sides(recipe, 1.0, 2, 4 * number + n)[0] for n in range(4)]
+        assert batch.sides == [
+            sides(recipe.checked_mixing(), 1.0, 2, 4 * number + n)[0] for n in range(4)
+        ]
         alone = gathering[number].segments
         assert [one.name for one in batch.segments] == [one.name for one in alone]
         assert progress.position == number + 1

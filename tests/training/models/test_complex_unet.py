@@ -10,7 +10,7 @@ from training.models import losses, spectrogram, unet
 from training.models.unet import ComplexUNet, UNet
 from training.recipes import registry
 from training.recipes.complex_unet import ComplexUNetRecipe
-from training.recipes.registry import RECIPES, build
+from training.recipes.registry import RECIPES
 
 BASE = RECIPES["complex-unet-vocals"]
 assert isinstance(BASE, ComplexUNetRecipe)
@@ -49,7 +49,7 @@ def test_the_configurations_of_table_6_2(target: str, suffix: str, mask: str, lo
 
 
 def test_layers_are_those_of_6_3_1() -> None:
-    core = build("complex-unet-vocals")
+    core = RECIPES["complex-unet-vocals"].core()
     down = [layer for layer in core.modules() if isinstance(layer, nn.Conv2d)]
     up = [layer for layer in core.modules() if isinstance(layer, nn.ConvTranspose2d)]
     assert [layer.out_channels for layer in down] == [16, 32, 64, 128, 256, 512]
@@ -167,7 +167,7 @@ def test_the_oracle_beats_the_mixture() -> None:
 
 
 def test_the_baseline_without_skips_sees_its_bottleneck_alone() -> None:
-    core = build("unet-noskip")
+    core = RECIPES["unet-noskip"].core()
     up = [layer for layer in core.modules() if isinstance(layer, nn.ConvTranspose2d)]
     assert [layer.in_channels for layer in up] == [512, 256, 128, 64, 32, 16]
     net = UNet((2, 2, 2), skips=False).eval()

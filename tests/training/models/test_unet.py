@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from training.models.unet import UNet
-from training.recipes.registry import RECIPES, build
+from training.recipes.registry import RECIPES
 
 
 @pytest.mark.parametrize("name", ["unet-vocals", "unet-instrumental"])
 def test_it_has_the_9823313_parameters_of_the_architecture(name: str) -> None:
-    assert sum(parameter.numel() for parameter in build(name).parameters()) == 9_823_313
+    assert sum(parameter.numel() for parameter in RECIPES[name].core().parameters()) == 9_823_313
 
 
 def test_layers_are_those_of_figure_4_2() -> None:
@@ -71,7 +71,7 @@ def test_skip_connections_carry_what_the_bottleneck_cannot() -> None:
 def test_small_siblings_are_smaller() -> None:
     for name in ("unet-vocals", "unet-instrumental"):
         full, small = (
-            sum(p.numel() for p in build(n).parameters()) for n in (name, f"{name}-small")
+            sum(p.numel() for p in RECIPES[n].core().parameters()) for n in (name, f"{name}-small")
         )
         assert small < full / 3
         assert RECIPES[f"{name}-small"].target == RECIPES[name].target

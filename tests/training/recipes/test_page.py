@@ -10,7 +10,7 @@ from training.models import cost
 from training.recipes.base import shown
 from training.recipes.bsrnn import BSRNNRecipe
 from training.recipes.cws import CWSRecipe
-from training.recipes.registry import RECIPES, build, overridable
+from training.recipes.registry import RECIPES, overridable
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "recipes.md"
 FULL = [name for name in RECIPES if not name.endswith("-small")]
@@ -53,7 +53,7 @@ def test_sizes_and_costs_are_those_of_the_nets() -> None:
     for name, (parameters, gflops, bands) in rows.items():
         recipe = RECIPES[name]
         with torch.device("meta"):
-            core = build(name)
+            core = RECIPES[name].core()
             assert parameters == f"{cost.parameters(core):,}", name
             if isinstance(recipe, CWSRecipe):
                 example = torch.zeros(1, 4 * recipe.bands, 1024 // recipe.bands, 376)

@@ -13,9 +13,10 @@ import soundfile
 from stemlode import audio
 from stemlode.runs import BadUsage, Failed
 from training import checkpoint
+from training.recipes import masking
+from training.recipes.chunks import Chunking
 from training.separation import command as separation_command
-from training.separation import masking, separate
-from training.separation.chunks import Chunking
+from training.separation import separate
 from training.separation.command import folder_names
 
 STEMS = ("vocals", "accompaniment")

@@ -1,0 +1,86 @@
+"""Chunks that overlap and add up: no clicks, no growth, whatever the lengths."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from training.recipes.chunks import Chunking, overlap_add
+
+RATE = 44_100
+
+
+@settings(deadline=None)
+@given(st.integers(1, 500), st.integers(2, 100), st.integers(1, 100), st.integers(1, 5))
+def test_any_lengths_fit_together(total: int, length: int, hop: int, batch: int) -> None:
+    signal = torch.randn(2, total)
+    chunking = Chunking(length / 100, min(hop, length) / 100, batch)
+    blocks = list(overlap_add(signal, 100, lambda chunks: chunks[:, None], chunking))
+    torch.testing.assert_close(torch.cat(blocks, dim=-1)[0], signal, rtol=1e-5, atol=1e-5)
+
+
+def test_every_sample_lies_in_as_many_chunks() -> None:
+    """T / P of them, also the first and the last one: so the estimates are means of as many."""
+    seen = torch.zeros(1000)
+
+    def count(chunks: Tensor) -> Tensor:
+        places = chunks[:, 0].long()
+        seen.index_add_(0, places[places > 0] - 1, torch.ones(int((places > 0).sum())))
+        return chunks[:, None]
+
+    numbered = torch.arange(1, 1001).float()[None]
+    list(overlap_add(numbered, 10, count, Chunking(6, 1, batch=3)))
+    assert seen.tolist() == [6] * 1000
+
+
+@pytest.mark.parametrize("hop_seconds", [0.5, 1.5])
+def test_chunks_that_disagree_do_not_click(hop_seconds: float) -> None:
+    level = 0
+
+    def disagreeing(chunks: Tensor) -> Tensor:
+        nonlocal level
+        gains = []
+        for _ in chunks:
+            level += 1
+            gains.append(0.5 if level % 2 else 1.5)
+        return chunks[:, None] * torch.tensor(gains)[:, None, None, None]
+
+    constant = torch.ones(1, 10 * RATE)
+    blocks = list(overlap_add(constant, RATE, disagreeing, Chunking(hop_seconds=hop_seconds)))
+    found = torch.cat(blocks, dim=-1)
+    assert float(found.diff().abs().max()) < 2e-3
+    assert float(found.min()) >= 0.5 and float(found.max()) <= 1.5
+
+
+LONG = """
+import pathlib, sys, torch
+from training.recipes.chunks import Chunking, overlap_add
+
+class Long:
+    shape = (2, int(sys.argv[1]) * 8000)
+    def __getitem__(self, where):
+        first, last, _ = where[1].indices(self.shape[1])
+        return torch.full((2, max(0, last - first)), 0.25)
+
+samples = 0
+for block in overlap_add(Long(), 8000, lambda chunks: chunks[:, None], Chunking(hop_seconds=1.5)):
+    samples += block.shape[-1]
+    assert not block.numel() or abs(float(block[0, 0, 0]) - 0.25) < 1e-5
+assert samples == Long.shape[1]
+# ru_maxrss would begin with that of the process which started this one.
+print(int(pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_is_flat_for_three_hours() -> None:
+    def peak_mib(seconds: int) -> float:
+        command = [sys.executable, "-c", LONG, str(seconds)]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    # Three hours of this are 659 MiB.
+    assert peak_mib(3 * 3600) < peak_mib(60) + 20
