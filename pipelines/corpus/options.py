@@ -112,10 +112,10 @@ class CorpusOptions(VerbOptions):
             type=int,
             default=0,
             metavar="COPIES",
-            help="copies of every multitrack of train with effects on its stems, drawn by --seed",
+            help="augmented copies of every multitrack of train (effects on stems), by --seed",
         )
         parser.add_argument(
-            "--seed", type=int, default=0, help="draws the split and the effects anew"
+            "--seed", type=int, default=0, help="draws the splits and the augmentation anew"
         )
 
 
@@ -128,7 +128,7 @@ class CorpusPlan:
     shard_bytes: int
     ratios: dict[str, float]
     seed: int
-    copies: int  # with effects, of every multitrack of train
+    copies: int  # augmented ones, of every multitrack of train
     rejects_bleed: bool
 
 
@@ -147,7 +147,7 @@ def plan_of(options: PipelineOptions) -> CorpusPlan:
     if view.augment and importlib.util.find_spec("pedalboard") is None:
         raise BadUsage(extras.line("pedalboard", [], "--augment"))
     if view.augment and view.channels > 2:
-        raise BadUsage("--augment: the effects take --channels 1 or 2")
+        raise BadUsage("--augment: its effects take --channels 1 or 2")
     return CorpusPlan(
         Shape(
             view.chunk_seconds,

@@ -1,4 +1,4 @@
-"""Signals moved by part of a frame, block by block. Free of Beam."""
+"""Fractional delays: signals moved by part of a frame, block by block. Free of Beam."""
 
 from collections.abc import Iterable, Iterator
 

@@ -57,7 +57,7 @@ class Recording:
     bleed: tuple[str, ...] = ()  # sources that leak into each other's microphones
     split: str | None = None  # where its collection puts it
     fault: str = ""  # why it cannot be used
-    augmentation: str | None = None  # effects.Augmentation as JSON, of a copy
+    augmentation: str | None = None  # of a copy: augmentation.Augmentation as JSON
 
 
 @dataclasses.dataclass

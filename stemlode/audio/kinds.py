@@ -25,6 +25,11 @@ def is_named_audio(path: str) -> bool:
     return extension(path) in EXTENSIONS
 
 
+def without_extension(path: str) -> str:
+    """A path without the ending that says that it is audio; any other as it is."""
+    return posixpath.splitext(path)[0] if is_named_audio(path) else path
+
+
 def is_lossless(kind: str) -> bool:
     """Whether a file of this format (`AudioInfo.format`) holds every sample as it was.
 

@@ -8,13 +8,13 @@ Songs are named by their folders, so that a corpus does not change where it is m
 import dataclasses
 import itertools
 import posixpath
-import re
 from collections.abc import Callable, Sequence
 
 from stemlode import files, runs
+from stemlode.audio.kinds import is_named_audio, without_extension
 from stemlode.layouts import grouping, ikala, medleydb, moisesdb, musdb
 from stemlode.layouts import mapping as mapping_module
-from stemlode.layouts.songs import AUDIO_FILE, Part, Song, below, songs_by_folder
+from stemlode.layouts.songs import Part, Song, below, songs_by_folder
 from stemlode.runs import BadUsage
 
 SHOWN = 3  # songs without anything usable that an error names
@@ -39,7 +39,7 @@ def _folders(folder: str, paths: Sequence[str]) -> list[Song]:
         parts: dict[str, tuple[Part, ...]] = {}
         fault = ""
         for path in found:
-            source = AUDIO_FILE.sub("", posixpath.basename(path)).lower()
+            source = without_extension(posixpath.basename(path)).lower()
             if source in parts:
                 fault = f"{source}: two files of one source"
             parts[source] = (Part(path),)
@@ -120,7 +120,7 @@ def unpaired(folder: str, source: str, option: str) -> list[Song]:
     Raises BadUsage, naming the option, for a folder without any.
     """
     every, closed = _listed(folder, option)
-    paths = [path for path in every if _is_audio(path)]
+    paths = [path for path in every if is_named_audio(path)]
     if not paths:
         raise BadUsage(f"--{option} {folder}: no audio files in it")
     songs = [
@@ -170,7 +170,3 @@ def _recognised(folder: str, paths: Sequence[str]) -> str:
         f"--stems {folder}: no song folders in it (song/vocals.wav, song/accompaniment.wav or "
         f"other stems), nor {', '.join(list(LAYOUTS)[:-1])}; say what is what by --mapping"
     )
-
-
-def _is_audio(path: str) -> bool:
-    return bool(re.search(AUDIO_FILE, path))

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from stemlode.layouts.songs import AUDIO_FILE, Part, Song, below
+from stemlode.audio.kinds import is_named_audio, without_extension
+from stemlode.layouts.songs import Part, Song, below
 
 FOLDER = "Wavfile"
 
@@ -19,7 +20,7 @@ def songs(folder: str, paths: Sequence[str]) -> list[Song]:
     """
     found = []
     for path in filter(lambda path: _is_clip(folder, path), paths):
-        clip = AUDIO_FILE.sub("", path.rpartition("/")[2])
+        clip = without_extension(path.rpartition("/")[2])
         parts: dict[str, tuple[Part, ...]] = {
             "accompaniment": (Part(path, channel=0),),
             "vocals": (Part(path, channel=1),),
@@ -30,4 +31,4 @@ def songs(folder: str, paths: Sequence[str]) -> list[Song]:
 
 def _is_clip(folder: str, path: str) -> bool:
     places = below(folder, path).split("/")
-    return len(places) == 2 and places[0] == FOLDER and bool(AUDIO_FILE.search(places[1]))
+    return len(places) == 2 and places[0] == FOLDER and is_named_audio(places[1])

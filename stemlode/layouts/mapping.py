@@ -21,7 +21,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from stemlode import files
-from stemlode.layouts.songs import AUDIO_FILE, Part, Song, below
+from stemlode.audio.kinds import is_named_audio, without_extension
+from stemlode.layouts.songs import Part, Song, below
 from stemlode.runs import BadUsage, reason
 
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
@@ -71,7 +72,7 @@ def songs(folder: str, paths: Sequence[str], mapping: Mapping) -> list[Song]:
     for path in paths:
         places = below(folder, path).split("/")
         song, file = "/".join(places[:depth]), "/".join(places[depth:])
-        if not file or not AUDIO_FILE.search(file) or not _matches(song, (mapping.songs,)):
+        if not file or not is_named_audio(file) or not _matches(song, (mapping.songs,)):
             continue
         if _matches(file, mapping.leave_out):
             continue
@@ -99,7 +100,7 @@ def _twice(parts: dict[str, tuple[Part, ...]]) -> str:
     names: dict[str, str] = {}
     for path in sorted(part.uri for held in parts.values() for part in held):
         file = path.rpartition("/")[2]
-        other = names.setdefault(AUDIO_FILE.sub("", path), file)
+        other = names.setdefault(without_extension(path), file)
         if other != file:
             return f"{other} and {file}: two files of one name; leave_out one"
     return ""

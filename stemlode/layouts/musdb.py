@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from stemlode.layouts.songs import AUDIO_FILE, Part, Song, below
+from stemlode.audio.kinds import is_named_audio, without_extension
+from stemlode.layouts.songs import Part, Song, below
 
 SOURCES = ("mixture", "drums", "bass", "other", "vocals")  # in the order of the .mp4's streams
 SUFFIX = ".stem.mp4"
@@ -71,9 +72,9 @@ def songs(folder: str, paths: Sequence[str]) -> list[Song]:
 def _song_file(folder: str, path: str) -> tuple[str, str, str] | None:
     """(train or test, song, source) of a path in this layout."""
     places = below(folder, path).split("/")
-    if len(places) != 3 or places[0] not in _FOLDERS or not AUDIO_FILE.search(places[2]):
+    if len(places) != 3 or places[0] not in _FOLDERS or not is_named_audio(places[2]):
         return None
-    source = AUDIO_FILE.sub("", places[2]).lower()
+    source = without_extension(places[2]).lower()
     return (places[0], places[1], source) if source in SOURCES else None
 
 

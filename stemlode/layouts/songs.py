@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-AUDIO_FILE = re.compile(r"\.(wav|flac|aiff?|mp3|ogg|opus|m4a|mp4|aac|wma|mka)$", re.IGNORECASE)
+from stemlode.audio.kinds import is_named_audio
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ def songs_by_folder(folder: str, paths: Sequence[str]) -> list[tuple[str, list[s
     found = defaultdict(list)
     for path in sorted(paths):
         song, _, name = below(folder, path).partition("/")
-        if name and "/" not in name and AUDIO_FILE.search(name):
+        if name and "/" not in name and is_named_audio(name):
             found[song].append(path)
     return sorted(found.items())
 

@@ -10,6 +10,7 @@ from pipelines.catalogue import scan
 from pipelines.pseudolabel.segments import Cut, Segmenter
 from pipelines.samples.recordings import Unusable
 from stemlode.audio import kinds
+from stemlode.layouts.songs import songs_by_folder
 from training.finetuning import unlabelled
 from training.recipes.registry import RECIPES
 
@@ -42,12 +43,24 @@ def test_audio_by_name(path: str, named: bool) -> None:
 def test_every_verb_gives_a_folder_the_same_verdict(tmp_path: Path) -> None:
     names = [f"{number}.{ending}" for number, ending in enumerate(kinds.EXTENSIONS)]
     names += ["BOOK.M4B", "cover.jpg", "notes.txt", "flac", "log.flac.part"]
+    folder = tmp_path / "song"
+    folder.mkdir()
     for name in names:
-        (tmp_path / name).write_bytes(b"")
-    listed = scan.listed(str(tmp_path), {*kinds.EXTENSIONS})
+        (folder / name).write_bytes(b"")
+    listed = scan.listed(str(folder), {*kinds.EXTENSIONS})
     scanned = [Path(path).name for path in listed if isinstance(path, str)]
-    finetuned = [Path(path).name for path in unlabelled.paths(str(tmp_path))]
-    assert sorted(scanned) == sorted(finetuned) == sorted([*names[:-4]])
+    finetuned = [Path(path).name for path in unlabelled.paths(str(folder))]
+    ((_, of_song),) = songs_by_folder(str(tmp_path), [str(folder / name) for name in names])
+    corpus = [Path(path).name for path in of_song]
+    assert sorted(scanned) == sorted(finetuned) == sorted(corpus) == sorted(names[:-4])
+
+
+@pytest.mark.parametrize(
+    ("path", "bare"),
+    [("a/vocals.WV", "a/vocals"), ("a/b.txt", "a/b.txt"), ("a.flac/b", "a.flac/b")],
+)
+def test_only_an_ending_of_audio_is_taken_off(path: str, bare: str) -> None:
+    assert kinds.without_extension(path) == bare
 
 
 @pytest.mark.parametrize(
