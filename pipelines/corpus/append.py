@@ -18,13 +18,11 @@ import pyarrow.compute as pc
 from pipelines.corpus.splits import SplitFacts, SplitGroup
 from stemlode import files, locks, plans, runs, schemas, tables
 from stemlode.runs import BadUsage, Failed
-from stemlode.shards import tar as shards
+from stemlode.shards.tar import SHARD
 
 PENDING = "_APPEND.json"
 APPEND, RETRY = "append", "retry_rejects"
-_LEFT_OVER = re.compile(
-    r"_parts/.*|[a-z]+-append\d+-\d{5}-of-\d{5}\.parquet|" + shards.SHARD.pattern
-)
+_LEFT_OVER = re.compile(r"_parts/.*|[a-z]+-append\d+-\d{5}-of-\d{5}\.parquet|" + SHARD.pattern)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +180,7 @@ def held(run: runs.Run) -> Held:
 
 
 def _splits(names: Iterable[str]) -> list[str]:
-    return [match[1] for name in names if (match := shards.SHARD.fullmatch(name))]
+    return [match[1] for name in names if (match := SHARD.fullmatch(name))]
 
 
 def _recording_id(reject: dict[str, Any]) -> str:

@@ -18,8 +18,8 @@ from pipelines.catalogue import options as catalogue_options
 from pipelines.catalogue.reading import Catalogue
 from pipelines.launch import carry_out, launch
 from pipelines.match import estimate, on_beam, on_bigquery, output
-from pipelines.match import on_duckdb as match_on_duckdb
-from pipelines.match.options import BEAM, BIGQUERY, MatchOptions, _settle
+from pipelines.match.on_duckdb import Limits, by_duckdb
+from pipelines.match.options import BEAM, BIGQUERY, MatchOptions, settle
 from pipelines.match.record import Task
 from pipelines.options import SharedOptions, Verb
 from stemlode import runs
@@ -70,7 +70,7 @@ VERB = Verb(
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode match`; the exit status."""
     options = VERB.parse(argv)
-    engine = _settle(options, VERB.beam_flags(argv))
+    engine = settle(options, VERB.beam_flags(argv))
     view = options.view_as(MatchOptions)
     if engine == BIGQUERY:
         return _in_bigquery(options, view)
@@ -87,9 +87,9 @@ def main(argv: Sequence[str]) -> int:
     def work(run: runs.Run) -> None:
         task, limits = (
             task_of(options),
-            match_on_duckdb.Limits(view.memory, view.threads, view.spill),
+            Limits(view.memory, view.threads, view.spill),
         )
-        output.write(run, task, match_on_duckdb.by_duckdb(given, task, limits), engine)
+        output.write(run, task, by_duckdb(given, task, limits), engine)
 
     return carry_out(VERB, options, VERB.given(options), work)
 

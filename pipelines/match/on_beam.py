@@ -20,17 +20,16 @@ from matching import originals, rules
 from matching.links import links
 from matching.row_hashes import row_hashes
 from pipelines import transforms
-from pipelines.catalogue import reading as catalogue
 from pipelines.catalogue import tracks
 from pipelines.catalogue.formats.rows import Part
-from pipelines.catalogue.reading import Batch, Catalogue
+from pipelines.catalogue.reading import ARTIST_IDS, Batch, Catalogue
 from pipelines.match import record
 from pipelines.match.record import COUNTS, Task
 from stemlode import runs, schemas
 from stemlode.tables import Row
 
 FOUND = pa.schema([*schemas.TRACK, *(tracks.KEYED.field(n) for n in ("fuzzy_title", "marker"))])
-DOUBTFUL = FOUND.append(tracks.KEYED.field(catalogue.ARTIST_IDS))
+DOUBTFUL = FOUND.append(tracks.KEYED.field(ARTIST_IDS))
 LINKED = pa.schema([*FOUND, pa.field("link_artist", pa.string()), pa.field("link", pa.string())])
 KEY, ID = ("link_artist", "link"), ("track_id",)
 PAIRS_AT_ONCE = 10_000
@@ -90,9 +89,9 @@ class Select(beam.DoFn):
                 )
             )
             places = np.flatnonzero(again)
-            lists = keyed[catalogue.ARTIST_IDS].take(pa.array(places))
+            lists = keyed[ARTIST_IDS].take(pa.array(places))
             found = _found(batch, checked, keyed, places)
-            doubtful.append(found.append_column(DOUBTFUL.field(catalogue.ARTIST_IDS), lists))
+            doubtful.append(found.append_column(DOUBTFUL.field(ARTIST_IDS), lists))
         yield from _slices(pa.concat_tables(chosen), KEY, self.buckets)
         for piece in _slices(pa.concat_tables(doubtful), ID, self.buckets):
             yield TaggedOutput("repeated", piece)

@@ -12,7 +12,7 @@ from google.cloud import bigquery
 from pipelines.catalogue import reading
 from pipelines.catalogue.formats.rows import ArrowRows
 from pipelines.catalogue.reading import Batch, Table
-from pipelines.match.output import Matched, _sorted_out
+from pipelines.match.output import Matched, sorted_out
 from pipelines.match.record import Task
 from sql import on_bigquery
 from sql.match import NotPlain
@@ -82,7 +82,7 @@ class InBigQuery:
             names.pop(reading.DURATION, None)
         table = Table(names)
         batches = (Batch(self.given, ArrowRows(b), table) for b in found.records.to_batches())
-        named, rejects = _sorted_out(batches, task)
+        named, rejects = sorted_out(batches, task)
         return Matched(found, named, rejects, found.counts["tracks_read"])
 
 

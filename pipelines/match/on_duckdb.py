@@ -21,7 +21,7 @@ from pipelines.catalogue import reading, tracks
 from pipelines.catalogue.formats.rows import ArrowRows, Part
 from pipelines.catalogue.reading import ARTIST_IDS, Batch, Catalogue, Table
 from pipelines.catalogue.sources.files import format_of
-from pipelines.match.output import Matched, _sorted_out
+from pipelines.match.output import Matched, sorted_out
 from pipelines.match.record import Task
 from sql import on_duckdb
 from sql.match import Found, NotPlain
@@ -90,7 +90,7 @@ def _as_it_stands(given: Catalogue, task: Task, limits: Limits, folder: Path) ->
         for path in sorted(pc.unique(origins).to_pylist())
         for batch in records.filter(pc.equal(origins, path)).to_batches()
     )
-    named, rejects = _sorted_out(batches, task)
+    named, rejects = sorted_out(batches, task)
     return Matched(found, named, rejects, found.counts["tracks_read"])
 
 

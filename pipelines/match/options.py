@@ -7,7 +7,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from matching import rules
 from pipelines.catalogue import options as catalogue_options
-from pipelines.match import on_duckdb as match_on_duckdb
+from pipelines.match.on_duckdb import MEMORY
 from pipelines.options import VerbOptions
 from sql import on_duckdb
 from stemlode.runs import BadUsage
@@ -74,7 +74,7 @@ class MatchOptions(VerbOptions):
         add("--buckets", type=int, default=64, help="beam: how many groups the work is spread over")
         add(
             "--memory",
-            default=match_on_duckdb.MEMORY,
+            default=MEMORY,
             help="duckdb: what it may hold before it spills",
         )
         add("--threads", type=int, help="duckdb: how many; one a core by default")
@@ -92,7 +92,7 @@ class MatchOptions(VerbOptions):
         )
 
 
-def _settle(options: PipelineOptions, beam_flags: list[str]) -> str:
+def settle(options: PipelineOptions, beam_flags: list[str]) -> str:
     """Fill in defaults, and check what the options say; the engine."""
     view = options.view_as(MatchOptions)
     further = [flag for flag in beam_flags if flag not in BIGQUERY_FLAGS]

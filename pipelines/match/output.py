@@ -76,7 +76,7 @@ def candidates(found: pa.Table, kept: pa.Table) -> pa.Table:
     return pa.table([columns[name] for name in schemas.CANDIDATE.names], schemas.CANDIDATE)
 
 
-def _sorted_out(batches: Iterable[Batch], task: Task) -> tuple[pa.Table, list[Row]]:
+def sorted_out(batches: Iterable[Batch], task: Task) -> tuple[pa.Table, list[Row]]:
     """Rows as Tracks, and those that are none as Rejects."""
     named = [schemas.TRACK.empty_table()]
     rejects: list[Row] = []

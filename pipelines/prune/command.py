@@ -22,8 +22,7 @@ from matching.sound.decisions import Thresholds
 from matching.sound.scores import Settings
 from pipelines.launch import carry_out, pipeline_of
 from pipelines.options import Verb
-from pipelines.prune import estimate, output, rescore, scoring
-from pipelines.prune import inputs as prune_inputs
+from pipelines.prune import estimate, inputs, output, rescore, scoring
 from pipelines.prune.options import ADDED, PruneOptions, settings_of, settle
 from pipelines.prune.scoring import Heard, Listener
 from stemlode import files, runs, tables
@@ -146,10 +145,9 @@ def main(argv: Sequence[str]) -> int:
     settle(options, argv, given)
     view = options.view_as(PruneOptions)
     if view.rescore:
-        prune_inputs.check_scored(view.rescore)
-        inputs = {"rescore": view.rescore}
-        return carry_out(VERB, options, inputs, pipeline_of(VERB, options))
-    prune_inputs.check(given["candidates"])
+        inputs.check_scored(view.rescore)
+        return carry_out(VERB, options, {"rescore": view.rescore}, pipeline_of(VERB, options))
+    inputs.check(given["candidates"])
     if view.estimate:
         listener = Listener(*settings_of(options))
         rows = estimate.rows(given["candidates"])

@@ -19,17 +19,15 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.pvalue import TaggedOutput
 
 from pipelines.catalogue import options as catalogue_options
-from pipelines.corpus import append
-from pipelines.corpus import output as output_module
+from pipelines.corpus import append, output
 from pipelines.launch import carry_out, pipeline_of
 from pipelines.options import SharedOptions, Verb, is_local
 from pipelines.pseudolabel import encode, tracks
-from pipelines.pseudolabel import segments as segments_module
 from pipelines.pseudolabel.options import PseudolabelOptions, plan_of, teacher_of
 from pipelines.pseudolabel.plan import STAGE, LabelPlan, part_name, song_id, track_name
-from pipelines.pseudolabel.segments import Segmenter
+from pipelines.pseudolabel.segments import Segmenter, ahead, mixtures, stretches
 from pipelines.pseudolabel.teacher import Stretch, TeacherHandler
-from pipelines.samples import parts as samples_parts
+from pipelines.samples.parts import PARTS
 from stemlode import files, runs
 from stemlode.audio import AudioError
 from stemlode.audio.decoding import Samples
@@ -72,7 +70,7 @@ class Listen(beam.DoFn):
 
     def process(self, part: tuple[int, Iterable[Row]]) -> Iterator[Any]:
         rows = sorted(part[1], key=lambda row: row["track_id"])
-        for track, future in segments_module.ahead(rows, self._known, self.plan.decoders):
+        for track, future in ahead(rows, self._known, self.plan.decoders):
             try:
                 known = future.result()
             except AudioError as error:
@@ -87,7 +85,7 @@ class Listen(beam.DoFn):
         """A track's segments: as an earlier attempt noted, or by listening to it."""
         uri = track["audio_uri"] or ""
         name = patiently(lambda: track_name(track, self.plan), uri)
-        note = self.run.path(samples_parts.PARTS, f"{name}.plan.json")
+        note = self.run.path(PARTS, f"{name}.plan.json")
         noted = json.loads(files.read_bytes(note)) if files.exists(note) else None
         if noted is not None and not self._missing(name, noted["active"]):
             return KnownTrack(name, noted["segments"], noted["active"], None)
@@ -99,11 +97,11 @@ class Listen(beam.DoFn):
 
     def _missing(self, name: str, active: list[int]) -> bool:
         """Whether a part file of a track is not there."""
-        numbers = range(len(segments_module.stretches(active, self.plan.cut)))
+        numbers = range(len(stretches(active, self.plan.cut)))
         return any(self._held(part_name(name, number)) is None for number in numbers)
 
     def _held(self, name: str) -> list[tar.Sample] | None:
-        return tar.read_part(self.run.path(samples_parts.PARTS, f"{name}.part"))
+        return tar.read_part(self.run.path(PARTS, f"{name}.part"))
 
     def _facts(self, track: Row, known: KnownTrack) -> Iterator[Any]:
         silent = known.segments - len(known.active)
@@ -127,15 +125,15 @@ class Listen(beam.DoFn):
 
     def _stretches(self, track: Row, known: KnownTrack) -> Iterator[Any]:
         cut = self.plan.cut
-        for number, firsts in enumerate(segments_module.stretches(known.active, cut)):
+        for number, firsts in enumerate(stretches(known.active, cut)):
             name = part_name(known.name, number)
             if (held := self._held(name)) is not None:
-                facts = files.read_bytes(self.run.path(samples_parts.PARTS, f"{name}.part.facts"))
+                facts = files.read_bytes(self.run.path(PARTS, f"{name}.part.facts"))
                 for found in encode.outputs((held, json.loads(facts))):
                     is_sample = isinstance(found, tar.Sample)
                     yield TaggedOutput("samples", found) if is_sample else found
             elif known.samples is not None:
-                mixture = segments_module.mixtures(known.samples, firsts, cut)
+                mixture = mixtures(known.samples, firsts, cut)
                 yield name, Stretch(track, firsts, mixture)
 
 
@@ -189,7 +187,7 @@ def _build(
         label = label.with_resource_hints(accelerator=view.accelerator)
     found = parts | "Label" >> label
     zeros = pipeline | "Zeros" >> beam.Create([(name, 0) for name in COUNTS.split()])
-    output_module.write(
+    output.write(
         run,
         found["samples"],
         songs=found["songs"],
@@ -242,9 +240,9 @@ def main(argv: Sequence[str]) -> int:
         teacher_sha256=plan.teacher_sha256,
         device=plan.device,
     )
-    output = files.absolute(options.view_as(SharedOptions).output)
-    if files.exists(files.join(output, runs.SUCCESS)):
-        counts = runs.record(output)["counts"]
+    folder = files.absolute(options.view_as(SharedOptions).output)
+    if files.exists(files.join(folder, runs.SUCCESS)):
+        counts = runs.record(folder)["counts"]
         if not counts["samples"]:
             print(f"note: no label came of {counts['tracks_read']} tracks; the rejects say why")
     return status

@@ -16,9 +16,9 @@ from pipelines.pages import inputs, media, pairs, text
 from pipelines.pages.inputs import Folder
 from pipelines.pages.media import Clip
 from pipelines.report import boosting, counts, scores, spread, training
-from pipelines.report import corpus as corpus_module
-from pipelines.report import titles as titles_module
+from pipelines.report.corpus import statistics
 from pipelines.report.counts import Chain
+from pipelines.report.titles import titles
 from pipelines.report.training import ShownSong
 from stemlode.audio import AudioError
 
@@ -140,8 +140,8 @@ def _first_scores(evaluations: list[dict[str, Any]]) -> list[training.SourceScor
 
 
 def _matches(matches: Sequence[Folder]) -> list[dict[str, Any]]:
-    found = [(_named(matches, i), titles_module.titles(run)) for i, run in enumerate(matches)]
-    return [{**named, **vars(titles)} for named, titles in found if not titles.is_empty]
+    found = [(_named(matches, i), titles(run)) for i, run in enumerate(matches)]
+    return [{**named, **vars(held)} for named, held in found if not held.is_empty]
 
 
 def _prunes(prunes: Sequence[Folder]) -> list[dict[str, Any]]:
@@ -209,7 +209,7 @@ def _corpora(corpora: Sequence[Folder]) -> list[dict[str, Any]]:
         if chain.samples is None:
             continue
         numbers = {"samples": chain.samples, "songs": chain.songs, "hours": chain.hours}
-        held = corpus_module.statistics(corpus)
+        held = statistics(corpus)
         found.append({**_named(corpora, position), **numbers, "held": held})
     return found
 

@@ -17,12 +17,12 @@ import webbrowser
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines.pages import pairs as pages_pairs
 from pipelines.pages.inputs import Folder
-from pipelines.review import sample as sample_module
+from pipelines.pages.pairs import thresholds
 from pipelines.review import server
 from pipelines.review.estimates import DifferenceWindow
 from pipelines.review.judgements import Judgements
+from pipelines.review.sample import draw
 from pipelines.review.session import JUDGEMENTS, SAMPLE, Session
 from stemlode import files, runs
 from stemlode.arguments import Parser
@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
     at = server.listen(options.port)
     with contextlib.closing(at):
         size = options.sample or (_held_size(output) if held else None) or SIZE
-        sample = sample_module.draw(scored, size, how["seed"], stratified=how["stratified"])
+        sample = draw(scored, size, how["seed"], stratified=how["stratified"])
         inputs = {"scored": scored.path}
         if options.overwrite and files.exists(files.join(output, JUDGEMENTS)):
             Judgements(files.join(output, JUDGEMENTS)).close()  # nobody may be judging there
@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
             run = runs.Run(VERB, output, how, prints, time.time())
         with contextlib.closing(Judgements(run.path(JUDGEMENTS))) as judgements:
             files.write_bytes(run.path(SAMPLE), runs.to_json(how | sample.facts()))
-            session = Session(run, scored.path, sample, judgements, _thresholds(scored))
+            session = Session(run, scored.path, sample, judgements, _window(scored))
             _tell(session, options)
             token = secrets.token_urlsafe(24)
             app = server.application(session, token, options.target_precision)
@@ -172,9 +172,9 @@ def _either(given: int | None, held: object, otherwise: int) -> int:
     return held if isinstance(held, int) else otherwise
 
 
-def _thresholds(scored: Folder) -> DifferenceWindow | None:
+def _window(scored: Folder) -> DifferenceWindow | None:
     """What prune itself was told."""
-    found = pages_pairs.thresholds(scored)
+    found = thresholds(scored)
     return DifferenceWindow(found["min"], found["max"]) if len(found) == 2 else None
 
 

@@ -25,14 +25,14 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.review import chart
-from pipelines.review import sound as sound_module
 from pipelines.review.estimates import DifferenceWindow
 from pipelines.review.judgements import Stale
 from pipelines.review.session import CRITERIA, Session, Wish
+from pipelines.review.sound import LATEST_S, NAMES, PATIENCE_S, Excerpt
 from stemlode.runs import BadUsage, reason
 
 HOST = "127.0.0.1"
-NAMES = {HOST, "localhost"}  # that a browser on this machine, or at a tunnel's end, may use
+HOSTS = {HOST, "localhost"}  # that a browser on this machine, or at a tunnel's end, may use
 ASSETS = {
     "style.css": "text/css",
     "icon.svg": "image/svg+xml",
@@ -76,7 +76,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if host.partition(":")[0] not in NAMES:
+        if host.partition(":")[0] not in HOSTS:
             return PlainTextResponse("not our name", 403)
         given = scope["path"].split("/")[1] if scope["path"].startswith("/") else ""
         if not secrets.compare_digest(given.encode(errors="replace"), self.token.encode()):
@@ -133,7 +133,7 @@ def application(session: Session, token: str, target: float) -> ASGIApp:
 
     async def sound(request: Request) -> Response:
         name, kind = request.path_params["name"], request.path_params["kind"]
-        if name not in sound_module.NAMES or kind not in ("wav", "png"):
+        if name not in NAMES or kind not in ("wav", "png"):
             raise HTTPException(404)
         found = (await _excerpt(session, request)).sounds[name]
         if found.error:
@@ -225,17 +225,17 @@ def _index(session: Session, value: object) -> int:
     return value
 
 
-async def _excerpt(session: Session, request: Request) -> sound_module.Excerpt:
+async def _excerpt(session: Session, request: Request) -> Excerpt:
     """Waits as long as somebody wants it: a page that has moved on hangs up."""
     index = _index(session, request.path_params["index"])
     start = request.path_params["start"]
-    if start > sound_module.LATEST_S:
+    if start > LATEST_S:
         raise HTTPException(404)
-    patience = time.monotonic() + sound_module.PATIENCE_S
+    patience = time.monotonic() + PATIENCE_S
     with session.renderer.wanted(index, start) as rendered:
         while not rendered.done():
             if time.monotonic() > patience:
-                seconds = f"{sound_module.PATIENCE_S:g} s"
+                seconds = f"{PATIENCE_S:g} s"
                 raise HTTPException(503, f"not decoded within {seconds}")
             if await request.is_disconnected():
                 raise HTTPException(503, "nobody waits for it")

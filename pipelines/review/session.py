@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from matching.sound.decisions import Thresholds
-from pipelines.pages import text as pages_text
+from pipelines.pages.text import brief, plain, visible
 from pipelines.prune import thresholds
 from pipelines.review import chart, estimates, sound
 from pipelines.review.estimates import DifferenceWindow, EstimatedShare, Judged
@@ -135,7 +135,7 @@ class Session:
             "instrumental_title": _line(pair.instrumental.title),
             "instrumental_artist": _line(pair.instrumental.artist),
             "metrics": _metrics(pair),
-            "decision": pages_text.plain(pair.decision),
+            "decision": plain(pair.decision),
             "reason": _line(pair.reason),
             "duration_s": duration_s,
             "start_s": sound.first_start(pair, duration_s),
@@ -201,7 +201,7 @@ def _share(found: EstimatedShare | None) -> dict[str, float] | None:
 
 
 def _line(text: str) -> str:
-    return str(pages_text.visible(pages_text.brief(" ".join(text.split()), LONGEST)))
+    return str(visible(brief(" ".join(text.split()), LONGEST)))
 
 
 def _metrics(pair: SampledPair) -> list[tuple[str, str, str]]:

@@ -8,8 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pipelines.verify import index as index_module
-from pipelines.verify import shards as shards_module
+from pipelines.verify import index, shards
 from stemlode import files, locks, runs
 from stemlode.arguments import Parser
 from stemlode.runs import BadUsage, Failed
@@ -34,18 +33,18 @@ def check(folder: str, workers: int = 1) -> tuple[list[str], dict[str, Any]]:
     if not any(name.startswith("index-") for name in outputs):
         raise BadUsage(f"{folder}: holds a run of {record['verb']}, not a corpus")
     wrong = [*_plan(folder, record), *_listing(folder, outputs)]
-    index, about_tables = index_module.read(folder, record)
+    rows, about_tables = index.read(folder, record)
     wrong += about_tables
-    rows_of = index_module.by_shard(index)
+    rows_of = index.by_shard(rows)
     names = sorted(name for name in outputs if tar.SHARD.fullmatch(name))
-    wrong += index_module.hygiene(index)
-    wrong += index_module.numbering(rows_of, names)
-    wrong += index_module.counted(index, len(names), record)
+    wrong += index.hygiene(rows)
+    wrong += index.numbering(rows_of, names)
+    wrong += index.counted(rows, len(names), record)
     limit = tar.parse_bytes(record["options"].get("shard_bytes", "256MiB"))
 
     def shard(name: str) -> list[str]:
-        rows = rows_of.get(name, index.slice(0, 0))
-        return shards_module.check(folder, name, outputs[name], rows, limit)
+        held = rows_of.get(name, rows.slice(0, 0))
+        return shards.check(folder, name, outputs[name], held, limit)
 
     wrong += _spread(shard, names, workers)
     return wrong, record["counts"]

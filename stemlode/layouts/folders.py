@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 
 from stemlode import files, runs
 from stemlode.audio.kinds import is_named_audio, without_extension
-from stemlode.layouts import grouping, ikala, medleydb, moisesdb, musdb
-from stemlode.layouts import mapping as mapping_module
+from stemlode.layouts import grouping, ikala, mapping, medleydb, moisesdb, musdb
 from stemlode.layouts.songs import Part, Song, below, songs_by_folder
 from stemlode.runs import BadUsage
 
@@ -82,21 +81,21 @@ LAYOUTS = {  # in the order in which they are tried
 }
 
 
-def read(folder: str, layout: str, sources: str, mapping: str | None) -> list[Song]:
+def read(folder: str, layout: str, sources: str, mapping_file: str | None) -> list[Song]:
     """The songs of a multitrack folder, by name.
 
     Args:
         folder: local or remote.
         layout: one of LAYOUTS, or `auto` for the first that recognises the folder.
-        sources: one of layouts_grouping.GROUPINGS: what stems are summed into.
-        mapping: a mapping file (see layouts_mapping) in place of a layout.
+        sources: one of grouping.GROUPINGS: what stems are summed into.
+        mapping_file: in place of a layout (see layouts.mapping).
 
     Raises BadUsage where the folder has not that layout, where songs share a name, or where the
     mapping file is none.
     """
     paths, closed = _listed(folder, "stems")
-    if mapping:
-        found = mapping_module.songs(folder, paths, mapping_module.load(mapping))
+    if mapping_file:
+        found = mapping.songs(folder, paths, mapping.load(mapping_file))
     else:
         name = layout if layout != "auto" else _recognised(folder, paths)
         held = LAYOUTS[name]
