@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.bigquery_server import bigquery_client  # noqa: F401 (a fixture)
+from tests.installed import distributions, install  # noqa: F401 (fixtures)
 from tests.stores import gs, s3, store  # noqa: F401 (fixtures)
 
 PROJECT = Path(__file__).resolve().parent.parent
