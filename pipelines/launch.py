@@ -67,6 +67,9 @@ def carry_out(
     if run is None:
         print(f"{verb.name}: already complete in {output}")
         return 0
+    if getattr(options.view_as(verb.options), "allow_rejects", False) and run.accept():
+        _say(runs.record(output), output)
+        return 0
     if is_local(options) and not os.environ.get("STEMLODE_DEBUG"):
         logging.disable(logging.CRITICAL)  # a failing step logs its traceback; we keep it in a file
     try:
@@ -99,13 +102,20 @@ def _say(record: dict, output: str) -> None:
 
 def _explained(error: Exception, run: runs.Run) -> BadUsage | Failed:
     """The user's one line out of what a runner raises; the traceback goes into a file."""
-    with contextlib.suppress(OSError):
-        files.write_bytes(run.path(runs.ERROR), traceback.format_exc().encode(errors="replace"))
+    trace = traceback.format_exc()
     text = re.sub(r" \[while running '.*'\]", "", str(error)).strip()
     ours = re.findall(r"^(?:stemlode\.runs\.)?(BadUsage|Failed): (.+)$", text, re.MULTILINE)
     kind, line = ours[-1] if ours else (type(error).__name__, text)
+    with contextlib.suppress(OSError):
+        if not _says(run.path(runs.ERROR), line):
+            files.write_bytes(run.path(runs.ERROR), trace.encode(errors="replace"))
     if kind in ("BadUsage", "Failed"):
         return BadUsage(line) if kind == "BadUsage" else Failed(line)
     last = text.splitlines()[-1] if text else kind
     line = re.sub(r"^[\w.]*(Error|Exception): (\[Errno \d+\] )?|^\[Errno \d+\] ", "", last)
     return Failed(f"{line} (details in {run.path(runs.ERROR)}; run again to resume)")
+
+
+def _says(path: str, line: str) -> bool:
+    """Whether a file holds this line and nothing else: what a run's last step wrote."""
+    return files.exists(path) and files.read_bytes(path) == f"{line}\n".encode()

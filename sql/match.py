@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from matching.durations import FORMS, NUMBER
 from matching.latin import replacement
 from matching.links import WORK
 from matching.rules import LARGE, LONG_S, Rule
@@ -25,7 +26,6 @@ COLUMNS = (*TEXTS, *DURATIONS, "release_year", *EXTENDED)
 WHITESPACE = r" \t\n\v\f\r"
 LATIN_END = 0x20000  # unidecode knows no code point beyond
 ROW = "stemlode_row"  # stands for a whole row of the catalogue; no column may have this name
-NUMBER = r"^\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$"
 TEXT, INTEGER, FLOAT, DATE = "text", "integer", "float", "date"  # kinds of columns
 TEXTS_LIST = f"{TEXT} list"
 CANDIDATE = pa.schema(
@@ -183,20 +183,48 @@ def _text(source: Source, ours: str) -> str:
 
 def _seconds(source: Source) -> str:
     if SECONDS in source.columns:
-        return _number(source, SECONDS)
-    if MILLISECONDS in source.columns:
-        return f"{_number(source, MILLISECONDS)} / 1000.0"
-    raise NotPlain(f"no column {SECONDS}")
+        ours, number = SECONDS, _number(source, SECONDS)
+    elif MILLISECONDS in source.columns:
+        ours, number = MILLISECONDS, f"{_number(source, MILLISECONDS)} / 1000.0"
+    else:
+        raise NotPlain(f"no column {SECONDS}")
+    further = _in_units(source, ours)
+    return f"COALESCE({', '.join([number, *further])})" if further else number
 
 
 def _number(source: Source, ours: str) -> str:
     column, kind = _column(source, ours)
     if kind == TEXT:
-        number = f"SAFE_CAST(TRIM({column}, '{WHITESPACE}') AS FLOAT64)"
-        return f"IF(REGEXP_CONTAINS({column}, r'{NUMBER}'), {number}, NULL)"
+        text = _trimmed(column)
+        return f"IF(REGEXP_CONTAINS({text}, r'{NUMBER}'), SAFE_CAST({text} AS FLOAT64), NULL)"
     if kind not in (INTEGER, FLOAT):
         raise NotPlain(f"column {source.columns[ours]} is no number")
     return f"CAST({column} AS FLOAT64)"
+
+
+def _trimmed(column: str | None) -> str:
+    return f"TRIM({column}, '{WHITESPACE}')"
+
+
+def _in_units(source: Source, ours: str) -> list[str]:
+    """Texts that say their units, as seconds; NULL for others."""
+    column, kind = _column(source, ours)
+    if kind != TEXT:
+        return []
+    text = _trimmed(column)
+    found = []
+    for form in FORMS:
+        groups = (
+            rf"REGEXP_REPLACE({text}, r'{form.pattern}', r'\{n}')"
+            for n in range(1, len(form.seconds) + 1)
+        )
+        numbers = (
+            f"COALESCE(SAFE_CAST(REPLACE(NULLIF({g}, ''), ',', '.') AS FLOAT64), 0.0)"
+            for g in groups
+        )
+        terms = [f"{n} * {size}.0" for n, size in zip(numbers, form.seconds, strict=True)]
+        found.append(f"IF(REGEXP_CONTAINS({text}, r'{form.pattern}'), {' + '.join(terms)}, NULL)")
+    return found
 
 
 def _year(source: Source) -> str:

@@ -23,7 +23,7 @@ from stemlode import files, locks, plans, schemas
 from stemlode.plans import PLAN
 
 RECORD, SUCCESS = "run.json", "_SUCCESS"
-ERROR = "_ERROR.txt"  # the last failure's traceback
+ERROR = "_ERROR.txt"  # the last failure's traceback, or the line of a run that was held back
 # What verbs leave below their folder, finished or killed: --overwrite removes nothing else.
 _OURS = re.compile(
     r"_PLAN\.json|run\.json|_SUCCESS|_LOCK|_ERROR\.txt|_parts/.*"
@@ -60,11 +60,20 @@ class Run:
         """A path below the output folder."""
         return files.join(self.output, *names)
 
-    def finish(self, counts: dict[str, Any], outputs: dict[str, str], **facts: Any) -> None:
+    def finish(
+        self,
+        counts: dict[str, Any],
+        outputs: dict[str, str],
+        *,
+        held_back: str | None = None,
+        **facts: Any,
+    ) -> None:
         """Clear what killed attempts left, then write `run.json` and, last of all, `_SUCCESS`.
 
         `counts` are whole numbers or sums by name, `outputs` maps a file's path below the output
-        folder to its SHA-256, `facts` are further entries of the record.
+        folder to its SHA-256, `facts` are further entries of the record. `held_back` says in one
+        line why what was written should not count as done: it goes into `_ERROR.txt` in place of
+        `_SUCCESS`, and Failed is raised with it. `accept` makes such a run a finished one.
         """
         files.remove_temporaries(self.output)
         files.remove(self.path(ERROR))
@@ -80,6 +89,30 @@ class Run:
             **facts,
         }
         files.write_bytes(self.path(RECORD), to_json(record))
+        if held_back is not None:
+            files.write_bytes(self.path(ERROR), f"{on_one_line(held_back)}\n".encode())
+            raise Failed(on_one_line(held_back))
+        self._succeed()
+
+    def accept(self) -> bool:
+        """Finish a run that was held back, without its work; False where there is none."""
+        if not (files.exists(self.path(ERROR)) and files.exists(self.path(RECORD))):
+            return False
+        try:
+            held = json.loads(files.read_bytes(self.path(RECORD)))
+            same = (held["options"], held["inputs"]) == (self.options, self.inputs)
+            whole = same and all(
+                files.exists(self.path(name)) and files.sha256(self.path(name)) == sha256
+                for name, sha256 in held["outputs"].items()
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return False
+        if whole:
+            files.remove(self.path(ERROR))
+            self._succeed()
+        return whole
+
+    def _succeed(self) -> None:
         files.write_bytes(self.path(SUCCESS), b"")
         locks.release(self.output)
         files.remove(self.path(locks.NAME))  # where a worker process finishes its launcher's run

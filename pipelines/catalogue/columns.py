@@ -1,11 +1,14 @@
 """What a catalogue's columns hold, read as what they mean."""
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from matching.durations import FORMS, NUMBER, Form
 from pipelines.catalogue.formats.rows import SEPARATOR, as_text, plain
 
-NUMBER = r"^\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$"
+WHITESPACE = " \t\n\v\f\r"
+_PER = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # Arrow's units in a second
 
 
 def text(column: pa.Array) -> pa.StringArray:
@@ -36,18 +39,47 @@ def lists(column: pa.Array) -> pa.ListArray:
     return whole.cast(pa.list_(pa.string()))
 
 
-def seconds(column: pa.Array) -> pa.DoubleArray:
-    """A column of durations as float64: null where it holds no finite number above zero."""
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        numbers = column.cast(pa.float64(), safe=False)
+def seconds(column: pa.Array, per_second: int = 1) -> pa.DoubleArray:
+    """A column of durations as float64: null where it holds no finite number above zero.
+
+    Plain numbers are of units that are `per_second` in a second. What says its units itself is
+    read so: `M:SS` and `H:MM:SS`, ISO 8601 (`PT3M25S`), and Arrow's own durations.
+    """
+    kind = column.type
+    if pa.types.is_duration(kind):
+        numbers = pc.divide(column.cast(pa.int64()).cast(pa.float64(), safe=False), _PER[kind.unit])
+    elif pa.types.is_temporal(kind):  # a date, or a time of day, in which Excel writes 3:25 too
+        numbers = pa.nulls(len(column), pa.float64())
+    elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        numbers = _in_seconds(column.cast(pa.float64(), safe=False), per_second)
     else:
-        strings = text(column)
-        trimmed = pc.ascii_trim(strings, " \t\n\v\f\r")
-        numbers = pc.if_else(pc.match_substring_regex(strings, NUMBER), trimmed, None).cast(
-            pa.float64()
+        texts = pc.ascii_trim(text(column), WHITESPACE)
+        plain_numbers = pc.if_else(pc.match_substring_regex(texts, NUMBER), texts, None)
+        numbers = pc.coalesce(
+            _in_seconds(plain_numbers.cast(pa.float64()), per_second),
+            *(_in_units(texts, form) for form in FORMS),
         )
     is_length = pc.and_(pc.is_finite(numbers), pc.greater(numbers, 0))
     return pc.if_else(is_length, numbers, None)
+
+
+def _in_seconds(numbers: pa.DoubleArray, per_second: int) -> pa.DoubleArray:
+    return numbers if per_second == 1 else pc.divide(numbers, float(per_second))
+
+
+def _in_units(texts: pa.StringArray, form: Form) -> pa.DoubleArray:
+    """Texts of this form in seconds, null for others."""
+    rows = pc.fill_null(pc.match_substring_regex(texts, form.pattern), False)
+    nothing = pa.nulls(len(texts), pa.float64())
+    if not pc.any(rows).as_py():
+        return nothing
+    chosen = texts.filter(rows)
+    total = pa.array(np.zeros(len(chosen)))
+    for group, size in enumerate(form.seconds, 1):
+        said = pc.replace_substring_regex(chosen, form.pattern, rf"\{group}")
+        numbers = pc.replace_substring(pc.if_else(pc.equal(said, ""), "0", said), ",", ".")
+        total = pc.add(total, pc.multiply(numbers.cast(pa.float64()), float(size)))
+    return pc.replace_with_mask(nothing, rows, total)
 
 
 def year(texts: pa.StringArray) -> pa.Int32Array:

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from pipelines.catalogue import partitions
+from pipelines.catalogue import partitions, rejections
 from pipelines.catalogue.formats.dialect import Dialect
 from pipelines.catalogue.reading import COLUMNS, Catalogue
 from stemlode import plans
@@ -25,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--partitions",
         choices=(partitions.HIVE,),
         help="hive: folders such as artist=Muse/ are columns; else their names mean nothing",
+    )
+    add(
+        rejections.ALLOW,
+        action="store_true",
+        help="go on where more than half of the catalogue's rows are rejected for one reason",
     )
 
 

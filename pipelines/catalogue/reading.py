@@ -255,7 +255,7 @@ def _in_milliseconds(names: dict[str, str], mapped: dict[str, str], theirs: list
 def _fits(ours: str, kind: pa.DataType) -> bool:
     if pa.types.is_nested(kind):
         return False
-    if ours in (DURATION, MILLISECONDS):
+    if ours in (DURATION, MILLISECONDS) and not pa.types.is_duration(kind):
         return not (pa.types.is_temporal(kind) or pa.types.is_boolean(kind))
     return True
 

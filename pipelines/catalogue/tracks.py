@@ -117,6 +117,13 @@ def duration_counts(tracks: Tracks) -> Iterator[tuple[str, int]]:
     yield LONG, int((lengths > LONG_S).sum())
 
 
+def error_counts(batch: Batch, tracks: Tracks) -> Iterator[tuple[str, int]]:
+    """How many rows are rejected for each reason."""
+    for number, error in enumerate(_ERRORS):
+        yield error, int((tracks.error == number).sum())
+    yield "bad_row", len(batch.rows.broken)
+
+
 def releases(batch: Batch, tracks: Tracks) -> pa.Table:
     """The releases (artist_id, album) of the good rows, with their years; a row for each track."""
     if not (batch.has("album") and batch.has("release_year")):

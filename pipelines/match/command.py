@@ -27,8 +27,9 @@ from stemlode import runs
 
 def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> None:
     """The verb as a Beam pipeline."""
-    buckets = options.view_as(MatchOptions).buckets
-    on_beam.build(pipeline, catalogue_of(options), task_of(options), buckets, run)
+    view = options.view_as(MatchOptions)
+    given, task = catalogue_of(options), task_of(options)
+    on_beam.build(pipeline, given, task, view.buckets, run, allow_rejects=view.allow_rejects)
 
 
 def catalogue_of(options: PipelineOptions) -> Catalogue:
@@ -53,6 +54,7 @@ VERB = Verb(
     MatchOptions,
     optional_inputs=("aliases",),
     neutral=(
+        "allow_rejects",
         "engine",
         "estimate",
         "buckets",
@@ -89,7 +91,10 @@ def main(argv: Sequence[str]) -> int:
             task_of(options),
             Limits(view.memory, view.threads, view.spill),
         )
-        output.write(run, task, by_duckdb(given, task, limits), engine)
+        matched = by_duckdb(given, task, limits)
+        output.write(
+            run, task, matched, engine, catalog=given.path, allow_rejects=view.allow_rejects
+        )
 
     return carry_out(VERB, options, VERB.given(options), work)
 
@@ -107,7 +112,8 @@ def _in_bigquery(options: PipelineOptions, view: MatchOptions) -> int:
 
         def work(run: runs.Run) -> None:
             matched = table.match(task, view.maximum_bytes_billed)
-            output.write(run, task, matched, BIGQUERY)
+            allow = view.allow_rejects
+            output.write(run, task, matched, BIGQUERY, catalog=catalog, allow_rejects=allow)
 
         plan = {"catalog": catalog, "catalog_modified": table.modified()}
         return carry_out(VERB, options, inputs, work, **plan)

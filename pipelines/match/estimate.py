@@ -23,7 +23,7 @@ from matching.links import links
 from matching.row_hashes import row_hashes
 from matching.rules import Rule
 from pipelines.catalogue import columns as catalogue_columns
-from pipelines.catalogue import tracks
+from pipelines.catalogue import rejections, tracks
 from pipelines.catalogue.aliases import Aliases
 from pipelines.catalogue.formats.rows import Part
 from pipelines.catalogue.reading import ARTIST_IDS, Batch, Catalogue
@@ -112,7 +112,11 @@ def expected(
         rejects=totals["errors"] + repeated,
         most_per_key=most_per_key,
         share=1.0 if is_whole else len(found) / reading.good,
-        notes=[*record.duration_notes(totals, rule), *(aliases.notes() if aliases else [])],
+        notes=[
+            *rejections.notes(totals["tracks_read"], totals),
+            *record.duration_notes(totals, rule),
+            *(aliases.notes() if aliases else []),
+        ],
         seconds=time.monotonic() - started,
         **counted,
     )
@@ -158,7 +162,7 @@ class _Reading:
     """Reads a catalogue, and counts what it finds on the way.
 
     sizes: how many tracks the artists of each bucket have, int64 [BUCKETS].
-    totals: rows, errors, and the counts of tracks.duration_counts.
+    totals: rows, errors, and the counts of tracks.duration_counts and tracks.error_counts.
     ids: hashes of one id in ONE_ID_OF.
     """
 
@@ -187,6 +191,7 @@ class _Reading:
             self.totals["tracks_read"] += len(batch) + len(batch.rows.broken)
             self.totals["errors"] += len(batch) - len(checked.good) + len(batch.rows.broken)
             self.totals.update(dict(tracks.duration_counts(checked)))
+            self.totals.update(dict(tracks.error_counts(batch, checked)))
             buckets, _ = _buckets(batch, checked, self.rule)
             self.sizes += np.bincount(buckets, minlength=BUCKETS)
             ids = row_hashes(checked.track_id.take(pa.array(checked.good, pa.int64())))

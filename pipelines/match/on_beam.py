@@ -20,7 +20,7 @@ from matching import originals, rules
 from matching.links import links
 from matching.row_hashes import row_hashes
 from pipelines import transforms
-from pipelines.catalogue import tracks
+from pipelines.catalogue import rejections, tracks
 from pipelines.catalogue.formats.rows import Part
 from pipelines.catalogue.reading import ARTIST_IDS, Batch, Catalogue
 from pipelines.match import record
@@ -152,9 +152,18 @@ class Propose(beam.DoFn):
 
 
 def build(
-    pipeline: beam.Pipeline, catalogue: Catalogue, task: Task, buckets: int, run: runs.Run
+    pipeline: beam.Pipeline,
+    catalogue: Catalogue,
+    task: Task,
+    buckets: int,
+    run: runs.Run,
+    *,
+    allow_rejects: bool,
 ) -> None:
-    """The pipeline: catalogue → hashes → tracks that may be in a pair → candidates."""
+    """The pipeline: catalogue → hashes → tracks that may be in a pair → candidates.
+
+    Its last step fails where most rows are rejects, unless these are allowed.
+    """
     rule = task.rule
     parts = pipeline | "Parts" >> beam.Create(catalogue.parts()) | "Spread" >> beam.Reshuffle()
     survey = parts | "Survey" >> beam.ParDo(HashTracks(catalogue, task, buckets)).with_outputs(
@@ -208,6 +217,11 @@ def build(
         candidates | "CountChosen" >> beam.Map(lambda _: ("not_chosen", -1)),
         songs | "EachSong" >> beam.Distinct() | "CountSongs" >> beam.Map(lambda _: ("songs", 1)),
     ) | "Counts" >> beam.Flatten()
+    by_reason = (
+        selected.rejects
+        | "Reasons" >> beam.Map(lambda row: (row["error"], (1, row)))
+        | "Tally" >> beam.CombinePerKey(rejections.added)
+    )
     releases = (
         (selected.releases, paired.releases)
         | "AllReleases" >> beam.Flatten()
@@ -222,10 +236,12 @@ def build(
             _finish,
             run,
             task,
+            None if allow_rejects else catalogue.path,
             AsList(manifest),
             AsDict(counts | "AddUp" >> beam.CombinePerKey(sum)),
             AsList(paired.large),
             AsDict(releases),
+            AsDict(by_reason),
         )
     )
 
@@ -234,16 +250,22 @@ def _finish(
     _: None,
     run: runs.Run,
     task: Task,
+    judged: str | None,
     manifest: list[Row],
     totals: dict[str, int],
     large: list[Row],
     releases: dict[tuple[str, int], int],
+    by_reason: dict[str, rejections.Tally],
 ) -> None:
-    """The last step waits for all others; a remote launcher may be gone by then."""
+    """The last step waits for all others; a remote launcher may be gone by then.
+
+    `judged` is the catalogue whose rejects may hold the run back.
+    """
     outputs = {row["path"]: row["sha256"] for row in manifest}
     years = {year for _, year in releases}
     by_year = {y: (releases.get(("every", y), 0), releases.get(("some", y), 0)) for y in years}
-    record.finish(run, task, totals, outputs, large, by_year, engine="beam")
+    held_back = judged and rejections.verdict(judged, totals["tracks_read"], by_reason)
+    record.finish(run, task, totals, outputs, large, by_year, held_back, engine="beam")
 
 
 class _Least(beam.PTransform):

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from matching import originals
-from pipelines.catalogue import tracks
+from pipelines.catalogue import rejections, tracks
 from pipelines.catalogue.reading import Batch
 from pipelines.match import record
 from pipelines.match.record import Task
@@ -26,8 +26,10 @@ class Matched:
     rows_read: int
 
 
-def write(run: runs.Run, task: Task, matched: Matched, engine: str) -> None:
-    """Write a run's tables, and finish it."""
+def write(
+    run: runs.Run, task: Task, matched: Matched, engine: str, *, catalog: str, allow_rejects: bool
+) -> None:
+    """Write a run's tables, and finish it; Failed where most rows of the catalogue are rejects."""
     kept, further = tracks.once(matched.tracks)
     rejects = pa.Table.from_pylist([*matched.rejects, *further], schemas.REJECT)
     found = candidates(matched.found.candidates, kept)
@@ -50,6 +52,7 @@ def write(run: runs.Run, task: Task, matched: Matched, engine: str) -> None:
         "candidates": chosen.num_rows,
         "not_chosen": found.num_rows - chosen.num_rows,
     }
+    by_reason = {} if allow_rejects else rejections.tallied(matched.rejects)
     record.finish(
         run,
         task,
@@ -57,6 +60,7 @@ def write(run: runs.Run, task: Task, matched: Matched, engine: str) -> None:
         {row["path"]: row["sha256"] for row in written},
         matched.found.large.to_pylist(),
         matched.found.releases,
+        rejections.verdict(catalog, matched.rows_read, by_reason),
         engine=engine,
         **matched.found.facts,
     )

@@ -73,13 +73,14 @@ def finish(
     outputs: Mapping[str, str],
     large: Iterable[Row],
     releases: Mapping[int, tuple[int, int]],
+    held_back: str | None,
     **facts: Any,
 ) -> None:
-    """Complete a run.
+    """Complete a run, or hold it back.
 
     `totals` are COUNTS and those of tracks.duration_counts, `large` the keys that were left out
     (rows of rules.LARGE), `releases` how many there are of each year, and how many of them hold an
-    instrumental.
+    instrumental, `held_back` why it should not count as done (`rejections.verdict`).
     """
     left_out = sorted(large, key=lambda key: (-key["candidates"], *map(str, key.values())))
     counts = {name: totals.get(name, 0) for name in COUNTS}
@@ -94,6 +95,7 @@ def finish(
     run.finish(
         counts,
         dict(outputs),
+        held_back=held_back,
         notes=notes,
         durations=durations,
         releases=by_year,

@@ -174,7 +174,9 @@ def _build(
     catalogue = (
         catalogue_options.catalogue_of(given["catalog"], view) if "catalog" in given else None
     )
-    parts, unread, counts = tracks.read(pipeline, catalogue, given.get("music"))
+    parts, unread, counts = tracks.read(
+        pipeline, catalogue, given.get("music"), allow_rejects=view.allow_rejects
+    )
     handler = TeacherHandler(
         teacher_of(options),
         plan.target,
@@ -211,7 +213,7 @@ VERB = Verb(
     (),
     build,
     PseudolabelOptions,
-    neutral=("teacher", "io_threads", "accelerator"),
+    neutral=("allow_rejects", "teacher", "io_threads", "accelerator"),
     optional_inputs=("catalog", "music"),
     added=catalogue_options.ADDED,
 )

@@ -6,15 +6,16 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.pvalue import AsSingleton, TaggedOutput
+from apache_beam.pvalue import AsDict, AsSingleton, TaggedOutput
 
-from pipelines.catalogue import scan, tracks
+from pipelines.catalogue import rejections, scan, tracks
 from pipelines.catalogue.formats.rows import Part
 from pipelines.catalogue.reading import Catalogue
 from pipelines.pseudolabel.plan import STAGE
 from stemlode import schemas
 from stemlode.audio import kinds
 from stemlode.ids import digest
+from stemlode.runs import Failed
 from stemlode.tables import Row
 
 # Tracks that a worker takes at a time, decoding some ahead: an eighth, so that workers can share
@@ -23,16 +24,22 @@ FEWEST, MOST = 4, 32
 
 
 def read(
-    pipeline: beam.Pipeline, catalogue: Catalogue | None, music: str | None
+    pipeline: beam.Pipeline,
+    catalogue: Catalogue | None,
+    music: str | None,
+    *,
+    allow_rejects: bool = False,
 ) -> tuple[beam.PCollection, beam.PCollection, beam.PCollection]:
     """Parts of some tracks each, (number, rows of schemas.TRACK); rejects; counts.
 
     Only references travel. Which part a track lies in depends on its id and their number alone.
+    A catalogue of which most rows are rejected for one reason fails before any track is given,
+    unless that is allowed.
     """
     found = (
         _of_folder(pipeline, music or "")
         if catalogue is None
-        else _of_catalogue(pipeline, catalogue)
+        else _of_catalogue(pipeline, catalogue, allow_rejects)
     )
     once = (
         found.tracks
@@ -54,14 +61,35 @@ def read(
     return placed, rejects, counts
 
 
-def _of_catalogue(pipeline: beam.Pipeline, catalogue: Catalogue) -> Any:
-    return (
+def _of_catalogue(pipeline: beam.Pipeline, catalogue: Catalogue, allow_rejects: bool) -> Any:
+    found = (
         pipeline
         | "Catalogue" >> beam.Create(catalogue.parts())
         | "SpreadCatalogue" >> beam.Reshuffle()
         | "ReadTracks"
         >> beam.FlatMap(_rows, catalogue).with_outputs("rejects", "counts", main="tracks")
     )
+    if allow_rejects:
+        return found
+    rows = found.counts | "RowCounts" >> beam.Values() | "CountRows" >> beam.CombineGlobally(sum)
+    by_reason = (
+        found.rejects
+        | "Reasons" >> beam.Map(lambda row: (row["error"], (1, row)))
+        | "Tally" >> beam.CombinePerKey(rejections.added)
+    )
+    judged = (
+        pipeline
+        | "Judge" >> beam.Create([catalogue.path])
+        | "Verdict" >> beam.Map(_judged, AsSingleton(rows), AsDict(by_reason))
+    )
+    tracks = found.tracks | "OnceJudged" >> beam.Map(lambda row, _: row, AsSingleton(judged))
+    return SimpleNamespace(tracks=tracks, rejects=found.rejects, counts=found.counts)
+
+
+def _judged(catalog: str, rows: int, by_reason: dict[str, rejections.Tally]) -> str:
+    if line := rejections.verdict(catalog, rows, by_reason):
+        raise Failed(line)
+    return catalog
 
 
 def _of_folder(pipeline: beam.Pipeline, folder: str) -> Any:

@@ -1,5 +1,6 @@
 """Run folders: claimed once, resumed, finished, never mistaken for something else."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -188,3 +189,23 @@ def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
 def test_a_process_that_ends_leaves_no_lock(tmp_path: Path) -> None:
     assert _at_work(tmp_path / "out", 0).wait() == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["_PLAN.json"]
+
+
+def test_a_run_that_was_held_back_is_finished_without_its_work(tmp_path: Path) -> None:
+    output = str(tmp_path / "out")
+    run = runs.start("match", output, {"a": 1}, {})
+    assert run is not None
+    name = "rejects-00000-of-00001.parquet"
+    files.write_bytes(run.path(name), b"rows")
+    outputs = {name: files.sha256(run.path(name))}
+    assert not run.accept()  # nothing was done yet
+    with pytest.raises(runs.Failed, match="most are bad"):
+        run.finish({"n": 1}, outputs, held_back="most are bad\x1b")
+    assert files.read_bytes(run.path(runs.ERROR)) == b"most are bad\\x1b\n"
+    with pytest.raises(runs.BadUsage, match="is not finished"):
+        runs.record(output)
+    other = dataclasses.replace(run, options={"a": 2})
+    assert not other.accept()
+    assert run.accept()
+    assert runs.record(output)["counts"] == {"n": 1}
+    assert runs.start("match", output, {"a": 1}, {}) is None

@@ -26,7 +26,7 @@ def alike(catalog: Path, folder: Path, *flags: str) -> list[Row]:
     return tables.read(str(beam), "candidates").to_pylist()
 
 
-@pytest.mark.parametrize("ending", ["parquet", "jsonl"])
+@pytest.mark.parametrize("ending", ["parquet", pytest.param("jsonl", marks=pytest.mark.slow)])
 def test_folders_named_like_columns(ending: str, tmp_path: Path) -> None:
     folder = tmp_path / "in" / "title=Foo" / "duration_s=300" / "artist=Muse"
     folder.mkdir(parents=True)
@@ -38,6 +38,7 @@ def test_folders_named_like_columns(ending: str, tmp_path: Path) -> None:
     assert pair["mix"]["title"] == "Song" and pair["mix"]["artist"] == "A"
 
 
+@pytest.mark.slow
 def test_partitioned_folders(tmp_path: Path) -> None:
     """As a writer of Hive's partitions leaves them, by Arrow's own."""
     rows = [
@@ -58,6 +59,7 @@ def test_partitioned_folders(tmp_path: Path) -> None:
     assert [pair["pair_id"] for pair in whole] == [pair["pair_id"] for pair in found]
 
 
+@pytest.mark.slow
 def test_names_that_differ_in_case_alone(tmp_path: Path) -> None:
     """DuckDB takes them for one."""
     odd = {"mood": "x", "Mood": "y", "nested": {"a": 1, "A": 2}}

@@ -132,7 +132,7 @@ BAD = [
     *(
         ("bad_duration", {**GOOD, "track_id": f"d{n}", "duration_s": length})
         for n, length in enumerate(
-            [None, float("nan"), float("inf"), -float("inf"), -3.0, 0, -0.0, "3:25", "", "x", [1]]
+            [None, float("nan"), float("inf"), -float("inf"), -3.0, 0, -0.0, "3:2x", "", "x", [1]]
         )
     ),
     ("duplicate_id", {**GOOD, "title": "Song, once more"}),
@@ -156,7 +156,7 @@ def test_every_bad_row_gives_one_reject(tmp_path: Path) -> None:
     for row in rejects:
         assert row["stage"] == "match" and row["message"]
         json.loads(row["record"])
-    assert next(r for r in rejects if r["key"] == "d7")["message"].endswith("seconds: 3:25")
+    assert next(r for r in rejects if r["key"] == "d7")["message"].endswith("seconds: 3:2x")
 
 
 def messy_catalogue(seed: int) -> list[Row]:

@@ -277,6 +277,23 @@ def test_half_of_a_catalogue_is_bad_and_the_other_half_is_labelled(
 
 
 @pytest.mark.slow
+def test_a_catalogue_that_is_read_wrongly_labels_nothing(
+    music: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    rows = [{**row, "duration_s": f"{n};5"} for n, row in enumerate(_catalogue(music))]
+    rows[0]["duration_s"] = "13"
+    catalog = tmp_path / "catalogue.jsonl"
+    catalog.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert label(catalog, tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert f"{len(rows) - 1} of {len(rows)} rows are rejected" in said and ";5'" in said
+    assert not [*(tmp_path / "out").rglob("*.part")]
+    assert label(catalog, tmp_path / "out", "--allow-rejects") == 0
+    check_counts(tmp_path / "out")
+    assert record(tmp_path / "out")["counts"]["tracks"] == 1
+
+
+@pytest.mark.slow
 def test_lossless_only(bad_music: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     assert label(bad_music, output, "--lossless-only") == 0

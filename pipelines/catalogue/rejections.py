@@ -1,0 +1,77 @@
+"""A catalogue of which most rows are rejected for one reason is read wrongly, and says so."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+
+from pipelines.catalogue.tracks import MESSAGES
+from stemlode import tables
+from stemlode.tables import Row
+
+MOST = 0.5  # of all rows: beyond, a reason is the catalogue's and not the rows'
+ALLOW = "--allow-rejects"
+SHOWN = 40  # characters of an example
+Tally = tuple[int, Row]  # how many rejects a reason has, and the one that sorts first
+_WHY = {**MESSAGES, "bad_row": "the line is no row"}
+_WAYS_OUT = {  # what to type; an id that is there once more says nothing against a row
+    "no_track_id": "another column is taken with --columns track_id=NAME",
+    "no_title": "another column is taken with --columns title=NAME",
+    "no_artist": "another column is taken with --columns artist=NAME",
+    "bad_duration": "another column is taken with --columns duration_s=NAME",
+    "bad_row": "each such line is in the rejects",
+}
+
+
+def tallied(rejects: Iterable[Row]) -> dict[str, Tally]:
+    """Rejects by their reasons."""
+    found: dict[str, Tally] = {}
+    for row in rejects:
+        one = (1, row)
+        found[row["error"]] = added([found[row["error"]], one]) if row["error"] in found else one
+    return found
+
+
+def added(tallies: Iterable[Tally]) -> Tally:
+    """Tallies of one reason in one."""
+    every = list(tallies)
+    example = min((row for _, row in every), key=lambda row: tables.order(row, ("stage", "key")))
+    return sum(count for count, _ in every), example
+
+
+def verdict(catalog: str, rows: int, by_reason: dict[str, Tally]) -> str | None:
+    """The line that ends a run of which a reason took most rows; None where none did.
+
+    `catalog` is what was read, and `rows` how many rows it has.
+    """
+    for reason in _too_many(rows, {name: count for name, (count, _) in by_reason.items()}):
+        count, example = by_reason[reason]
+        return (
+            f"--catalog {catalog}: {count:,} of {rows:,} rows are rejected: {_WHY[reason]}, "
+            f"{_shown(reason, example)}; {_WAYS_OUT[reason]}; to go on without them, repeat the "
+            f"command with {ALLOW}"
+        )
+    return None
+
+
+def notes(rows: int, counts: Mapping[str, int]) -> Iterator[str]:
+    """What to expect of a catalogue with so many rejects by reason."""
+    for reason in _too_many(rows, counts):
+        yield (
+            f"{counts[reason]:,} of {rows:,} rows would be rejected, and end the run without "
+            f"{ALLOW}: {_WHY[reason]}; {_WAYS_OUT[reason]}"
+        )
+
+
+def _too_many(rows: int, counts: Mapping[str, int]) -> list[str]:
+    """The reason that takes most rows, if one does."""
+    return [reason for reason in _WAYS_OUT if counts.get(reason, 0) > MOST * rows]
+
+
+def _shown(reason: str, reject: Row) -> str:
+    """An example of what is wrong."""
+    record = json.loads(reject["record"])
+    names = {"no_track_id": ["track_id"], "no_title": ["title"], "no_artist": ["artist"]}
+    names |= {"bad_duration": ["duration_s", "duration_ms"], "bad_row": ["line"]}
+    values = [record[name] for name in names[reason] if record.get(name) not in (None, "")]
+    if values:
+        return f"such as {str(values[0])[:SHOWN]!r}"
+    return f"such as that of {reject['key']}, which is empty"
