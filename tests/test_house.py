@@ -4,9 +4,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 import grimp
 import pytest
@@ -82,6 +84,28 @@ def test_folders_form_no_circle() -> None:
     TopologicalSorter(below).prepare()  # raises CycleError, which names the folders
 
 
+def test_every_file_of_pipelines_is_said_to_need_beam_or_not_to() -> None:
+    contracts = _contracts()
+    with_beam = tuple(contracts["beam"]["allowed_importers"])
+    without = tuple(contracts["beam-free"]["source_modules"])
+    for path in (PROJECT / "pipelines").rglob("*.py"):
+        module = ".".join(path.relative_to(PROJECT).with_suffix("").parts)
+        if path.name != "__init__.py":
+            said = [name for name in with_beam + without if f"{module}.".startswith(f"{name}.")]
+            assert len(said) == 1, f"{module}: add it to `beam` or to `beam-free` in pyproject.toml"
+
+
+@pytest.mark.parametrize("folder", [*_folders(*ROOMS)], ids=str)
+def test_the_map_says_what_each_folder_is_for(folder: Path) -> None:
+    text = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert f"`{folder}/`" in text
+
+
+def _contracts() -> dict[str, dict[str, Any]]:
+    declared = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    return {contract["id"]: contract for contract in declared["tool"]["importlinter"]["contracts"]}
+
+
 def _broken(house: Path, contract: str) -> bool:
     """Whether import-linter finds the contract broken in this house."""
     program = "import sys; from importlinter.cli import lint_imports_command as go; go()"
@@ -100,7 +124,7 @@ def test_every_contract_can_break(tmp_path: Path) -> None:
             PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__")
         )
     shutil.copy(PROJECT / "pyproject.toml", tmp_path)
-    contracts = re.findall(r'^id = "(.*)"$', (tmp_path / "pyproject.toml").read_text(), re.M)
+    contracts = [*_contracts()]
     assert {contract for *_, contract in BAD_IMPORTS} == set(contracts)
     for file, bad, contract in BAD_IMPORTS:
         source = tmp_path / file
