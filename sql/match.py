@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from matching.durations import FORMS, NUMBER
 from matching.latin import replacement
 from matching.links import WORK
 from matching.rules import LARGE, LONG_S, Rule
 from matching.titles import DIGITS, NUMERALS
 from sql import titles
+from sql.durations import FORMS, NUMBER
 from sql.names import quoted
 
 TEXTS = ("track_id", "artist_id", "artist", "title", "album")

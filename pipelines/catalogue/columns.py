@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from matching.durations import FORMS, NUMBER, Form
 from pipelines.catalogue.formats.rows import SEPARATOR, as_text, plain
+from sql.durations import FORMS, NUMBER, Form
 
 WHITESPACE = " \t\n\v\f\r"
 _PER = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # Arrow's units in a second
