@@ -2,7 +2,7 @@
 
 import os
 
-# OpenMP's threads wait for each other by spinning, unless told before torch loads them. With a core
-# taken by anything else (a decoding worker is enough) that makes a training step 4 to 20 times as
-# slow on two cores; on an idle machine sleeping costs nothing that can be measured.
+# OpenMP's threads spin while they wait for each other, unless this is set before torch is loaded.
+# When another process takes a core (one decoding worker is enough), spinning makes a training step
+# 4 to 20 times slower on two cores. On an idle machine, sleeping costs nothing measurable.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

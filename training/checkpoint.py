@@ -1,8 +1,8 @@
 """Checkpoints are data: safetensors and JSON. Nothing is unpickled, so opening one runs no code.
 
 A checkpoint folder holds `model.safetensors` and `config.json`. The configuration also travels in
-the header of `model.safetensors`, and that copy is the one that is read: one file appears at once,
-so weights and configuration always belong together; `config.json` is for people and other tools.
+the header of `model.safetensors`, and that copy is the one that is read: a single file is replaced
+atomically, so weights and configuration always match. `config.json` is for people and other tools.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class Checkpoint:
     core: nn.Module
     step: int
     scores: dict[str, float] = field(default_factory=dict)
-    # The teachers of a fine-tuned one, the first one first: sha256, score, step of each.
+    # If fine-tuned, its teachers in order: sha256, score and step of each.
     teachers: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -88,7 +88,8 @@ def find(folder: str) -> str:
 
 
 def fit(core: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """ValueError where names, shapes or types are not the core's, or a weight is not finite."""
+    """Raise ValueError if names, shapes or types are not those of the core, or if a weight is not
+    finite."""
     wanted = core.state_dict()
     if set(wanted) != set(tensors):
         odd = sorted(set(wanted) ^ set(tensors))[0]
@@ -107,7 +108,7 @@ def write_tensors(path: str, tensors: dict[str, Tensor], facts: dict[str, Any]) 
     """One safetensors file with JSON facts in its header, atomically."""
     on_cpu = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     whole = {"facts": facts, "sha256": _sha256(on_cpu, facts)}
-    # One entry: safetensors writes several in any order.
+    # A single entry: safetensors does not keep the order of several.
     header = {"stemlode": json.dumps(whole, sort_keys=True, allow_nan=False)}
     files.write_bytes(path, safetensors.torch.save(on_cpu, header))
 
@@ -129,13 +130,13 @@ def read_tensors(path: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _header(data: bytes) -> dict[str, str]:
-    """safetensors hands out the metadata of files alone; its header is length, then JSON."""
+    """safetensors reads metadata from files only, not from bytes: a length, then JSON."""
     length = int.from_bytes(data[:8], "little")
     return json.loads(data[8 : 8 + length])["__metadata__"]
 
 
 def _sha256(tensors: dict[str, Tensor], facts: dict[str, Any]) -> str:
-    """Of everything in the file, for safetensors itself does not notice a flipped bit."""
+    """The hash of everything in the file: safetensors itself does not notice a flipped bit."""
     hasher = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         hasher.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())

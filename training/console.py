@@ -1,4 +1,4 @@
-"""What a run says to whoever watches it."""
+"""What a run tells its user: lines, a progress bar, TensorBoard."""
 
 import importlib.util
 import sys
@@ -30,7 +30,7 @@ def line(found: dict[str, Any], steps: int, progress: Progress) -> str:
 
 
 def short(found: dict[str, Any]) -> dict[str, str]:
-    """What stands beside the bar, which has the time left itself."""
+    """What the progress bar shows; it counts the time left itself."""
     shown = {"loss": f"{found['loss']:.4g}", "pace": ", ".join(_pace(found))}
     for name, key in (("valid", "valid_loss"), ("SDR", "valid_sdr")):
         if key in found:
@@ -39,7 +39,7 @@ def short(found: dict[str, Any]) -> dict[str, str]:
 
 
 def duration(seconds: float) -> str:
-    """In the largest unit that says enough."""
+    """Seconds in a unit that suits their size."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
@@ -68,7 +68,7 @@ class Board:
     """Writes the log's numbers into a folder; without one, nothing."""
 
     def __init__(self, folder: str | None, step: int) -> None:
-        """`step`: what the run resumes after; a dead run's later events are taken back."""
+        """`step`: the last one of the run that is resumed; later events are removed."""
         self.writer = None
         if folder is not None:
             from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 (an extra)
@@ -77,7 +77,7 @@ class Board:
             self.writer = SummaryWriter(folder, purge_step=step + 1 if step else None)
 
     def write(self, line: dict[str, Any]) -> None:
-        """A line of the log; each number of it is a curve."""
+        """Add a line of the log; each of its numbers is a curve."""
         if self.writer is None:
             return
         for name, value in line.items():
@@ -86,6 +86,6 @@ class Board:
         self.writer.flush()
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Finish the file."""
         if self.writer is not None:
             self.writer.close()

@@ -1,4 +1,4 @@
-"""Several processes that train one net together, as `torchrun` starts them; else this one alone."""
+"""The device to compute on, and the processes that train a net together (`torchrun`)."""
 
 import os
 from contextlib import AbstractContextManager, nullcontext
@@ -18,29 +18,29 @@ PATIENCE = timedelta(hours=24)  # torchrun ends everyone when one dies, so nobod
 
 @dataclass(frozen=True)
 class World:
-    """This process' number among `size` ones. The first one alone writes files."""
+    """This process' rank among `size` processes. Only the first one writes files."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and messages."""
         return self.rank == 0
 
     def gathered(self, value: Any) -> list[Any]:
-        """Everyone's value, in the order of ranks. All must call it."""
+        """Each process' value, by rank. All processes must call this."""
         found = [value] * self.size
         if self.size > 1:
             distributed.all_gather_object(found, value)
         return found
 
     def shared(self, value: Any) -> Any:
-        """The first one's value. All must call it."""
+        """The first process' value. All processes must call this."""
         return self.gathered(value)[0]
 
     def mean(self, number: Tensor) -> Tensor:
-        """The mean of everyone's number, on its device. All must call it."""
+        """The mean of all processes' numbers, on the device. All processes must call this."""
         if self.size > 1:
             number = number / self.size
             distributed.all_reduce(number)
@@ -54,7 +54,7 @@ class World:
         return DistributedDataParallel(module, device_ids=ids, gradient_as_bucket_view=True)
 
     def close(self) -> None:
-        """Leave the others."""
+        """Leave the process group."""
         if self.size > 1:
             distributed.destroy_process_group()
 
@@ -63,14 +63,14 @@ ALONE = World()
 
 
 def apart(module: nn.Module, wanted: bool) -> AbstractContextManager[None]:
-    """Where `wanted`, a backward in which gradients stay with their rank."""
+    """If `wanted`, a context in which backward does not exchange gradients between processes."""
     if wanted and isinstance(module, DistributedDataParallel):
         return module.no_sync()
     return nullcontext()
 
 
 def join() -> World:
-    """The processes that torchrun started together, by gloo for values and NCCL for GPUs."""
+    """Join the processes that torchrun started: gloo for values, NCCL for GPUs."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return ALONE
@@ -80,9 +80,9 @@ def join() -> World:
 
 
 def pick_device(name: str | None, world: World = ALONE) -> torch.device:
-    """A device by its name, else the GPU where there is one; BadUsage for what is not there.
+    """A device by its name; without one, a GPU if there is one. BadUsage if it is not there.
 
-    Of several processes on a machine each gets a GPU of its own.
+    Several processes on one machine get a GPU each.
     """
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))

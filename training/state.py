@@ -1,4 +1,4 @@
-"""Where a training run is, and how it comes back there after a crash, bit by bit."""
+"""The state of a training run, saved and restored bit by bit."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 @dataclasses.dataclass
 class Progress:
-    """Where a run is: everything a resumed run needs but tensors."""
+    """How far a run is; with tensors, everything that a resumed run needs."""
 
     step: int = 0
     epoch: int = 0
@@ -31,7 +31,7 @@ class Progress:
 
 
 class Extra(Protocol):
-    """What else has a state: see `material.Material`."""
+    """What else has a state (`training.loop.material.Material`)."""
 
     rejects: dict[str, str]
 
@@ -54,9 +54,9 @@ class Learning:
 
 
 def preserve(path: str, learning: Learning, progress: Progress, world: World) -> None:
-    """Everything that a resumed run needs, in one file that appears whole or not at all.
+    """Save everything that a resumed run needs, atomically in one file.
 
-    All ranks must call it; the first one writes.
+    All processes must call it; the first one writes.
     """
     own: dict[str, Any] = {"epoch": progress.epoch, "position": progress.position}
     own |= {"rejects": learning.material.rejects, "cpu": torch.get_rng_state()}
@@ -91,7 +91,7 @@ def preserve(path: str, learning: Learning, progress: Progress, world: World) ->
 
 
 def restore(path: str, learning: Learning, device: torch.device, world: World) -> Progress:
-    """The inverse of `preserve`; Failed where the file is damaged."""
+    """The inverse of `preserve`; Failed if the file is damaged."""
     try:
         tensors, facts = checkpoint.read_tensors(path)
     except Failed as error:
@@ -107,7 +107,7 @@ def restore(path: str, learning: Learning, device: torch.device, world: World) -
             _load(learning.average, _under("average.", tensors))
         fused = learning.adam.defaults["fused"]
         for name, parameter in learning.nets.named_parameters():
-            # The moments get the parameters' memory layout back, on which rounding may depend.
+            # The moments get the parameters' memory layout again: rounding may depend on it.
             steps = tensors[f"adam.{name}.step"]
             learning.adam.state[parameter] = {
                 "step": steps.to(device) if fused else steps,
@@ -129,7 +129,7 @@ def restore(path: str, learning: Learning, device: torch.device, world: World) -
 
 
 def _finite(facts: dict[str, Any]) -> dict[str, Any]:
-    """As JSON has it, which knows no infinity: None before the first validation."""
+    """None for the infinite loss before the first validation: JSON has no infinity."""
     unknown = math.isinf(facts["best_loss"])
     return {**facts, "best_loss": None if unknown else facts["best_loss"]}
 
@@ -180,7 +180,7 @@ def read_log(path: str) -> list[dict[str, Any]]:
 
 
 def read_levels(path: str) -> tuple[dict[str, float], dict[str, str]]:
-    """What one pass over the corpus found: peaks, rejects; Failed where the file is damaged."""
+    """The peaks and rejects that one pass over the corpus found; Failed if the file is damaged."""
     try:
         held = json.loads(files.read_bytes(path))
         peaks = {str(song): float(peak) for song, peak in held["peaks"].items()}

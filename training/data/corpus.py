@@ -1,8 +1,8 @@
 """Reads a corpus for training: the samples of a split in any order, decoded in worker processes.
 
-The order is a function of seed and epoch alone, whatever the number of workers, so that a killed
-run goes on at the very sample where it stopped, having read nothing of what was used up. A sample
-that cannot be used comes out as `Bad`, in its place.
+The order depends on seed and epoch alone, not on the number of workers, so a killed run goes on at
+the sample where it stopped, without reading again what it has used. A sample that cannot be used
+comes out as `Bad`, in its place.
 """
 
 import copy
@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from stemlode import files, retry, runs, tables
 from stemlode.runs import BadUsage, Failed
 from stemlode.shards import reading
-from training.data import shelf
+from training.data import buffers
 from training.data.windows import Bad, Room, Window, cut, decode, fresh, needs
 from training.devices import ALONE, World
 from training.recipes.base import Recipe
@@ -111,7 +111,7 @@ class Windows:
         """`crop` cuts patches of the recipe's length at random; without it samples stay whole.
 
         Up to `cache_bytes` of decoded samples are kept for the epochs to come, for every worker.
-        Of the processes that share an epoch, `world`, each takes every so many-th sample.
+        The processes of `world` share an epoch: of n processes each takes every n-th sample.
         """
         self.samples = Samples(corpus, split, recipe, seed, crop)
         self.seed, self.epoch, self.skip, self.shuffle = seed, epoch, skip, shuffle
@@ -151,7 +151,7 @@ class Windows:
             yield item
 
     def _asked(self, rows: list[int], epoch: int, cache_bytes: int) -> Iterator[Asked]:
-        """What is not in the cache, and whether it shall be."""
+        """What must be read, each with whether it is to be cached."""
         claimed = self.cached_bytes
         for row in rows:
             if row not in self.cache:
@@ -191,7 +191,7 @@ class Samples(Dataset[Window | Bad]):
         return cut(window, self.recipe.patch_samples, rng)
 
     def decoded_bytes(self, number: int) -> int:
-        """About what a whole sample takes in memory: two sources, float32."""
+        """About how much memory a whole sample takes: two sources, float32."""
         seconds = self.index["duration_s"][number].as_py()
         return math.ceil(seconds * self.recipe.sample_rate) * self.recipe.audio_channels * 2 * 4
 
@@ -217,10 +217,10 @@ class _Loader:
 
     def __init__(self, windows: Windows, workers: int, ahead: int) -> None:
         self.windows, self.cache_bytes = windows, windows.cache_bytes * workers
-        self.sampler, self.taker = _Sampler(), shelf.Taker()
+        self.sampler, self.receiver = _Sampler(), buffers.Receiver()
         each = max(2, -(-ahead // workers))
         self.items = DataLoader(
-            _Sent(windows.samples),
+            _Sending(windows.samples),
             batch_size=None,
             sampler=self.sampler,
             num_workers=workers,
@@ -235,21 +235,21 @@ class _Loader:
         return self.windows.through(self._fetch, self.cache_bytes)
 
     def _fetch(self, asked: Iterable[Asked]) -> Iterator[Window | Bad]:
-        # Runs from the first item on: an epoch that is all in the cache wakes no worker.
+        # A generator, so that an epoch which is all in the cache wakes no worker.
         self.sampler.asked = asked
-        yield from map(self.taker.take, iter(self.items))
+        yield from map(self.receiver.take, iter(self.items))
 
 
-class _Sent(Dataset[shelf.Shelved | Bad]):
+class _Sending(Dataset[buffers.Sent | Bad]):
     """Samples as a worker process sends them."""
 
     def __init__(self, samples: Samples) -> None:
-        self.samples, self.shelf = copy.copy(samples), shelf.Shelf()
-        self.samples.room = self.shelf.room
+        self.samples, self.buffers = copy.copy(samples), buffers.Buffers()
+        self.samples.room = self.buffers.room
 
-    def __getitem__(self, asked: Asked) -> shelf.Shelved | Bad:
-        self.shelf.begin()
-        return self.shelf.put(self.samples[asked])
+    def __getitem__(self, asked: Asked) -> buffers.Sent | Bad:
+        self.buffers.begin()
+        return self.buffers.put(self.samples[asked])
 
 
 class _Sampler:
@@ -262,7 +262,7 @@ class _Sampler:
 
 
 def as_is(item: Any) -> Any:
-    """Nothing to collate."""
+    """The item; nothing is collated."""
     return item
 
 

@@ -1,4 +1,4 @@
-"""From decoded windows to what a recipe learns from: batches, levels, mixing."""
+"""Decoded windows → the batches that a recipe learns from."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,10 +16,10 @@ from training.state import Progress
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a run learns from, and how it is read: the same values give the same batches.
+    """What a run learns from, and how it is read; the same values give the same batches.
 
-    The device is where examples are mixed. Of the processes of `world` each takes its share of the
-    samples, and of each batch.
+    Examples are mixed on `device`. Each process of `world` takes its share of the samples and of
+    each batch.
     """
 
     corpus: Corpus
@@ -45,10 +45,11 @@ class Batch:
 def training_batches(
     training_set: TrainingSet, progress: Progress, rejects: dict[str, str]
 ) -> Iterator[Batch]:
-    """Batches of songs as they are, without end; `progress` says after each one what is used up,
-    `rejects` what failed.
+    """An endless stream of batches of songs as they are. After each batch `progress` says which
+    samples are used up, and `rejects` which ones failed.
 
-    An epoch's last samples that do not fill a batch are left out, unless they are its only ones.
+    The last samples of an epoch are left out if they do not fill a batch, unless there are no
+    others.
     """
     recipe, world, peaks = training_set.recipe, training_set.world, training_set.levels
     size = recipe.batch_size // world.size
@@ -89,9 +90,10 @@ def training_batches(
 
 
 def batch_of(windows: list[Window], peaks: dict[str, float] | None) -> Batch:
-    """Windows, zero-padded to the longest, divided by the levels of their songs; None: by nothing.
+    """Windows, zero-padded to the longest, each divided by the level in `peaks` of its song.
 
-    The whole song decides, as in separation, so that quiet passages stay quiet (thesis 4.2.2).
+    The level is that of the whole song, as in separation, so quiet passages stay quiet (thesis
+    4.2.2). Without `peaks` nothing is divided.
     """
     levels = [1.0 if peaks is None else peaks.get(window.song, 0.0) for window in windows]
     scales = [1 / level if level else 0.0 for level in levels]
@@ -136,9 +138,10 @@ def parts_of(batch: Batch, parts: int) -> Iterator[Batch]:
 def remix(batch: Batch, recipe: Recipe) -> Batch:
     """Targets change places within the batch, at the recipe's random gains.
 
-    A few songs teach their own vocals by heart; this shows each accompaniment with many.
+    With few songs a net learns by heart which vocals belong to which accompaniment; this shows it
+    each accompaniment with many vocals.
     """
-    # The draws are made on the CPU, whose random state every resumed run restores.
+    # Drawn on the CPU, whose random state is restored when a run resumes.
     device, count = batch.mixture.device, len(batch.mixture)
     order = torch.randperm(count).to(device)
     target_gain, rest_gain = (gain.to(device)[:, None, None] for gain in recipe.gains(count))

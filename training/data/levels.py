@@ -1,4 +1,4 @@
-"""The level of each song, by which a recipe divides it: one pass before the first step."""
+"""The level by which each song is divided: one pass over the corpus before the first step."""
 
 from collections import defaultdict
 
@@ -19,10 +19,10 @@ FILE = "levels.json"
 def levels(
     run: Run, data: Corpus, recipe: Recipe, workers: int, device: torch.device
 ) -> tuple[dict[str, float] | None, dict[str, str]]:
-    """The level of each song (`Recipe.level`), and why which samples cannot be used.
+    """The level of each song (`Recipe.level`), and the samples that cannot be used, with reasons.
 
-    None where the recipe divides nothing; then nothing is read. A resumed run reads what it found.
-    Raises Failed where a split has nothing that can be used.
+    If the recipe does not divide by levels, they are None and nothing is read. A resumed run reads
+    the file that it wrote. Raises Failed if a split has no usable sample.
     """
     if not recipe.levelled:
         return None, {}

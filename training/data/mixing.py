@@ -1,8 +1,8 @@
 """Mixtures made on the fly from sources of random songs (BSRNN IV-A-2).
 
-Draw number n of a seed is the same whoever makes it: which windows, where in them, how loud. So
-the number of workers changes nothing, and a killed run goes on with the next draw. Workers decode;
-the device mixes.
+Draw number n (which windows, where in them, how loud) depends on the seed alone. So the number of
+workers changes nothing, and a killed run goes on with the next draw. Workers decode; the device
+mixes.
 """
 
 import random
@@ -26,7 +26,7 @@ from training.devices import ALONE, World
 from training.recipes.base import Recipe
 from training.state import Progress
 
-ATTEMPTS = 20  # at one draw, before a corpus counts as unusable
+ATTEMPTS = 20  # to read a sample for one draw, before the run fails
 AHEAD = 2  # batches that each worker prepares
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class Drawn:
     rejects: list[Bad]
 
     def pin_memory(self) -> "Drawn":
-        """In memory that a GPU can read by itself; the loader calls it, in a thread of its own."""
+        """In pinned memory; the loader calls this in a thread of its own."""
         pinned = self.waveforms.pin_memory(), self.gains.pin_memory()
         return Drawn(self.sample_ids, *pinned, self.rejects)
 
@@ -49,7 +49,7 @@ class Drawn:
 def batches(
     training_set: TrainingSet, progress: Progress, rejects: dict[str, str]
 ) -> Iterator[Batch]:
-    """The batches that a recipe learns from, without end: mixed here, or songs as they are."""
+    """An endless stream of batches that a recipe learns from: mixtures, or songs as they are."""
     if training_set.recipe.mixing is None:
         return training_batches(training_set, progress, rejects)
     return mixed_batches(training_set, progress, rejects)
@@ -58,10 +58,10 @@ def batches(
 def mixed_batches(
     training_set: TrainingSet, progress: Progress, rejects: dict[str, str]
 ) -> Iterator[Batch]:
-    """Batches without end, on the device; `progress.position` counts those that are used up.
+    """An endless stream of batches on the device; `progress.position` counts the used ones.
 
-    Raises Failed where the corpus lacks a source that the recipe mixes, or where one sample after
-    the other is damaged.
+    Raises Failed if the corpus lacks a source that the recipe mixes, or if many samples in a row
+    are damaged.
     """
     recipe, device = training_set.recipe, training_set.device
     draws = Draws(training_set.corpus, recipe, training_set.seed, training_set.world)
@@ -91,9 +91,9 @@ def mix(waveforms: Tensor, gains: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Draws(Dataset[Drawn]):
-    """Batch number i of a run, decoded; a function of the corpus, the recipe and the seed.
+    """Batch number i of a run, decoded; it depends on the corpus, the recipe and the seed alone.
 
-    Of the processes that share a batch each makes its part of it alone.
+    Processes that share a batch make their own parts of it.
     """
 
     def __init__(self, data: Corpus, recipe: Recipe, seed: int, world: World = ALONE) -> None:
@@ -135,7 +135,7 @@ class Draws(Dataset[Drawn]):
             parts.append(part)
             ids.append(row["sample_id"])
             gains.append(0.0 if dropped else 10 ** (gain_db / 20))
-        empty = len(mixing.sources) - len(parts)  # where an accompaniment is ready
+        empty = len(mixing.sources) - len(parts)  # an accompaniment takes one place
         parts += [torch.zeros_like(parts[0])] * empty
         return "+".join(ids), torch.stack(parts), gains + [0.0] * empty
 
@@ -171,9 +171,10 @@ class Draws(Dataset[Drawn]):
 
 
 def loader(draws: Dataset[T], first: int, workers: int, *, pin: bool = False) -> Iterable[T]:
-    """A data set's items from number `first` on, without end and in order, by worker processes.
+    """The items of a data set from number `first` on, in order and without end, by worker
+    processes.
 
-    `pin`: in memory that a GPU can read by itself, by the items' own `pin_memory`.
+    `pin`: in pinned memory, by the items' own `pin_memory`.
     """
     return DataLoader(
         draws,

@@ -1,4 +1,4 @@
-"""What mixtures can be made of: the windows of each source in a corpus, paired or not."""
+"""The windows from which mixtures are made: those of each source in a corpus, paired or not."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from stemlode.runs import Failed
-from training.data import windows as data_windows
 from training.recipes.base import Mixing, rest_of
 
 
@@ -23,28 +22,32 @@ class Pool:
 
 
 def backings(index: pa.Table, mixing: Mixing) -> list[dict[str, Pool]]:
-    """What a mixture can be made of, the target first: the other sources, or, from samples that
-    lack some of these, one ready source that is all but the target."""
+    """The ways to make a mixture, each with pools by source, the target first: of the other
+    sources, or, from samples that lack some of them, of one source that is all but the target."""
     held = index["sources"].to_pylist()
     kinds = _kinds(index, mixing.mix_constraint)
     ready = rest_of(mixing.target)
     stems = {source: pool(index, held, source, kinds) for source in mixing.sources}
     without_stems = [[] if set(mixing.others) <= set(names) else names for names in held]
     whole = {mixing.target: stems[mixing.target], ready: pool(index, without_stems, ready, kinds)}
-    if not all(len(pool.rows) for pool in stems.values()):  # then these are no alternative
+    if not all(len(pool.rows) for pool in stems.values()):  # no song has all the sources
         whole[ready] = pool(index, held, ready, kinds)
     options = [stems] if set(stems) == set(whole) else [stems, whole]
     return [pools for pools in options if all(len(pool.rows) for pool in pools.values())]
 
 
 def pool(index: pa.Table, held: Sequence[Sequence[str]], source: str, kinds: Sequence[Any]) -> Pool:
-    """A source's salient windows; a chunk whose salience nobody measured is one window."""
+    """A source's salient windows; a chunk whose salience was not measured is one window.
+
+    Only sources that are written count. Mixture − accompaniment of a pair may hold more than
+    vocals, so it is no source to mix from.
+    """
     rows: list[int] = []
     starts: list[float] = []
     alike: dict[Any, list[int]] = {}
     salient = index["salient"]
     for row, names in enumerate(held):
-        if not data_windows.names(list(names), source):
+        if source not in names:
             continue
         windows = dict(salient[row].as_py() or {}).get(source, [np.nan])
         if kinds[row] is not None:
@@ -55,7 +58,7 @@ def pool(index: pa.Table, held: Sequence[Sequence[str]], source: str, kinds: Seq
 
 
 def _kinds(index: pa.Table, constraint: str) -> list[Any]:
-    """Each row's kind; Failed where no row has one though the mixing is constrained in it."""
+    """The kind of each row (`kind_of`); Failed if a constraint is set and no row has a kind."""
     if constraint == "none":
         return [None] * len(index)
     names = [name for name in index.column_names if name == constraint]
@@ -67,9 +70,11 @@ def _kinds(index: pa.Table, constraint: str) -> list[Any]:
 
 
 def kind_of(row: dict[str, Any], constraint: str) -> Any:
-    """What songs to be mixed must share; None where the song's is not known, which goes with any.
+    """What songs must share to be mixed; None if it is not known of a song, which then goes with
+    any other.
 
-    Keys and genres by their names; tempos within ±3 %, where half and double are the same.
+    Keys and genres are compared by name. Tempos are equal within ±3 %, and so are half and double
+    tempos.
     """
     value = row.get(constraint)
     if value is None or constraint != "tempo":
@@ -78,7 +83,7 @@ def kind_of(row: dict[str, Any], constraint: str) -> Any:
 
 
 def windows(pools: dict[str, Pool]) -> float:
-    """How often to choose these: by the windows of a source that is mixed with the target."""
+    """The weight of a way to make mixtures: the mean number of windows of the other sources."""
     counts = [len(pool.rows) for pool in pools.values()][1:]
     return sum(counts) / len(counts)
 
@@ -86,10 +91,10 @@ def windows(pools: dict[str, Pool]) -> float:
 def start_in_chunk(
     row: dict[str, Any], window: float, window_s: float, length: float, place: float
 ) -> float:
-    """Where in its chunk a piece of `length` seconds begins, at `place` in 0…1 of its window, which
-    begins at `window` in the song.
+    """The second of its chunk at which a piece of `length` seconds begins. It lies at `place`, from
+    0 to 1, in a window that begins at `window` in the song.
 
-    A window may reach into the next chunk; the piece then lies as far back as it must.
+    If the window reaches into the next chunk, the piece is moved back into this one.
     """
     chunk, duration = row["start_s"], row["duration_s"]
     latest = max(0.0, duration - length)

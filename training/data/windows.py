@@ -1,4 +1,4 @@
-"""Samples of a corpus, decoded to what a recipe trains on."""
+"""Samples of a corpus, decoded to the rate and channels that a recipe trains on."""
 
 import dataclasses
 import io
@@ -21,8 +21,8 @@ from training.recipes.base import Recipe
 class Window:
     """A decoded sample at the recipe's rate, with as many channels as it trains on.
 
-    `reference` is the target itself, or the accompaniment that leaves it of the mixture where
-    `residual` is true.
+    `reference` is the target; or, where `residual` is true, the accompaniment, and the target is
+    the mixture without it.
     """
 
     sample_id: str
@@ -34,7 +34,7 @@ class Window:
 
     @property
     def nbytes(self) -> int:
-        """Of both signals."""
+        """Size of both signals."""
         return self.mixture.nbytes + self.reference.nbytes
 
 
@@ -60,7 +60,7 @@ Room = Callable[[tuple[int, int]], np.ndarray]
 
 
 def fresh(shape: tuple[int, int]) -> np.ndarray:
-    """Memory of its own, float32 [frames, channels]."""
+    """New memory, float32 [frames, channels]."""
     return np.empty(shape, np.float32)
 
 
@@ -102,11 +102,11 @@ def decoded(
     samples: int | None = None,
     room: Room = fresh,
 ) -> Tensor:
-    """A FLAC file, or `samples` of it from a time on: float32 [channels, samples] at `rate`, true
-    level; fewer where it ends before.
+    """A FLAC file, or `samples` of it from `start_s` on: float32 [channels, samples] at `rate` and
+    true level; fewer if the file ends before.
 
-    The channels may lie interleaved in memory, as they are decoded: to put them apart is the
-    device's work. Raises soundfile.LibsndfileError or ValueError for what is no such sound.
+    The channels may be interleaved in memory, as they are decoded; the device separates them
+    faster. Raises soundfile.LibsndfileError or ValueError if this is no such file.
     """
     with soundfile.SoundFile(io.BytesIO(data)) as sound:
         start, held = round(start_s * sound.samplerate), sound.channels
@@ -145,22 +145,13 @@ def cut(window: Window, samples: int, rng: random.Random) -> Window:
 UNREADABLE = (OSError, ValueError, soundfile.LibsndfileError, pa.ArrowException)
 
 
-def names(held: list[str], source: str) -> tuple[str, ...]:
-    """What to decode for a source of a sample that holds these; () where it cannot be had.
-
-    The vocals of a pair can where they are written: elsewhere mixture − accompaniment holds backing
-    as well, and is no source to mix from.
-    """
-    return (source,) if source in held else ()
-
-
 def read(
     folder: str, row: dict[str, Any], source: str, start_s: float, shape: tuple[int, int], rate: int
 ) -> Tensor:
-    """A piece of a source that begins `start_s` seconds after its chunk does: float32 of `shape`,
-    [channels, samples], at `rate` and true level; zeros follow where the chunk ends before.
+    """A piece of a source from `start_s` of its chunk on: float32 of `shape`, [channels, samples],
+    at `rate` and true level, filled up with zeros if the chunk ends before.
 
-    `row` is the sample's in the index. Raises one of `UNREADABLE` where it cannot be had.
+    `row` is the sample's row of the index. Raises one of `UNREADABLE` if it cannot be read.
     """
     channels, samples = shape
     name = f"{source}.flac"

@@ -1,7 +1,8 @@
 """`stemlode evaluate`: a checkpoint and songs whose sources are known → scores.
 
-Scored is what `stemlode separate` gives: all channels at the full rate, estimates band-limited by
-the model's rate, the other stem of a net for one source what is left of the mixture.
+What is scored is what `stemlode separate` writes: all channels at the full rate. Estimates are
+band-limited by the model's rate; if a net estimates one source, the other stem is the rest of the
+mixture.
 """
 
 import argparse
@@ -99,7 +100,7 @@ def _scored(
     metrics: Sequence[str],
     watch: Stopwatch,
 ) -> list[dict[str, Any]]:
-    """A song's rows; those of a run that was killed are taken up again."""
+    """A song's rows; those of a killed run are read again."""
     part = run.path(part_name(song.name))
     if files.exists(part):
         return json.loads(files.read_bytes(part))

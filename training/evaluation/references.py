@@ -175,8 +175,8 @@ def _chunk(data: bytes) -> tuple[dict[str, np.ndarray], int]:
 
 
 def _same_shape(sources: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Mono sources spread over the channels of the others; all as long as the mixture, or else as
-    the longest, those that are over earlier followed by silence."""
+    """The sources with the same number of channels (mono is repeated) and of frames: those of the
+    mixture, or else of the longest source; shorter ones are followed by silence."""
     channels = max(samples.shape[0] for samples in sources.values())
     frames = max(samples.shape[1] for samples in sources.values())
     if "mixture" in sources:
@@ -191,7 +191,7 @@ def _same_shape(sources: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _complete(found: dict[str, np.ndarray], rate: int) -> Song:
-    """A song from what is there: what is missing is a sum or a difference of the rest."""
+    """A song whose missing sources are sums or differences of the others."""
     sources = {name: samples for name, samples in found.items() if name != "mixture"}
     mixture, vocals = found.get("mixture"), found.get("vocals")
     stems = [samples for name, samples in sources.items() if name not in GIVEN]
@@ -211,7 +211,7 @@ def _complete(found: dict[str, np.ndarray], rate: int) -> Song:
 
 
 def _check_sum(song: Song) -> None:
-    """AudioError where a mixture is not that of its stems; the same songs make no corpus."""
+    """AudioError if the mixture is not that of its stems; a corpus refuses the same songs."""
     if "vocals" not in song.sources:
         return
     total = song.source("vocals") + song.source("accompaniment")

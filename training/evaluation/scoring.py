@@ -1,4 +1,4 @@
-"""The scores of one song: what nets, the mixture itself and an oracle make of it."""
+"""The scores of one song: of the nets' estimates, of the mixture itself and of an oracle."""
 
 import hashlib
 import time
@@ -24,14 +24,14 @@ Parts = dict[str, np.ndarray]  # float32 [channels, frames] by source
 
 
 class Stopwatch:
-    """Seconds by what they went into."""
+    """Counts the seconds that each kind of work takes."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.clock = clock
         self.seconds: dict[str, float] = {}
 
     def of(self, name: str, work: Callable[[], Any]) -> Any:
-        """What `work` returns, its seconds added to those of this name."""
+        """What `work` returns; the time it takes is added to this name's."""
         started = self.clock()
         found = work()
         self.seconds[name] = self.seconds.get(name, 0.0) + self.clock() - started
@@ -46,8 +46,8 @@ def score(
     metrics: Collection[str],
     watch: Stopwatch,
 ) -> list[Row]:
-    """The rows of a song (evaluate_table.SCHEMA): one a stem. AudioError where the song lacks a
-    stem's truth."""
+    """The rows of a song (`training.evaluation.table.SCHEMA`), one for each stem. AudioError if a
+    stem's true signal is missing."""
 
     def by_nets(model: Checkpoint) -> Parts:
         return separate(song.mixture, song.sample_rate, model, chunking)
@@ -75,11 +75,11 @@ def score(
 def stems_of(
     song: Song, models: Sequence[Checkpoint], parts_of: Callable[[Checkpoint], Parts]
 ) -> Parts:
-    """What a song is scored in: of one model its source and the rest, of several their sources and
-    `other`, which is what they leave of the mixture (thesis 6.3.2).
+    """The stems that are scored: for one model its source and the rest; for several models their
+    sources and `other`, what is left of the mixture (thesis 6.3.2).
 
-    Where a song has no guitar of its own but an `other`, as in MUSDB, the estimate of the guitar
-    is counted into that of `other` (6.2).
+    If a song has no guitar but an `other`, as in MUSDB, the estimate of the guitar is added to that
+    of `other` (6.2).
     """
     parts: Parts = {}
     for model in models:
@@ -105,7 +105,8 @@ def truth(song: Song, name: str) -> np.ndarray:
 def _reference(
     song: Song, stem: str, stems: Sequence[str], models: Sequence[Checkpoint]
 ) -> np.ndarray:
-    """What a stem is held against; what several nets leave, against all that is none of theirs."""
+    """The true signal of a stem; for the rest that several nets leave, the sum of all sources that
+    are not theirs."""
     if len(models) == 1 or stem in {s for m in models for s in m.recipe.separated}:
         return song.source(stem)
     left = [
@@ -118,7 +119,7 @@ def _reference(
 
 @torch.inference_mode()
 def oracle(song: Song, trained: Checkpoint, chunking: Chunking) -> Parts:
-    """The stems by the best mask of the net's kind, the rest of the way the net's."""
+    """The stems that the best mask of the net's kind would give, all else being equal."""
     recipe = trained.recipe
     known = [song.mixture, *(truth(song, name) for name in recipe.separated)]
     mixture, *references = (
@@ -148,7 +149,7 @@ def _measure(
     for role, wrong in error.items():
         for stem, value in zip(stems, usdr_of(signal, wrong, song.mixture.size), strict=True):
             rows[stem][f"usdr_{role}"] = float(value)
-    # What is silent throughout has no score, and the others are scored without it.
+    # A silent stem has no score, and the others are scored without it.
     sounds = [place for place, stem in enumerate(stems) if not is_silent(rows[stem])]
     heard = [stems[place] for place in sounds]
     for row in rows.values():
@@ -185,7 +186,7 @@ def _by_museval(
 def _by_mir_eval(
     rows: dict[str, Row], stems: Sequence[str], true: Tensor, guess: dict[str, Tensor]
 ) -> None:
-    """The thesis is about mono signals (4.2.2): of several channels the mean is scored."""
+    """Score the mean of the channels: the thesis is about mono signals (4.2.2)."""
     ratios = bsseval.bss_eval_sources(true, guess["estimate"].mean(1))
     before = bsseval.bss_eval_sources(true, guess["mixture"].mean(1))
     for place, stem in enumerate(stems):
@@ -213,5 +214,5 @@ def _tensor(parts: Sequence[np.ndarray], device: torch.device) -> Tensor:
 
 
 def part_name(name: str) -> str:
-    """The file that a song's rows wait in until all songs are scored."""
+    """The file that holds a song's rows until all songs are scored."""
     return f"_parts/{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:32]}.json"

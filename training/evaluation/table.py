@@ -1,4 +1,4 @@
-"""The table of scores song by song, and what they come to over all songs."""
+"""The table of scores by song, and their statistics over all songs."""
 
 import math
 import statistics
@@ -19,7 +19,7 @@ ROLES = {
 
 @dataclass(frozen=True)
 class Column:
-    """A score in dB: by which metric it comes, how songs are averaged, and what it says."""
+    """A score in dB: its metric, how it is averaged over songs, and a sentence about it."""
 
     name: str
     metric: str
@@ -117,8 +117,8 @@ def spread(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, floa
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """SOURCE_COLUMN → the average over songs that the papers give for the column: of uSDR and of
-    what mir_eval says the mean, of what is by frames the median."""
+    """SOURCE_COLUMN → the average over songs that the papers give: the mean for uSDR and for
+    mir_eval's scores, the median for scores of frames."""
     averages = {column.name: column.average for column in COLUMNS}
     return {
         f"{source}_{name}": value
@@ -129,7 +129,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 def text(found: dict[str, dict[str, dict[str, float | None]]]) -> str:
-    """`spread` as people read it: a table a source, a line a column."""
+    """`spread` as text: a table for each source, a line for each column."""
     lines = []
     for source, columns in found.items():
         lines.append(f"{source + ', dB':<22}{'mean':>9}{'SD':>9}{'min':>9}{'max':>9}{'median':>9}")

@@ -1,15 +1,15 @@
 """`stemlode export CHECKPOINT --output model.onnx`: the nets of a checkpoint for other runtimes.
 
-Exported is what comes between the transforms: spectrogram in, masks out. The transforms themselves
-exist in every language and differ from runtime to runtime; a JSON file beside the model says which
-ones the net was trained with:
+The nets are exported without the transforms around them: a spectrogram goes in, masks come out.
+Transforms exist in every language and differ between runtimes. A JSON file beside the model says
+which ones the net was trained with:
 
     {"sample_rate": 44100, "channels": 1, "sources": ["vocals"], "input": "spectrogram",
      "n_fft": 2048, "hop": 512, "window": "hann", "bins": 1025, "parts": ["real", "imaginary"], …}
 
 What goes in is `spectrogram`, float32 [batch, parts, bins, frames]; what comes out is `masks`,
-[batch, sources, parts, bins, frames]. Batch and frames may be any number. A file is written only
-when onnxruntime gives what PyTorch gives.
+[batch, sources, parts, bins, frames], for any batch and any number of frames. The file is written
+only if onnxruntime gives what PyTorch gives.
 """
 
 import io
@@ -47,7 +47,7 @@ class Cores(nn.Module):
 
 
 def facts(recipe: Recipe) -> dict[str, Any]:
-    """What is around the nets: the transforms, and what goes in and comes out.
+    """The transforms around the nets, and what goes in and comes out.
 
     `sample_rate` in Hz, `n_fft` and `hop` in samples; for the rest see `training.recipes.base`,
     `Transform`. Failed where the recipe says nothing about it.
@@ -80,7 +80,7 @@ def to_onnx(trained: Checkpoint) -> bytes:
     example = torch.randn(TRACED[0], len(shape["parts"]), shape["bins"], TRACED[1])
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that lengths might be fixed: `check` looks
+        warnings.simplefilter("ignore")  # says that lengths might be fixed: `check` tries several
         torch.onnx.export(
             cores,
             (example,),
@@ -91,7 +91,7 @@ def to_onnx(trained: Checkpoint) -> bytes:
                 "spectrogram": {0: "batch", 3: "frames"},
                 "masks": {0: "batch", 4: "frames"},
             },
-            dynamo=False,  # the newer way makes a loop over steps of an LSTM, far slower to run
+            dynamo=False,  # the newer exporter makes loops of LSTMs, which run far slower
         )
     onnx.checker.check_model(onnx.load_from_string(buffer.getvalue()))
     check(buffer.getvalue(), cores, shape)

@@ -1,13 +1,13 @@
 """Semi-supervised sampling (BSRNN III-A, Figure 2).
 
-A batch gathers signals of two origins. The labelled set gives each example a clean target and a
-clean residual, by the simulation of IV-A-2. The unlabelled set gives segments, which a teacher
-hears: by the 30 dB rules (`training.teachers.labels`) a segment is a clean residual, a clean
-target, or pseudo, which gives one signal to either side. From these pools each example's target
-and residual are drawn, independently of each other; transformed, the two are summed to the mixture.
+A batch holds signals from two sets. The labelled set gives each example a clean target and a clean
+residual, by the simulation of IV-A-2. The unlabelled set gives segments, which a teacher labels: by
+the 30 dB rules (`training.teachers.labels`) a segment is a clean residual, a clean target, or
+pseudo, which gives a target and a residual. From these pools each example's target and residual
+are drawn, independently of each other; scaled, the two are summed to the mixture.
 
-`ratio` is how many signals come from the labelled set for each one of the unlabelled set. What is
-read is a function of seed and number alone; only what the teacher says decides the rest.
+`ratio` is the number of labelled signals for each unlabelled one. What is read depends on the seed
+and the number of the batch alone; the rest depends on the teacher's labels.
 """
 
 import random
@@ -31,9 +31,9 @@ from training.teachers.labels import Labels
 
 @dataclass(frozen=True)
 class Side:
-    """Where an example's target, or its residual, comes from; drawn before the teacher listens."""
+    """Where an example's target, or its residual, comes from; drawn before the teacher labels."""
 
-    unlabelled: bool  # where the unlabelled segments give such a signal
+    unlabelled: bool  # if the unlabelled segments give such a signal
     pick: float  # in [0, 1): which of them
     gain: float  # of an unlabelled one; 0 where it is left out
 
@@ -44,7 +44,7 @@ class Segment:
 
     name: str
     mixture: Tensor
-    target: Tensor | None = None  # where a teacher heard it before
+    target: Tensor | None = None  # if a teacher labelled it before
     outcome: int = labels.PSEUDO  # likewise, a place in labels.OUTCOMES
     confidence: float = 1.0
 
@@ -56,7 +56,7 @@ class Segments(Protocol):
         self, rng: random.Random, shape: tuple[int, int], rate: int, rejects: list[Bad]
     ) -> Segment:
         """A random segment of `shape`, [channels, samples], at `rate` in Hz. What cannot be read
-        is noted in `rejects` and passed; Failed where it happens again and again."""
+        is noted in `rejects` and skipped; Failed if that happens many times in a row."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Gathered:
 
 @dataclass(frozen=True)
 class Unheard(Batch):
-    """The labelled batch, not yet scaled to a peak, and what may take its signals' places."""
+    """The labelled batch, not yet scaled to a peak, and the segments that may replace signals."""
 
     sides: list[tuple[Side, Side]]
     segments: list[Segment]
@@ -101,9 +101,9 @@ def sides(
 
 
 class Gathering(Dataset[Gathered]):
-    """Batch number i of a run, decoded; a function of both sets, the recipe and the seed.
+    """Batch number i of a run, decoded; it depends on both sets, the recipe and the seed alone.
 
-    An example that wants something of the unlabelled set brings one segment to the pools.
+    For each example that needs an unlabelled signal one segment is read.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ def batches(
     workers: int,
     device: torch.device,
 ) -> Iterator[Unheard]:
-    """Batches without end, from where `progress` says; `rejects` notes what cannot be read."""
+    """An endless stream of batches from `progress` on; `rejects` notes what cannot be read."""
     for gathered in loader(gathering, progress.position, workers):
         rejects |= {bad.key: bad.reason for bad in gathered.rejects if bad.key not in rejects}
         progress.position += 1
@@ -163,9 +163,9 @@ def pools(segments: list[Segment], mixture: Tensor, target: Tensor, heard: Label
 
 
 def compose(batch: Unheard, found: Pools, used: Counter[str]) -> Batch:
-    """The batch, mixed; `used` counts the signals by where they come from.
+    """The batch, mixed; `used` counts the signals by their set.
 
-    Where the unlabelled segments give no target (or no residual), the labelled one serves.
+    If the unlabelled segments give no target (or no residual), the labelled one is used.
     """
     own = {"targets": batch.reference, "residuals": batch.mixture - batch.reference}
     given = {"targets": found.targets, "residuals": found.residuals}

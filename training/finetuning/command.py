@@ -1,9 +1,9 @@
 """`stemlode finetune CHECKPOINT`: a trained separator teaches its successor on unlabelled songs.
 
-BSRNN, sections III and IV-B. Online, the teacher hears unlabelled mixtures in the loop and is
+BSRNN, sections III and IV-B. Online, the teacher labels unlabelled mixtures in the loop and is
 replaced whenever the student is better on the validation set. Offline, the labels are shards that
-`stemlode pseudolabel` wrote with this very checkpoint as teacher; a run is then one round: its
-teacher stays, and at its end the best student is the teacher that labels for the next round.
+`stemlode pseudolabel` wrote with this same checkpoint as teacher. Such a run is one round: its
+teacher stays, and the best student at its end labels for the next round.
 """
 
 import argparse
@@ -28,15 +28,15 @@ from training.teachers import loading
 
 LEARNING_RATE = 1e-4  # BSRNN IV-B
 MODES = ("online", "offline")
-DESCRIPTION = """Fine-tune a trained separator with songs of which only the mixture is there.
+DESCRIPTION = """Fine-tune a trained separator with songs without stems.
 
-The checkpoint teaches a copy of itself: it listens to unlabelled segments, takes those without
-the source as clean residuals, those with nothing else as clean targets, and its own estimates of
-the others as pseudo-labels. The copy learns mixtures of these and of the labelled sources. A copy
-that is better on the labelled set's valid split becomes the teacher; one that is worse never does.
-A rerun resumes a killed run."""
-EPILOG = """One run fine-tunes one source, the one that the checkpoint estimates. Keep songs of the
-valid and test splits out of the unlabelled set."""
+The checkpoint teaches a copy of itself. It separates unlabelled segments: those without the source
+are clean residuals, those with nothing else are clean targets, and of the others its estimates are
+pseudo-labels. The copy learns from mixtures of these and of the labelled sources. When the copy is
+better than its teacher on the valid split of the labelled set, it becomes the teacher. A rerun
+resumes a killed run."""
+EPILOG = """One run fine-tunes one source, the one that the checkpoint estimates. The unlabelled set
+must not hold songs of the valid and test splits."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
     output = files.absolute(given.output)
     decisive = decisive_fields(recipe) | options.decisive | rules.decisive
     decisive["lossless_only"] = given.lossless_only
-    # What cannot be fine-tuned with is refused before it makes a plan that the next attempt meets.
+    # Unusable input is refused before a plan is written, which the next attempt would run into.
     if rules.online:
         sets.check_mixtures(inputs["unlabelled"], lossless_only=given.lossless_only)
     else:
@@ -106,9 +106,9 @@ def started(folder: str) -> Start:
 
 
 def recipe_of(recipe: Recipe, given: argparse.Namespace) -> Recipe:
-    """The checkpoint's recipe at the rate of IV-B, and with what was given.
+    """The checkpoint's recipe at the rate of IV-B, with the values that were given.
 
-    Raises BadUsage where a value cannot be, or where the recipe does not mix.
+    Raises BadUsage if a value cannot be, or if the recipe does not mix.
     """
     values = {name: getattr(given, f"field_{name}") for name in fields()}
     changes = {name: value for name, value in values.items() if value is not None}
@@ -129,7 +129,7 @@ def recipe_of(recipe: Recipe, given: argparse.Namespace) -> Recipe:
 
 
 def fields() -> dict[str, registry.Field]:
-    """Fields that a recipe which can be fine-tuned lets change, by name."""
+    """The fields that may be changed in recipes that can be fine-tuned, by name."""
     found: dict[str, registry.Field] = {}
     for recipe in _mixing():
         readers = registry.overridable(recipe)
@@ -188,22 +188,22 @@ def parser() -> Parser:
         "--mode",
         choices=MODES,
         default="online",
-        help="online: the teacher listens in the loop, and changes as soon as a student is better "
-        "(default); offline: it listened before, and is the same for the whole run",
+        help="online: the teacher labels in the loop, and is replaced as soon as a student is "
+        "better (default); offline: `stemlode pseudolabel` labelled before, and the teacher stays",
     )
     found.add_argument(
         "--ratio",
         type=at_least_zero,
         default=Rules.ratio,
-        help="labelled signals for each unlabelled one (1); 0 for unlabelled ones wherever there "
-        "are any",
+        help="labelled signals for each unlabelled one (1); 0: unlabelled ones wherever "
+        "there are any",
     )
     found.add_argument(
         "--min-confidence",
         type=share,
         default=Rules.min_confidence,
         metavar="0…1",
-        help="leave out segments whose sound the teacher divides less decidedly than this (0)",
+        help="leave out segments that the teacher separates with less confidence than this (0)",
     )
     found.add_argument(
         "--lossless-only",

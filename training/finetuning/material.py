@@ -1,7 +1,7 @@
-"""What fine-tuning learns from: labelled songs, and unlabelled ones as a teacher hears them.
+"""What fine-tuning learns from: labelled songs, and unlabelled ones with a teacher's labels.
 
-The student begins as its teacher. Whenever it is better on the validation set than the teacher, it
-becomes the teacher (BSRNN III-A); one that is worse never does. Every teacher is on record.
+The student begins as a copy of its teacher. Whenever it is better than the teacher on the
+validation set, it becomes the teacher (BSRNN III-A). Every teacher is on record.
 """
 
 import dataclasses
@@ -39,9 +39,9 @@ _NOTHING = len(labels.OUTCOMES)  # an outcome that gives no signal
 class Rules:
     """How the two sets make up a batch."""
 
-    online: bool = True  # whether the teacher hears in the loop
+    online: bool = True  # whether the teacher labels in the loop
     ratio: float = 1.0  # labelled signals for each unlabelled one
-    min_confidence: float = 0.0  # of a segment that is heard in the loop
+    min_confidence: float = 0.0  # of a segment that is labelled in the loop
 
     @property
     def decisive(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Start:
 
 
 class Boosting(Material):
-    """Labelled and unlabelled songs, as Figure 2 has it, and the teacher in between."""
+    """Labelled songs, unlabelled songs and the teacher, as in Figure 2."""
 
     def __init__(
         self,
@@ -94,26 +94,24 @@ class Boosting(Material):
         self.teacher = loading.of_checkpoint(trained, start.sha256, start.folder)
 
     def begin(self, nets: nn.Module, progress: Progress) -> list[dict[str, Any]]:
-        """Score the first teacher; its checkpoint is the run's until a student is better."""
+        """Score the first teacher; its copy is the run's checkpoint until a student is better."""
         nets.eval()
         scores = self.validate(nets)
         nets.train()
         score = scores["valid_loss"]
         if not math.isfinite(score):
-            raise Failed(
-                f"{self.begun.folder}: its loss on the validation set is {score}; it cannot teach"
-            )
+            raise Failed(f"{self.begun.folder}: its validation loss is {score}, so it cannot teach")
         progress.best_loss = score
         self._follow(self.begun.sha256, score, 0)
         path = checkpoint.find(self.begun.folder)
-        data = files.read_bytes(path)  # byte for byte: it stays the teacher that it is by its hash
+        data = files.read_bytes(path)  # byte for byte, so that its hash stays that of the teacher
         _, config = checkpoint.read_tensors(path)
         files.write_bytes(self.run.path(BEST, checkpoint.CONFIG), runs.to_json(config))
         files.write_bytes(self.run.path(BEST, checkpoint.MODEL), data)
         return [{"step": 0, "epoch": 0, "seconds": 0.0, **scores, "teacher": self._named()}]
 
     def batches(self, progress: Progress) -> Iterator[Batch]:
-        """See `Material.batches`; these wait to be heard."""
+        """See `Material.batches`; these are not labelled yet."""
         return boosting.batches(
             self.gathering,
             progress,
@@ -123,7 +121,7 @@ class Boosting(Material):
         )
 
     def prepare(self, batch: Batch) -> Batch:
-        """The teacher hears what is unlabelled; then all is mixed."""
+        """The teacher labels the unlabelled segments; then all is mixed."""
         assert isinstance(batch, Unheard)
         return boosting.compose(batch, self._pools(batch.segments), self.heard)
 
@@ -138,7 +136,7 @@ class Boosting(Material):
         return boosting.pools(segments, mixture, target, found)
 
     def _hear(self, segments: list[Segment], mixture: Tensor) -> tuple[Tensor, Labels]:
-        """The target in each segment [segments, channels, samples], and what it is."""
+        """The target in each segment [segments, channels, samples], and the labels."""
         if not self.rules.online:
             known = [one.target for one in segments if one.target is not None]
             outcome = torch.tensor([one.outcome for one in segments], device=self.device)
@@ -156,7 +154,7 @@ class Boosting(Material):
     def after_validation(
         self, nets: nn.Module, scores: dict[str, float], progress: Progress, *, best: bool
     ) -> dict[str, Any]:
-        """A student that is better than its teacher takes its place; see `Material`."""
+        """A student that is better than its teacher replaces it; see `Material`."""
         facts = {"heard": dict(sorted(self.heard.items())), "teacher": self._named()}
         if not any(self.heard[kind] for kind in labels.KINDS):
             tell(f"no unlabelled segment could be used: {facts['heard'] or 'none was asked for'}")
@@ -170,7 +168,7 @@ class Boosting(Material):
         return facts
 
     def lineage(self) -> list[dict[str, Any]]:
-        """All that taught: those of earlier runs, then this one's."""
+        """All teachers: those of earlier runs, then this run's."""
         return [*self.begun.trained.teachers, *self.teachers]
 
     def record(self) -> dict[str, Any]:
@@ -178,7 +176,7 @@ class Boosting(Material):
         return {"teachers": self.lineage()}
 
     def tensors(self) -> dict[str, Tensor]:
-        """The teacher's weights; those that never change are in its checkpoint."""
+        """The teacher's weights if they change; else they are those of its checkpoint."""
         held = self.nets.state_dict() if self.rules.online else {}
         return {f"teacher.{name}": tensor for name, tensor in held.items()}
 
@@ -197,7 +195,7 @@ class Boosting(Material):
         self._name(self.teachers[-1]["sha256"])
 
     def counts(self) -> dict[str, int]:
-        """For run.json: also the unlabelled set, and the segments by what they were heard as."""
+        """For run.json: also those of the unlabelled set, and segments by their labels."""
         kinds = (*labels.OUTCOMES, UNSURE)
         heard = {f"segments_{kind}": self.total[kind] for kind in kinds}
         signals = {

@@ -1,8 +1,8 @@
-"""Pieces of audio files: what a decoder of the whole would give there, at the cost of the piece.
+"""Pieces of audio files, decoded without decoding the whole file.
 
-libsndfile seeks by frames. FFmpeg, for what that does not read, seeks by time stamps, which may lie
-some samples off what a decoder of the whole counts; a piece of a mixture need not be aligned with
-anything. Where neither can seek, the file is decoded from its beginning.
+libsndfile seeks by frames. FFmpeg, for formats that libsndfile does not read, seeks by time stamps,
+which may be some samples off; that does no harm, for a piece of a mixture need not be aligned with
+anything. If neither can seek, the file is decoded from its beginning.
 """
 
 import math
@@ -17,16 +17,16 @@ from torch import Tensor
 from stemlode import audio
 from stemlode.audio import AudioError, decoders
 
-LEAD_S = 0.1  # decoded before a piece: an MP3 or AAC frame builds upon those before it
+LEAD_S = 0.1  # decoded before a piece: an MP3 or AAC frame needs those before it
 Found = tuple[np.ndarray, int]  # [channels, frames] and their rate
 
 
 def read(uri: str, start_s: float, shape: tuple[int, int], rate: int) -> Tensor:
     """A piece of an audio file from `start_s` on: float32 of `shape`, [channels, samples], at
-    `rate`; zeros follow where the file ends before.
+    `rate`, filled up with zeros if the file ends before.
 
-    Mono becomes equal channels, and of several channels a mono recipe gets the mean. Raises
-    AudioError or OSError, as `audio.read`.
+    Mono is repeated; for a mono recipe the channels are averaged. Raises AudioError or OSError, as
+    `audio.read` does.
     """
     channels, samples = shape
     found, from_rate = _opened(uri, start_s, samples / rate)
@@ -54,7 +54,7 @@ def _opened(uri: str, start_s: float, seconds: float) -> Found:
 
 
 def _by_libsndfile(source: Any, start_s: float, seconds: float) -> Found | None:
-    """None where it does not read the file."""
+    """None if libsndfile does not read the file."""
     opened = decoders.Libsndfile.open(source)
     if opened is None:
         return None
@@ -63,7 +63,7 @@ def _by_libsndfile(source: Any, start_s: float, seconds: float) -> Found | None:
         lead = min(start_s, LEAD_S)
         try:
             sound.seek(min(sound.frames, round((start_s - lead) * rate)))
-            # A frame more than needed: resampling may leave one too few.
+            # One frame more than needed: resampling may leave one too few.
             frames = sound.read(math.ceil((lead + seconds) * rate) + 1, "float32", True)
         except soundfile.LibsndfileError as error:
             raise AudioError(f"damaged: {error.error_string}") from error
@@ -71,7 +71,7 @@ def _by_libsndfile(source: Any, start_s: float, seconds: float) -> Found | None:
 
 
 def _by_ffmpeg(source: Any, start_s: float, seconds: float) -> Found | None:
-    """None where its container cannot seek, or does not say where it landed."""
+    """None if the container cannot seek, or does not say where it is after seeking."""
     with decoders.FFmpeg.open(source, 0) as opened:
         rate, end_s = opened.info.sample_rate, start_s + seconds + 1 / opened.info.sample_rate
         parts: list[np.ndarray] = []

@@ -1,4 +1,4 @@
-"""What fine-tuning hears: mixtures for a teacher in the loop, or shards that a teacher labelled."""
+"""The unlabelled set: mixtures for a teacher in the loop, or shards that a teacher labelled."""
 
 import dataclasses
 import json
@@ -26,12 +26,12 @@ from training.teachers import labels
 
 FILE = "unlabelled.json"
 LABELLED = ["sample_id", "kind", "teacher_sha256", "confidence"]
-TOLD = 20  # mixtures that are left out, on the terminal; FILE has them all
+TOLD = 20  # at most so many mixtures that are left out are named on the terminal; FILE has all
 
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """A set that is ready to be drawn from, and what came of looking at it."""
+    """A set to draw segments from, with what was left out of it, and counts for run.json."""
 
     segments: Segments
     rejects: dict[str, str] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Unlabelled:
 
 
 def check_mixtures(place: str, *, lossless_only: bool) -> None:
-    """BadUsage where a place names no mixtures for `mixtures`, before anything is read of them."""
+    """Raise BadUsage if a place names no mixtures for `mixtures`; no audio is read."""
     if not _is_corpus(place):
         unlabelled.paths(place)
     elif lossless_only:
@@ -52,10 +52,10 @@ def check_mixtures(place: str, *, lossless_only: bool) -> None:
 def mixtures(
     run: Run, place: str, recipe: Recipe, *, lossless_only: bool, workers: int
 ) -> Unlabelled:
-    """Mixtures for a teacher in the loop: of a corpus' train split, or of audio files, which are
-    looked at once; a resumed run reads what was found.
+    """Mixtures for a teacher in the loop: of the train split of a corpus, or audio files, which are
+    surveyed once; a resumed run reads the survey.
 
-    Raises BadUsage or Failed where nothing can be used.
+    Raises BadUsage or Failed if nothing can be used.
     """
     if _is_corpus(place):
         chunks = unlabelled.of_corpus(corpus.open_corpus(place))
@@ -80,7 +80,7 @@ def shards(
 ) -> Unlabelled:
     """Segments of a corpus that `stemlode pseudolabel` wrote.
 
-    Raises BadUsage where it is none or knows another source, Failed where another teacher than
+    Raises BadUsage if it is no such corpus or holds another source, Failed if a teacher other than
     this one labelled it.
     """
     if not _is_corpus(place):
@@ -118,7 +118,7 @@ def shards(
 
 
 def command(checkpoint: str, target: str) -> str:
-    """How to label mixtures by a checkpoint."""
+    """The command that labels mixtures with a checkpoint as teacher."""
     return (
         f"`stemlode pseudolabel --catalog CATALOGUE --teacher {checkpoint} --target {target} "
         "--output NEW`"
@@ -137,7 +137,7 @@ class Labelled:
     def draw(
         self, rng: random.Random, shape: tuple[int, int], rate: int, rejects: list[Bad]
     ) -> Segment:
-        """Each segment is as likely as any other."""
+        """Each segment is equally likely."""
         for _ in range(ATTEMPTS):
             (row,) = self.rows.slice(rng.randrange(len(self.rows)), 1).to_pylist()
             place = rng.random()

@@ -1,8 +1,8 @@
 """Unlabelled mixtures: audio files, or a corpus' mixtures, as pieces drawn at random.
 
-As BSRNN IV-B has it, silent regions are removed first by the detector of IV-A-1: one pass decodes
-every file and notes its salient windows; what cannot be used is noted with the reason. After that,
-worker processes seek to the piece that is wanted and decode nothing else.
+As in BSRNN IV-B, silent regions are removed first by the detector of IV-A-1: one pass decodes every
+file and notes its salient windows, or why the file cannot be used. After that, worker processes
+seek to the pieces that are drawn and decode nothing else.
 """
 
 import random
@@ -28,14 +28,14 @@ from training.finetuning import pieces as finetuning_pieces
 from training.finetuning.boosting import Segment
 from training.recipes.base import Recipe
 
-LEAST_OF_RATE = 0.5  # of the model's rate: what a file must have at least
+LEAST_OF_RATE = 0.5  # of the model's rate; a file of less is left out
 MOST_CHANNELS = 2
-ATTEMPTS = 20  # at one piece, before a collection counts as unusable
+ATTEMPTS = 20  # to read one segment, before the run fails
 
 
 @dataclass(frozen=True)
 class Surveyed:
-    """A file and its salient windows' starts in seconds; or why it cannot be used."""
+    """A file with the starts of its salient windows in seconds, or why it cannot be used."""
 
     uri: str
     starts: tuple[float, ...] = ()
@@ -44,7 +44,7 @@ class Surveyed:
 
 
 class Windows:
-    """Windows of mixtures that hold sound: what `boosting.Segments` asks for."""
+    """Windows of mixtures that hold sound; the base of what `boosting.Segments` describes."""
 
     @property
     def count(self) -> int:
@@ -63,7 +63,7 @@ class Windows:
     def draw(
         self, rng: random.Random, shape: tuple[int, int], rate: int, rejects: list[Bad]
     ) -> Segment:
-        """See `boosting.Segments`: each window is as likely as any other."""
+        """See `boosting.Segments`; each window is equally likely."""
         for _ in range(ATTEMPTS):
             window, place = rng.randrange(self.count), rng.random()
             try:
@@ -168,7 +168,7 @@ def _listed(table: str, place: str) -> list[str]:
 
 
 class Survey(Dataset[Surveyed]):
-    """One look at every file; for worker processes."""
+    """Every file decoded once, by worker processes."""
 
     def __init__(self, uris: Sequence[str], recipe: Recipe, lossless_only: bool) -> None:
         self.uris, self.lossless_only = uris, lossless_only
@@ -212,7 +212,7 @@ class Survey(Dataset[Surveyed]):
 def survey(
     uris: Sequence[str], recipe: Recipe, *, lossless_only: bool, workers: int
 ) -> Iterator[Surveyed]:
-    """What every file holds, in order; files are decoded once, by worker processes."""
+    """The survey of every file, in order."""
     items: Iterable[Surveyed] = DataLoader(
         Survey(uris, recipe, lossless_only),
         batch_size=None,
@@ -237,7 +237,7 @@ def of_files(found: Sequence[Surveyed]) -> Files:
 
 
 def of_corpus(data: Corpus) -> Chunks:
-    """The windows of a corpus' mixtures, whatever split they are in but valid and test."""
+    """The windows of the mixtures in a corpus' train split."""
     index = data.of("train").combine_chunks()
     held = index["sources"].to_pylist()
     pool = pools.pool(index, held, "mixture", [None] * len(held))

@@ -86,7 +86,7 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
 
 
 def conclude(recipe: Recipe, options: Options, output: str) -> None:
-    """Where the run was a check: say what came of it, or Failed."""
+    """If the run was a check, print its result; Failed if it did not pass."""
     if options.overfit_one_batch:
         log = state.read_log(files.join(output, state.LOG))
         print(f"train: {one_batch.verdict(recipe, log)}")
@@ -101,7 +101,7 @@ def decisive_fields(recipe: Recipe) -> dict[str, object]:
 
 
 def summary(output: str) -> str:
-    """What a finished run came to."""
+    """The result of a finished run in one line."""
     record = runs.record(output)
     ((name, score),) = record["scores"].items()
     return (

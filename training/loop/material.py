@@ -1,7 +1,7 @@
-"""What a run learns from and is judged by; the loop in train.py knows it by these methods alone.
+"""What a run learns from and is validated on; the loop in train.py uses only these methods.
 
-`Material` is a corpus. Who learns from something else (fine-tuning: a teacher's estimates of
-unlabelled songs) subclasses it and overrides what differs. The loop calls:
+`Material` is a corpus. Fine-tuning, which also learns from a teacher's estimates of unlabelled
+songs, subclasses it and overrides what differs. The loop calls:
 
     restore(tensors, facts)     once, where a run resumes, before anything else
     begin(nets, progress)       once, where it does not
@@ -14,8 +14,8 @@ unlabelled songs) subclasses it and overrides what differs. The loop calls:
     lineage()                   for each checkpoint
     counts(), record()          for run.json
 
-What depends on weights or draws random numbers belongs into `prepare`, for `batches` runs ahead:
-a killed run that resumes would see other weights there.
+What depends on weights or draws random numbers belongs in `prepare`: `batches` runs ahead of the
+training, so there a resumed run would see other weights.
 """
 
 import math
@@ -77,17 +77,17 @@ class Material:
         self.loudest: dict[str, tuple[Window, float]] = {}  # by song: a sample, and its power
 
     def begin(self, nets: nn.Module, progress: Progress) -> list[dict[str, Any]]:
-        """Whatever a new run needs before its first step; the log's first lines.
+        """Do what a new run needs before its first step; return the log's first lines.
 
-        May set `progress.best_loss` for weights that are worth something already.
+        May set `progress.best_loss` if the initial weights count as a result.
         """
         return []
 
     def batches(self, progress: Progress) -> Iterator[Batch]:
-        """Batches without end, on the device, from where `progress` says.
+        """An endless stream of batches on the device, from `progress` on.
 
-        Keeps `progress.epoch` and `.position` at what is used up once the batch it just gave is
-        learnt from, and notes samples that cannot be used in `rejects`.
+        Sets `progress.epoch` and `.position` to what is used up after the batch that it just gave,
+        and notes samples that cannot be used in `rejects`.
         """
         training_set = TrainingSet(
             self.data,
@@ -108,17 +108,17 @@ class Material:
             yield to_device(batch, self.device)
 
     def prepare(self, batch: Batch) -> Batch:
-        """The batch as it is learnt from, with torch's random state."""
+        """The batch as it is learnt from; may draw random numbers from torch."""
         return remix(batch, self.recipe) if self.recipe.remixes else batch
 
     @torch.no_grad()
     def validate(self, nets: nn.Module) -> dict[str, float]:
-        """Scores for the log. `valid_loss`, the lower the better, says which step is the best: the
-        mean over the valid split's songs of the loss, each song's as if of one patch's length.
-        `valid_sdr` is the mean over songs of the target's signal-to-distortion ratio in dB.
+        """Scores for the log. `valid_loss` decides which step is the best (lower is better): the
+        mean over the songs of the valid split of a song's loss for one patch's length. `valid_sdr`
+        is the mean over songs of the target's signal-to-distortion ratio in dB.
 
-        Empty where `validates` is false; the training loss decides then. Several processes share
-        the songs, so all must call it.
+        Empty if `validates` is false; then the training loss decides. Several processes share the
+        songs, so all must call it.
         """
         if not self.validates:
             return {}
@@ -145,7 +145,7 @@ class Material:
 
     @torch.no_grad()
     def previews(self, nets: nn.Module) -> list[Preview]:
-        """Of the first songs that were validated, their loudest samples as the nets hear them."""
+        """The loudest samples of the first songs that were validated, with the nets' estimates."""
         rate = self.recipe.sample_rate
         found = []
         for window, _ in self.loudest.values():
@@ -176,24 +176,24 @@ class Material:
     def after_validation(
         self, nets: nn.Module, scores: dict[str, float], progress: Progress, *, best: bool
     ) -> dict[str, Any]:
-        """Whatever shall follow a validation (a teacher that learns); facts for the log.
+        """Do what follows a validation (replace a teacher); return facts for the log.
 
-        `nets` are those that were validated, and `best` says whether they are the best so far.
-        Several processes all call it, with the same scores.
+        `nets` are those that were validated, and `best` says whether they are the best so far. All
+        processes call it, with the same scores.
         """
         return {}
 
     def tensors(self) -> dict[str, Tensor]:
-        """What else a killed run needs, besides `facts`: saved with its state."""
+        """Tensors that are saved with the state, for a run that resumes."""
         return {}
 
     def facts(self) -> dict[str, Any]:
-        """JSON that a killed run needs."""
+        """JSON values that are saved with the state, for a run that resumes."""
         return {}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """What `tensors` and `facts` gave, back; KeyError, ValueError or RuntimeError where it
-        does not fit, which the loop tells as a damaged file."""
+        """Take back what `tensors` and `facts` gave. KeyError, ValueError or RuntimeError if it
+        does not fit; the loop then says that the file is damaged."""
 
     def lineage(self) -> list[dict[str, Any]]:
         """The teachers so far, for the checkpoint (`Checkpoint.teachers`)."""
@@ -219,13 +219,13 @@ class Tally:
     loss: float = 0.0
     patches: float = 0.0
     power: float = 0.0  # of the target
-    error: float = 0.0  # of what the estimate misses
+    error: float = 0.0  # of the target minus the estimate
 
 
 def scores(ranks: list[dict[str, Tally]], folder: str) -> dict[str, float]:
-    """Means over songs, whose samples several processes may have seen; a silent target has no SDR.
+    """Means over songs, from the sums of all processes; a silent target has no SDR.
 
-    Raises Failed where no sample could be used.
+    Raises Failed if no sample could be used.
     """
     songs: dict[str, Tally] = defaultdict(Tally)
     for found in ranks:
@@ -248,7 +248,7 @@ def scores(ranks: list[dict[str, Tally]], folder: str) -> dict[str, float]:
 
 
 def batched(windows: Iterable[Window], samples: int) -> Iterator[list[Window]]:
-    """Windows in batches that, padded, hold no more samples than a batch of training examples."""
+    """Windows in batches that, when padded, hold at most `samples` samples."""
     held: list[Window] = []
     for window in windows:
         longest = max(one.mixture.shape[-1] for one in [*held, window])

@@ -1,7 +1,7 @@
-"""`--overfit-one-batch`: does the loss fall where there is nothing to learn but one batch?
+"""`--overfit-one-batch`: does the loss fall when a run learns the same batch again and again?
 
-A net that cannot learn one batch by heart will learn nothing: then the data, the learning rate or
-the recipe is wrong. Without dropout and remixing, and with nothing to validate.
+A net that cannot learn one batch by heart will learn nothing else: the data, the learning rate or
+the recipe is wrong. There is no dropout, no remixing and no validation.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ LAST = 10  # steps whose mean is the final loss
 
 
 class OneBatch(Material):
-    """A material's first batch, again and again, as it is."""
+    """The first batch of a corpus, again and again."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -34,7 +34,7 @@ class OneBatch(Material):
             yield first
 
     def prepare(self, batch: Batch) -> Batch:
-        """Nothing changes."""
+        """The batch as it is."""
         return batch
 
 
@@ -46,7 +46,7 @@ def recipe_of(recipe: Recipe, steps: int | None) -> Recipe:
 
 
 def verdict(recipe: Recipe, log: list[dict[str, Any]]) -> str:
-    """A line that says that the loss falls as it should; Failed where it does not."""
+    """A line that says that the loss fell as it should; Failed if it did not."""
     losses = [row["loss"] for row in log]
     first, last = losses[0], sum(losses[-LAST:]) / len(losses[-LAST:])
     share = (first - last) / max(1e-12, first - recipe.least_loss)

@@ -13,7 +13,7 @@ from training.recipes.registry import RECIPES, Recipe
 
 @dataclass(frozen=True)
 class Options:
-    """How a run is carried out; what is learnt, and how fast, is the recipe's."""
+    """How a run is carried out; what is learnt is the recipe's matter."""
 
     seed: int = 0
     minutes: float | None = None
@@ -26,13 +26,13 @@ class Options:
 
     @property
     def decisive(self) -> dict[str, Any]:
-        """What a run that resumes must have been started with."""
+        """The options that must be the same when a run is resumed."""
         names = ("seed", "minutes", "workers", "precision", "compile", "overfit_one_batch")
         return {name: getattr(self, name) for name in names}
 
 
 def add_loop(parser: Parser) -> None:
-    """The options that the loop itself has, whatever is learnt from."""
+    """Add the options of the loop itself, which train and finetune share."""
     parser.add_argument("--minutes", type=above_zero, help="stop after so long")
     parser.add_argument("--seed", type=count, default=0, help="decides weights, order and crops")
     parser.add_argument("--workers", type=processes, default=2, help="decoding processes (2)")
@@ -123,7 +123,7 @@ def parser_of(recipe: Recipe | None) -> Parser:
     parser.add_argument(
         "--overfit-one-batch",
         action="store_true",
-        help="a check: does the loss fall where there is but one batch to learn?",
+        help="a check: does the loss fall when the same batch is learnt again and again?",
     )
     add_loop(parser)
     if recipe is not None:
@@ -132,7 +132,7 @@ def parser_of(recipe: Recipe | None) -> Parser:
 
 
 def patterns() -> str:
-    """The families' names as a shell would expand them; what stands in [] may be left out."""
+    """The recipes' names as patterns; what stands in [] may be left out."""
     return "\n".join(f"  {pattern}\n      {summary}" for pattern, summary in registry.NAMES)
 
 

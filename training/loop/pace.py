@@ -20,8 +20,8 @@ PASSES = 3  # forward, and the backward's two products for each of its one
 class Pace:
     """Counts from one line of the log to the next.
 
-    Waiting is the time in which the device has nothing to do because the next batch is not there;
-    utilisation compares the multiplications of the nets, forward and backward, with those of large
+    Waiting is the time in which the device is idle because the next batch is not ready. Utilisation
+    is the nets' multiplications per second, forward and backward, as a share of those of large
     matrix products on the same device in the same precision.
     """
 
@@ -32,7 +32,7 @@ class Pace:
         self.since = time.monotonic()
 
     def fetched(self, fetch: Callable[[], Any]) -> Any:
-        """What `fetch` gives; counted as waiting where the device is idle when it comes."""
+        """What `fetch` returns; its time counts as waiting if the device is idle at its end."""
         done = None
         if self.device.type == "cuda":
             done = torch.cuda.Event()
@@ -44,12 +44,12 @@ class Pace:
         return found
 
     def step(self, segments: int, work: float) -> None:
-        """A step is over that learnt from so many segments with so many multiplications."""
+        """Count a step: its segments and multiplications."""
         self.segments += segments
         self.work += work
 
     def line(self) -> dict[str, float]:
-        """Figures since the line before, and start anew."""
+        """The figures since the line before; counting starts again."""
         seconds = max(1e-9, time.monotonic() - self.since)
         found = {
             "segments_per_s": round(self.segments / seconds, 2),
@@ -60,7 +60,7 @@ class Pace:
         return found
 
     def restart(self) -> None:
-        """Count from now on: what was done since the last line is no training."""
+        """Count from now on: validation, for example, is no training."""
         self.segments, self.work, self.waited = 0, 0.0, 0.0
         self.since = time.monotonic()
 
@@ -68,8 +68,8 @@ class Pace:
 def matmul_rate(device: torch.device, kind: torch.dtype) -> float:
     """Multiply-accumulates a second of large square matrix products.
 
-    On a CPU in fp32, for it may be without instructions for less, and by the processor's time:
-    other work on the machine, which slows the clock's, is none of the device's fault.
+    On a CPU always in fp32, as many have no instructions for less, and in processor time, so that
+    other work on the machine does not count.
     """
     on_gpu = device.type == "cuda"
     side, rounds = SIDES.get(device.type, 1024), ROUNDS.get(device.type, 1)

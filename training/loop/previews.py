@@ -1,7 +1,7 @@
-"""What a net makes of a few seconds of the valid split's first songs, to be heard and seen.
+"""A few seconds of the first songs of the valid split, with the net's estimates.
 
-At each validation `previews/last` is written anew, and `previews/best` where the net is the best so
-far: FLAC files that `stemlode report` shows as players and spectrograms.
+Each validation replaces `previews/last`, and `previews/best` if the net is the best so far: FLAC
+files that `stemlode report` shows as players and spectrograms.
 """
 
 import io

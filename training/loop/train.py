@@ -1,8 +1,9 @@
 """`stemlode train RECIPE`: the training loop, from top to bottom.
 
-A run killed at any step and started again gives the weights of one never killed (on one device,
-with one number of threads): weights and their average, Adam's moments, random states, the scaler,
-position in the corpus and early stopping all travel in `last/state.safetensors`.
+A run that is killed at any step and started again ends with the same weights as one that was never
+killed (on the same device, with the same number of threads): weights and their average, Adam's
+moments, random states, the scaler, the position in the corpus and early stopping are all saved in
+`last/state.safetensors`.
 """
 
 import copy
@@ -32,7 +33,7 @@ from training.recipes.registry import Recipe
 from training.state import Progress
 
 REPORTED_REJECTS = 100  # of the samples that could not be used, in run.json
-SAVE_EVERY_S = 600.0  # at the latest, so that a kill costs no hours where validations are rare
+SAVE_EVERY_S = 600.0  # at the latest, so that a kill costs no hours if validations are rare
 
 
 def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
@@ -53,7 +54,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
     nets = recipe.nets()
     if initial is not None:
         nets.load_state_dict(initial)
-    # This layout concerns the weights of 2-D convolutions alone; others have none of four axes.
+    # The layout changes the weights of 2-D convolutions alone; no others have four axes.
     nets.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(nets) if recipe.ema_decay else None
     judged = nets if average is None else average  # what is validated and saved
@@ -114,7 +115,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
         if average is not None:
             follow(average, nets, recipe.ema_decay, progress.step)
 
-        # The step is taken; what follows is the books.
+        # The step is taken; now the log, the validation and the state.
         losses.append(found)
         watch.step(count * world.size, work * count)
         progress.seconds = time.monotonic() - started
@@ -175,7 +176,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
 
 
 class Lesson(nn.Module):
-    """The loss of a recipe's nets as a module of its own, which several processes can share."""
+    """The loss of a recipe's nets as a module, which DistributedDataParallel can wrap."""
 
     def __init__(self, recipe: Recipe, nets: nn.Module) -> None:
         super().__init__()
@@ -212,7 +213,7 @@ def finished(recipe: Recipe, progress: Progress, minutes: float | None) -> bool:
 
 
 def is_best(progress: Progress, score: float, *, validating: bool) -> bool:
-    """Note whether a score is the best so far; the last one is, where nothing tells which is."""
+    """Note whether a score is the best so far; without validation the last one always is."""
     if validating and not score < progress.best_loss:
         progress.stale += 1
         return False
@@ -224,8 +225,8 @@ def is_best(progress: Progress, score: float, *, validating: bool) -> bool:
 def follow(average: nn.Module, nets: nn.Module, decay: float, step: int) -> None:
     """Move the average by 1 − decay towards the nets, in place.
 
-    Early on by more, for the first weights are random: decay is at most (1 + step) / (10 + step).
-    Whole numbers, which count batches, are copied.
+    Early on by more, as the first weights are random: decay is at most (1 + step) / (10 + step).
+    Integers, which count batches, are copied.
     """
     share = 1 - min(decay, (1 + step) / (10 + step))
     pairs = list(zip(average.state_dict().values(), nets.state_dict().values(), strict=True))
@@ -240,9 +241,9 @@ LEAST_SCALE = 1.0  # of gradients in fp16: below it they overflow by themselves
 
 
 def not_finite(loss: float, norm: float, scaler: torch.amp.GradScaler) -> str | None:
-    """What is wrong with a step, if anything; it must not be taken.
+    """Why a step must not be taken, or None.
 
-    With a scaler, gradients may overflow now and then: it leaves the step out and scales less.
+    With a scaler, gradients may overflow now and then: it skips the step and lowers its scale.
     """
     if not math.isfinite(loss):
         return f"the loss is {loss}"
@@ -257,7 +258,7 @@ def weights_are_finite(nets: nn.Module) -> bool:
 
 
 def diverged(trouble: str, step: int, saved_step: int, sample_ids: Sequence[str]) -> str:
-    """The line for a run that cannot go on. What was saved before stays as it is."""
+    """The message of a run that cannot go on; what was saved before stays."""
     some = ", ".join(sample_ids[:3]) + (", …" if len(sample_ids) > 3 else "")
     last = f"the last good state is of step {saved_step}" if saved_step else "nothing was saved yet"
     return (

@@ -1,9 +1,9 @@
 """Band-split RNN (BSRNN II): a complex mask for a complex spectrogram of one source.
 
-Bands differ in width, so each has its own normalisation and its own layers. A loop over them
-would launch hundreds of small operations; here neighbouring bands of like width are padded to one
-width and computed by one batched matrix product. The parameters are those of the plain loop, kept
-without padding, one row a value: tests hold the two equal.
+Bands differ in width, so each has its own normalisation and its own layers. A loop over them would
+launch hundreds of small operations; here neighbouring bands of similar width are padded to the same
+width and computed by one batched matrix product. The parameters are those of the plain loop, stored
+without padding, one row for each value; a test checks that both give the same.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class BSRNN(nn.Module):
     """Spectrogram → complex mask of the same shape, for any number of frames.
 
     With N = `features` = 128 and 12 layers: 22,924,552 + 66,432 · K parameters for K bands that
-    sum to 1025 bins (BSRNN IV-A-4). Channels of a song are items of the batch of their own.
+    sum to 1025 bins (BSRNN IV-A-4). Each channel of a song is an item of the batch.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ResidualRNN(nn.Module):
     """Normalisation, BLSTM, linear layer, and the input added (BSRNN II-B).
 
     The normalisation is a group normalisation of one group: over features and steps together, with
-    a weight a feature. So it holds for any number of steps.
+    one weight for each feature, so any number of steps will do.
     """
 
     def __init__(self, features: int, hidden: int) -> None:
@@ -118,7 +118,7 @@ class BandSplit(nn.Module):
             normal = centred * torch.rsqrt(variance + EPSILON)  # [bands, values, batch · frames]
             whole_bias = (bias + (more * filled).sum(1))[:, None]
             found.append(torch.baddbmm(whole_bias, normal.transpose(1, 2), weight))
-        # Where products are of low precision, what the layers add up in is not.
+        # Products may be of low precision; the sum that the layers add to is not.
         z = torch.cat(found).float()  # [bands, batch · frames, features]
         return z.view(len(z), batch, frames, -1).transpose(0, 1)
 
@@ -172,8 +172,8 @@ class Padding(nn.Module):
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
         self.groups: list[Group] = bsrnn_bands.groups(widths)
-        # What follows from the widths is no part of a checkpoint, and it is there also in a core
-        # that is made on the meta device to be given a checkpoint's weights.
+        # Not saved in checkpoints, as it follows from the widths; and on the CPU even if the net is
+        # made on the meta device, to be given a checkpoint's weights.
         places = torch.tensor(bsrnn_bands.places(self.groups, PARTS), device="cpu")
         self.register_buffer("places", places.clamp(min=0), persistent=False)
         self.register_buffer("kept", (places >= 0).nonzero()[:, 0], persistent=False)
@@ -199,9 +199,9 @@ class Padding(nn.Module):
 
 
 class _Gather(torch.autograd.Function):
-    """index_select whose gradient is one too, as every value has one place.
+    """index_select whose gradient is an index_select too, as every value has one place.
 
-    Autograd does not know this and adds up row after row.
+    Autograd does not know this and would add up row after row.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What the nets are trained to make small. Each says what it sums and what it averages, and why.
+"""The losses that nets are trained with; each says what it sums, what it averages, and why.
 
 All take [batch, …] and give the loss of each example, [batch].
 """
@@ -12,7 +12,7 @@ EPSILON = 1e-8  # keeps the angle to silence defined
 def l1_sum(estimate: Tensor, target: Tensor) -> Tensor:
     """Eq. 4.2 of the thesis, a sum over everything but the batch.
 
-    The norm as printed. On magnitudes in [0, 1], most of them near 0, a mean over bins would bring
+    The norm as printed. As most magnitudes, all in [0, 1], are near 0, a mean over bins would bring
     gradients near Adam's epsilon.
     """
     return (target - estimate).abs().flatten(1).sum(1)
@@ -31,17 +31,17 @@ def l1_mean(estimate: Tensor, target: Tensor) -> Tensor:
 def sdr(estimate: Tensor, target: Tensor) -> Tensor:
     """Eq. 6.11 of the thesis: minus the cosine of the angle between waveforms, in [−1, 1].
 
-    The sums of the scalar product run over channels and samples. The level of the estimate does
-    not count, nor does an example whose target is silent.
+    The scalar product runs over channels and samples. The level of the estimate does not count, nor
+    does an example whose target is silent.
     """
     guess, truth = estimate.flatten(1), target.flatten(1)
     return -(guess * truth).sum(1) / (guess.norm(dim=1) * truth.norm(dim=1) + EPSILON)
 
 
 def conservation(estimates: Tensor, mixture: Tensor) -> Tensor:
-    """CWS eq. 8, second part: how far the sources [batch, sources, …] are from a mixture in sum.
+    """CWS eq. 8, second part: how far sources [batch, sources, …] in sum are from the mixture.
 
     As printed, each source alone would have to be the mixture; what is conserved (eq. 2) is their
-    sum. A mean over everything but the batch, as in `l1_mean`.
+    sum. A mean over everything but the batch, as `l1_mean`.
     """
     return l1_mean(torch.sum(estimates, dim=1), mixture)

@@ -1,8 +1,8 @@
 """Lower precision where it is safe: inside the nets, while they learn.
 
 Transforms, masking, losses and Adam stay in fp32. bf16 has the range of fp32 and needs no scaler;
-fp16 needs one. Where nothing is learnt, masks of eight bits would leave noise at −50 dB in every
-stem, so validation, evaluation and separation are in fp32.
+fp16 needs one. Validation, evaluation and separation are in fp32: masks of eight bits would leave
+noise at −50 dB in every stem.
 """
 
 from collections.abc import Iterator

@@ -44,18 +44,18 @@ ZERO_ALLOWED |= {"gain_db", "drop", "conservation_weight", "ema_decay"}
 
 
 def many(value: Any) -> tuple[Any, ...]:
-    """A field's values: its own where it holds several."""
+    """The values of a field as a tuple."""
     return value if isinstance(value, tuple) else (value,)
 
 
 def rest_of(source: str) -> str:
-    """The name of a mixture without a source."""
+    """The name of what is left of a mixture without a source."""
     named = {"vocals": "accompaniment", "accompaniment": "vocals"}
     return named.get(source, f"no_{source}")
 
 
 def shown(value: Any) -> str:
-    """A field's value as people read it."""
+    """A field's value as text."""
     return " ".join(map(str, many(value)))
 
 
@@ -91,7 +91,7 @@ class Mixing:
 
 @dataclasses.dataclass(frozen=True)
 class Transform:
-    """What stands around a recipe's nets: whoever runs them elsewhere needs to know it.
+    """The transform around a recipe's nets, for those who run the nets elsewhere.
 
     Nets take a spectrogram [batch, parts, bins, frames] and give a mask of that shape each. They
     see the lowest `bins` bins; where that is one less than the transform has, the highest bin takes
@@ -177,7 +177,7 @@ class Recipe:
         return self.learning_rate * self.decay ** (steps // self.decay_every)
 
     def without_dropout(self) -> "Recipe":
-        """The same recipe, with nothing in its nets left to chance."""
+        """The same recipe without dropout in its nets."""
         has = any(field.name == "dropout" for field in dataclasses.fields(self))
         return dataclasses.replace(self, dropout=0.0) if has else self  # type: ignore[call-arg]
 
@@ -204,8 +204,8 @@ class Recipe:
         return torch.ones(count), torch.ones(count)
 
     def level(self, mixture: Tensor) -> float:
-        """Where `levelled`: the largest of these over a song's samples, float32 [channels, samples]
-        each, divides the song."""
+        """The level of a sample [channels, samples]. If `levelled`, each song is divided by the
+        largest level of its samples."""
         return 1.0
 
     # What is trained.
@@ -225,7 +225,7 @@ class Recipe:
 
     @property
     def transform(self) -> Transform | None:
-        """What stands around the cores; None: they cannot be exported."""
+        """The transform around the cores; None: they cannot be exported."""
         return None
 
     def losses(
@@ -233,8 +233,8 @@ class Recipe:
     ) -> Tensor:
         """The loss of each example of a batch, [batch].
 
-        mixture: float32 [batch, audio_channels, samples]; reference: likewise, the target, or the
-        accompaniment that leaves it where `residual` (bool [batch]) is true.
+        mixture: float32 [batch, audio_channels, samples]; reference: of that shape, the target, or
+        where `residual` (bool [batch]) is true the accompaniment, mixture − target.
         """
         raise NotImplementedError
 
@@ -247,7 +247,7 @@ class Recipe:
 
     def estimate(self, nets: nn.Module, mixture: Tensor) -> Tensor:
         """float32 [batch, channels, samples] of any length and number of channels → the estimated
-        sources, [batch, sources, channels, samples]. Where `levelled`, songs are divided already.
+        sources, [batch, sources, channels, samples]. If `levelled`, mixtures are divided already.
         """
         raise NotImplementedError
 
@@ -266,7 +266,7 @@ class Recipe:
         """A song [channels, samples] of any length, at its own level → the sources `separated`:
         blocks [sources, channels, samples] in turn.
 
-        Chunk by chunk, unless a recipe knows better.
+        By default chunk by chunk.
         """
         device = next(nets.parameters()).device
         yield from chunks.overlap_add(
@@ -277,15 +277,15 @@ class Recipe:
         )
 
     def estimate_songs(self, nets: nn.Module, songs: Tensor) -> Tensor:
-        """Short songs at their own level, [batch, channels, samples], each in one piece → the
-        sources `separated`, [batch, sources, channels, samples]."""
+        """Short songs at their own level, [batch, channels, samples] → the sources `separated`,
+        [batch, sources, channels, samples]; each song in one piece."""
         return self.estimate(nets, songs)
 
     def oracle(self, mixture: Tensor, references: Tensor) -> Tensor:
-        """The best that such a net could give: mixture [batch, channels, samples] and the true
+        """The best that such a net could give: a mixture [batch, channels, samples] and its true
         sources `estimated`, [batch, sources, channels, samples] → estimates of that shape.
 
-        A complex mask without bounds can give the sources themselves.
+        By default the sources themselves, which an unbounded complex mask can give.
         """
         return references
 

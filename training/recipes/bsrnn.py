@@ -18,9 +18,9 @@ EPOCH = 10_000  # batches
 class BSRNNRecipe(Recipe):
     """BSRNN IV-A: the model, its training by mixing stems of random songs, and its loss.
 
-    The loss is eq. 1: the mean absolute error of the spectrogram's real part, of its imaginary
-    part and of the waveform, added up. Means, as "MAE" says: so an example's length and the number
-    of channels change neither the loss nor what the learning rate and the clipping mean.
+    The loss is eq. 1: the sum of the mean absolute errors of the spectrogram's real part, of its
+    imaginary part and of the waveform. They are means, as "MAE" says, so the loss, and with it the
+    learning rate and the clipping, do not depend on an example's length or channels.
     """
 
     family: ClassVar[str] = "bsrnn"

@@ -1,4 +1,4 @@
-"""Estimates for signals of any length: overlapping chunks, faded into each other.
+"""Estimates for signals of any length, from overlapping chunks that are cross-faded.
 
 Chunks of T seconds begin every P seconds (BSRNN IV-C: T = 3, P = 0.5), the first T − P before the
 signal, so that every sample lies in T / P chunks. The printed padding of L − P can only be T − P.
@@ -29,13 +29,13 @@ def overlap_add(
 ) -> Iterator[Tensor]:
     """A signal [channels, samples] through `estimate`: blocks [sources, channels, samples] in turn.
 
-    Chunks are weighted by a Hann window and the sum of the weights divides, so that nothing clicks
-    at their edges. Memory does not grow with the signal.
+    Chunks are weighted by a Hann window and divided by the sum of the weights, so nothing clicks at
+    their edges. Memory does not grow with the signal.
     """
     length = max(2, round(chunking.seconds * sample_rate))
     hop = min(length, max(1, round(chunking.hop_seconds * sample_rate)))
     total = signal.shape[-1]
-    # Nowhere 0: where chunks do not overlap, their edges still count.
+    # Nowhere 0, so that the edges count also if chunks do not overlap.
     window = torch.hann_window(length + 2, periodic=False)[1:-1] + 1e-3
     starts = range(hop - length, total, hop)
     sums: Tensor | None = None  # [sources, channels, length]: what later chunks still reach

@@ -17,10 +17,10 @@ LOSSES = ("magnitude", "sdr", "sdr+magnitude")
 
 @dataclasses.dataclass(frozen=True)
 class ComplexUNetRecipe(EncoderDecoderRecipe):
-    """A net for one instrument; "other" is what all of them leave (6.3.2).
+    """A net for one instrument; "other" is the rest of the mixture (6.3.2).
 
-    Training as in chapter 4 (6.3.4). Chapter 6 normalises no spectrogram: waveforms keep their
-    level, ±1 at full scale. A song's channels are examples of their own when it is separated.
+    Trained as in chapter 4 (6.3.4). Chapter 6 does not normalise spectrograms: waveforms keep their
+    level, ±1 at full scale. Each channel of a song is separated on its own.
     """
 
     family: ClassVar[str] = "complex-unet"

@@ -25,10 +25,10 @@ def steps_for(hours: float, batch_size: int = BATCH, seconds: float = PATCH_SECO
 class CWSRecipe(Recipe):
     """Two nets of one kind, one for the target and one for the rest, trained as one (CWS 2.4).
 
-    The loss is eq. 7 with both terms as means over channels, bins and frames ("the mean absolute
-    error"), summed over the two sources, on real and imaginary parts of the bands' spectra. A mean,
-    so that its size does not depend on K or on an example's length. Examples are mixed from targets
-    and rests of different songs, each with a gain of its own (3.1).
+    The loss is eq. 7, on real and imaginary parts of the bands' spectra. Both terms are means over
+    channels, bins and frames ("the mean absolute error"), so that their size does not depend on K
+    or on an example's length, and are summed over the two sources. Examples are mixed from targets
+    and rests of different songs, each with its own random gain (3.1).
     """
 
     family: ClassVar[str] = "cws"

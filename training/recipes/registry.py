@@ -81,16 +81,16 @@ def to_fields(recipe: Recipe) -> dict[str, Any]:
 
 
 def added(recipe: Recipe) -> dict[str, Any]:
-    """What plans without one of the recipe's fields mean: a field that came later has as its
-    default the behaviour of before it."""
+    """What the recipe's fields are in plans without them: the default of a field that was added
+    later is the behaviour of the time before it."""
     fields = dataclasses.fields(recipe)
     return {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
 
 
 def from_fields(fields: dict[str, Any]) -> Recipe:
-    """A recipe from JSON values that nobody vouches for; ValueError names what is wrong.
+    """A recipe from untrusted JSON values; ValueError names what is wrong.
 
-    A field that is not there, for an older version knew it not, has its default.
+    A field that is missing, because an older version did not have it, has its default.
     """
     if not isinstance(fields, dict):
         raise ValueError("the recipe is no object")

@@ -55,9 +55,8 @@ class EncoderDecoderRecipe(Recipe):
 class UNetRecipe(EncoderDecoderRecipe):
     """The U-Net of the thesis, chapter 4, and its training (4.2.2).
 
-    The loss is the L1 norm of eq. 4.2: a sum over bins and frames, averaged over the batch. With
-    the mean over all bins instead, gradients come near Adam's epsilon, for music is mostly silent
-    bins; with the sum, batch size and loss do not interact and the learning rate means the same.
+    The loss is the L1 norm of eq. 4.2: a sum over bins and frames, averaged over the batch. A mean
+    over bins would bring gradients near Adam's epsilon, as most bins of music are silent.
     """
 
     family: ClassVar[str] = "unet"
@@ -102,7 +101,7 @@ class UNetRecipe(EncoderDecoderRecipe):
         )
 
     def level(self, mixture: Tensor) -> float:
-        """The largest magnitude: those of a whole song shall fit [0, 1]."""
+        """The largest magnitude, so that those of a whole song fit [0, 1]."""
         return float(spectrogram.stft(mixture, self.n_fft, self.hop_length).abs().max())
 
     def losses(

@@ -1,4 +1,4 @@
-"""What separating can be asked, by every verb that separates."""
+"""The options of every verb that separates."""
 
 import argparse
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ def chunking_of(options: argparse.Namespace) -> Chunking:
 
 
 def cut(chunking: Chunking) -> dict[str, float]:
-    """What of a chunking decides the output, for a run's plan."""
+    """The part of a chunking that decides the output, for a run's plan."""
     return {"chunk_seconds": chunking.seconds, "hop_seconds": chunking.hop_seconds}
 
 

@@ -1,7 +1,7 @@
 """`stemlode separate INPUT…`: any audio file → its sources.
 
-A net for one source works at the model's rate, so its source reaches up to half of that; the other
-stem is what is left of the mixture at its full rate, so the two sum to the input.
+A net works at the model's rate, so its sources reach up to half of that rate. If it estimates one
+source, the other stem is the rest of the mixture at the full rate, so the two sum to the input.
 """
 
 import contextlib
@@ -74,9 +74,9 @@ def separate_file(
 ) -> int:
     """Write the stems of an audio file into a folder, as STEM.wav; the file's frames.
 
-    `done` is told the seconds of audio that each block brings. Memory does not grow with the file's
-    length: it is decoded twice, and what lies between is a temporary file at the models' rate.
-    Raises AudioError where the file cannot be used.
+    `done` is called with the seconds of audio of each block. Memory does not grow with the file's
+    length: the file is decoded twice, first into a temporary file at the models' rate. Raises
+    AudioError if the file cannot be used.
     """
     stems = stem_names(models, residual)
     with contextlib.ExitStack() as stack:
@@ -91,7 +91,9 @@ def separate_file(
         ]
         sinks = [
             stack.enter_context(files.atomic_write(files.join(folder, f"{stem}.wav")))
-            for stem in reversed(stems)  # closed in turn, the last stem last: then all is
+            for stem in reversed(
+                stems
+            )  # closed in this order, so that the last stem is there only when all are
         ][::-1]
         for sink in sinks:
             sink.write(wav.header(frames, channels, sample_rate))
@@ -115,6 +117,6 @@ def _estimates(
 
 
 def on_grid(samples: np.ndarray) -> np.ndarray:
-    """Rounded to 24 bits: then what is left of a mixture of up to 24 bits is exact, and so is the
-    sum of the stems. The error is at most -138 dB of full scale."""
+    """Samples rounded to 24 bits: then the rest of a mixture of up to 24 bits is exact, and so is
+    the sum of the stems. The error is at most −138 dB re full scale."""
     return np.round(samples * GRID) / GRID

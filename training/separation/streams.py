@@ -1,4 +1,4 @@
-"""Audio that is too long to hold: at other rates, on a disk, and signals side by side."""
+"""Audio that is too long for memory: resampled, stored on disk, read block by block."""
 
 import contextlib
 import queue
@@ -18,9 +18,9 @@ AHEAD = 4  # blocks that are made before they are wanted
 
 
 def ahead(blocks: Iterable[Block]) -> Iterator[Block]:
-    """The same blocks, made by another thread while this one works: decoders need no Python.
+    """The same blocks, made ahead by another thread (decoders release Python's lock).
 
-    What making them raises is raised here. A few blocks are held, whatever the number of them.
+    Exceptions of that thread are raised here. At most a few blocks are held.
     """
     made: queue.Queue[tuple[Block | None, BaseException | None]] = queue.Queue(AHEAD)
     stopped = threading.Event()
@@ -74,7 +74,10 @@ def decode_to(source: str, scratch: Mapping[int, IO[bytes]]) -> tuple[int, int, 
 
 
 class OnDisk:
-    """A spectrogram.Signal in a file of float32 frames. Mapped into memory, it would stay there."""
+    """A spectrogram.Signal in a file of float32 frames, read when sliced.
+
+    Not memory-mapped: mapped pages would count as the process' memory.
+    """
 
     def __init__(self, file: IO[bytes], channels: int) -> None:
         self.file = file
@@ -107,7 +110,7 @@ class Taken:
         self.held = next(blocks)
 
     def next(self, frames: int) -> np.ndarray:
-        """The next so many frames."""
+        """The next frames."""
         parts, have = [self.held], self.held.shape[1]
         while have < frames and (part := next(self.blocks, None)) is not None:
             parts.append(part)
@@ -118,8 +121,8 @@ class Taken:
 
 
 def fit(samples: np.ndarray, frames: int) -> np.ndarray:
-    """[channels, n] with its end cut off or continued with zeros, to `frames`: resampling twice
-    may leave a frame too many or too few."""
+    """[channels, n] cut or zero-padded to `frames`: resampling twice may give a frame too many or
+    too few."""
     return np.pad(samples[:, :frames], ((0, 0), (0, max(0, frames - samples.shape[1]))))
 
 
@@ -135,11 +138,11 @@ class Resampler:
             )
 
     def next(self, block: np.ndarray) -> np.ndarray:
-        """What a block gives."""
+        """The resampled frames that a block completes."""
         return block if self.stream is None else self._chunk(block, last=False)
 
     def end(self) -> np.ndarray:
-        """What is left after the last block."""
+        """The frames that are left after the last block."""
         empty = np.zeros((self.channels, 0), np.float32)
         return empty if self.stream is None else self._chunk(empty, last=True)
 

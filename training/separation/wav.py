@@ -1,7 +1,7 @@
-"""Float WAV files written front to back: of any length, to any store, the same bytes every time.
+"""Float WAV files of any length, written from front to back, with the same bytes every time.
 
-libsndfile puts the time of day into float WAV files and goes back to the header at the end, which
-remote stores do not allow.
+libsndfile writes the time of day into float WAV files and seeks back to the header at the end,
+which remote stores do not allow.
 """
 
 import struct
@@ -23,7 +23,7 @@ def header(frames: int, channels: int, sample_rate: int) -> bytes:
     facts = struct.pack("<HIIHH", channels, sample_rate, sample_rate * frame_bytes, frame_bytes, 32)
     if channels <= 2:
         form = struct.pack("<H", FLOAT) + facts + struct.pack("<H", 0)
-    else:  # which speaker is which is not known, hence no channel mask
+    else:  # no channel mask, as the speakers are not known
         form = struct.pack("<H", EXTENSIBLE) + facts + struct.pack("<HHI", 22, 32, 0) + FLOAT_GUID
     fmt = b"fmt " + struct.pack("<I", len(form)) + form
     fact = b"fact" + struct.pack("<II", 4, min(frames, LARGEST))

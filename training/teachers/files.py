@@ -4,14 +4,14 @@
 
     {"sample_rate": 44100, "sources": ["vocals", "accompaniment"], "channels": 2}
 
-and where they apply `"samples"` (the only length that it takes; shorter ones are filled up with
-zeros, longer ones go through in overlapping pieces), `"batch"` (the only batch that it takes),
-`"whole": false` (its sources are not all of the mixture). Nets that `stemlode export` wrote say
-`"input": "spectrogram"` and have a description already (`training.teachers.spectra`).
+and if needed `"samples"` (the only length that it takes: shorter input is zero-padded, longer input
+is cut into overlapping pieces), `"batch"` (the only batch size that it takes), `"whole": false`
+(its sources do not sum to the mixture). Nets that `stemlode export` wrote say
+`"input": "spectrogram"` and have such a file already (`training.teachers.spectra`).
 
-What goes into any other is float32 [batch, channels, samples], full scale ±1; what comes out is
-[batch, sources, channels, samples], or without the second dimension where there is one source.
-Opening a TorchScript file runs what is in it; ONNX files hold no programs.
+All others take float32 [batch, channels, samples] with full scale ±1 and give [batch, sources,
+channels, samples]; for one source the second dimension may be missing. Opening a TorchScript file
+runs the code in it; ONNX files hold no programs.
 """
 
 import dataclasses
@@ -118,7 +118,7 @@ def _onnx(path: str, data: bytes, device: torch.device) -> Net:
 
 
 def _shaped(net: Net, sources: int, samples: int | None, batch: int | None) -> Net:
-    """The net for any batch and any length, where it takes only one of either."""
+    """The net for any batch and any length, if it takes only one batch size or one length."""
 
     def whole(mixture: Tensor) -> Any:
         found = net(mixture)

@@ -1,9 +1,9 @@
-"""Segments → labels by a teacher, in batches of one size, so that a label does not depend on what
-else is asked for at the same time.
+"""A teacher's labels of segments, in batches of one size, so that a label does not depend on which
+other segments are labelled at the same time.
 
-A net's result for a segment may differ in its last bits with the size of the batch and with the
-place in it. So segments keep their places, the last batch is filled up with silence, and a segment
-that is tried again by itself stands where it stood.
+The last bits of a net's result for a segment may depend on the size of the batch and on the place
+in it. So segments keep their places, the last batch is filled up with silence, and a segment that
+is tried again alone stays in its place.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ FAILED = "teacher_failed"  # an outcome besides labels.OUTCOMES
 
 @dataclass(frozen=True)
 class Labelled:
-    """What a teacher makes of segments. Arrays, so that it can go from process to process."""
+    """A teacher's labels of segments, as arrays, which can be sent to other processes."""
 
     target: np.ndarray  # float32 [segments, channels, samples]; zeros where it failed
     outcomes: list[str]  # labels.OUTCOMES or FAILED
@@ -42,9 +42,9 @@ class Labeller:
     def label(self, mixture: np.ndarray) -> Labelled:
         """Labels of float32 [segments, channels, samples], batch after batch in this order.
 
-        A batch on which the teacher raises is tried once more, and then segment by segment, each
-        twice as well: only those on which it raises again are lost. Raises Failed where it lacks
-        memory or the device is gone, which is no segment's fault.
+        If the teacher raises on a batch, the batch is tried once more, and then each segment alone,
+        twice as well; only segments on which it raises again are lost. Raises Failed if memory runs
+        out or the device is gone, which is no segment's fault.
         """
         whole = torch.from_numpy(np.ascontiguousarray(mixture, np.float32))
         if self.teacher.device.type == "cuda":
@@ -52,7 +52,7 @@ class Labeller:
         found: list[Labelled] = []
         before: list[Estimated] = []
         for group in whole.split(self.batch_size):
-            # A GPU is at work on these while what came before is fetched.
+            # A GPU computes these while the labels before them are fetched.
             launched = self._batch(group)
             found += [one.fetched() for one in before]
             before = launched
@@ -70,7 +70,7 @@ class Labeller:
         ]
 
     def _twice(self, group: Tensor, places: list[int]) -> "Estimated | Exception":
-        """Some segments of a batch, or what the teacher raised at the second attempt as well."""
+        """Labels of some segments of a batch, or what the teacher raised at the second attempt."""
         try:
             return self._estimated(group, places)
         except Exception as error:
@@ -83,7 +83,7 @@ class Labeller:
 
     @torch.inference_mode()
     def _estimated(self, group: Tensor, places: list[int]) -> "Estimated":
-        """Some segments of a batch, each in its place among silence."""
+        """Labels of some segments of a batch, each in its place, with silence in the others."""
         moved = group.to(self.teacher.device, non_blocking=True)
         batch = moved.new_zeros(self.batch_size, *group.shape[1:])
         batch[places] = moved[places]
@@ -103,7 +103,7 @@ class Labeller:
 
 @dataclass(frozen=True)
 class Estimated:
-    """What a teacher makes of segments, where it is made: a GPU may still be at work on it."""
+    """A teacher's labels on its device; a GPU may still be computing them."""
 
     outcome: Tensor
     target: Tensor
@@ -159,7 +159,7 @@ def _failed(segment: Tensor, error: Exception) -> Estimated:
 
 
 def _check_passing(error: Exception) -> None:
-    """Failed for what is the machine's fault; every further segment would fail as well."""
+    """Raise Failed if the machine is at fault: every further segment would fail as well."""
     said = runs.reason(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "t allocate memory" in said:
         raise Failed(f"--teacher: not enough memory: take a smaller --batch-size ({said[:120]})")

@@ -1,9 +1,9 @@
-"""What a teacher's estimate makes of a stretch of unlabelled music (BSRNN paper, section III-A).
+"""The label of a segment of unlabelled music, from a teacher's estimate (BSRNN, section III-A).
 
-The separated residual is the mixture minus the separated target. Where the target lies more than
-30 dB below the mixture, the mixture itself is a clean residual; where the residual does, the
-mixture is a clean target; else the two separated signals are pseudo-labels of the mixture. So the
-teacher is the source activity detector as well, and what it merely removed is never used.
+The separated residual is the mixture minus the separated target. If the target is more than 30 dB
+below the mixture, the mixture itself is a clean residual; if the residual is, the mixture is a
+clean target; else the two separated signals are pseudo-labels of the mixture. So the teacher also
+serves as the source activity detector.
 
 Pure functions on any device, a batch at a time; energy is mean power over channels and samples.
 """
@@ -31,7 +31,7 @@ _LEAST_POWER = 1e-30
 
 @dataclass(frozen=True)
 class Labels:
-    """Of each segment of a batch, tensors [batch] on the mixture's device."""
+    """The labels of a batch of segments: tensors [batch] on the mixture's device."""
 
     outcome: Tensor  # int64, a place in OUTCOMES
     mixture_db: Tensor  # float64, energies; full scale = 0
@@ -42,10 +42,6 @@ class Labels:
     def usable(self) -> Tensor:
         """Whether a segment has one of the KINDS, bool [batch]."""
         return self.outcome < len(KINDS)
-
-    def names(self) -> list[str]:
-        """The outcomes by name."""
-        return [OUTCOMES[number] for number in self.outcome.tolist()]
 
 
 def label(
@@ -83,10 +79,11 @@ def label(
 
 
 def signals(mixture: Tensor, target: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
-    """What a batch gives to train on: targets and residuals, each [some, channels, samples].
+    """The targets and residuals that a batch gives to train on, each [some, channels, samples].
 
-    A clean segment gives its mixture to one side and nothing to the other: "the separated signals
-    are not used". A pseudo segment gives both its signals. Segments of no kind give nothing.
+    A clean segment gives its mixture, as a target or as a residual, and nothing else: "the
+    separated signals are not used". A pseudo segment gives both its signals. Segments of no kind
+    give nothing.
     """
     pseudo, clean = labels.outcome == PSEUDO, labels.outcome == CLEAN_TARGET
     gives_target, gives_residual = pseudo | clean, pseudo | (labels.outcome == CLEAN_RESIDUAL)
@@ -111,12 +108,12 @@ def misses_db(mixture: Tensor, sources: Tensor) -> Tensor:
 
 
 def confidence(target: Tensor, residual: Tensor) -> Tensor:
-    """How decidedly sound is given to one side: 0 (all of it halved) to 1, float32 [batch].
+    """How clearly the teacher separates target and residual: 0 (halves) to 1, float32 [batch].
 
     Σ |P_t − P_r| / Σ (P_t + P_r) over the powers of all bins of both spectrograms, in Hann
     windows that lie side by side.
-    Music is sparse, so what a good separator finds hardly overlaps; a teacher that does not know
-    leaves both sources in every bin. It says nothing of a teacher that is sure and wrong.
+    Music is sparse, so the sources of a good separator hardly overlap, while an unsure teacher
+    leaves both in every bin. It does not notice a teacher that is sure and wrong.
     """
     powers = []
     window = torch.hann_window(FRAME, device=target.device, dtype=target.dtype)

@@ -1,12 +1,13 @@
-"""Teachers: whatever separates a mixture, behind one face.
+"""Loads teachers: anything that separates a mixture, with one interface.
 
-A teacher is named by where it lies: a checkpoint of ours (its folder, or that of its run), a file
-of TorchScript or ONNX with a JSON file beside it (`training.teachers.files`), or `module:function`,
-a Python function that is called with the device's name and returns an object with
+A teacher's name is a checkpoint of ours (its folder, or that of its run), a file of TorchScript or
+ONNX with a JSON file beside it (`training.teachers.files`), or `module:function`, a Python function
+that is called with the device's name and returns an object with
 
-* `sample_rate` (Hz), `sources` (names), `version` (text: another one is another teacher),
-* perhaps `channels` (what it insists on) and `whole` (whether its sources sum to the mixture;
-  so by default where there are several),
+* `sample_rate` (Hz), `sources` (names) and `version` (text; labels of another version are another
+  teacher's),
+* optionally `channels` (the only number that it takes) and `whole` (whether its sources sum to the
+  mixture; by default true if there are several),
 * and a call: float32 [batch, channels, samples] → [batch, sources, channels, samples].
 
 The function and a TorchScript file are programs: they run with your rights. Checkpoints and ONNX
@@ -33,9 +34,9 @@ ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 def load(name: str, device: torch.device | str | None = None) -> Teacher:
-    """A teacher by its name; on the GPU where there is one and `device` does not say.
+    """A teacher by its name, on `device`, or else on a GPU if there is one.
 
-    Raises BadUsage where there is none or its description is wrong, Failed where it is damaged.
+    Raises BadUsage if there is none or its description is wrong, Failed if it is damaged.
     """
     place = device if isinstance(device, torch.device) else pick_device(device)
     if ENTRY.fullmatch(name):
@@ -51,9 +52,9 @@ def load(name: str, device: torch.device | str | None = None) -> Teacher:
 
 
 def of_checkpoint(trained: Checkpoint, sha256: str, name: str = "the teacher") -> Teacher:
-    """A checkpoint as a teacher, where its nets are; `sha256` is its file's.
+    """A checkpoint as a teacher, on the device of its nets; `sha256` is its file's.
 
-    A segment is to it a short song (`Recipe.estimate_songs`).
+    It treats each segment as a short song (`Recipe.estimate_songs`).
     """
     recipe, nets = trained.recipe, trained.core
     device = next(nets.parameters()).device
@@ -66,7 +67,7 @@ def of_checkpoint(trained: Checkpoint, sha256: str, name: str = "the teacher") -
 
 
 def sha256_of(folder: str) -> str:
-    """The hash by which labels know a checkpoint: SHA-256 of its `model.safetensors`."""
+    """The hash of a checkpoint that its labels carry: SHA-256 of its `model.safetensors`."""
     return files.sha256(_checkpoint_file(folder))
 
 
@@ -81,7 +82,7 @@ def _checkpoint_file(folder: str) -> str:
 def _of_entry(name: str, device: torch.device) -> Teacher:
     module_name, _, function_name = name.partition(":")
     if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # a module that lies here is meant, as with python -m
+        sys.path.insert(0, str(Path.cwd()))  # as python -m does, look in the current folder
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:

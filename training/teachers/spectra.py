@@ -1,4 +1,4 @@
-"""Nets that mask spectrograms, as `stemlode export` writes them, made to take waveforms."""
+"""Nets for spectrograms, as `stemlode export` writes them, wrapped to take waveforms."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ Net = Callable[[Tensor], Any]
 
 
 def check(facts: Mapping[str, Any], beside: str) -> None:
-    """BadUsage where a description is not that of a net which can teach by itself."""
+    """Raise BadUsage if a description is not that of a net that can be a teacher."""
     counts = [facts.get(name) for name in ("n_fft", "hop", "bins")]
     if not all(type(count) is int and 0 < count <= 1 << 16 for count in counts):
         raise BadUsage(f"{beside}: n_fft, hop and bins are {counts}, not counts")
@@ -32,9 +32,9 @@ def waveforms(net: Net, facts: Mapping[str, Any]) -> Net:
     """A net for spectrograms [batch, parts, bins, frames] → masks [batch, sources, parts, bins,
     frames] as one for waveforms [batch, channels, samples] → [batch, sources, channels, samples].
 
-    Channels are items of their own. Where the net sees one bin less than there are, the highest
-    takes the mask of the one below. A net that wants magnitudes divided by a song's largest gets
-    each item's divided by its own.
+    Each channel is an item of the batch. If the net sees one bin less than there are, the highest
+    bin takes the mask of the one below. If the net wants magnitudes divided by the largest of a
+    song, each item is divided by its own largest.
     """
     n_fft, hop, bins = (facts[name] for name in ("n_fft", "hop", "bins"))
     is_complex = facts["parts"] == PARTS[0]

@@ -1,4 +1,4 @@
-"""What a teacher is: anything that separates audio, and says at which rate and into what."""
+"""What a teacher is: anything that separates audio at a stated rate into named sources."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ FACTS = ("sample_rate", "sources", "channels", "whole")
 
 
 class TeacherFault(Exception):
-    """A teacher gave what it cannot mean: one line that says what."""
+    """A teacher returned something of a wrong kind or shape; one line says what."""
 
 
 @dataclass(frozen=True)
 class Teacher:
     """A separator that is ready to use; `of_checkpoint` and `load` make them."""
 
-    name: str  # where it lies
+    name: str  # by which it was loaded
     sha256: str  # of its file, or of its name and version
     sample_rate: int  # Hz
     channels: int | None  # that a mixture must have; None: as many as there are
@@ -39,31 +39,31 @@ class Teacher:
     def estimate(self, mixture: Tensor) -> Tensor:
         """float32 [batch, channels, samples] → [batch, sources, channels, samples], on its device.
 
-        Raises TeacherFault where the shape is not that, and lets pass what the teacher itself
-        raises. Values are not looked at (`labels.label` does): a NaN is one segment's, not a
-        batch's.
+        Raises TeacherFault if the result has another shape; what the teacher itself raises is not
+        caught. Values are not checked here but in `labels.label`, as a NaN spoils one segment, not
+        the batch.
         """
         if self.channels not in (None, mixture.shape[1]):
             raise TeacherFault(
                 f"{self.name} takes {self.channels} channels, not {mixture.shape[1]}"
             )
         with torch.inference_mode():
-            # A copy: many a net scales its input where it lies, and labels compare with the input.
+            # A copy: some nets scale their input in place, and labels compare with the input.
             found = self.call(mixture.to(self.device, torch.float32, copy=True))
         wanted = (len(mixture), len(self.sources), *mixture.shape[1:])
         if not isinstance(found, Tensor):
             raise TeacherFault(f"{self.name} gave a {type(found).__name__}, not a tensor")
         if tuple(found.shape) != wanted:
             raise TeacherFault(f"{self.name} gave {list(found.shape)}, not {list(wanted)}")
-        # An inference tensor could not be used in what is differentiated.
+        # A clone: autograd does not accept inference tensors.
         return found.detach().to(self.device, torch.float32).clone()
 
     def separate(self, mixture: Tensor, target: str) -> tuple[Tensor, Tensor | None]:
-        """A source of [batch, channels, samples] in its shape, and by how many dB all sources
-        together miss the mixture, [batch]; None for a teacher that leaves a rest.
+        """A source of a mixture [batch, channels, samples], in that shape, and by how many dB the
+        sum of all sources misses the mixture, [batch]; None if the teacher's sources are not all.
 
-        Where only the target's rest is estimated, the target is what that leaves. Raises
-        TeacherFault like `estimate`, and BadUsage where the teacher knows neither.
+        If the teacher estimates only the rest, the target is the mixture minus the rest. Raises
+        TeacherFault as `estimate` does, and BadUsage if the teacher estimates neither.
         """
         place, is_rest = self._place(target)
         found = self.estimate(mixture)
@@ -72,7 +72,7 @@ class Teacher:
         return mixture - found[:, place] if is_rest else found[:, place], missed
 
     def check(self, target: str) -> None:
-        """BadUsage where the teacher cannot give this source."""
+        """Raise BadUsage if the teacher cannot give this source."""
         self._place(target)
 
     def _place(self, target: str) -> tuple[int, bool]:
@@ -91,7 +91,7 @@ def checked(
     device: torch.device,
     call: Callable[[Tensor], Any],
 ) -> Teacher:
-    """A teacher by what is said of it: `sample_rate`, `sources` and perhaps `channels` and `whole`.
+    """A teacher from its description: `sample_rate`, `sources`, optionally `channels` and `whole`.
 
     Raises BadUsage naming what makes no sense.
     """

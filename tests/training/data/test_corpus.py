@@ -388,5 +388,5 @@ def test_a_workers_buffer_is_used_again_only_when_nothing_refers_to_it(corpus_fo
             del window
     for sample_id, view in held.items():
         np.testing.assert_array_equal(view, plain[sample_id].reference.numpy()[:1, 10:-10].T)
-    buffers = loader.taker.buffers  # type: ignore[attr-defined]
+    buffers = loader.receiver.buffers  # type: ignore[attr-defined]
     assert 5 <= len(buffers) <= 5 + 2 + 3

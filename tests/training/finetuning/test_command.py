@@ -367,7 +367,7 @@ def test_weights_that_give_nan_cannot_teach(
     for parameter in trained.core.parameters():
         parameter.data.fill_(3e38)  # finite, and yet no sum of them is
     checkpoint.save(str(tmp_path / "huge"), Checkpoint(trained.recipe, trained.core, 1, {}))
-    with pytest.raises(Failed, match=r"huge: its loss on the validation set is nan; it cannot"):
+    with pytest.raises(Failed, match=r"huge: its validation loss is nan, so it cannot"):
         _finetune(tmp_path / "huge", corpus_folder, songs, tmp_path / "run")
 
 

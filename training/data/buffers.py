@@ -1,9 +1,9 @@
-"""Decoded samples on their way from a worker process, in shared memory that is used again.
+"""Buffers in shared memory, through which worker processes send decoded samples.
 
-Fresh shared memory costs a worker a third of the time that decoding does, for its pages have to be
-found and cleared; and a copy on either side costs as much again. So workers decode into buffers
-that stay, whoever receives a window sees the very same memory, and a buffer is free again when
-nothing refers to that any more.
+New shared memory costs a worker a third of the time that decoding does, as its pages have to be
+found and cleared, and a copy on either side costs as much again. So workers decode into buffers
+that are reused: the receiver of a window sees the same memory, and a buffer is free again when
+nothing refers to that memory any more.
 """
 
 import dataclasses
@@ -29,8 +29,8 @@ class Place:
 
 
 @dataclasses.dataclass(frozen=True)
-class Shelved:
-    """A window whose signals lie in a buffer; that itself is sent when it is new."""
+class Sent:
+    """A window whose signals lie in a buffer; the buffer itself is sent the first time only."""
 
     window: Window  # without its signals
     places: tuple[Place, Place]
@@ -38,8 +38,8 @@ class Shelved:
     buffer: Tensor | None
 
 
-class Shelf:
-    """A worker's buffers; there are as many as are in use at once."""
+class Buffers:
+    """A worker's buffers: as many as are in use at once."""
 
     def __init__(self) -> None:
         self.buffers: list[Tensor] = []
@@ -47,14 +47,14 @@ class Shelf:
         self.turn, self.filled = 0, 0
 
     def begin(self) -> None:
-        """Make room for the next item: in a buffer that is free, or in a new one."""
+        """Choose a buffer for the next item: a free one, or a new one."""
         free = (n for n, buffer in enumerate(self.buffers) if not buffer[0])
         self.turn, self.filled = next(free, len(self.buffers)), _HEAD
         if self.turn == len(self.buffers):
             self.buffers.append(torch.zeros(_HEAD))
 
     def room(self, shape: tuple[int, int]) -> np.ndarray:
-        """An array to decode into, in the buffer where that is long enough yet."""
+        """An array to decode into, in the buffer if that is long enough."""
         start, size = self.filled, shape[0] * shape[1]
         buffer = self.buffers[self.turn]
         if start + size > buffer.numel():
@@ -62,8 +62,8 @@ class Shelf:
         self.filled += size
         return buffer.numpy()[start : start + size].reshape(shape)
 
-    def put(self, item: Window | Bad) -> Shelved | Bad:
-        """An item, ready to be sent."""
+    def put(self, item: Window | Bad) -> Sent | Bad:
+        """An item as it is sent."""
         if isinstance(item, Bad):
             return item
         parts = item.mixture, item.reference
@@ -78,14 +78,14 @@ class Shelf:
             Place((part.data_ptr() - begin) // 4, tuple(part.shape), part.stride())
             for part in parts
         )
-        return Shelved(bare, (first, second), (worker.id if worker else 0, self.turn), buffer)
+        return Sent(bare, (first, second), (worker.id if worker else 0, self.turn), buffer)
 
     def _holds(self, part: Tensor) -> bool:
         buffer = self.buffers[self.turn]
         return 0 <= part.data_ptr() - buffer.data_ptr() < 4 * buffer.numel()
 
     def _moved(self, parts: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Copies of signals in the buffer, or in a larger one; channels alternate as they did."""
+        """Copies of signals in the buffer, or in a larger one, interleaved as they were."""
         needed = _HEAD + sum(part.numel() for part in parts)
         if self.buffers[self.turn].numel() < needed:
             self.buffers[self.turn] = torch.zeros(round(MARGIN * needed)).share_memory_()
@@ -101,27 +101,27 @@ class Shelf:
         return moved[0], moved[1]
 
 
-class Taker:
-    """What receives the items of some workers, and keeps their buffers mapped."""
+class Receiver:
+    """Receives the items of workers, and keeps their buffers mapped."""
 
     def __init__(self) -> None:
         self.buffers: dict[tuple[int, int], Tensor] = {}
 
-    def take(self, item: Shelved | Bad) -> Window | Bad:
-        """What a worker sent; its signals are copied where the window is to be kept for long."""
+    def take(self, item: Sent | Bad) -> Window | Bad:
+        """The item that a worker sent; a window that is to be cached is copied."""
         if isinstance(item, Bad):
             return item
         if item.buffer is not None:
             self.buffers[item.number] = item.buffer
-        lent = _Lent(self.buffers[item.number])
+        lent = _Loan(self.buffers[item.number])
         mixture, reference = (lent.seen(place) for place in item.places)
         if item.window.whole:
             mixture, reference = mixture.clone(), reference.clone()
         return dataclasses.replace(item.window, mixture=mixture, reference=reference)
 
 
-class _Lent:
-    """A buffer that is given back when the last of its signals is gone."""
+class _Loan:
+    """A buffer that is marked free when the last of its signals is gone."""
 
     def __init__(self, buffer: Tensor) -> None:
         self.buffer, self.count = buffer, 0
