@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import re
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines import causes
 from pipelines.options import SharedOptions, Verb, is_local
 from stemlode import files, runs, tables
 from stemlode.runs import BadUsage, Failed
@@ -39,6 +39,7 @@ def pipeline_of(verb: Verb, options: PipelineOptions) -> Callable[[runs.Run], No
     def work(run: runs.Run) -> None:
         pipeline = beam.Pipeline(options=options)
         verb.build(pipeline, options, run)
+        causes.tell(pipeline, run)
         pipeline.run().wait_until_finish()
 
     return work
@@ -72,6 +73,7 @@ def carry_out(
         return 0
     if is_local(options) and not os.environ.get("STEMLODE_DEBUG"):
         logging.disable(logging.CRITICAL)  # a failing step logs its traceback; we keep it in a file
+    causes.forget(run)
     try:
         work(run)
     except Exception as error:
@@ -101,18 +103,16 @@ def _say(record: dict, output: str) -> None:
 
 
 def _explained(error: Exception, run: runs.Run) -> BadUsage | Failed:
-    """The user's one line out of what a runner raises; the traceback goes into a file."""
-    trace = traceback.format_exc()
-    text = re.sub(r" \[while running '.*'\]", "", str(error)).strip()
-    ours = re.findall(r"^(?:stemlode\.runs\.)?(BadUsage|Failed): (.+)$", text, re.MULTILINE)
-    kind, line = ours[-1] if ours else (type(error).__name__, text)
+    """The user's one line for what a run raised; the traceback goes into a file."""
+    told = causes.told(run)
+    if told is None and isinstance(error, (BadUsage, Failed)):  # before any step
+        told = error
     with contextlib.suppress(OSError):
-        if not _says(run.path(runs.ERROR), line):
-            files.write_bytes(run.path(runs.ERROR), trace.encode(errors="replace"))
-    if kind in ("BadUsage", "Failed"):
-        return BadUsage(line) if kind == "BadUsage" else Failed(line)
-    last = text.splitlines()[-1] if text else kind
-    line = re.sub(r"^[\w.]*(Error|Exception): (\[Errno \d+\] )?|^\[Errno \d+\] ", "", last)
+        if not _says(run.path(runs.ERROR), str(told)):
+            files.write_bytes(run.path(runs.ERROR), traceback.format_exc().encode(errors="replace"))
+    if isinstance(told, (BadUsage, Failed)):
+        return told
+    line = told or causes.line_of(error)
     return Failed(f"{line} (details in {run.path(runs.ERROR)}; run again to resume)")
 
 

@@ -23,10 +23,11 @@ from stemlode import files, locks, plans, schemas
 from stemlode.plans import PLAN
 
 RECORD, SUCCESS = "run.json", "_SUCCESS"
-ERROR = "_ERROR.txt"  # the last failure's traceback, or the line of a run that was held back
+# The last failure's traceback, or the line of a run that was held back; and why a step failed.
+ERROR, CAUSE = "_ERROR.txt", "_CAUSE.json"
 # What verbs leave below their folder, finished or killed: --overwrite removes nothing else.
 _OURS = re.compile(
-    r"_PLAN\.json|run\.json|_SUCCESS|_LOCK|_ERROR\.txt|_parts/.*"
+    r"_PLAN\.json|run\.json|_SUCCESS|_LOCK|_ERROR\.txt|_CAUSE\.json|_parts/.*"
     r"|[a-z]+(-append\d+)?-\d{5}-of-\d{5}\.parquet"
     r"|_APPEND\.json|(train|valid|test)/(train|valid|test)-\d{5,}\.(tar|parquet)"
     r"|previews/(best|last)/\d/(mixture|estimate|reference)\.flac|tensorboard/events\.out\..+"
@@ -60,6 +61,12 @@ class Run:
         """A path below the output folder."""
         return files.join(self.output, *names)
 
+    def forget_failures(self) -> None:
+        """Clear what killed and failed attempts left beside the output."""
+        files.remove_temporaries(self.output)
+        for name in (ERROR, CAUSE):
+            files.remove(self.path(name))
+
     def finish(
         self,
         counts: dict[str, Any],
@@ -75,8 +82,7 @@ class Run:
         line why what was written should not count as done: it goes into `_ERROR.txt` in place of
         `_SUCCESS`, and Failed is raised with it. `accept` makes such a run a finished one.
         """
-        files.remove_temporaries(self.output)
-        files.remove(self.path(ERROR))
+        self.forget_failures()
         record = {
             "verb": self.verb,
             "options": self.options,
@@ -108,7 +114,7 @@ class Run:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return False
         if whole:
-            files.remove(self.path(ERROR))
+            self.forget_failures()
             self._succeed()
         return whole
 

@@ -34,8 +34,7 @@ class Addition(runs.Run):
 
     def finish(self, counts: dict[str, Any], outputs: dict[str, str], **facts: Any) -> None:
         """Clear what killed attempts left, then replace `run.json`: only then is anything added."""
-        files.remove_temporaries(self.output)
-        files.remove(self.path(runs.ERROR))
+        self.forget_failures()
         record = runs.record(self.output)
         if len(record.get("additions", [])) < self.number:  # else done before, but not cleared
             self._record(record, counts, outputs)

@@ -15,7 +15,7 @@ from stemlode.runs import BadUsage, Failed
 from stemlode.shards import tar
 
 SHOWN = 50  # lines that are printed of what is wrong
-OWN = (runs.PLAN, runs.RECORD, runs.SUCCESS, runs.ERROR, locks.NAME)
+OWN = (runs.PLAN, runs.RECORD, runs.SUCCESS, runs.ERROR, runs.CAUSE, locks.NAME)
 
 
 def check(folder: str, workers: int = 1) -> tuple[list[str], dict[str, Any]]:

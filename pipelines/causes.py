@@ -1,0 +1,125 @@
+"""Why a step failed, as a value: a runner hands on nothing of a worker's exception but its text.
+
+Every step of a pipeline is wrapped; one that fails leaves its cause in the run folder, as a small
+file of JSON, which the launcher reads whatever process, machine or runner the step ran on.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
+from apache_beam.runners.common import DoFnSignature
+from apache_beam.transforms.core import get_function_arguments
+
+from stemlode import files, runs
+from stemlode.runs import CAUSE, BadUsage, Failed, Run
+
+OURS = {kind.__name__: kind for kind in (BadUsage, Failed)}
+_HERE: dict[str, dict[str, str]] = {}  # by output folder: for a disk that is full
+
+
+def tell(pipeline: beam.Pipeline, run: Run) -> None:
+    """Let every step of a pipeline leave its cause where it fails; before the pipeline runs."""
+    pipeline.visit(_Wrapping(run))
+
+
+def forget(run: Run) -> None:
+    """Remove what an earlier attempt left."""
+    _HERE.pop(run.output, None)
+    with contextlib.suppress(OSError):
+        files.remove(run.path(CAUSE))
+
+
+def told(run: Run) -> BadUsage | Failed | str | None:
+    """The cause that a step left: our own exception, or a line of any other; None without one."""
+    found = _read(run) or _HERE.get(run.output)
+    if found is None:
+        return None
+    kind = OURS.get(found["error"])
+    return kind(found["message"]) if kind else found["message"]
+
+
+def note(run: Run, error: Exception) -> None:
+    """Leave a cause. The first one stays, but ours takes the place of another kind."""
+    message = str(error) if isinstance(error, tuple(OURS.values())) else line_of(error)
+    cause = {"error": type(error).__name__, "message": message}
+    held = _read(run) or _HERE.get(run.output)
+    if held is not None and (held["error"] in OURS or cause["error"] not in OURS):
+        return
+    _HERE[run.output] = cause
+    with contextlib.suppress(OSError):  # a full disk: then only this process knows
+        files.write_bytes(run.path(CAUSE), runs.to_json(cause))
+
+
+def line_of(error: BaseException) -> str:
+    """Any exception in a line: its file and reason, or its kind where it says nothing."""
+    where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    return f"{where}{runs.reason(error)}"
+
+
+def _read(run: Run) -> dict[str, str] | None:
+    try:
+        found = json.loads(files.read_bytes(run.path(CAUSE)))
+        return {"error": str(found["error"]), "message": str(found["message"])}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+class _Wrapping(PipelineVisitor):
+    """Wraps all steps but those that keep state or can be split, which are none of ours."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def visit_transform(self, transform_node: AppliedPTransform) -> None:
+        transform = transform_node.transform
+        if not isinstance(transform, beam.ParDo) or isinstance(transform.fn, Telling):
+            return
+        signature = DoFnSignature(transform.fn)
+        if not signature.is_stateful_dofn() and not signature.is_splittable_dofn():
+            transform.fn = Telling(transform.fn, self.run)
+
+
+class Telling(beam.DoFn):
+    """A step that leaves its cause where it fails, and else is the step itself."""
+
+    def __init__(self, fn: beam.DoFn, run: Run) -> None:
+        self.fn, self.run = fn, run
+        for name in ("process", "setup", "start_bundle", "finish_bundle"):
+            setattr(self, name, _telling(getattr(fn, name), run))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Telling, (self.fn, self.run)
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("__") or name in self.__dict__ or name in Telling.__dict__:
+            return object.__getattribute__(self, name)
+        return getattr(self.fn, name)
+
+    def _inspect_process(self) -> tuple[list[str], list[Any]]:
+        """The arguments that Beam is to pass."""
+        return get_function_arguments(self.fn, "process")
+
+
+def _telling(call: Callable[..., Any], run: Run) -> Callable[..., Any]:
+    """A method of a step; what it gives one by one may fail later."""
+
+    def outputs(found: Iterable[Any]) -> Iterator[Any]:
+        try:
+            yield from found
+        except Exception as error:
+            note(run, error)
+            raise
+
+    def told(*args: Any, **kwargs: Any) -> Any:
+        try:
+            found = call(*args, **kwargs)
+        except Exception as error:
+            note(run, error)
+            raise
+        return found if found is None or isinstance(found, list | tuple) else outputs(found)
+
+    return told
