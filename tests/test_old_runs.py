@@ -150,7 +150,5 @@ def test_an_old_corpus_and_an_old_checkpoint_are_used(old: Path, tmp_path: Path)
     _run("evaluate", "--checkpoint", model, "--corpus", old / "corpus", "--output", tmp_path / "e")
     _run("separate", song, "--checkpoint", model, "--output", tmp_path / "s")
     _run("pseudolabel", "--music", music / "new", "--teacher", model, "--output", tmp_path / "l")
-    _run("finetune", "--checkpoint", model, "--labelled", old / "corpus", "--unlabelled",
-         old / "labels", *small, "--output", tmp_path / "finetuned")  # fmt: skip
     old_voice = (old / "separated" / "brass-lantern" / "vocals.wav").read_bytes()
     assert len((tmp_path / "s" / "brass-lantern" / "vocals.wav").read_bytes()) == len(old_voice)
