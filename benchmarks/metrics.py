@@ -25,6 +25,7 @@ from training.evaluation.table import METRICS
 from training.models import metrics
 from training.recipes.chunks import Chunking
 from training.recipes.registry import RECIPES
+from training.separation.system import System
 
 RATE = 44_100
 
@@ -111,12 +112,13 @@ def by_part(name: str, seconds: float, device: torch.device) -> None:
     references, _ = song(seconds)
     recipe = RECIPES[name]
     model = Checkpoint(recipe, recipe.nets().to(device).eval(), 0)
+    system = System([model], Chunking(hop_seconds=1.5))
     whole = Song(
         references.sum(0), dict(zip(("vocals", "accompaniment"), references, strict=True)), RATE
     )
     for chosen in (("usdr", "csdr"), METRICS):
         watch = scoring.Stopwatch(lambda: clock(device))
-        scoring.score("song", whole, [model], Chunking(hop_seconds=1.5), chosen, watch)
+        scoring.score("song", whole, system, chosen, watch)
         spent = watch.seconds
         everything = sum(spent.values())
         shares = " | ".join(f"{spent[p]:.2f}" for p in ("nets", "oracle", "metrics"))

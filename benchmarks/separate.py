@@ -25,6 +25,7 @@ from training.checkpoint import Checkpoint
 from training.recipes.chunks import Chunking
 from training.recipes.registry import RECIPES
 from training.separation import separate, streams, wav
+from training.separation.system import System
 
 DATA = Path(os.environ.get("STEMLODE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 FAST = Chunking(hop_seconds=1.5)
@@ -53,7 +54,7 @@ def by_recipe(name: str, device: torch.device, chunking: Chunking) -> Callable[[
         chunking = dataclasses.replace(chunking, batch=16)
 
     def work(source: str, folder: str) -> None:
-        separate.separate_file(source, folder, [model], chunking)
+        separate.separate_file(source, folder, System([model], chunking))
 
     return work
 

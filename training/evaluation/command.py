@@ -22,15 +22,14 @@ from stemlode.arguments import Parser
 from stemlode.audio import AudioError
 from stemlode.layouts import folders
 from stemlode.runs import BadUsage, Failed
-from training.checkpoint import Checkpoint, load
+from training.checkpoint import load
 from training.data.corpus import open_corpus
 from training.devices import pick_device
 from training.evaluation import references, table
 from training.evaluation.scoring import Stopwatch, part_name, score
 from training.evaluation.table import METRICS, SCHEMA
-from training.recipes.chunks import Chunking
 from training.separation.options import add_chunking, chunking_of, cut, named_checkpoints
-from training.separation.separate import stem_names
+from training.separation.system import System
 
 TABLE = "songs.parquet"
 Listed = Sequence[references.Stems | references.Chunks]
@@ -47,8 +46,8 @@ def main(argv: Sequence[str]) -> int:
     chunking, metrics = chunking_of(options), _metrics(options.metrics)
     device = pick_device(options.device)
     models = [load(folder, device) for folder in options.checkpoint]
-    stem_names(models, residual=False)  # refuses two models of one source
-    listed, given, decisive = _listed(options, models)
+    system = System(models, chunking)
+    listed, given, decisive = _listed(options, system)
     decisive |= {**cut(chunking), "metrics": ",".join(metrics)}
     output = files.absolute(options.output)
     inputs = named_checkpoints(options.checkpoint) | given
@@ -63,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
     watch = Stopwatch()
     for song in tqdm(listed, "evaluate", unit="song", disable=None):
         try:
-            rows += _scored(run, song, models, chunking, metrics, watch)
+            rows += _scored(run, song, system, metrics, watch)
         except AudioError as error:
             rejects[song.name] = str(error)
             left_out = runs.on_one_line(f"evaluate: left out {song.name}: {error}")
@@ -95,8 +94,7 @@ def main(argv: Sequence[str]) -> int:
 def _scored(
     run: runs.Run,
     song: references.Stems | references.Chunks,
-    models: Sequence[Checkpoint],
-    chunking: Chunking,
+    system: System,
     metrics: Sequence[str],
     watch: Stopwatch,
 ) -> list[dict[str, Any]]:
@@ -105,13 +103,13 @@ def _scored(
     if files.exists(part):
         return json.loads(files.read_bytes(part))
     known = watch.of("reading", song.load)
-    rows = score(song.name, known, models, chunking, metrics, watch)
+    rows = score(song.name, known, system, metrics, watch)
     files.write_bytes(part, json.dumps(rows).encode())
     return rows
 
 
 def _listed(
-    options: argparse.Namespace, models: Sequence[Checkpoint]
+    options: argparse.Namespace, system: System
 ) -> tuple[Listed, dict[str, str], dict[str, Any]]:
     """The songs to score, what is read for them, and the options that decide which they are."""
     if options.corpus:
@@ -124,7 +122,7 @@ def _listed(
     decisive = {"layout": options.layout}
     if options.mapping:
         given["mapping"] = files.absolute(options.mapping)
-    wanted = {stem for model in models for stem in model.recipe.separated}
+    wanted = {stem for model in system.models for stem in model.recipe.separated}
     listed = references.in_folder(
         given["stems"], options.layout, references.grouping(wanted), given.get("mapping")
     )
@@ -161,7 +159,8 @@ def _parser() -> Parser:
         metavar="DIR",
         action="append",
         help="folder written by `stemlode train`; again for a model of another source: what all "
-        "of them leave of the mixture is then scored as `other`",
+        "of them leave of the mixture is then scored as `other`; or for the thesis' two U-Nets: "
+        "vocals by one, accompaniment by the other",
     )
     parser.add_argument(
         "--stems",

@@ -18,9 +18,9 @@ from training.evaluation.table import COLUMNS, is_silent
 from training.models.metrics import energies, ratios_db, silent_frames, usdr_of
 from training.recipes.chunks import Chunking
 from training.separation.separate import complete, separate
+from training.separation.system import Parts, System
 
 FRAME_S = 1.0  # of cSDR and BSS Eval v4: windows side by side, as in SiSEC 2018
-Parts = dict[str, np.ndarray]  # float32 [channels, frames] by source
 
 
 class Stopwatch:
@@ -41,8 +41,7 @@ class Stopwatch:
 def score(
     name: str,
     song: Song,
-    models: Sequence[Checkpoint],
-    chunking: Chunking,
+    system: System,
     metrics: Collection[str],
     watch: Stopwatch,
 ) -> list[Row]:
@@ -50,31 +49,29 @@ def score(
     stem's true signal is missing."""
 
     def by_nets(model: Checkpoint) -> Parts:
-        return separate(song.mixture, song.sample_rate, model, chunking)
+        return separate(song.mixture, song.sample_rate, model, system.chunking)
 
     def by_oracle(model: Checkpoint) -> Parts:
-        return oracle(song, model, chunking)
+        return oracle(song, model, system.chunking)
 
-    for model in models:
+    for model in system.models:
         for stem in model.recipe.separated:
             truth(song, stem)  # before a net is asked
-    estimate = watch.of("nets", lambda: stems_of(song, models, by_nets))
-    ideal = watch.of("oracle", lambda: stems_of(song, models, by_oracle))
+    estimate = watch.of("nets", lambda: stems_of(song, system, by_nets))
+    ideal = watch.of("oracle", lambda: stems_of(song, system, by_oracle))
     stems = list(estimate)
-    references = {stem: _reference(song, stem, stems, models) for stem in stems}
+    references = {stem: _reference(song, stem, stems, system) for stem in stems}
     found = {"mixture": dict.fromkeys(stems, song.mixture), "estimate": estimate, "oracle": ideal}
     rows: dict[str, Row] = {
         stem: {"song": name, "source": stem, "duration_s": song.mixture.shape[1] / song.sample_rate}
         for stem in stems
     }
-    device = next(models[0].core.parameters()).device
+    device = next(system.models[0].core.parameters()).device
     watch.of("metrics", lambda: _measure(rows, references, found, song, metrics, device))
     return list(rows.values())
 
 
-def stems_of(
-    song: Song, models: Sequence[Checkpoint], parts_of: Callable[[Checkpoint], Parts]
-) -> Parts:
+def stems_of(song: Song, system: System, parts_of: Callable[[Checkpoint], Parts]) -> Parts:
     """The stems that are scored: for one model its source and the rest; for several models their
     sources and `other`, what is left of the mixture (thesis 6.3.2).
 
@@ -82,11 +79,11 @@ def stems_of(
     of `other` (6.2).
     """
     parts: Parts = {}
-    for model in models:
+    single = len(system.models) == 1
+    for model in system.models:
         found = parts_of(model)
-        kept = found if len(models) == 1 else model.recipe.separated
-        parts |= {name: found[name] for name in kept}
-    if len(models) > 1 and not {"other", "accompaniment"} & set(parts):
+        parts |= found if single else {name: found[name] for name in system.taken(model)}
+    if not single and not {"other", "accompaniment"} & set(parts):
         parts["other"] = song.mixture - np.sum(list(parts.values()), axis=0)
     if "guitar" in parts and "guitar" not in song.sources and "other" in song.sources:
         guitar = parts.pop("guitar")
@@ -102,12 +99,10 @@ def truth(song: Song, name: str) -> np.ndarray:
     return song.source("other" if is_part else name)
 
 
-def _reference(
-    song: Song, stem: str, stems: Sequence[str], models: Sequence[Checkpoint]
-) -> np.ndarray:
+def _reference(song: Song, stem: str, stems: Sequence[str], system: System) -> np.ndarray:
     """The true signal of a stem; for the rest that several nets leave, the sum of all sources that
     are not theirs."""
-    if len(models) == 1 or stem in {s for m in models for s in m.recipe.separated}:
+    if len(system.models) == 1 or stem in system.estimated:
         return song.source(stem)
     left = [
         samples

@@ -15,7 +15,8 @@ from stemlode.runs import BadUsage, Failed
 from training.checkpoint import load
 from training.devices import pick_device
 from training.separation.options import add_chunking, chunking_of, cut, named_checkpoints
-from training.separation.separate import separate_file, stem_names
+from training.separation.separate import separate_file
+from training.separation.system import System
 
 LONGEST_STATED = 7 * 86_400.0  # seconds; a header that claims more is not believed
 
@@ -52,7 +53,8 @@ def main(argv: Sequence[str]) -> int:
     chunking = chunking_of(options)
     device = pick_device(options.device)
     models = [load(folder, device) for folder in options.checkpoint]
-    stems = stem_names(models, options.residual)
+    system = System(models, chunking, options.residual)
+    stems = system.stems
     inputs = list(dict.fromkeys(files.absolute(path) for path in options.inputs))
     output = files.absolute(options.output)
     decisive = {"inputs": inputs} | cut(chunking)
@@ -76,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
         if not all(files.exists(run.path(path)) for path in outputs):
             try:
                 folder = run.path(name)
-                separate_file(source, folder, models, chunking, options.residual, bar.update)
+                separate_file(source, folder, system, bar.update)
             except AudioError as error:
                 rejects[source] = str(error)
                 bar.write(runs.on_one_line(f"error: {source}: {error}"), file=sys.stderr)
@@ -122,7 +124,8 @@ def _parser() -> Parser:
         "--checkpoint",
         metavar="DIR",
         action="append",
-        help="folder written by `stemlode train`; again for a model of another source",
+        help="folder written by `stemlode train`; again for a model of another source, or for the "
+        "thesis' two U-Nets: vocals by one, accompaniment by the other",
     )
     parser.add_argument(
         "--residual",

@@ -6,20 +6,19 @@ source, the other stem is the rest of the mixture at the full rate, so the two s
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from stemlode import audio, files
-from stemlode.runs import BadUsage
 from training.checkpoint import Checkpoint
 from training.models.spectrogram import Signal
 from training.recipes.chunks import Chunking
 from training.separation import streams, wav
+from training.separation.system import Parts, System
 
-RESIDUAL = "residual"
 GRID = np.float32(2**23)
 
 
@@ -31,16 +30,14 @@ def estimates(signal: Signal, trained: Checkpoint, chunking: Chunking) -> Iterat
 
 def separate(
     samples: np.ndarray, sample_rate: int, trained: Checkpoint, chunking: Chunking
-) -> dict[str, np.ndarray]:
+) -> Parts:
     """The stems of a song in memory, float32 [channels, frames], each of the same shape."""
     low = torch.tensor(audio.resample(samples, sample_rate, trained.recipe.sample_rate))
     found = torch.cat(list(estimates(low, trained, chunking)), dim=-1)
     return complete(samples, sample_rate, found, trained)
 
 
-def complete(
-    samples: np.ndarray, sample_rate: int, found: Tensor, trained: Checkpoint
-) -> dict[str, np.ndarray]:
+def complete(samples: np.ndarray, sample_rate: int, found: Tensor, trained: Checkpoint) -> Parts:
     """Stems from estimates [sources, channels, samples] at the model's rate."""
     parts = [
         streams.fit(
@@ -53,23 +50,10 @@ def complete(
     return dict(zip(trained.recipe.stems, parts, strict=True))
 
 
-def stem_names(models: Sequence[Checkpoint], residual: bool) -> tuple[str, ...]:
-    """What a song is separated into by these models; BadUsage where two give the same source."""
-    names = [name for model in models for name in model.recipe.separated]
-    for name in names:
-        if names.count(name) > 1:
-            raise BadUsage(f"--checkpoint: two of the models estimate {name}; name one of them")
-    if len(names) == 1:
-        return models[0].recipe.stems
-    return (*names, RESIDUAL) if residual else tuple(names)
-
-
 def separate_file(
     source: str,
     folder: str,
-    models: Sequence[Checkpoint],
-    chunking: Chunking,
-    residual: bool = False,
+    system: System,
     done: Callable[[float], object] = lambda seconds: None,
 ) -> int:
     """Write the stems of an audio file into a folder, as STEM.wav; the file's frames.
@@ -78,32 +62,35 @@ def separate_file(
     length: the file is decoded twice, first into a temporary file at the models' rate. Raises
     AudioError if the file cannot be used.
     """
-    stems = stem_names(models, residual)
+    stems, models = system.stems, system.models
     with contextlib.ExitStack() as stack:
         rates = {model.recipe.sample_rate for model in models}
         scratch = {rate: stack.enter_context(tempfile.TemporaryFile()) for rate in sorted(rates)}
         frames, channels, sample_rate = streams.decode_to(source, scratch)
         found_by = [
             _estimates(
-                streams.OnDisk(scratch[m.recipe.sample_rate], channels), sample_rate, m, chunking
+                streams.OnDisk(scratch[model.recipe.sample_rate], channels),
+                sample_rate,
+                model,
+                system.chunking,
             )
-            for m in models
+            for model in models
         ]
         sinks = [
             stack.enter_context(files.atomic_write(files.join(folder, f"{stem}.wav")))
-            for stem in reversed(
-                stems
-            )  # closed in this order, so that the last stem is there only when all are
+            for stem in reversed(stems)  # closed in this order, so the last stem is there last
         ][::-1]
         for sink in sinks:
             sink.write(wav.header(frames, channels, sample_rate))
         for block in streams.ahead(audio.blocks(source)):
             mixture = block.samples
-            parts = [taken.next(mixture.shape[1]) for taken in found_by]
-            found = on_grid(np.concatenate(parts)).reshape(-1, *mixture.shape)
-            left = mixture - found.sum(0) if len(stems) > len(found) else mixture[:0]
-            for sink, part in zip(sinks, (*found, left), strict=False):
-                sink.write(wav.samples(part))
+            parts: Parts = {}
+            for model, taken in zip(models, found_by, strict=True):
+                found = on_grid(taken.next(mixture.shape[1])).reshape(-1, *mixture.shape)
+                parts |= system.parts(model, mixture, found)
+            left = mixture - np.sum(list(parts.values()), axis=0)
+            for sink, stem in zip(sinks, stems, strict=True):
+                sink.write(wav.samples(parts.get(stem, left)))
             done(mixture.shape[1] / sample_rate)
     return frames
 

@@ -18,6 +18,7 @@ from training.recipes.chunks import Chunking
 from training.separation import command as separation_command
 from training.separation import separate
 from training.separation.command import folder_names
+from training.separation.system import System
 
 STEMS = ("vocals", "accompaniment")
 NEEDED = ("--checkpoint", "/none", "--output", "/x")
@@ -149,7 +150,7 @@ def test_progress_is_told_in_seconds_of_audio(tiny_checkpoint: Path, tmp_path: P
     told: list[float] = []
     models = [checkpoint.load(str(tiny_checkpoint))]
     source, folder = str(tmp_path / "song.wav"), str(tmp_path / "out")
-    separate.separate_file(source, folder, models, Chunking(), done=told.append)
+    separate.separate_file(source, folder, System(models), done=told.append)
     assert len(told) > 3 and sum(told) == pytest.approx(7)
 
 
