@@ -64,7 +64,15 @@ def carry_out(
         if not runs.fingerprintable(path):
             raise BadUsage(f"--{name} {path}: no such file or folder")
     own = verb.own(options) | plan
-    run = start(verb.name, output, own, dict(inputs), overwrite=shared.overwrite, added=verb.added)
+    run = start(
+        verb.name,
+        output,
+        own,
+        dict(inputs),
+        overwrite=shared.overwrite,
+        added=verb.added,
+        writes=verb.writes,
+    )
     if run is None:
         print(f"{verb.name}: already complete in {output}")
         return 0

@@ -78,7 +78,7 @@ class Verb:
     not change the output, so a rerun may change them. `positional` names the input that may be
     given without its option name (`scan DIR`). With an option named in `dry` the verb writes
     nothing and needs no output folder. `added` are options that came later to the verb, each with
-    what a plan without it means (see `stemlode.plans`).
+    what a plan without it means (see `stemlode.plans`). `writes` are its files (see `runs.start`).
     """
 
     name: str
@@ -91,6 +91,7 @@ class Verb:
     positional: str | None = None
     dry: tuple[str, ...] = ()
     added: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    writes: tuple[str, ...] = ()
 
     def own(self, options: PipelineOptions) -> dict[str, Any]:
         """The verb's own options that decide the output, by name."""

@@ -16,7 +16,7 @@ import json
 import platform
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stemlode import files, locks, plans, schemas
@@ -25,16 +25,13 @@ from stemlode.plans import PLAN
 RECORD, SUCCESS = "run.json", "_SUCCESS"
 # The last failure's traceback, or the line of a run that was held back; and why a step failed.
 ERROR, CAUSE = "_ERROR.txt", "_CAUSE.json"
-# What verbs leave below their folder, finished or killed: --overwrite removes nothing else.
-_OURS = re.compile(
-    r"_PLAN\.json|run\.json|_SUCCESS|_LOCK|_ERROR\.txt|_CAUSE\.json|_parts/.*"
-    r"|[a-z]+(-append\d+)?-\d{5}-of-\d{5}\.parquet"
-    r"|_APPEND\.json|(train|valid|test)/(train|valid|test)-\d{5,}\.(tar|parquet)"
-    r"|previews/(best|last)/\d/(mixture|estimate|reference)\.flac|tensorboard/events\.out\..+"
-    r"|checkpoint/(model\.safetensors|config\.json)|last/state\.safetensors|levels\.json|log\.jsonl"
-    r"|unlabelled\.json"
-    r"|sample\.json|judgements\.jsonl|thresholds\.json"
-    r"|songs\.parquet|[^/]+/[a-z][a-z0-9_-]{0,44}\.wav"
+PARTS = "_parts"  # what an attempt has finished of a run, for the next one to find
+OWN = (PLAN, RECORD, SUCCESS, ERROR, CAUSE, locks.NAME)  # files of every run folder
+# What any verb may leave below its folder, finished or killed; see `start` for what else.
+_OURS = (
+    "|".join(map(re.escape, OWN)),
+    rf"{PARTS}/.*",
+    r"[a-z]+(-append\d+)?-\d{5}-of-\d{5}\.parquet",
 )
 LIBRARIES = ("stemlode", "apache-beam", "numpy", "pyarrow", "torch", "librosa", "soxr", "unidecode")
 
@@ -132,6 +129,7 @@ def start(
     *,
     overwrite: bool = False,
     added: Mapping[str, Any] | None = None,
+    writes: Sequence[str] = (),
 ) -> Run | None:
     """Claim an output folder; None where this very run is already complete there.
 
@@ -141,7 +139,9 @@ def start(
     `inputs` maps what is read (option name → path) and is fingerprinted. Raises BadUsage where
     the folder holds something else or a run with another plan, or where it and an input lie in
     each other, Failed where it cannot be written or another process works there. `overwrite`
-    removes what a run of this verb wrote, and is refused where there is anything else.
+    removes what a run of this verb wrote, and is refused where there is anything else: `writes`
+    are regular expressions of the names of all files, below the folder, that the verb writes or
+    ever wrote beside its tables.
     """
     check_apart(output, inputs)
     run = Run(verb, output, options, {k: fingerprint(p) for k, p in inputs.items()}, time.time())
@@ -152,7 +152,7 @@ def start(
             return None
         claim(output)
         if overwrite and held is not None:
-            _clear(verb, output, held)
+            _clear(verb, output, held, writes)
         if _is_complete(run, added or {}):  # by another process, in between
             locks.release(output)
             return None
@@ -290,7 +290,7 @@ def check_apart(output: str, inputs: dict[str, str]) -> None:
             raise BadUsage(f"--output {output}: lies in --{name} {path}; choose one outside it")
 
 
-def _clear(verb: str, output: str, held: bytes) -> None:
+def _clear(verb: str, output: str, held: bytes, writes: Sequence[str]) -> None:
     """Remove what a run of this verb wrote; BadUsage where a file is none of ours.
 
     The mark of success goes first and the plan last: killed half-way, it can be done again.
@@ -301,7 +301,7 @@ def _clear(verb: str, output: str, held: bytes) -> None:
     lock = files.join(output, locks.NAME)
     found = [path for path in files.list_files(output) if path != lock]
     root = files.join(output, "")
-    foreign = [path for path in found if not _is_ours(path.removeprefix(root))]
+    foreign = [path for path in found if not _is_ours(path.removeprefix(root), writes)]
     if foreign:
         raise BadUsage(
             f"--output {output}: --overwrite would remove {foreign[0]}, which no run wrote; "
@@ -313,8 +313,9 @@ def _clear(verb: str, output: str, held: bytes) -> None:
     files.remove_empty_folders(output)
 
 
-def _is_ours(name: str) -> bool:
-    return bool(_OURS.fullmatch(name)) or files.is_temporary(name)
+def _is_ours(name: str, writes: Sequence[str]) -> bool:
+    ours = any(re.fullmatch(pattern, name) for pattern in (*_OURS, *writes))
+    return ours or files.is_temporary(name)
 
 
 def _verb_of(plan: bytes) -> str:

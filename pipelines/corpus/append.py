@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow.compute as pc
@@ -22,7 +22,9 @@ from stemlode.shards.tar import SHARD
 
 PENDING = "_APPEND.json"
 APPEND, RETRY = "append", "retry_rejects"
-_LEFT_OVER = re.compile(r"_parts/.*|[a-z]+-append\d+-\d{5}-of-\d{5}\.parquet|" + SHARD.pattern)
+_LEFT_OVER = re.compile(
+    "|".join((f"{runs.PARTS}/.*", r"[a-z]+-append\d+-\d{5}-of-\d{5}\.parquet", SHARD.pattern))
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,11 +119,13 @@ def start(
     kind: str,
     overwrite: bool = False,
     added: Mapping[str, Any] | None = None,
+    writes: Sequence[str] = (),
 ) -> Addition | None:
     """Claim a finished corpus for an addition; None where this very one was the last.
 
     Raises BadUsage where there is no finished corpus, or one that was cut otherwise; Failed where
-    the folder cannot be written or another process works there.
+    the folder cannot be written or another process works there. Nothing is removed but what
+    additions left, so that `writes` counts for nothing here.
     """
     flag = f"--{kind.replace('_', '-')}"
     if overwrite:
@@ -213,6 +217,6 @@ def _clear(output: str) -> None:
         rejects = name.startswith("rejects-")
         if name not in known and (rejects or _LEFT_OVER.fullmatch(name)):
             files.remove(path)
-    files.remove(files.join(output, "_parts"))
+    files.remove(files.join(output, runs.PARTS))
     files.remove_temporaries(output)
     files.remove(files.join(output, PENDING))

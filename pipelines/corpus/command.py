@@ -6,6 +6,7 @@ byte ranges of part files. Every step skips what an earlier attempt has finished
 """
 
 import functools
+import re
 from collections.abc import Sequence
 
 import apache_beam as beam
@@ -19,6 +20,7 @@ from pipelines.launch import launch
 from pipelines.options import Verb
 from stemlode import runs, tables
 from stemlode.runs import BadUsage
+from stemlode.shards.tar import SHARD
 
 
 def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> None:
@@ -74,6 +76,7 @@ VERB = Verb(
     build,
     CorpusOptions,
     neutral=("append", "retry_rejects"),
+    writes=(SHARD.pattern, re.escape(append.PENDING)),
     optional_inputs=("pairs", "stems", "mapping", "vocals", "instrumentals", "splits"),
 )
 

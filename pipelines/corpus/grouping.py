@@ -16,7 +16,6 @@ from pipelines.corpus import append, splits
 from pipelines.corpus.splits import SplitFacts, SplitGroup
 from pipelines.samples import chunks
 from pipelines.samples.chunks import AlignedSource
-from pipelines.samples.parts import PARTS
 from pipelines.samples.recordings import Recording
 from stemlode import files, runs, schemas, tables
 from stemlode.audio import AudioError
@@ -36,7 +35,7 @@ def alike(
         nothing = found.pipeline | "NoFingerprints" >> beam.Create([])
         return nothing, nothing
     before = tables.parts(run.output, LANDMARKS) if held.kind else []
-    same, sketches = matches(found, run, PARTS, before)
+    same, sketches = matches(found, run, runs.PARTS, before)
     new = sketches | "NewSketches" >> beam.Filter(lambda row: held.wants(row["recording_id"]))
     written = new | "SketchTable" >> transforms.WriteTable(
         run, f"{LANDMARKS}{held.suffix}", schemas.LANDMARKS, ["recording_id", "source"]

@@ -13,7 +13,6 @@ from apache_beam.pvalue import AsDict, TaggedOutput
 
 from pipelines import transforms
 from pipelines.corpus import append
-from pipelines.samples.parts import PARTS
 from stemlode import runs, schemas
 from stemlode.retry import patiently
 from stemlode.shards import parquet, tar
@@ -37,7 +36,7 @@ class WriteShard(beam.DoFn):
         split, number = numbered[0], numbers[numbered]
         if self.is_parquet:
             name = parquet.shard_name(split, number)
-            note = self.run.path(PARTS, f"{split}-{number:05d}.json")
+            note = self.run.path(runs.PARTS, f"{split}-{number:05d}.json")
             write = functools.partial(parquet.write_shard, self.run.path(name), samples, note)
             offsets = list(range(len(samples)))
         else:
@@ -100,7 +99,7 @@ def write(
         _hours(written.index),
         _songs(written.index),
     ) | "Counts" >> beam.Flatten()
-    _ = (manifest, every) | transforms.Finish(run, clear=[PARTS])
+    _ = (manifest, every) | transforms.Finish(run, clear=[runs.PARTS])
 
 
 def _sample_counts(row: dict[str, Any]) -> list[tuple[str, int]]:

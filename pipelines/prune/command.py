@@ -31,8 +31,6 @@ from stemlode.retry import patiently
 from stemlode.schemas import reject
 from stemlode.tables import Row
 
-PARTS = "_parts"
-
 
 class Score(beam.DoFn):
     """The candidates of a part → rows of schemas.SCORED_PAIR; further outputs as in `scored`."""
@@ -58,7 +56,7 @@ class Score(beam.DoFn):
     def _part(self, rows: list[Row]) -> Heard:
         """A part's result: an earlier attempt's, or made now and kept."""
         name = digest(*(json.dumps(row, sort_keys=True) for row in rows))
-        path = self.run.path(PARTS, f"{name}.json")
+        path = self.run.path(runs.PARTS, f"{name}.json")
         if files.exists(path):
             return Heard(**json.loads(files.read_bytes(path)))
         heard = Heard()
@@ -122,7 +120,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
         >> beam.ParDo(Score(run, settings, window)).with_outputs(*output.TAGS, main="pairs")
     )
     rejects = (placed.rejects, found.rejects) | "Rejected" >> beam.Flatten()
-    output.write(run, found.pairs, rejects, found.counts, found.lengths, clear=[PARTS])
+    output.write(run, found.pairs, rejects, found.counts, found.lengths, clear=[runs.PARTS])
 
 
 VERB = Verb(

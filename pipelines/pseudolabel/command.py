@@ -27,7 +27,6 @@ from pipelines.pseudolabel.options import PseudolabelOptions, plan_of, teacher_o
 from pipelines.pseudolabel.plan import STAGE, LabelPlan, part_name, song_id, track_name
 from pipelines.pseudolabel.segments import Segmenter, ahead, mixtures, stretches
 from pipelines.pseudolabel.teacher import Stretch, TeacherHandler
-from pipelines.samples.parts import PARTS
 from stemlode import files, runs
 from stemlode.audio import AudioError
 from stemlode.audio.decoding import Samples
@@ -85,7 +84,7 @@ class Listen(beam.DoFn):
         """A track's segments: as an earlier attempt noted, or by listening to it."""
         uri = track["audio_uri"] or ""
         name = patiently(lambda: track_name(track, self.plan), uri)
-        note = self.run.path(PARTS, f"{name}.plan.json")
+        note = self.run.path(runs.PARTS, f"{name}.plan.json")
         noted = json.loads(files.read_bytes(note)) if files.exists(note) else None
         if noted is not None and not self._missing(name, noted["active"]):
             return KnownTrack(name, noted["segments"], noted["active"], None)
@@ -101,7 +100,7 @@ class Listen(beam.DoFn):
         return any(self._held(part_name(name, number)) is None for number in numbers)
 
     def _held(self, name: str) -> list[tar.Sample] | None:
-        return tar.read_part(self.run.path(PARTS, f"{name}.part"))
+        return tar.read_part(self.run.path(runs.PARTS, f"{name}.part"))
 
     def _facts(self, track: Row, known: KnownTrack) -> Iterator[Any]:
         silent = known.segments - len(known.active)
@@ -128,7 +127,7 @@ class Listen(beam.DoFn):
         for number, firsts in enumerate(stretches(known.active, cut)):
             name = part_name(known.name, number)
             if (held := self._held(name)) is not None:
-                facts = files.read_bytes(self.run.path(PARTS, f"{name}.part.facts"))
+                facts = files.read_bytes(self.run.path(runs.PARTS, f"{name}.part.facts"))
                 for found in encode.outputs((held, json.loads(facts))):
                     is_sample = isinstance(found, tar.Sample)
                     yield TaggedOutput("samples", found) if is_sample else found
@@ -215,6 +214,7 @@ VERB = Verb(
     PseudolabelOptions,
     neutral=("allow_rejects", "teacher", "io_threads", "accelerator"),
     optional_inputs=("catalog", "music"),
+    writes=(tar.SHARD.pattern,),
     added=catalogue_options.ADDED,
 )
 

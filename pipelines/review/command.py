@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import secrets
 import sys
 import threading
@@ -23,12 +24,13 @@ from pipelines.review import server
 from pipelines.review.estimates import DifferenceWindow
 from pipelines.review.judgements import Judgements
 from pipelines.review.sample import draw
-from pipelines.review.session import JUDGEMENTS, SAMPLE, Session
+from pipelines.review.session import JUDGEMENTS, SAMPLE, THRESHOLDS, Session
 from stemlode import files, runs
 from stemlode.arguments import Parser
 from stemlode.runs import BadUsage
 
 VERB = "review"
+WRITES = tuple(map(re.escape, (SAMPLE, JUDGEMENTS, THRESHOLDS)))
 SIZE = 100  # of the thesis
 TARGET = 0.95
 DESCRIPTION = """\
@@ -69,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
         inputs = {"scored": scored.path}
         if options.overwrite and files.exists(files.join(output, JUDGEMENTS)):
             Judgements(files.join(output, JUDGEMENTS)).close()  # nobody may be judging there
-        run = runs.start(VERB, output, how, inputs, overwrite=options.overwrite)
+        run = runs.start(VERB, output, how, inputs, overwrite=options.overwrite, writes=WRITES)
         if run is None:  # thresholds were written; judging may go on
             prints = {"scored": scored.fingerprint}
             run = runs.Run(VERB, output, how, prints, time.time())

@@ -8,8 +8,6 @@ from stemlode import files, runs
 from stemlode.shards import tar
 from stemlode.shards.tar import Sample
 
-PARTS = "_parts"
-
 
 def part(
     run: runs.Run,
@@ -27,7 +25,7 @@ def part(
 
     Raises OSError where the disk or the store does not take them, and what `samples` raises.
     """
-    path = run.path(PARTS, f"{name}.part")
+    path = run.path(runs.PARTS, f"{name}.part")
 
     def noting() -> Iterator[tuple[dict[str, Any], dict[str, bytes]]]:
         yield from samples()

@@ -9,13 +9,12 @@ from typing import Any
 from tqdm import tqdm
 
 from pipelines.verify import index, shards
-from stemlode import files, locks, runs
+from stemlode import files, runs
 from stemlode.arguments import Parser
 from stemlode.runs import BadUsage, Failed
 from stemlode.shards import tar
 
 SHOWN = 50  # lines that are printed of what is wrong
-OWN = (runs.PLAN, runs.RECORD, runs.SUCCESS, runs.ERROR, runs.CAUSE, locks.NAME)
 
 
 def check(folder: str, workers: int = 1) -> tuple[list[str], dict[str, Any]]:
@@ -66,7 +65,7 @@ def _listing(folder: str, outputs: dict[str, str]) -> Iterator[str]:
     root = files.join(folder, "")
     for path in files.list_files(folder):
         name = path.removeprefix(root)
-        if name not in outputs and name not in OWN:
+        if name not in outputs and name not in runs.OWN:
             yield f"{name}: not in {runs.RECORD}; a killed run left it, or it is none of ours"
 
 

@@ -97,16 +97,20 @@ def test_a_damaged_record_fails_in_a_line(tmp_path: Path, source: str) -> None:
 def test_overwrite_removes_what_runs_write_and_nothing_else(tmp_path: Path, source: str) -> None:
     run = _start(tmp_path, source)
     assert run is not None
+    writes = (r"(train|test)/\1-\d{5}\.tar", r"[a-z]+/vocals\.wav")
     ours = ["a-00000-of-00001.parquet", "train/train-00000.tar", "_parts/x", "song/vocals.wav"]
     for name in ours:
         files.write_bytes(run.path(name), b"x")
     run.finish({}, {})
-    files.write_bytes(run.path("notes.txt"), b"mine")
-    with pytest.raises(runs.BadUsage, match=r"--overwrite would remove .*notes\.txt"):
-        _start(tmp_path, source, 2, overwrite=True)
-    assert all(files.exists(run.path(name)) for name in (*ours, "_SUCCESS", "notes.txt"))
-    files.remove(run.path("notes.txt"))
-    assert _start(tmp_path, source, 2, overwrite=True) is not None
+    for foreign in ("notes.txt", "train/test-00000.tar", "song/vocals.wav.bak"):
+        files.write_bytes(run.path(foreign), b"mine")
+        with pytest.raises(runs.BadUsage, match=rf"--overwrite would remove .*{foreign}"):
+            _start(tmp_path, source, 2, overwrite=True, writes=writes)
+        assert all(files.exists(run.path(name)) for name in (*ours, "_SUCCESS", foreign))
+        files.remove(run.path(foreign))
+    with pytest.raises(runs.BadUsage, match=r"--overwrite would remove"):  # not of this verb
+        _start(tmp_path, source, 2, overwrite=True, writes=writes[:1])
+    assert _start(tmp_path, source, 2, overwrite=True, writes=writes) is not None
     left = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert left == ["_LOCK", "_PLAN.json"]
 

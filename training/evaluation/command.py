@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import io
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -32,6 +33,7 @@ from training.separation.options import add_chunking, chunking_of, cut, named_ch
 from training.separation.system import System
 
 TABLE = "songs.parquet"
+WRITES = (re.escape(TABLE),)
 Listed = Sequence[references.Stems | references.Chunks]
 
 
@@ -51,7 +53,9 @@ def main(argv: Sequence[str]) -> int:
     decisive |= {**cut(chunking), "metrics": ",".join(metrics)}
     output = files.absolute(options.output)
     inputs = named_checkpoints(options.checkpoint) | given
-    run = runs.start("evaluate", output, decisive, inputs, overwrite=options.overwrite)
+    run = runs.start(
+        "evaluate", output, decisive, inputs, overwrite=options.overwrite, writes=WRITES
+    )
     if run is None:
         print(f"evaluate: already complete in {output}")
         print(table.text(runs.record(output)["statistics"]))
@@ -85,7 +89,7 @@ def main(argv: Sequence[str]) -> int:
         seconds_of={name: round(taken, 3) for name, taken in watch.seconds.items()},
         rejects=rejects,
     )
-    files.remove(run.path("_parts"))
+    files.remove(run.path(runs.PARTS))
     print(f"evaluate: {len(listed) - len(rejects)} songs, {len(rejects)} rejected, in {output}")
     print(table.text(statistics))
     return 0

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stemlode import audio
+from stemlode import audio, runs
 from stemlode.tables import Row
 from training.checkpoint import Checkpoint
 from training.evaluation import bsseval
@@ -210,4 +210,5 @@ def _tensor(parts: Sequence[np.ndarray], device: torch.device) -> Tensor:
 
 def part_name(name: str) -> str:
     """The file that holds a song's rows until all songs are scored."""
-    return f"_parts/{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:32]}.json"
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:32]
+    return f"{runs.PARTS}/{digest}.json"

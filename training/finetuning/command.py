@@ -8,6 +8,7 @@ teacher stays, and the best student at its end labels for the next round.
 
 import argparse
 import math
+import re
 from collections.abc import Sequence
 
 from stemlode import files, runs
@@ -19,6 +20,7 @@ from training.data import corpus
 from training.devices import pick_device
 from training.finetuning import sets
 from training.finetuning.material import Boosting, Rules, Start
+from training.loop import command as train_verb
 from training.loop.command import decisive_fields, summary
 from training.loop.options import add_field, add_loop, loop_of
 from training.loop.train import train
@@ -35,6 +37,7 @@ are clean residuals, those with nothing else are clean targets, and of the other
 pseudo-labels. The copy learns from mixtures of these and of the labelled sources. When the copy is
 better than its teacher on the valid split of the labelled set, it becomes the teacher. A rerun
 resumes a killed run."""
+WRITES = (*train_verb.WRITES, re.escape(sets.FILE))
 EPILOG = """One run fine-tunes one source, the one that the checkpoint estimates. The unlabelled set
 must not hold songs of the valid and test splits."""
 
@@ -72,7 +75,15 @@ def main(argv: Sequence[str]) -> int:
         place, sure = inputs["unlabelled"], rules.min_confidence
         unlabelled = sets.shards(place, recipe, start.sha256, sure, folder)
     added = registry.added(recipe)
-    run = runs.start("finetune", output, decisive, inputs, overwrite=given.overwrite, added=added)
+    run = runs.start(
+        "finetune",
+        output,
+        decisive,
+        inputs,
+        overwrite=given.overwrite,
+        added=added,
+        writes=WRITES,
+    )
     if run is None:
         print(f"finetune: already complete in {output}")
         return 0

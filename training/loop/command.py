@@ -1,21 +1,28 @@
 """`stemlode train RECIPE`: a corpus → a checkpoint."""
 
 import argparse
+import re
 from collections.abc import Sequence
 
 from stemlode import files, runs
 from stemlode.runs import BadUsage, Failed, Run
 from training import console, devices, state
-from training.checkpoint import BEST
-from training.data import corpus
+from training.checkpoint import BEST, CONFIG, MODEL
+from training.data import corpus, levels
 from training.devices import World, pick_device
-from training.loop import one_batch
+from training.loop import one_batch, previews
 from training.loop.material import Material
 from training.loop.one_batch import OneBatch
 from training.loop.options import Options, changed, loop_of, parser_of
 from training.loop.train import train
 from training.recipes import registry
 from training.recipes.registry import RECIPES, Recipe
+
+WRITES = (
+    *map(re.escape, (f"{BEST}/{MODEL}", f"{BEST}/{CONFIG}", state.LAST, state.LOG, levels.FILE)),
+    rf"{previews.FOLDER}/(best|last)/\d/({'|'.join(previews.NAMES)})\.flac",
+    rf"{console.FOLDER}/events\.out\..+",
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -65,6 +72,7 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
             {"corpus": folder},
             overwrite=given.overwrite,
             added=registry.added(recipe),
+            writes=WRITES,
         )
     run = world.shared(run)
     if run is None:

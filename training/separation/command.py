@@ -18,9 +18,8 @@ from training.separation.options import add_chunking, chunking_of, cut, named_ch
 from training.separation.separate import separate_file
 from training.separation.system import System
 
+WRITES = (r"[^/]+/[a-z][a-z0-9_-]{0,44}\.wav",)
 LONGEST_STATED = 7 * 86_400.0  # seconds; a header that claims more is not believed
-
-
 LONGEST_NAME = 120  # bytes of an output folder's name
 
 
@@ -41,7 +40,7 @@ def folder_names(inputs: Sequence[str]) -> list[str]:
     return names
 
 
-RESERVED = {runs.PLAN.casefold(), runs.RECORD, runs.SUCCESS.casefold()}
+RESERVED = {name.casefold() for name in runs.OWN}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -154,7 +153,9 @@ def _claimed(
     """The run to do; None where it is done and had no rejects, which are worth another try."""
 
     def start() -> runs.Run | None:
-        return runs.start("separate", output, decisive, checkpoints, overwrite=overwrite)
+        return runs.start(
+            "separate", output, decisive, checkpoints, overwrite=overwrite, writes=WRITES
+        )
 
     run = start()
     if run is None and runs.record(output)["rejects"]:
