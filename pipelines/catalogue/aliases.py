@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from matching.titles import artist_key_batch
 from pipelines.catalogue import columns as catalogue_columns
 from pipelines.catalogue import reading
-from pipelines.catalogue.formats.rows import JsonRows, plain
+from pipelines.catalogue.formats.encodings import NotText
+from pipelines.catalogue.formats.rows import JsonRows, Rows, plain
 from pipelines.catalogue.sources.files import Files
 from stemlode.runs import BadUsage
 from stemlode.tables import Row
@@ -60,6 +61,14 @@ class Aliases:
         return found
 
 
+def _in_utf8(error: NotText) -> str:
+    likely = f" from {error.likely}" if error.likely else ""
+    return f"{OPTION} {error.fault}; convert it{likely} to UTF-8"
+
+
+FILES = Files(mended=_in_utf8)
+
+
 def read(path: str, columns: str | None = None) -> Aliases:
     """A table of the columns alias (or name) and artist_id (or id), in any format of catalogues.
 
@@ -70,9 +79,7 @@ def read(path: str, columns: str | None = None) -> Aliases:
     """
     mapped = reading.mapping(columns, OURS)
     found = [
-        batch
-        for file in reading.tables_at(path, OPTION, Files())
-        for batch in _batches(file, mapped)
+        batch for file in reading.tables_at(path, OPTION, FILES) for batch in _batches(file, mapped)
     ]
     return of(pa.concat_tables([_SCHEMA.empty_table(), *found]))
 
@@ -97,16 +104,13 @@ _SCHEMA = pa.schema([("key", pa.string()), ("id", pa.string())])
 
 def _batches(path: str, mapped: dict[str, str]) -> Iterator[pa.Table]:
     """A file's rows as keys and ids, either of which may be null or empty."""
-    source = Files()
-    theirs = source.column_names(path)
+    theirs = FILES.column_names(path)
     name = _column(path, theirs, "alias", mapped, NAMES)
     identity = _column(path, theirs, "artist_id", mapped, IDS)
     row = 0
-    for part in source.parts(path):
-        for rows in source.batches(part):
-            names, ids = (
-                catalogue_columns.text(rows.column(column)) for column in (name, identity)
-            )
+    for part in FILES.parts(path):
+        for rows in FILES.batches(part):
+            names, ids = (_text(path, row, rows, column) for column in (name, identity))
             if MUSICBRAINZ_NAMES in theirs and isinstance(rows, JsonRows):
                 lists = [_further_names(entry) for entry in rows.objects]
                 places = [number for number, some in enumerate(lists) for _ in some]
@@ -117,6 +121,14 @@ def _batches(path: str, mapped: dict[str, str]) -> Iterator[pa.Table]:
                 _refuse_controls(path, row, column, what)
             yield pa.table([keys, ids], _SCHEMA)
             row += len(rows)
+
+
+def _text(path: str, first: int, rows: Rows, name: str) -> pa.StringArray:
+    try:
+        return catalogue_columns.text(rows.column(name), strict=True)
+    except catalogue_columns.NotUtf8 as error:
+        row = first + error.row + 1
+        raise BadUsage(f"{OPTION} {path}: row {row}: {name} is not UTF-8") from error
 
 
 def _further_names(artist: Row) -> list[str]:

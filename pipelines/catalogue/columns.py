@@ -4,17 +4,37 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.catalogue.formats.rows import SEPARATOR, as_text, plain
+from pipelines.catalogue.formats.rows import SEPARATOR, as_text
 from sql.durations import FORMS, NUMBER, Form
 
 WHITESPACE = " \t\n\v\f\r"
 _PER = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # Arrow's units in a second
 
 
-def text(column: pa.Array) -> pa.StringArray:
-    """A column of any type as text: null where it is empty, U+FFFD for what is no UTF-8."""
+class NotUtf8(ValueError):
+    """A value that is no text: `row`, its place in the array, and the bytes from there on."""
+
+    def __init__(self, row: int, values: list[bytes | None]) -> None:
+        super().__init__(f"row {row}: {values[0]!r}")
+        self.row, self.values = row, values
+
+    @property
+    def sample(self) -> bytes:
+        """The values, a line each."""
+        return b"\n".join(value for value in self.values if value)
+
+
+def text(column: pa.Array, encoding: str | None = None, *, strict: bool = False) -> pa.StringArray:
+    """A column of any type as text, null where it is empty.
+
+    `encoding` is that of bytes, UTF-8 where it is None. What is no text raises NotUtf8, or if not
+    `strict`, has its bytes escaped (`\\xff`).
+    """
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-        column = column.cast(pa.large_binary()).view(pa.large_string())
+        if encoding is not None:
+            column = _decoded(column, encoding, strict)
+        else:
+            column = column.cast(pa.large_binary()).view(pa.large_string())
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)
     try:
@@ -24,17 +44,37 @@ def text(column: pa.Array) -> pa.StringArray:
     try:
         strings.validate(full=True)
     except pa.ArrowInvalid:
-        strings = pa.array([plain(value) for value in strings.cast(pa.binary()).to_pylist()])
+        strings = _decoded(strings.cast(pa.binary()), "utf-8", strict)
     return pc.if_else(pc.equal(strings, ""), None, strings)
 
 
-def lists(column: pa.Array) -> pa.ListArray:
-    """A column of lists of any type, or of text with a separator, as lists of trimmed text."""
+def _decoded(column: pa.Array, encoding: str, strict: bool) -> pa.StringArray:
+    found: list[str | None] = []
+    values = column.to_pylist()
+    for row, value in enumerate(values):
+        try:
+            found.append(None if value is None else value.decode(encoding))
+        except UnicodeDecodeError as error:
+            if strict:
+                raise NotUtf8(row, values[row:]) from error
+            found.append(value.decode(encoding, errors="backslashreplace"))
+    return pa.array(found, pa.string())
+
+
+def lists(column: pa.Array, encoding: str | None = None, *, strict: bool = False) -> pa.ListArray:
+    """A column of lists of any type, or of text with a separator, as lists of trimmed text.
+
+    `encoding` and `strict` are as for `text`.
+    """
     kind = column.type
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-        column = pc.split_pattern(text(column), SEPARATOR)
+        column = pc.split_pattern(text(column, encoding, strict=strict), SEPARATOR)
     lists = column.cast(pa.large_list(column.type.value_type))
-    entries = pc.ascii_trim(text(lists.values), " \t\n\v\f\r")
+    try:
+        entries = pc.ascii_trim(text(lists.values, encoding, strict=strict), WHITESPACE)
+    except NotUtf8 as error:
+        places = np.asarray(lists.offsets)
+        raise NotUtf8(int(np.searchsorted(places, error.row, "right")) - 1, error.values) from error
     whole = pa.LargeListArray.from_arrays(lists.offsets, entries, mask=lists.is_null())
     return whole.cast(pa.list_(pa.string()))
 

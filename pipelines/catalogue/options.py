@@ -4,11 +4,16 @@ import argparse
 from typing import Any
 
 from pipelines.catalogue import partitions, rejections
+from pipelines.catalogue.formats import encodings
 from pipelines.catalogue.formats.dialect import Dialect
 from pipelines.catalogue.reading import COLUMNS, Catalogue
 from stemlode import plans
+from stemlode.runs import BadUsage
 
-ADDED = {"partitions": None}  # options that came later, and what plans without them mean
+ADDED = {
+    "encoding": None,
+    "partitions": None,
+}  # options that came later, and what plans without them mean
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the catalogue calls our columns, for instance title=name,duration_s=length; "
         f"ours are {', '.join(COLUMNS)}, of which an artist or an artist_id "
         "will do, and track_id, title and duration_s are needed; prune needs audio_uri",
+    )
+    add(
+        encodings.OPTION,
+        metavar="NAME",
+        help="the encoding of text, such as cp1251; strict UTF-8 where it is not said",
     )
     add(
         "--partitions",
@@ -35,7 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def catalogue_of(path: str, view: Any) -> Catalogue:
     """The catalogue at a path, by options of these; BadUsage for one that makes no sense."""
-    return Catalogue(path, view.columns, Dialect(partitions=view.partitions))
+    if view.encoding is not None and not encodings.is_encoding(view.encoding):
+        raise BadUsage(f"{encodings.OPTION} {view.encoding}: no encoding that Python knows")
+    dialect = Dialect(encoding=view.encoding, partitions=view.partitions)
+    return Catalogue(path, view.columns, dialect)
 
 
 def given(view: Any) -> list[str]:

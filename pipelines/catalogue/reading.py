@@ -1,5 +1,6 @@
 """Catalogues of tracks: which files they are, and which of their columns is what. Free of Beam."""
 
+import contextlib
 import dataclasses
 import difflib
 import json
@@ -12,7 +13,9 @@ import numpy as np
 import pyarrow as pa
 from fsspec.core import url_to_fs
 
+from pipelines.catalogue import columns as catalogue_columns
 from pipelines.catalogue import partitions
+from pipelines.catalogue.formats import encodings
 from pipelines.catalogue.formats.dialect import PLAIN, Dialect
 from pipelines.catalogue.formats.rows import JsonRows, Part, Rows, plain
 from pipelines.catalogue.sources import musicbrainz
@@ -32,19 +35,26 @@ OPENERS = 16
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """What a file calls our columns, and those that all its rows share (theirs → the value)."""
+    """What is known of a file before its rows are read.
+
+    names: what it calls our columns.
+    shared: the columns that all its rows share, each with its value.
+    dialect: how it is written.
+    """
 
     names: dict[str, str]
     shared: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    dialect: Dialect = PLAIN
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Some rows of a catalogue file."""
+    """Some rows of a catalogue file, of which `first` have come before."""
 
     path: str
     rows: Rows
     table: Table
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -60,6 +70,35 @@ class Batch:
     def lists(self, ours: str) -> pa.Array:
         """The same where a value may be a list."""
         return self._shared(ours) if self._is_shared(ours) else self.rows.lists(self._name(ours))
+
+    def text(self, ours: str, rows: pa.Array | None = None) -> pa.StringArray:
+        """One of our columns as text, in all or some rows; BadUsage where a value is no UTF-8."""
+        with self._strictly(ours, rows):
+            column = self.column(ours) if rows is None else self.column(ours).take(rows)
+            return catalogue_columns.text(column, self.table.dialect.encoding, strict=True)
+
+    def texts(self, ours: str, rows: pa.Array) -> pa.ListArray:
+        """The same where a value may be a list."""
+        with self._strictly(ours, rows):
+            column = self.lists(ours).take(rows)
+            return catalogue_columns.lists(column, self.table.dialect.encoding, strict=True)
+
+    @contextlib.contextmanager
+    def _strictly(self, ours: str, rows: pa.Array | None) -> Iterator[None]:
+        try:
+            yield
+        except catalogue_columns.NotUtf8 as error:
+            encoding, is_bytes = self.table.dialect.encoding, _is_bytes(self.column(ours).type)
+            likely = encodings.likely(error.sample) if is_bytes else None
+            row = error.row if rows is None else rows[error.row].as_py()
+            fault = encodings.NotText(
+                f"{self.path}: row {self.first + row + 1}, column {self._name(ours)}: "
+                f"{str(error.values[0])[1:40]} is not {encoding or 'UTF-8'}",
+                likely,
+                encodings.reading(error.sample, likely),
+            )
+            promised = f"{fault.fault}, as the column's type promises; write the file anew"
+            raise BadUsage(fault.mended() if is_bytes else promised) from error
 
     def records(self, rows: np.ndarray) -> list[Row]:
         """Some rows as they stand, our columns under our names, fit for JSON."""
@@ -107,7 +146,7 @@ class Catalogue:
     @property
     def source(self) -> Files:
         """What knows how its files are read."""
-        return Files()
+        return Files(self.dialect)
 
     def parts(self) -> list[Part]:
         """What there is to read, cut into parts.
@@ -130,11 +169,13 @@ class Catalogue:
         if columns is not None:
             theirs = (table.names[ours] for ours in columns if ours in table.names)
             wanted = [name for name in dict.fromkeys(theirs) if name not in table.shared] or None
+        first = part.first
         for rows in self.source.batches(part, wanted):
             for name in table.shared:
                 if isinstance(rows, JsonRows) and any(name in row for row in rows.objects):
                     raise _twice(part.path, name)
-            yield Batch(part.path, rows, table)
+            yield Batch(part.path, rows, table, first)
+            first += len(rows)
 
     def table(self, path: str) -> Table:
         """What a file calls our columns; BadUsage where it lacks one that is needed or mapped."""
@@ -145,7 +186,7 @@ class Catalogue:
         names = {ours: mapped.get(ours, ours) for ours in COLUMNS}
         is_open = self.source.is_open(path)
         if is_open and not inside:
-            return Table(names, shared)  # a file without rows is no mistake
+            return Table(names, shared, self.dialect)  # a file without rows is no mistake
         twice = [name for name in theirs if theirs.count(name) > 1]
         if twice:
             raise BadUsage(f"{path}: has two columns {twice[0]}; rename one")
@@ -161,7 +202,8 @@ class Catalogue:
         if missing:
             raise self._lacks(path, theirs, missing)
         # Any row of an open file may have a column that the first rows lack.
-        return Table({o: name for o, name in names.items() if is_open or name in theirs}, shared)
+        found = {ours: name for ours, name in names.items() if is_open or name in theirs}
+        return Table(found, shared, self.dialect)
 
     def check_types(self, path: str) -> None:
         """BadUsage where a needed column has a type that no value of it can be read from."""
@@ -243,6 +285,12 @@ def _twice(path: str, name: str) -> BadUsage:
         f"{path}: column {name} is in the file, and a folder names it too; rename one, or leave "
         f"out {partitions.OPTION}"
     )
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    """Whether values are bytes of any encoding."""
+    inner = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
+    return pa.types.is_binary(inner) or pa.types.is_large_binary(inner)
 
 
 def _in_milliseconds(names: dict[str, str], mapped: dict[str, str], theirs: list[str]) -> bool:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from matching.rules import LONG_S, Rule, read_titles
 from matching.titles import artist_key_batch, marker_batch
 from pipelines.catalogue import reading
-from pipelines.catalogue.columns import lists, seconds, text, year
+from pipelines.catalogue.columns import seconds, text, year
 from pipelines.catalogue.formats.rows import plain
 from pipelines.catalogue.reading import Batch
 from stemlode import schemas
@@ -64,10 +64,13 @@ class Tracks:
 def check(batch: Batch, aliases: "Aliases | None" = None) -> Tracks:
     """Read the needed columns of a batch, whatever their types, and judge each row.
 
+    Raises BadUsage where one holds what is no UTF-8.
+
     Where the artist's name is among the aliases, that id is taken instead of the row's own.
     """
-    track_id, title = text(batch.column("track_id")), text(batch.column("title"))
-    own, artist = text(batch.column("artist_id")), text(batch.column("artist"))
+    track_id, title, own, artist = (
+        batch.text(name) for name in ("track_id", "title", "artist_id", "artist")
+    )
     artist_id = _artist_ids(own, artist, aliases)
     duration_s = _durations(batch)
     error = np.full(len(batch), -1)
@@ -88,6 +91,17 @@ def keyed(batch: Batch, tracks: Tracks, rule: Rule, rows: np.ndarray | None = No
     return _keyed(batch, tracks, rule, pa.array(chosen, pa.int64()))
 
 
+def named(batch: Batch, rule: Rule, rows: pa.Int64Array) -> dict[str, pa.Array]:
+    """The columns of some rows, beside those of Tracks, that a rule's keys are made of, by name.
+
+    Raises BadUsage where one holds what is no UTF-8.
+    """
+    if not rule.is_extended:
+        return {}
+    found: dict[str, pa.Array] = {n: batch.text(n, rows) for n in ("album", "work_id")}
+    return {**found, reading.ARTIST_IDS: batch.texts(reading.ARTIST_IDS, rows)}
+
+
 def marked(batch: Batch, tracks: Tracks, rule: Rule) -> pa.Table:
     """The same of those rows alone that have a marker."""
     good = pa.array(tracks.good, pa.int64())
@@ -99,13 +113,12 @@ def marked(batch: Batch, tracks: Tracks, rule: Rule) -> pa.Table:
 
 def _keyed(batch: Batch, tracks: Tracks, rule: Rule, rows: pa.Int64Array) -> pa.Table:
     columns = {name: getattr(tracks, name).take(rows) for name in KEYED.names[:4]}
-    albums = columns["work_id"] = pa.nulls(len(rows), pa.string())
-    columns[reading.ARTIST_IDS] = pa.nulls(len(rows), pa.list_(pa.string()))
-    if rule.is_extended:
-        albums, columns["work_id"] = (
-            text(batch.column(name).take(rows)) for name in ("album", "work_id")
-        )
-        columns[reading.ARTIST_IDS] = lists(batch.lists(reading.ARTIST_IDS).take(rows))
+    columns |= {
+        reading.ARTIST_IDS: pa.nulls(len(rows), pa.list_(pa.string())),
+        "work_id": pa.nulls(len(rows), pa.string()),
+        **named(batch, rule, rows),
+    }
+    albums = columns.get("album", columns["work_id"])
     columns["fuzzy_title"], columns["marker"] = read_titles(columns["title"], albums, rule)
     return pa.table([columns[name] for name in KEYED.names], KEYED)
 

@@ -224,7 +224,7 @@ def _buckets(batch: Batch, checked: tracks.Tracks, rule: Rule) -> tuple[np.ndarr
     artists = checked.artist_id.take(good)
     places = np.arange(len(good))
     if rule.is_extended:
-        lists = catalogue_columns.lists(batch.lists(ARTIST_IDS).take(good))
+        lists = batch.texts(ARTIST_IDS, good)
         parents = pc.list_parent_indices(lists)
         listed = pc.list_flatten(lists)
         is_there = pc.fill_null(pc.not_equal(listed, ""), False)

@@ -194,17 +194,13 @@ def _copied(start: int, batch: Batch, task: Task) -> pa.Table:
     """The good rows of a batch, those columns that the rule looks at, and PLACE."""
     checked = tracks.check(batch, task.aliases)
     good = pa.array(checked.good, pa.int64())
-    columns = {name: getattr(checked, name) for name in CHECKED}
-    for name in set(_wanted(task)) - {*reading.NEEDED, *RELEASE, ARTIST_IDS}:
-        columns[name] = catalogue_columns.text(batch.column(name))
-    columns["album"] = catalogue_columns.text(batch.column("album"))
-    columns["release_year"] = catalogue_columns.year(
-        catalogue_columns.text(batch.column("release_year"))
-    )
-    if task.rule.is_extended:
-        columns[ARTIST_IDS] = catalogue_columns.lists(batch.lists(ARTIST_IDS))
-    taken = {name: column.take(good) for name, column in columns.items()}
-    return pa.table({**taken, PLACE: pc.add(good, start)})
+    columns = {name: getattr(checked, name).take(good) for name in CHECKED}
+    named = tracks.named(batch, task.rule, good)
+    columns |= {name: named[name] for name in {*named} & {*_wanted(task)}}
+    for name in {*_wanted(task)} - {*reading.NEEDED, *columns, ARTIST_IDS}:
+        columns[name] = catalogue_columns.text(batch.column(name).take(good))
+    columns["release_year"] = catalogue_columns.year(columns["release_year"])
+    return pa.table({**columns, PLACE: pc.add(good, start)})
 
 
 def _wanted(task: Task) -> tuple[str, ...]:

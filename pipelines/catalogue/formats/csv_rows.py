@@ -1,27 +1,32 @@
 """The rows of a CSV or TSV file. Free of Beam."""
 
+import contextlib
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from pipelines.catalogue.formats import csv_blocks, text
+from pipelines.catalogue.formats.dialect import Dialect
 from pipelines.catalogue.formats.rows import BATCH_ROWS, ArrowRows, Broken, JsonRows, Rows
 from stemlode.runs import Failed
 
 
-def names(path: str, delimiter: str) -> list[str]:
+def names(path: str, delimiter: str, dialect: Dialect) -> list[str]:
     """The columns that the header names."""
-    with text.opened(path) as file:
-        lines = io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="")
+    with _opened(path, delimiter, dialect) as file:
+        lines = io.TextIOWrapper(file, "utf-8", newline="")
         return next(csv.reader(lines, delimiter=delimiter, strict=True), [])
 
 
-def batches(path: str, delimiter: str, columns: Sequence[str] | None) -> Iterator[Rows]:
-    """Every value as bytes that may be no UTF-8, so that one bad row stops nobody."""
-    header_names = names(path, delimiter)
+def batches(
+    path: str, delimiter: str, columns: Sequence[str] | None, dialect: Dialect
+) -> Iterator[Rows]:
+    """Every value as text, and the lines that are no rows."""
+    header_names = names(path, delimiter, dialect)
     broken: list[Broken] = []
 
     def skip(row: pacsv.InvalidRow) -> str:
@@ -29,8 +34,8 @@ def batches(path: str, delimiter: str, columns: Sequence[str] | None) -> Iterato
         return "skip"
 
     convert = pacsv.ConvertOptions(
-        check_utf8=False,
-        column_types={name: pa.binary() for name in header_names},
+        check_utf8=False,  # `text` did
+        column_types={name: pa.string() for name in header_names},
         include_columns=None if columns is None else list(columns),
         null_values=[""],
         strings_can_be_null=True,
@@ -39,7 +44,7 @@ def batches(path: str, delimiter: str, columns: Sequence[str] | None) -> Iterato
         delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip
     )
     header = 1
-    with text.opened(path) as file:
+    with _opened(path, delimiter, dialect) as file:
         for data, lines in csv_blocks.blocks(path, file, delimiter):
             broken += lines
             if header and any(why.startswith("line 1:") for _, why in lines):
@@ -60,3 +65,17 @@ def batches(path: str, delimiter: str, columns: Sequence[str] | None) -> Iterato
                 yield ArrowRows(batch, found)
     if broken:
         yield JsonRows([], broken)
+
+
+def _opened(
+    path: str, delimiter: str, dialect: Dialect
+) -> contextlib.AbstractContextManager[IO[bytes]]:
+    def row_of(lines: IO[str], line: int) -> str:
+        """The row that a line belongs to; the header is none."""
+        rows = csv.reader(lines, delimiter=delimiter)
+        for number, _ in enumerate(rows):
+            if rows.line_num >= line:
+                return f"row {number}, " if number else "the header, "
+        return ""
+
+    return text.opened(path, dialect.encoding, row_of)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from pipelines.catalogue.formats import text
+from pipelines.catalogue.formats.dialect import Dialect
 from pipelines.catalogue.formats.rows import BATCH_ROWS, Broken, JsonRows, Rows
 from stemlode.runs import BadUsage, reason
 from stemlode.tables import Row
@@ -15,16 +16,16 @@ Objects = Iterator[tuple[Row | None, Broken | None]]  # an object, or a line tha
 Reading = Callable[[Objects], Objects]  # what a source makes of a file's objects
 
 
-def names(path: str, reading: Reading) -> list[str]:
+def names(path: str, reading: Reading, dialect: Dialect) -> list[str]:
     """The columns that the first rows have; later ones may have more."""
-    with text.opened(path) as file:
+    with text.opened(path, dialect.encoding) as file:
         first = itertools.islice(reading(_objects(path, file)), PEEK_ROWS)
         return list(dict.fromkeys(key for row, _ in first if row for key in row))
 
 
-def batches(path: str, reading: Reading) -> Iterator[Rows]:
+def batches(path: str, reading: Reading, dialect: Dialect) -> Iterator[Rows]:
     """All objects of a file, and the lines that are none."""
-    with text.opened(path) as file:
+    with text.opened(path, dialect.encoding) as file:
         rows = reading(_objects(path, file))
         while batch := list(itertools.islice(rows, BATCH_ROWS)):
             good = [row for row, _ in batch if row is not None]
@@ -34,7 +35,7 @@ def batches(path: str, reading: Reading) -> Iterator[Rows]:
 def _objects(path: str, file: IO[bytes]) -> Objects:
     """Each line that is not blank: an object, or why it is none."""
     for number, line in enumerate(file):
-        said = line.decode("utf-8-sig" if number == 0 else "utf-8", errors="replace").strip()
+        said = line.decode().strip()
         if number == 0 and said.startswith("["):
             raise BadUsage(f"{path}: is a JSON array; write one object a line (JSON Lines)")
         if not said:

@@ -27,9 +27,10 @@ def parts(path: str) -> list[Part]:
     with native(path) as file:
         metadata = pq.ParquetFile(file).metadata
         rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-    starts = [sum(rows[:group]) // PART_ROWS for group in range(len(rows))]
-    groups = itertools.groupby(range(len(rows)), key=lambda group: starts[group])
-    return [Part(path, tuple(members)) for _, members in groups]
+    starts = [0, *itertools.accumulate(rows)]
+    groups = itertools.groupby(range(len(rows)), key=lambda group: starts[group] // PART_ROWS)
+    members = [tuple(some) for _, some in groups]
+    return [Part(path, some, starts[some[0]]) for some in members]
 
 
 def batches(part: Part, columns: Sequence[str] | None) -> Iterator[Rows]:

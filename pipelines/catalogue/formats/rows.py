@@ -22,6 +22,7 @@ class Part:
 
     path: str
     row_groups: tuple[int, ...] | None = None
+    first: int = 0  # the number of its first row in the file
 
 
 class Rows(Protocol):
@@ -114,7 +115,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
     if isinstance(value, bytes):
-        return value.decode("utf-8", errors="replace")
+        return value.decode("utf-8", errors="backslashreplace")  # escapes what is no text
     if isinstance(value, float) and not np.isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, bool | int | float) else str(value)

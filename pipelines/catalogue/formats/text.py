@@ -1,4 +1,4 @@
-"""Files of text, unpacked. Free of Beam."""
+"""Files of text, unpacked, as UTF-8. Free of Beam."""
 
 import contextlib
 import csv
@@ -6,12 +6,13 @@ import io
 import lzma
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import IO
 
 import pyarrow as pa
 
+from pipelines.catalogue.formats import encodings
 from stemlode import files
 from stemlode.runs import BadUsage, Failed, reason
 
@@ -30,8 +31,35 @@ _DAMAGE = (
 
 
 @contextlib.contextmanager
-def opened(path: str) -> Iterator[IO[bytes]]:
-    """What a file of text holds, unpacked."""
+def opened(
+    path: str, encoding: str | None, row_of: Callable[[IO[str], int], str] = lambda _, line: ""
+) -> Iterator[IO[bytes]]:
+    """What a file of text holds, unpacked, as UTF-8 without a byte order mark.
+
+    `encoding` is its own, strict UTF-8 where it is None. Raises NotText at the first byte that is
+    none of it; there, `row_of` says of which row a line is, from all text.
+    """
+    own = encoding or encodings.UTF_8
+    try:
+        with _unpacked(path) as file:
+            reader: io.RawIOBase = encodings.Utf8(file, own)
+            yield io.BufferedReader(reader, encodings.CHUNK)
+    except encodings.BadByte as error:
+        with _unpacked(path) as file:
+            number, sample = encodings.line_at(file, error.place, own)
+        with _unpacked(path) as file:
+            row = row_of(io.TextIOWrapper(file, own, errors="replace", newline=""), number)
+        named = "UTF-8" if encoding is None else encoding
+        likely = encodings.likely(sample)
+        raise encodings.NotText(
+            f"{path}: {row}line {number}: {error} is not {named}",
+            likely,
+            encodings.reading(sample, likely),
+        ) from error
+
+
+@contextlib.contextmanager
+def _unpacked(path: str) -> Iterator[IO[bytes]]:
     with files.open_input(path) as file:
         codec = CODECS.get(PurePosixPath(path.lower()).suffix)
         if path.lower().endswith(ARCHIVES):
@@ -44,10 +72,17 @@ def opened(path: str) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def naming(path: str) -> Iterator[None]:
-    """Failed with the file's name for whatever is wrong with the file."""
+def naming(
+    path: str, mended: Callable[[encodings.NotText], str] = encodings.NotText.mended
+) -> Iterator[None]:
+    """Failed with the file's name for whatever is wrong with the file.
+
+    BadUsage where its text has another encoding; `mended` says so, and what to type.
+    """
     try:
         yield
+    except encodings.NotText as error:
+        raise BadUsage(mended(error)) from error
     except _DAMAGE as error:
         raise Failed(f"{path}: cannot be read: {reason(error)}") from error
 

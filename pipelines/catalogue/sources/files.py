@@ -1,11 +1,13 @@
 """Catalogues whose files say by their names' end how they are written. Free of Beam."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 import pyarrow as pa
 
 from pipelines.catalogue.formats import csv_rows, json_rows, parquet
+from pipelines.catalogue.formats.dialect import PLAIN, Dialect
+from pipelines.catalogue.formats.encodings import NotText
 from pipelines.catalogue.formats.rows import Part, Rows
 from pipelines.catalogue.formats.text import ARCHIVES, CODECS, naming
 from pipelines.catalogue.sources import musicbrainz
@@ -35,8 +37,15 @@ def format_of(path: str) -> str | None:
 class Files:
     """Parquet, CSV and JSON Lines; a MusicBrainz dump's recordings as tracks.
 
-    What is read raises Failed, with the file's name, where that is damaged.
+    What is read raises Failed, with the file's name, where that is damaged, and BadUsage where the
+    dialect does not fit.
     """
+
+    def __init__(
+        self, dialect: Dialect = PLAIN, mended: Callable[[NotText], str] = NotText.mended
+    ) -> None:
+        """`mended` says what to do about text of another encoding."""
+        self.dialect, self._mended = dialect, mended
 
     def holds(self, path: str) -> bool:
         """Whether a file is a table of tracks."""
@@ -48,32 +57,33 @@ class Files:
 
     def column_names(self, path: str) -> list[str]:
         """A file's columns in order."""
-        with naming(path):
+        with naming(path, self._mended):
             if format_of(path) == "parquet":
                 return parquet.names(path)
             if format_of(path) == "json":
-                return json_rows.names(path, musicbrainz.tracks)
-            return csv_rows.names(path, _delimiter(path))
+                return json_rows.names(path, musicbrainz.tracks, self.dialect)
+            return csv_rows.names(path, _delimiter(path), self.dialect)
 
     def column_types(self, path: str) -> dict[str, pa.DataType]:
         """The types of a file's columns; empty for formats that know none."""
-        with naming(path):
+        with naming(path, self._mended):
             return parquet.types(path) if format_of(path) == "parquet" else {}
 
     def parts(self, path: str) -> list[Part]:
         """A file cut where it can be read from."""
-        with naming(path):
+        with naming(path, self._mended):
             return parquet.parts(path) if format_of(path) == "parquet" else [Part(path)]
 
     def batches(self, part: Part, columns: Sequence[str] | None = None) -> Iterator[Rows]:
         """All rows of a part, with some columns or all."""
-        with naming(part.path):
+        with naming(part.path, self._mended):
             if format_of(part.path) == "parquet":
                 yield from parquet.batches(part, columns)
             elif format_of(part.path) == "json":
-                yield from json_rows.batches(part.path, musicbrainz.tracks)
+                yield from json_rows.batches(part.path, musicbrainz.tracks, self.dialect)
             else:
-                yield from csv_rows.batches(part.path, _delimiter(part.path), columns)
+                delimiter = _delimiter(part.path)
+                yield from csv_rows.batches(part.path, delimiter, columns, self.dialect)
 
 
 def _delimiter(path: str) -> str:

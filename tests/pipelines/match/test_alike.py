@@ -69,6 +69,19 @@ def test_names_that_differ_in_case_alone(tmp_path: Path) -> None:
     assert json.loads(pair["mix"]["extra"]) == odd
 
 
+@pytest.mark.slow
+def test_text_of_another_encoding(tmp_path: Path) -> None:
+    rows = [{**row, "artist": "Кино", "genre": "рок"} for row in (GOOD, PARTNER)]
+    catalog = tmp_path / "c.csv"
+    lines = [",".join(map(str, row.values())) for row in rows]
+    catalog.write_bytes("\n".join([",".join(rows[0]), *lines]).encode("cp1251"))
+    for engine in ("beam", "duckdb"):
+        with pytest.raises(BadUsage, match=r"c\.csv: row 1, line 2: byte 0xca .* cp1251"):
+            by(engine, catalog, tmp_path / engine)
+    (pair,) = alike(catalog, tmp_path / "again", "--encoding=cp1251")
+    assert (pair["mix"]["artist"], pair["mix"]["genre"]) == ("Кино", "рок")
+
+
 def test_a_plan_from_before_the_options_is_the_same_run(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist([GOOD, PARTNER]), tmp_path / "c.parquet")
     output = by("duckdb", tmp_path / "c.parquet", tmp_path / "out")

