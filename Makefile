@@ -49,4 +49,4 @@ bench: install
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(BIGQUERY) demo build *.egg-info
+	rm -rf $(VENV) $(BIGQUERY) demo build dist *.egg-info

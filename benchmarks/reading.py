@@ -24,6 +24,7 @@ from pipelines.samples import chunks
 from stemlode import runs, schemas, tables
 from stemlode.ids import digest
 from stemlode.shards import parquet as shards_parquet
+from stemlode.shards import reading
 from stemlode.shards import tar as shards_tar
 from training.data import corpus, windows
 from training.data.corpus import Windows, open_corpus
@@ -145,7 +146,7 @@ def main() -> None:
         paths = sorted(str(path) for path in Path(tar.folder).rglob("*.tar"))
         rows = corpus.Samples(tar, "train", RECIPE, 0, False).index.to_pylist()
         names = ["mixture.flac", "vocals.flac"]
-        held = [(row, corpus.shards.contents(tar.folder, row, names)) for row in rows]
+        held = [(row, reading.contents(tar.folder, row, names)) for row in rows]
 
         def ours(data: corpus.Corpus, workers: int) -> Iterable[object]:
             return corpus.loader(Windows(data, "train", RECIPE, shuffle=True), workers)

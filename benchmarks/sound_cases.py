@@ -124,10 +124,11 @@ def _av(path: str, samples: np.ndarray, rate: int, codec: str, kbits: int) -> No
     with av.open(path, "w") as container:
         stream = container.add_stream(codec, rate=rate)
         stream.bit_rate = kbits * 1000
-        stream.layout = "stereo" if len(samples) == 2 else "mono"
+        layout = "stereo" if len(samples) == 2 else "mono"
+        stream.layout = layout
         for start in range(0, samples.shape[1], 4096):
             part = np.ascontiguousarray(samples[:, start : start + 4096], np.float32)
-            frame = av.AudioFrame.from_ndarray(part, "fltp", stream.layout.name)
+            frame = av.AudioFrame.from_ndarray(part, "fltp", layout)
             frame.sample_rate, frame.pts = rate, start
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
