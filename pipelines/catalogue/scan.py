@@ -23,7 +23,7 @@ from pipelines import transforms
 from pipelines.launch import launch
 from pipelines.options import Verb, VerbOptions
 from stemlode import audio, files, runs, schemas
-from stemlode.audio import decoders, kinds
+from stemlode.audio import kinds, opening
 from stemlode.ids import digest
 from stemlode.runs import BadUsage
 from stemlode.schemas import reject
@@ -79,7 +79,7 @@ def read_tags(path: str) -> tuple[float, dict[str, str]]:
 
     Raises AudioError where its header is none of audio, or states no length.
     """
-    with decoders.open_bytes(path) as file:
+    with opening.open_bytes(path) as file:
         try:
             found = mutagen.File(file, easy=True)
         except Exception:  # on hostile bytes it raises far more than its own errors

@@ -27,7 +27,7 @@ import numpy as np
 
 from stemlode import retry
 from stemlode.audio.decoding_process import STALL_S, limit_s, receive, send
-from stemlode.audio.reading import AudioError
+from stemlode.audio.info import AudioError
 from stemlode.runs import Failed, reason
 
 COMMAND = (sys.executable, "-m", "stemlode.audio.decoding_process")

@@ -22,8 +22,8 @@ from typing import IO, Any
 import numpy as np
 
 from stemlode import extras
-from stemlode.audio import decoders, reading
-from stemlode.audio.reading import AudioError
+from stemlode.audio import mixdown, opening, reading
+from stemlode.audio.info import AudioError
 from stemlode.runs import reason
 
 LIMIT_S, LIMIT_PER_S = 30.0, 0.05
@@ -65,13 +65,13 @@ def _read(
     cpu, frames = time.process_time(), 0
     try:
         with contextlib.ExitStack() as held:
-            path = uri if decoders.is_local(uri) else held.enter_context(_fetched(line, uri))
+            path = uri if opening.is_local(uri) else held.enter_context(_fetched(line, uri))
             told = begun = time.monotonic()
             _die_late(begun, 0)
             for block in reading.blocks(
                 path, sample_rate=sample_rate, mono=channels == 1, block_frames=BLOCK_FRAMES
             ):
-                samples = _with_channels(block.samples, channels)
+                samples = mixdown.with_channels(block.samples, channels)
                 frames += samples.shape[1]
                 if frames > LONGEST_S * sample_rate:
                     raise AudioError(f"longer than {LONGEST_S // 3600} hours", "too_long")
@@ -92,20 +92,13 @@ def _read(
     return {"frames": frames, "cpu_s": time.process_time() - cpu}
 
 
-def _with_channels(samples: np.ndarray, channels: int) -> np.ndarray:
-    """[channels, frames] of a file as so many channels: mono is on all of them."""
-    if len(samples) not in (1, channels):
-        raise AudioError(f"{len(samples)} channels; mix it down to {channels} first", "channels")
-    return np.broadcast_to(samples, (channels, samples.shape[1]))
-
-
 @contextlib.contextmanager
 def _fetched(line: socket.socket, uri: str) -> Iterator[str]:
     """The path of a nameless copy of a remote file."""
     send(line, {"fetching": True})
     signal.setitimer(signal.ITIMER_REAL, STALL_S + LIMIT_S)
     with _temporary() as copy:
-        with decoders.open_bytes(uri) as remote:
+        with opening.open_bytes(uri) as remote:
             size, told = 0, time.monotonic()
             while piece := remote.read(_PIECE_BYTES):
                 size += len(piece)

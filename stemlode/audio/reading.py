@@ -33,8 +33,8 @@ import soundfile
 import soxr
 
 from stemlode import files
-from stemlode.audio import decoders
-from stemlode.audio.decoders import AudioError, AudioInfo
+from stemlode.audio import decoders, mixdown, opening
+from stemlode.audio.info import AudioError, AudioInfo
 
 __all__ = [
     "Audio",
@@ -68,15 +68,18 @@ class Audio:
         return self.samples.shape[-1] / self.sample_rate
 
 
-def probe(uri: str, *, stream: int = 0) -> AudioInfo:
-    """What a file's header says; nothing is decoded. AudioError where there is no audio."""
+def probe(uri: str, *, stream: int = 0, count: bool = False) -> AudioInfo:
+    """What a file's headers say; nothing is decoded. AudioError where there is no audio.
+
+    `count`: where no header states the length, count the frames, for which all of the file is read.
+    """
     with decoders.opened(uri, stream) as source:
-        return source.info
+        return decoders.counted(source) if count else source.info
 
 
 def streams(uri: str) -> list[AudioInfo]:
     """The audio streams of a file, in order: one for most, five for a stems .mp4."""
-    with decoders.opened(uri, 0) as source:
+    with decoders.opened(uri) as source:
         count = source.streams
     return [probe(uri, stream=stream) for stream in range(count)]
 
@@ -110,31 +113,65 @@ def blocks(
     at least one. A file may prove damaged only after blocks of it were handed out.
     """
     with decoders.opened(uri, stream) as source:
-        from_rate = source.info.sample_rate
-        to_rate = sample_rate or from_rate
-        channels = 1 if mono else source.info.channels
-        mixdown = np.full((source.info.channels, 1), 1 / source.info.channels, np.float32)
-        resampler = (
-            soxr.ResampleStream(from_rate, to_rate, channels, dtype="float32", quality=QUALITY)
-            if to_rate != from_rate
-            else None
-        )
-        empty = True
-        for decoded in source.blocks(block_frames):  # [frames, channels]
-            _check(decoded)
-            block = decoded @ mixdown if mono and source.info.channels > 1 else decoded
-            if resampler is not None:
-                block = resampler.resample_chunk(block)
-            if len(block):
-                empty = False
-                yield Audio(block.T.copy(), to_rate)
-        if resampler is not None:
-            block = resampler.resample_chunk(np.zeros((0, channels), np.float32), last=True)
-            if len(block):
-                empty = False
-                yield Audio(block.T.copy(), to_rate)
-        if empty:
-            raise AudioError("no samples", "empty")
+        yield from blocks_of(source, sample_rate, 1 if mono else None, block_frames)
+
+
+def blocks_of(
+    source: decoders.Source,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+    block_frames: int = BLOCK_FRAMES,
+) -> Iterator[Audio]:
+    """The blocks of a file that is open, as `blocks`; at its own rate and with its own channels,
+    one or two, where None is given."""
+    to_rate = sample_rate or source.info.sample_rate
+    channels = channels or min(2, source.info.channels)
+    resampler: _Resampler | None = None
+    empty = True
+    for block in source.blocks(block_frames):
+        _check(block.samples)
+        heard = mixdown.as_heard(block.samples, block.channels)
+        heard = mixdown.with_channels(heard, channels)
+        if resampler is None or resampler.from_rate != block.sample_rate:
+            tail = resampler.end() if resampler else heard[:, :0]
+            resampler = _Resampler(block.sample_rate, to_rate, channels)
+            heard = np.concatenate([tail, resampler.next(heard)], axis=1)
+        else:
+            heard = resampler.next(heard)
+        if heard.shape[1]:
+            empty = False
+            yield Audio(heard, to_rate)
+    if resampler is not None and (heard := resampler.end()).shape[1]:
+        empty = False
+        yield Audio(heard, to_rate)
+    if empty:
+        raise AudioError("no samples", "empty")
+
+
+class _Resampler:
+    """soxr over blocks [channels, frames]; nothing but a copy where the rates are equal."""
+
+    def __init__(self, from_rate: int, to_rate: int, channels: int) -> None:
+        self.from_rate, self.channels = from_rate, channels
+        self._stream = None
+        if from_rate != to_rate:
+            self._stream = soxr.ResampleStream(
+                from_rate, to_rate, channels, dtype="float32", quality=QUALITY
+            )
+
+    def next(self, block: np.ndarray) -> np.ndarray:
+        """What a block gives."""
+        return block.copy() if self._stream is None else self._chunk(block)
+
+    def end(self) -> np.ndarray:
+        """What is left after the last block."""
+        nothing = np.zeros((self.channels, 0), np.float32)
+        return nothing if self._stream is None else self._chunk(nothing, last=True)
+
+    def _chunk(self, block: np.ndarray, last: bool = False) -> np.ndarray:
+        assert self._stream is not None
+        frames = np.ascontiguousarray(block.T)  # [frames, channels]
+        return self._stream.resample_chunk(frames, last=last).reshape(-1, self.channels).T
 
 
 def resample(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
@@ -162,8 +199,8 @@ def write(path: str, samples: np.ndarray, sample_rate: int, subtype: str | None 
         "format": FORMATS[suffix],
         "subtype": subtype or SUBTYPES.get(suffix),
     }
-    if decoders.is_local(path):
-        final = decoders.local_path(path)
+    if opening.is_local(path):
+        final = opening.local_path(path)
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = final.with_name(f"{uuid.uuid4().hex}{files.TEMPORARY}")
         try:
@@ -182,7 +219,7 @@ def write(path: str, samples: np.ndarray, sample_rate: int, subtype: str | None 
 
 
 def _encode(file: IO[bytes], frames: np.ndarray, facts: dict[str, Any]) -> None:
-    guarded = decoders.Guarded(file)
+    guarded = opening.Guarded(file)
     try:
         with soundfile.SoundFile(guarded, "w", **facts) as sink:
             # libsndfile crashes on a long Vorbis or MP3 signal in one call
@@ -197,8 +234,11 @@ def _encode(file: IO[bytes], frames: np.ndarray, facts: dict[str, Any]) -> None:
 
 
 def _check(block: np.ndarray) -> None:
-    """NaN spreads through min and max, so one comparison finds it as well."""
-    peak = max(float(block.max(initial=0.0)), -float(block.min(initial=0.0)))
+    """The sum of squares bounds every sample, and NaN spreads through it."""
+    flat = block.ravel(order="K")
+    if float(np.dot(flat, flat)) <= LOUDEST**2:
+        return
+    peak = float(np.abs(flat).max(initial=0.0))
     if not peak <= LOUDEST:
         if math.isfinite(peak):
             raise AudioError(f"damaged: samples of {peak:,.0f} times full scale", "damaged")

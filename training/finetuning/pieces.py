@@ -6,18 +6,16 @@ anything. If neither can seek, the file is decoded from its beginning.
 """
 
 import math
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
 from stemlode import audio
-from stemlode.audio import AudioError, decoders
+from stemlode.audio import AudioError, decoders, mixdown
 
 LEAD_S = 0.1  # decoded before a piece: an MP3 or AAC frame needs those before it
+BLOCK_FRAMES = 8192
 Found = tuple[np.ndarray, int]  # [channels, frames] and their rate
 
 
@@ -40,69 +38,31 @@ def read(uri: str, start_s: float, shape: tuple[int, int], rate: int) -> Tensor:
 
 
 def _opened(uri: str, start_s: float, seconds: float) -> Found:
-    with decoders.open_bytes(uri) as file:
-        source = file if decoders.is_local(uri) else decoders.Guarded(file)
-        try:
-            found = _by_libsndfile(source, start_s, seconds)
-            if found is None:
-                source.seek(0)
-                found = _by_ffmpeg(source, start_s, seconds)
-        finally:
-            if isinstance(source, decoders.Guarded):
-                source.raise_error()
+    with decoders.opened(uri, whole=False) as source:
+        found = _sought(source, start_s, seconds)
     return found or _skipped(uri, start_s, seconds)
 
 
-def _by_libsndfile(source: Any, start_s: float, seconds: float) -> Found | None:
-    """None if libsndfile does not read the file."""
-    opened = decoders.Libsndfile.open(source)
-    if opened is None:
+def _sought(source: decoders.Source, start_s: float, seconds: float) -> Found | None:
+    """None where its decoder cannot seek, or does not say where it landed."""
+    if not source.seek(max(0.0, start_s - LEAD_S)):
         return None
-    with opened.file as sound:
-        rate = sound.samplerate
-        lead = min(start_s, LEAD_S)
-        try:
-            sound.seek(min(sound.frames, round((start_s - lead) * rate)))
-            # One frame more than needed: resampling may leave one too few.
-            frames = sound.read(math.ceil((lead + seconds) * rate) + 1, "float32", True)
-        except soundfile.LibsndfileError as error:
-            raise AudioError(f"damaged: {error.error_string}") from error
-    return frames[round(lead * rate) :].T, rate
-
-
-def _by_ffmpeg(source: Any, start_s: float, seconds: float) -> Found | None:
-    """None if the container cannot seek, or does not say where it is after seeking."""
-    with decoders.FFmpeg.open(source, 0) as opened:
-        rate, end_s = opened.info.sample_rate, start_s + seconds + 1 / opened.info.sample_rate
-        parts: list[np.ndarray] = []
-        first_s = None
-        for at_s, samples in _frames(opened, max(0.0, start_s - LEAD_S)):
-            if at_s is None or (first_s is None and at_s > start_s):
-                return None
-            first_s = at_s if first_s is None else first_s
-            parts.append(samples)
-            if at_s + samples.shape[1] / rate > end_s:
-                break
+    parts: list[np.ndarray] = []
+    first_s, rate = None, source.info.sample_rate
+    for block in source.blocks(BLOCK_FRAMES):
+        if block.sample_rate != rate or block.begins_s is None:
+            return None
+        first_s = block.begins_s if first_s is None else first_s
+        if first_s > start_s:
+            return None
+        parts.append(mixdown.as_heard(block.samples, block.channels).copy())
+        # A frame more than needed: resampling may leave one too few.
+        if first_s + sum(part.shape[1] for part in parts) / rate > start_s + seconds + 1 / rate:
+            break
     if first_s is None:
         return None
     skip = round((start_s - first_s) * rate)
     return np.concatenate(parts, axis=1)[:, skip : skip + math.ceil(seconds * rate) + 1], rate
-
-
-def _frames(opened: decoders.FFmpeg, start_s: float) -> Iterator[tuple[float | None, np.ndarray]]:
-    """Frames from before `start_s` on, float32 [channels, frames], each with its time."""
-    import av  # noqa: PLC0415 (only for what libsndfile does not read)
-
-    stream, context = opened.stream, opened.stream.codec_context
-    context.thread_count = 1
-    to_planes = av.AudioResampler("fltp", context.layout, opened.info.sample_rate)
-    try:
-        opened.container.seek(math.floor(start_s / stream.time_base), stream=stream)
-        for frame in opened.container.decode(stream):
-            for part in to_planes.resample(frame):
-                yield frame.time, part.to_ndarray()
-    except (av.FFmpegError, ValueError) as error:
-        raise AudioError("damaged: does not decode") from error
 
 
 def _skipped(uri: str, start_s: float, seconds: float) -> Found:

@@ -29,7 +29,6 @@ from training.finetuning.boosting import Segment
 from training.recipes.base import Recipe
 
 LEAST_OF_RATE = 0.5  # of the model's rate; a file of less is left out
-MOST_CHANNELS = 2
 ATTEMPTS = 20  # to read one segment, before the run fails
 
 
@@ -193,8 +192,6 @@ class Survey(Dataset[Surveyed]):
         if info.sample_rate < LEAST_OF_RATE * self.rate:
             why = f"{info.sample_rate:,} Hz is less than half of the model's {self.rate:,} Hz"
             return Surveyed(uri, reason=why)
-        if info.channels > MOST_CHANNELS:
-            return Surveyed(uri, reason=f"{info.channels} channels; mix it down to 2 first")
         meter, frames = activity.Meter(info.sample_rate), 0
         for block in audio.blocks(uri):
             meter.add(block.samples)

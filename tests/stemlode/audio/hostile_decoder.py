@@ -31,7 +31,7 @@ def blocks(uri: str, **how: Any) -> Iterator[audio.Audio]:
     if name.endswith("killed"):
         os.kill(os.getpid(), signal.SIGKILL)
     if name.endswith("hungry"):
-        np.ones(decoding_process.MEMORY_BYTES, np.uint8)
+        np.ones(2 * decoding_process.MEMORY_BYTES, np.uint8)
     if name.endswith("buggy"):
         raise RuntimeError("a bug")
     if name.endswith("once"):

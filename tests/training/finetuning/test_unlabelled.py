@@ -76,7 +76,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 REASONS = {
     "telephone.wav": "8,000 Hz is less than half of the model's 44,100 Hz",
-    "surround.wav": "6 channels; mix it down to 2 first",
     "silence.wav": "silent: no salient window",
     "short.wav": "too short: 0.2 s; an example lasts 1 s",
     "nan.wav": "samples that are not finite",
@@ -84,7 +83,7 @@ REASONS = {
     "empty.wav": "empty file",
     "cut.flac": "damaged: ",
 }
-GOOD = {"a.wav", "mono.flac", "high.flac", "lossy.mp3", "lossy.ogg"}
+GOOD = {"a.wav", "mono.flac", "high.flac", "lossy.mp3", "lossy.ogg", "surround.wav"}
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -106,7 +105,7 @@ def test_lossless_only_leaves_lossy_files_out(folder: Path) -> None:
     found = survey(paths(str(folder)), _recipe(), lossless_only=True, workers=0)
     reasons = {Path(one.uri).name: one.reason for one in found}
     assert {name for name in GOOD if reasons[name]} == {"lossy.mp3", "lossy.ogg"}
-    assert reasons["lossy.mp3"] == "lossy: MP3/MPEG_LAYER_III (--lossless-only)"
+    assert reasons["lossy.mp3"] == "lossy: mp3/mp3 (--lossless-only)"
 
 
 @pytest.mark.parametrize("start_s", [0.0, 0.05, 3.21, 11.7])

@@ -1,0 +1,242 @@
+"""What MP3 frames and Ogg pages say before anything is decoded, which no decoder passes on.
+
+The number of frames that an MP3's first frame may state (Xing, Info or VBRI), whether it is of free
+format, and where the links of an Ogg file begin and end. Reads headers only. Free of Beam.
+"""
+
+import io
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stemlode.audio.opening import Bytes
+
+_HEAD_BYTES = 1 << 16  # among which a first frame is looked for, after the tags
+_PIECE_BYTES = 1 << 20
+_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8000)}
+_ADTS_RATES = (
+    96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000,
+    7350,
+)  # fmt: skip
+_KBITS = {  # by (MPEG-1 or not, layer)
+    (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_SAME = 0xFFFE0C00  # of a header, what the frames of a stream share: version, layer, rate
+_FREE_SAME = 0xFFFEFC00  # and the bit rate
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An MPEG audio frame by its header: `size` in bytes is 0 where the format is free."""
+
+    version: int  # 3 is MPEG-1, 2 MPEG-2, 0 MPEG-2.5
+    layer: int
+    sample_rate: int
+    size: int
+    mono: bool
+
+    @property
+    def samples(self) -> int:
+        """Of a channel."""
+        if self.layer == 1:
+            return 384
+        return 1152 if self.layer == 2 or self.version == 3 else 576
+
+
+@dataclass(frozen=True)
+class Mpeg:
+    """How an MPEG audio stream begins.
+
+    `stated_s` is the length that its first frame states, None where it states none, or where it
+    was written for less than what the file holds.
+    """
+
+    free_format: bool
+    stated_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Link:
+    """A part of an Ogg file with streams of its own; `ended` where all of them are marked so."""
+
+    start: int
+    end: int
+    ended: bool
+
+
+def after_tags(file: Bytes) -> int:
+    """Where a file's content begins: after the ID3v2 tags at its head."""
+    at = 0
+    while True:
+        file.seek(at)
+        head = file.read(10)
+        size = tag_bytes(head) if head[:3] == b"ID3" else 0
+        if not size:
+            return at
+        at += size
+
+
+def tag_bytes(data: bytes) -> int:
+    """How many bytes the tag is long that begins here; 0 where none does."""
+    if data[:3] == b"ID3" and len(data) >= 10 and max(data[6:10]) < 0x80:
+        size = data[6] << 21 | data[7] << 14 | data[8] << 7 | data[9]
+        return 10 + size + (10 if data[5] & 0x10 else 0)
+    if data[:8] == b"APETAGEX" and len(data) >= 16:
+        return 32 + int.from_bytes(data[12:16], "little")
+    if data[:3] == b"TAG":
+        return 128
+    return len(data) if data[:11] == b"LYRICSBEGIN" else 0
+
+
+def mpeg(file: Bytes) -> Mpeg | None:
+    """How an MPEG audio file begins; None where its content does not begin with its frames."""
+    start = after_tags(file)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(start)
+    head = file.read(_HEAD_BYTES)
+    at = len(head) - len(head.lstrip(b"\0"))  # tags may be padded from outside
+    frame = frame_at(head, at)
+    if frame is None:
+        return None
+    if not frame.size:
+        return Mpeg(free_format=True) if _is_free(head, at) else None
+    following = frame_at(head, at + frame.size)
+    if following is None and at + frame.size + 4 <= len(head):
+        return None
+    return Mpeg(False, _stated_s(head[at:], frame, size - start - at))
+
+
+def frame_at(data: bytes, at: int) -> Frame | None:
+    """The frame whose header lies there."""
+    if at + 4 > len(data):
+        return None
+    (header,) = struct.unpack_from(">I", data, at)
+    version, layer = header >> 19 & 3, 4 - (header >> 17 & 3)
+    kbits, rate = header >> 12 & 15, header >> 10 & 3
+    if header >> 21 != 0x7FF or version == 1 or layer == 4 or kbits == 15 or rate == 3:
+        return None
+    sample_rate, mono = _RATES[version][rate], header >> 6 & 3 == 3
+    frame = Frame(version, layer, sample_rate, 0, mono)
+    if not kbits:
+        return frame
+    bits = 1000 * _KBITS[version == 3, layer][kbits - 1]
+    slot = 4 if layer == 1 else 1
+    size = (frame.samples // 8 * bits // (sample_rate * slot) + (header >> 9 & 1)) * slot
+    return Frame(version, layer, sample_rate, size, mono)
+
+
+def _mpeg_s(head: bytes) -> float:
+    """Seconds of the MPEG audio frame that begins so; 0 where it is none."""
+    frame = frame_at(head, 0)
+    return frame.samples / frame.sample_rate if frame else 0.0
+
+
+def _adts_s(head: bytes) -> float:
+    """Seconds of the ADTS frame that begins so; 0 where it is none."""
+    if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
+        return 0.0
+    rate = head[2] >> 2 & 15
+    return 1024 * ((head[6] & 3) + 1) / _ADTS_RATES[rate] if rate < len(_ADTS_RATES) else 0.0
+
+
+# FFmpeg's name of a format that is nothing but frames → seconds of a frame, from its header.
+FRAMED = {"mp3": _mpeg_s, "aac": _adts_s}
+
+
+def _is_free(head: bytes, at: int) -> bool:
+    """Whether two more headers follow, as far from each other as the first two are."""
+    (first,) = struct.unpack_from(">I", head, at)
+    places = [at]
+    for place in range(at + 24, len(head) - 4):
+        if head[place] == 0xFF:
+            (header,) = struct.unpack_from(">I", head, place)
+            if header & _FREE_SAME == first & _FREE_SAME:
+                places.append(place)
+                if len(places) == 3:
+                    break
+    if len(places) < 3:
+        return False
+    return abs((places[2] - places[1]) - (places[1] - places[0])) <= 4
+
+
+def _stated_s(head: bytes, frame: Frame, held: int) -> float | None:
+    """Seconds that a first frame states of a stream that is `held` bytes long."""
+    found = _xing(head, frame) or _vbri(head)
+    if found is None:
+        return None
+    frames, size, padding = found
+    if not frames or (size and held - size > size >> 4):
+        return None
+    return max(0, frames * frame.samples - padding) / frame.sample_rate
+
+
+def _xing(head: bytes, frame: Frame) -> tuple[int, int, int] | None:
+    """Frames, bytes, and samples of delay and padding; 0 for what is not stated."""
+    if frame.layer != 3:
+        return None
+    side = (17 if frame.mono else 32) if frame.version == 3 else (9 if frame.mono else 17)
+    at = next((n for n in (4 + side, 6 + side) if head[n : n + 4] in (b"Xing", b"Info")), 0)
+    if not at or len(head) < at + 8:
+        return None
+    (flags,) = struct.unpack_from(">I", head, at + 4)
+    at += 8
+    numbers = []
+    for flag, width in ((1, 4), (2, 4), (4, 100), (8, 4)):
+        there = bool(flags & flag)
+        numbers.append(int.from_bytes(head[at : at + 4], "big") if there else 0)
+        at += width if there else 0
+    delays = int.from_bytes(head[at + 21 : at + 24], "big") if head[at : at + 1].isalpha() else 0
+    return numbers[0], numbers[1], (delays >> 12) + (delays & 0xFFF)
+
+
+def _vbri(head: bytes) -> tuple[int, int, int] | None:
+    if head[36:40] != b"VBRI" or len(head) < 54:
+        return None
+    size, frames = struct.unpack_from(">II", head, 46)
+    return frames, size, 0
+
+
+def ogg_links(file: Bytes) -> list[Link]:
+    """The links of an Ogg file in order: streams that begin after others have begun, and no longer
+    beside them. All of the file is read."""
+    links: list[Link] = []
+    start, size = 0, file.seek(0, io.SEEK_END)
+    begun, over, heading = set[bytes](), set[bytes](), True
+    for at, flags, serial in _pages(file):
+        if flags & 2 and not heading:
+            links.append(Link(start, at, begun <= over))
+            start, begun, over, heading = at, set(), set(), True
+        if flags & 2:
+            begun.add(serial)
+        else:
+            heading = False
+        if flags & 4:
+            over.add(serial)
+    return [*links, Link(start, size, begun <= over)]
+
+
+def _pages(file: Bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Where each Ogg page lies, its flags and its stream's serial number."""
+    file.seek(0)
+    data, base, at = b"", 0, 0  # bytes from `base` on, of which those from `at` on are to be seen
+    while piece := file.read(_PIECE_BYTES):
+        data, base, at = data[at:] + piece, base + at, 0
+        while at + 27 <= len(data):
+            if data[at : at + 5] != b"OggS\0":
+                found = data.find(b"OggS\0", at)
+                at = found if found >= 0 else len(data) - 4
+                continue
+            segments = data[at + 26]
+            if at + 27 + segments > len(data):
+                break
+            size = 27 + segments + sum(data[at + 27 : at + 27 + segments])
+            if at + size > len(data):
+                break
+            yield base + at, data[at + 5], data[at + 14 : at + 18]
+            at += size
+        at = min(at, len(data))

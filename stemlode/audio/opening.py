@@ -1,0 +1,145 @@
+"""A file's bytes, wherever it lies, and whose fault it is where they do not come. Free of Beam."""
+
+import contextlib
+import errno
+import io
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from stemlode import files, retry
+from stemlode.audio.info import AudioError
+
+_GONE = (404, 410)  # of HTTP
+_STORES = (
+    "gs://",
+    "gcs://",
+    "s3://",
+)  # whose libraries are our extras; without them nothing is read
+_SCHEME = re.compile(r"(\w+::)*[A-Za-z][\w+.-]*://")
+_T = TypeVar("_T")
+
+
+def is_local(uri: str) -> bool:
+    """Whether a URI is a plain path or file://."""
+    return uri.startswith("file://") or not _SCHEME.match(uri)
+
+
+def local_path(uri: str) -> Path:
+    """The path that a local URI names, as it stands (nothing is unquoted)."""
+    return Path(uri.removeprefix("file://"))
+
+
+class Guarded:
+    """A file that remembers what went wrong below the C code, which drops Python's exceptions.
+
+    Otherwise a broken connection would look like the end of a file, a lasting verdict on a passing
+    fault, and a disk that fills up in a format's last bytes would go unnoticed.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._error: Exception | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        return self._guard(b"", self._file.read, size)
+
+    def write(self, data: bytes) -> int:
+        return self._guard(0, self._file.write, data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._guard(0, self._file.seek, offset, whence)
+
+    def tell(self) -> int:
+        return self._guard(0, self._file.tell)
+
+    def _guard(self, otherwise: _T, call: Callable[..., _T], *args: Any) -> _T:
+        if self._error is not None:
+            return otherwise
+        try:
+            return call(*args)
+        except ValueError:  # a damaged header sends the decoder to an impossible place
+            return otherwise
+        except Exception as error:
+            self._error = error
+            return otherwise
+
+    def raise_error(self) -> None:
+        """The first error met, as an OSError."""
+        if isinstance(self._error, OSError):
+            raise self._error
+        if self._error is not None:
+            raise OSError(f"input or output failed: {self._error}") from self._error
+
+
+Bytes = IO[bytes] | Guarded  # what decoders read from
+
+
+class Section:
+    """A part of a file, as a file of its own. `claimed` bytes more are what it says to hold."""
+
+    def __init__(self, file: Bytes, start: int, end: int, claimed: int = 0) -> None:
+        self._file, self._start, self._end = file, start, end
+        self._size, self._at = end - start + claimed, 0
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._end - self._start - self._at)
+        self._file.seek(self._start + self._at)
+        data = self._file.read(left if size < 0 else min(size, left))
+        self._at += len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = max(0, offset + (0, self._at, self._size)[whence])
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+
+@contextlib.contextmanager
+def opened_bytes(uri: str) -> Iterator[Bytes]:
+    """A file's bytes for a decoder; OSError where they could not be had, whatever the decoder
+    made of it."""
+    with open_bytes(uri) as file:
+        if is_local(uri):
+            try:
+                yield file
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                raise AudioError("damaged: it points outside itself", "damaged") from error
+            return
+        remote = Guarded(file)
+        try:
+            yield remote
+        except AudioError:
+            remote.raise_error()
+            raise
+        remote.raise_error()
+
+
+def open_bytes(uri: str) -> IO[bytes]:
+    """A file's bytes; AudioError for what no second try will open."""
+    local = is_local(uri)
+    try:
+        return files.open_local(str(local_path(uri))) if local else files.open_input(uri)
+    except FileNotFoundError as error:
+        cause = error.__cause__  # fsspec says "not found" of a web server that is down as well
+        if isinstance(cause, OSError) or getattr(cause, "status", _GONE[0]) not in _GONE:
+            raise OSError(f"cannot be reached: {cause}") from error
+        raise AudioError("no such file", "missing") from None
+    except ValueError as error:  # a null character in a path, a scheme that nobody knows
+        raise AudioError(f"cannot be opened: {error}") from None
+    except OSError as error:
+        if local and not retry.passes(error):
+            raise AudioError((error.strerror or "cannot be opened").lower()) from None
+        if error.errno == errno.EPROTONOSUPPORT and not uri.startswith(_STORES):
+            raise AudioError(f"cannot be opened: {error.strerror}") from None
+        raise
