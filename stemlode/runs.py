@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stemlode import files, locks, plans, schemas
+from stemlode import files, locks, plans
 from stemlode.plans import PLAN
 
 RECORD, SUCCESS = "run.json", "_SUCCESS"
@@ -79,6 +79,8 @@ class Run:
         line why what was written should not count as done: it goes into `_ERROR.txt` in place of
         `_SUCCESS`, and Failed is raised with it. `accept` makes such a run a finished one.
         """
+        from stemlode import schemas  # noqa: PLC0415 - the decoding process does without Arrow
+
         self.forget_failures()
         record = {
             "verb": self.verb,
@@ -203,6 +205,8 @@ def record(folder: str) -> dict[str, Any]:
             else "does not exist"
         )
         raise BadUsage(f"{folder} {what}")
+    from stemlode import schemas  # noqa: PLC0415 - as above
+
     path = files.join(folder, RECORD)
     try:
         found = json.loads(files.read_bytes(path))

@@ -95,8 +95,7 @@ def counted(source: Source) -> AudioInfo:
 
 
 def _source(file: Bytes, stream: int, held: contextlib.ExitStack, whole: bool) -> Source:
-    size = file.seek(0, io.SEEK_END)
-    if not size:
+    if not file.seek(0, io.SEEK_END):
         raise AudioError("empty file", "empty")
     start = framing.after_tags(file)
     file.seek(start)
@@ -109,14 +108,17 @@ def _source(file: Bytes, stream: int, held: contextlib.ExitStack, whole: bool) -
     mpeg = framing.mpeg(file)
     _rewind(file)
     if mpeg and mpeg.free_format:
-        return held.enter_context(Libsndfile.free_format(file, size))
+        return held.enter_context(Libsndfile.free_format(file))
     if mpeg:
         return held.enter_context(FFmpeg.open(file, stream, "mp3", mpeg.stated_s or 0.0))
-    pcm = Libsndfile.open(file)
-    if pcm is not None:
+    pcm, stated_s = Libsndfile.open(file), None
+    if pcm is not None and pcm.info.channels <= 2:
         return held.enter_context(pcm)
+    if pcm is not None:  # FFmpeg knows which channel is which, but takes what is there for whole
+        with pcm:
+            stated_s = pcm.stated_s
     _rewind(file)
-    return held.enter_context(FFmpeg.open(file, stream))
+    return held.enter_context(FFmpeg.open(file, stream, stated_s=stated_s))
 
 
 def _ogg(file: Bytes, stream: int, held: contextlib.ExitStack, whole: bool) -> FFmpeg | Chain:

@@ -17,11 +17,11 @@ _OF_STREAM = {"mov", "avi", "mpc", "mpc8", "dsf"}  # of the stream, to half a se
 _EXACT = {"flac", "wv", "tta", "ape", "tak"}  # of the stream, to the last sample
 _PCM = {"wav", "w64", "aiff", "caf", "au"}  # of PCM; for other codecs they may guess
 _OF_CONTAINER = {"matroska", "asf"}  # of whichever of its streams is the longest
-_BY_TIME = {"ogg"}  # no header does, but pages have time stamps: a hole shows
+_BY_TIME = {"ogg", "flac"}  # or, where no header does: time stamps, in which a hole shows
 _CHECKED = {"flac", "wavpack", "tta", "ape", "tak"}  # codecs with a checksum of each block
 _PATIENCE = 64  # errors in a row after which a container is taken to have ended
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # a tag of Matroska's streams
-_KINDS = {  # of samples, by FFmpeg's name
+_KINDS: dict[str, np.dtype[Any]] = {  # of samples, by FFmpeg's name
     "u8": np.dtype("u1"),
     "s16": np.dtype("i2"),
     "s32": np.dtype("i4"),
@@ -53,18 +53,19 @@ class FFmpeg:
         if not context.sample_rate:
             raise AudioError("a sample rate of zero")
         self._name = container.format.name.split(",")[0]
+        self._codec = context.codec.canonical_name
         self._unit_s = float(self.stream.time_base or 0)  # of its time stamps
         self._start_s = (self.stream.start_time or 0) * self._unit_s  # what the first frame has
         self._all_s = self._of_container()
         self._from_within = False
         self._reached_s = 0.0  # where the last packet of any stream ended, if that is asked
-        self._stated_s = self._of_stream(context.codec.canonical_name) if stated_s is None else stated_s
+        self._stated_s = self._of_stream() if stated_s is None else stated_s
         known = self._stated_s or self._unchecked()
         self.info = AudioInfo(
             known or math.nan,
             context.sample_rate,
             context.channels,
-            f"{self._name}/{context.codec.canonical_name}",
+            f"{self._name}/{self._codec}",
             STATED if known else "",
         )
 
@@ -103,7 +104,7 @@ class FFmpeg:
 
         context = self.stream.codec_context
         context.thread_count = 1  # parallelism is over files
-        if context.codec.canonical_name in _CHECKED:
+        if self._codec in _CHECKED:
             context.options = {"err_detect": "crccheck+explode"}
         queue, junk, heard_s = _Queue(self._unit_s, self._start_s), _Junk(), 0.0
         first: int | None = None  # time stamp
@@ -185,20 +186,19 @@ class FFmpeg:
         """AudioError where less came than was stated; `last_s` by the frames' time stamps."""
         if self._from_within:
             return
-        if self._name in _BY_TIME:
-            check_length(heard_s, last_s)
-        elif self._all_s:
+        slack_s = 0.5 / self.info.sample_rate if self._name in _EXACT else MISSING_S
+        if self._all_s:
             check_length(max(heard_s, self._reached_s), self._all_s)
         elif self._stated_s:
-            exact = self._name in _EXACT
-            slack_s = 0.5 / self.info.sample_rate if exact else MISSING_S
             check_length(heard_s, self._stated_s, slack_s)
+        elif self._name in _BY_TIME:
+            check_length(heard_s, last_s, slack_s)
 
-    def _of_stream(self, codec: str) -> float:
+    def _of_stream(self) -> float:
         """Seconds that the header states of the stream, and that are held to; 0 for none."""
         name, stream = self._name, self.stream
-        states = name in _OF_STREAM or name in _EXACT or (name in _PCM and codec.startswith("pcm"))
-        if not states or stream.duration is None:
+        plain = name in _PCM and self._codec.startswith("pcm")
+        if not (plain or name in _OF_STREAM or name in _EXACT) or stream.duration is None:
             return 0.0
         return max(0.0, stream.duration * self._unit_s)
 
@@ -214,7 +214,7 @@ class FFmpeg:
         tag = _DURATION.match(self.stream.metadata.get("DURATION", ""))
         if tag:
             return 3600.0 * int(tag[1]) + 60.0 * int(tag[2]) + float(tag[3])
-        if self._name in _BY_TIME and self.stream.duration is not None:
+        if self._name == "ogg" and self.stream.duration is not None:
             return max(0.0, self.stream.duration * self._unit_s)
         return self._all_s if len(self.container.streams) == 1 else 0.0
 
@@ -280,7 +280,9 @@ class _Queue:
         names = tuple(channel.name for channel in self._layout.channels)
         count, frames = len(names), frame.samples
         kind = _KINDS[frame.format.packed.name]
-        planes = [np.frombuffer(memoryview(plane), kind) for plane in frame.planes]
+        planes: list[np.ndarray] = [
+            np.frombuffer(memoryview(plane), kind) for plane in frame.planes
+        ]
         if not frame.format.is_planar:
             planes = list(planes[0][: count * frames].reshape(frames, count).T)
         if self._buffer.size < count * frames:  # a new one for each block costs page faults

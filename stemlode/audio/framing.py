@@ -5,6 +5,7 @@ format, and where the links of an Ogg file begin and end. Reads headers only. Fr
 """
 
 import io
+import itertools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ def mpeg(file: Bytes) -> Mpeg | None:
     if frame is None:
         return None
     if not frame.size:
-        return Mpeg(free_format=True) if _is_free(head, at) else None
+        return Mpeg(free_format=True) if _free_size(head, at) else None
     following = frame_at(head, at + frame.size)
     if following is None and at + frame.size + 4 <= len(head):
         return None
@@ -148,20 +149,54 @@ def _adts_s(head: bytes) -> float:
 FRAMED = {"mp3": _mpeg_s, "aac": _adts_s}
 
 
-def _is_free(head: bytes, at: int) -> bool:
-    """Whether two more headers follow, as far from each other as the first two are."""
+def _free_size(head: bytes, at: int) -> int:
+    """Bytes of a frame of free format without its padding; 0 where it is none. Two more headers
+    must follow, as far from each other as the first two are."""
     (first,) = struct.unpack_from(">I", head, at)
     places = [at]
     for place in range(at + 24, len(head) - 4):
-        if head[place] == 0xFF:
-            (header,) = struct.unpack_from(">I", head, place)
-            if header & _FREE_SAME == first & _FREE_SAME:
-                places.append(place)
-                if len(places) == 3:
-                    break
+        if head[place] == 0xFF and _is_like(head[place : place + 4], first):
+            places.append(place)
+            if len(places) == 3:
+                break
     if len(places) < 3:
-        return False
-    return abs((places[2] - places[1]) - (places[1] - places[0])) <= 4
+        return 0
+    sizes = [end - begin - _slot(head[begin:]) for begin, end in itertools.pairwise(places)]
+    return sizes[0] if sizes[0] == sizes[1] else 0
+
+
+def _is_like(head: bytes, first: int) -> bool:
+    """Whether a header is of a stream of free format that begins with that one."""
+    return int.from_bytes(head[:4], "big") & _FREE_SAME == first & _FREE_SAME
+
+
+def _slot(head: bytes) -> int:
+    """Bytes by which a frame is padded."""
+    return (4 if 4 - (head[1] >> 1 & 3) == 1 else 1) * (head[2] >> 1 & 1)
+
+
+def free_format_header(file: Bytes) -> bytes:
+    """A frame to put before those of a stream of free format, which states how many they are; empty
+    where the stream states it."""
+    at = after_tags(file)
+    file.seek(at)
+    head = file.read(_HEAD_BYTES)
+    at += (skipped := len(head) - len(head.lstrip(b"\0")))
+    head = head[skipped:]
+    frame, size = frame_at(head, 0), _free_size(head, 0)
+    if frame is None or not size or _stated_s(head, frame, 0) is not None:
+        return b""
+    first, count = int.from_bytes(head[:4], "big"), 0
+    while True:
+        file.seek(at)
+        header = file.read(4)
+        if len(header) < 4 or not _is_like(header, first):
+            break
+        count, at = count + 1, at + size + _slot(header)
+    side = _side_bytes(frame)
+    states = b"Info" + struct.pack(">II", 1, count)
+    start = struct.pack(">I", first & ~(1 << 9) | 1 << 16)  # neither padded nor with a checksum
+    return (start + bytes(side) + states).ljust(size, b"\0")
 
 
 def _stated_s(head: bytes, frame: Frame, held: int) -> float | None:
@@ -175,11 +210,18 @@ def _stated_s(head: bytes, frame: Frame, held: int) -> float | None:
     return max(0, frames * frame.samples - padding) / frame.sample_rate
 
 
+def _side_bytes(frame: Frame) -> int:
+    """Of a layer III frame, between its header and its data."""
+    if frame.version == 3:
+        return 17 if frame.mono else 32
+    return 9 if frame.mono else 17
+
+
 def _xing(head: bytes, frame: Frame) -> tuple[int, int, int] | None:
     """Frames, bytes, and samples of delay and padding; 0 for what is not stated."""
     if frame.layer != 3:
         return None
-    side = (17 if frame.mono else 32) if frame.version == 3 else (9 if frame.mono else 17)
+    side = _side_bytes(frame)
     at = next((n for n in (4 + side, 6 + side) if head[n : n + 4] in (b"Xing", b"Info")), 0)
     if not at or len(head) < at + 8:
         return None

@@ -1,5 +1,6 @@
 """libsndfile: PCM in any container, which it counts exactly, and MP3 of free format."""
 
+import io
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -7,14 +8,14 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from stemlode.audio.info import STATED, AudioError, AudioInfo, Block, check_length
+from stemlode.audio import framing
+from stemlode.audio.info import COUNTED, STATED, AudioError, AudioInfo, Block, check_length
 from stemlode.audio.opening import Bytes, Guarded, Section
 
 VERSION = soundfile.__libsndfile_version__
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile's count where a header leaves the length open
 _UNKNOWN_BYTES = 0x7FFF_0000  # chunk sizes from here on are what streaming writers put
 _COMPRESSED = ("MPEG", "VORBIS", "OPUS", "ALAC")  # FFmpeg's, in whatever container
-_FREE_FORMAT_SLACK = 1 << 16  # bytes, beyond the share that a padded first frame hides
 
 
 class _Forward(soundfile.SoundFile):
@@ -34,45 +35,47 @@ class Libsndfile:
     streams = 1
     ended = True
 
-    def __init__(self, file: soundfile.SoundFile, *, counted: bool) -> None:
-        """`counted` where its number of frames is a header's, and no estimate."""
+    def __init__(self, file: soundfile.SoundFile) -> None:
         self.file = file
         rate, frames = file.samplerate, file.frames
         # libsndfile trusts the size of a cut WAV or AIFF over its header, and logs both
         log = re.search(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", file.extra_info, re.M)
         if log and int(log[1]) < _UNKNOWN_BYTES and int(log[2]) > 0:
             frames = frames * int(log[1]) // int(log[2])
-        self._stated_s = frames / rate if counted else 0.0
-        self._at = 0  # the next frame
+        self.stated_s = frames / rate
+        counted = file.format == "MP3"
         self.info = AudioInfo(
-            self._stated_s or float("nan"),
+            self.stated_s,
             rate,
             file.channels,
             f"{file.format}/{file.subtype}",
-            STATED if counted else "",
+            COUNTED if counted else STATED,
         )
+        self._at = 0  # the next frame
 
     @classmethod
     def open(cls, file: Bytes) -> "Libsndfile | None":
-        """None where libsndfile does not know the format, or not its length, or where FFmpeg knows
-        more of it: what the channels of more than two are, and how long compressed sound is."""
+        """A file of PCM, or of another codec that FFmpeg has no count of. None where libsndfile
+        does not know the format, or not its length."""
         found = _opened(file)
         if found is None:
             return None
         plain = not found.subtype.startswith(_COMPRESSED) and found.format != "FLAC"
-        if plain and found.channels <= 2 and 0 < found.frames < _UNKNOWN_FRAMES:
-            return cls(found, counted=True)
+        if plain and 0 < found.frames < _UNKNOWN_FRAMES:
+            return cls(found)
         found.close()
         return None
 
     @classmethod
-    def free_format(cls, file: Bytes, size: int) -> "Libsndfile":
-        """An MP3 of free format. It is read no further than its estimated length, for which its
-        size counts: so the size is overstated, and the estimate is always too long."""
-        found = _opened(Section(file, 0, size, size // 64 + _FREE_FORMAT_SLACK))
+    def free_format(cls, file: Bytes) -> "Libsndfile":
+        """An MP3 of free format, of which libsndfile reads no more frames than a header states: so
+        it gets one that states how many there are."""
+        size = file.seek(0, io.SEEK_END)
+        front = framing.free_format_header(file)
+        found = _opened(Section(file, framing.after_tags(file), size, front))
         if found is None:
             raise AudioError("not audio, or of an unknown format")
-        return cls(found, counted=False)
+        return cls(found)
 
     def __enter__(self) -> "Libsndfile":
         return self
@@ -88,26 +91,26 @@ class Libsndfile:
             try:
                 block = self.file.read(out=buffer)
             except soundfile.LibsndfileError as error:
-                check_length(self._at / rate, self._stated_s)
+                check_length(self._at / rate, self.stated_s)
                 why = f"damaged: {error.error_string or 'does not decode'}"
                 raise AudioError(why, "damaged") from error
             self._at += len(block)
             yield Block(block.T, rate, begins_s=(self._at - len(block)) / rate)
             if len(block) < block_frames:
                 break
-        check_length(self._at / rate, self._stated_s)
+        check_length(self._at / rate, self.stated_s)
 
     def seek(self, start_s: float) -> bool:
         """Let the next blocks begin there; False where that cannot be found."""
-        if not self._stated_s:
+        if self.info.duration_source != STATED:
             return False
         self._at = min(self.file.frames, round(start_s * self.info.sample_rate))
         self.file.seek(self._at)
         return True
 
     def count_s(self) -> float:
-        """The length in seconds, by decoding all of it."""
-        return sum(block.samples.shape[1] for block in self.blocks(1 << 16)) / self.info.sample_rate
+        """The length in seconds."""
+        return self.info.duration_s
 
 
 def _opened(file: Bytes | Section) -> _Forward | None:

@@ -77,16 +77,19 @@ Bytes = IO[bytes] | Guarded  # what decoders read from
 
 
 class Section:
-    """A part of a file, as a file of its own. `claimed` bytes more are what it says to hold."""
+    """A part of a file, behind a few bytes in front of it, as a file of its own."""
 
-    def __init__(self, file: Bytes, start: int, end: int, claimed: int = 0) -> None:
-        self._file, self._start, self._end = file, start, end
-        self._size, self._at = end - start + claimed, 0
+    def __init__(self, file: Bytes, start: int, end: int, front: bytes = b"") -> None:
+        self._file, self._front, self._start = file, front, start
+        self._size, self._at = len(front) + end - start, 0
 
     def read(self, size: int = -1) -> bytes:
-        left = max(0, self._end - self._start - self._at)
-        self._file.seek(self._start + self._at)
-        data = self._file.read(left if size < 0 else min(size, left))
+        left = max(0, self._size - self._at)
+        size = left if size < 0 else min(size, left)
+        data = self._front[self._at : self._at + size]
+        if size > len(data):
+            self._file.seek(self._start + self._at + len(data) - len(self._front))
+            data += self._file.read(size - len(data))
         self._at += len(data)
         return data
 

@@ -1,0 +1,321 @@
+"""Small files as people have them, made by code: each with a trait that has fooled a decoder.
+
+FFmpeg (through PyAV) and libsndfile write the sound; bytes are cut, patched and joined by hand.
+"""
+
+import functools
+import io
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import av
+import numpy as np
+import soundfile
+
+RATE, SECONDS = 44_100, 2.0
+BARE = {"write_xing": "0", "id3v2_version": "0"}
+
+
+@dataclass(frozen=True)
+class Trait:
+    """A file's bytes; its true length, and how it is known; what is said of one that is damaged.
+
+    `parts` are what its length is the sum of, where a decoder of another make reads it only so.
+    """
+
+    name: str
+    data: bytes
+    seconds: float = SECONDS
+    source: str = "stated"
+    error: str = ""
+    parts: tuple[bytes, ...] = ()
+
+    @property
+    def ending(self) -> str:
+        """That of a file's name: the first word of the trait's."""
+        return self.name.split()[0]
+
+
+def sound(
+    seconds: float = SECONDS, channels: int = 2, rate: int = RATE, seed: int = 0
+) -> np.ndarray:
+    """[channels, frames]: a chord in noise, with rests, so that frames differ in size."""
+    time = np.arange(round(seconds * rate)) / rate
+    chord = sum(np.sin(2 * np.pi * f * time) for f in (220, 277, 330))
+    noise = np.random.default_rng(seed).uniform(-1, 1, (channels, len(time)))
+    return (0.1 * chord + 0.3 * noise * (np.sin(2 * np.pi * time) > 0)).astype(np.float32)
+
+
+def encoded(samples: np.ndarray, form: str, codec: str, rate: int = RATE, **how: str) -> bytes:
+    """By FFmpeg; `how` are options of the format and of the codec, and `quality` of an MP3."""
+    layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(samples)]
+    options = {name: value for name, value in how.items() if name in (*BARE, "movflags", "live")}
+    file = io.BytesIO()
+    with av.open(file, "w", format=form, options=options) as container:
+        own = {"b": how["b"]} if "b" in how else {}
+        stream = container.add_stream(codec, rate=rate, layout=layout, options=own)
+        if "quality" in how:
+            stream.codec_context.flags |= av.codec.context.Flags.qscale
+            stream.codec_context.global_quality = 118 * int(how["quality"])
+        _add(container, stream, samples, rate, layout)
+    return file.getvalue()
+
+
+def _add(container: av.container.OutputContainer, stream: av.AudioStream, samples: np.ndarray,
+         rate: int, layout: str) -> None:  # fmt: skip
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", layout)
+    frame.rate = rate
+    container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
+def with_video(form: str, codec: str, picture: str, rate: int = RATE) -> bytes:
+    """A film whose pictures go on for half a second when the sound is over."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=form) as container:
+        stream = container.add_stream(codec, rate=rate, layout="stereo")
+        stream.bit_rate = 128_000
+        film = container.add_stream(picture, rate=10, width=32, height=32, pix_fmt="yuv420p")
+        for number in range(round(10 * (SECONDS + 0.5))):
+            image = av.VideoFrame.from_ndarray(np.full((32, 32, 3), number, np.uint8), "rgb24")
+            container.mux(film.encode(image))
+        container.mux(film.encode(None))
+        _add(container, stream, sound(rate=rate), rate, "stereo")
+    return file.getvalue()
+
+
+def written(samples: np.ndarray, form: str, subtype: str | None = None, rate: int = RATE) -> bytes:
+    """By libsndfile."""
+    file = io.BytesIO()
+    soundfile.write(file, samples.T, rate, format=form, subtype=subtype)
+    return file.getvalue()
+
+
+# What taggers put at a file's ends, and joining into its middle.
+ID3V1 = b"TAG" + bytes(125)
+APE = b"".join(
+    (
+        b"APETAGEX", struct.pack("<IIII", 2000, 132, 1, 1 << 31), bytes(8), b"x" * 100,
+        b"APETAGEX", struct.pack("<IIII", 2000, 132, 1, 0), bytes(8),
+    )
+)  # fmt: skip
+LYRICS = b"LYRICSBEGIN" + b"IND0000210" + b"LYR00030" + b"la la la la la la la la la la " + (
+    b"000059LYRICS200"
+)  # fmt: skip
+TAILS = {
+    "id3v1": ID3V1,
+    "ape": APE,
+    "lyrics3": LYRICS + ID3V1,
+    "zeros": bytes(4),
+    "many zeros": bytes(9000),
+}
+
+
+def id3v2(size: int) -> bytes:
+    """A tag that holds a cover, of as many bytes."""
+    cover = np.random.default_rng(1).integers(0, 255, size, np.uint8).tobytes()
+    return b"ID3\3\0\0" + bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0)) + cover
+
+
+def frames(stream: bytes, size: Callable[[bytes], int]) -> list[bytes]:
+    """The frames of a stream that is nothing else."""
+    found, at = [], 0
+    while at < len(stream):
+        end = at + size(stream[at:])
+        found.append(stream[at:end])
+        at = end
+    return found
+
+
+def mp3_size(head: bytes) -> int:
+    """Bytes of the MPEG-1 layer III frame that begins so."""
+    (header,) = struct.unpack_from(">I", head)
+    kbits = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)[header >> 12 & 15]
+    return 144_000 * kbits // (44_100, 48_000, 32_000)[header >> 10 & 3] + (header >> 9 & 1)
+
+
+def _free_format() -> bytes:
+    """48 kHz and 128 kbit/s need no padding: all frames are of one size, which nothing states."""
+    stream = encoded(sound(rate=48_000), "mp3", "libmp3lame", 48_000, b="128000", **BARE)
+    unstated = [part[:2] + bytes([part[2] & 0x0F]) + part[3:] for part in frames(stream, mp3_size)]
+    return b"".join(unstated)
+
+
+def _patched(data: bytes, at: int, new: bytes) -> bytes:
+    return data[:at] + new + data[at + len(new) :]
+
+
+def _of_unknown_length(flac: bytes) -> bytes:
+    """The total in STREAMINFO, 36 bits, is 0."""
+    return _patched(flac, 21, bytes([flac[21] & 0xF0]) + bytes(4))
+
+
+@functools.cache
+def traits() -> tuple[Trait, ...]:
+    """All of them, each with a name of its own."""
+    found = (*_mp3(), *_adts(), *_flac(), *_ogg(), *_films(), *_others(), *_damaged())
+    assert len({trait.name for trait in found}) == len(found)
+    return found
+
+
+def _mp3() -> Iterator[Trait]:
+    music = sound()
+    steady = encoded(music, "mp3", "libmp3lame", b="128000", **BARE)
+    varied = encoded(music, "mp3", "libmp3lame", quality="4", **BARE)
+    averaged = b"".join(frames(steady, mp3_size)[:30] + frames(varied, mp3_size)[30:])
+    headed = encoded(music, "mp3", "libmp3lame", quality="4", id3v2_version="0")
+    xing = headed.index(b"Xing")
+    half = frames(varied, mp3_size)[:40]
+    yield Trait("mp3 with a header", headed)
+    yield Trait("mp3 by libsndfile", written(music, "MP3"))
+    yield Trait("mp3 bare, steady", steady, source="counted")
+    yield Trait("mp3 bare, varied", varied, source="counted")
+    yield Trait("mp3 bare, average", averaged, source="counted")
+    yield Trait(
+        "mp3 of no frames by its header", _patched(headed, xing + 8, bytes(4)), source="counted"
+    )
+    yield Trait(
+        "mp3 bare, mono at 22 kHz",
+        encoded(sound(channels=1, rate=22_050), "mp3", "libmp3lame", 22_050, **BARE),
+        source="counted",
+    )
+    yield Trait("mp3 with a cover", id3v2(100_000) + steady, source="counted")
+    padded = next(n for n, part in enumerate(frames(steady, mp3_size)) if part[2] & 2)
+    yield Trait(
+        "mp3 with a padded first frame",
+        b"".join(frames(steady, mp3_size)[padded:]),
+        SECONDS,
+        "counted",
+    )
+    for name, tail in TAILS.items():
+        yield Trait(f"mp3 bare, then {name}", varied + tail, source="counted")
+    yield Trait("mp3 with a header, then ape", headed + APE)
+    yield Trait(
+        "mp3 with a tag in its middle",
+        b"".join(half) + id3v2(20_000) + varied[len(b"".join(half)) :],
+        source="counted",
+    )
+    yield Trait("mp3 twice, bare", steady + varied, 2 * SECONDS, "counted")
+    yield Trait("mp3 twice, with headers", headed + headed, 2 * SECONDS, "counted")
+    yield Trait("mp3 twice, with tags", (id3v2(3000) + headed + ID3V1) * 2, 2 * SECONDS, "counted")
+    other = encoded(sound(rate=48_000), "mp3", "libmp3lame", 48_000, **BARE)
+    yield Trait("mp3 twice, of two rates", steady + other, 2 * SECONDS, "counted")
+    mono = encoded(sound(channels=1), "mp3", "libmp3lame", **BARE)
+    yield Trait("mp3 twice, stereo and mono", steady + mono, 2 * SECONDS, "counted")
+    yield Trait("mp3 that begins within a frame", steady[200:], source="counted")
+    yield Trait("mp3 behind zeros", bytes(5000) + steady, source="counted")
+    yield Trait("mp3 of free format", _free_format(), source="counted")
+    yield Trait("mp2 bare", encoded(music, "mp2", "mp2"), source="counted")
+
+
+def _adts() -> Iterator[Trait]:
+    quiet = np.concatenate([np.zeros((2, RATE), np.float32), sound()[:, RATE:]], axis=1)
+    stream = encoded(quiet, "adts", "aac")
+    other = encoded(sound(rate=48_000), "adts", "aac", 48_000)
+    mono = encoded(sound(channels=1), "adts", "aac")
+    yield Trait("aac with a quiet start", stream, source="counted")
+    yield Trait("aac behind a tag", id3v2(3000) + stream, source="counted")
+    yield Trait("aac, then ape", stream + APE, source="counted")
+    yield Trait("aac, then id3v1", stream + ID3V1, source="counted")
+    yield Trait("aac twice, of two rates", stream + other, 2 * SECONDS, "counted")
+    yield Trait("aac twice, stereo and mono", stream + mono, 2 * SECONDS, "counted")
+
+
+def _flac() -> Iterator[Trait]:
+    flac = written(sound(), "FLAC")
+    unknown = _of_unknown_length(flac)
+    yield Trait("flac", flac)
+    yield Trait("flac of 24 bits", written(sound(), "FLAC", "PCM_24"))
+    yield Trait("flac behind a tag", id3v2(3000) + flac)
+    for name, tail in TAILS.items():
+        yield Trait(f"flac, then {name}", flac + tail)
+    yield Trait("flac of unknown length", unknown, source="counted")
+    yield Trait("flac of unknown length, then ape", unknown + APE, source="counted")
+
+
+def _ogg() -> Iterator[Trait]:
+    vorbis, opus = written(sound(), "OGG"), written(sound(rate=48_000), "OGG", "OPUS", 48_000)
+    vorbis_48 = written(sound(rate=48_000), "OGG", rate=48_000)
+    mono, opus_mono = (
+        written(sound(channels=1), "OGG"),
+        written(sound(channels=1, rate=48_000), "OGG", "OPUS", 48_000),
+    )
+    yield Trait("ogg", vorbis)
+    yield Trait("opus", opus)
+    yield Trait("ogg, then zeros", vorbis + bytes(1000))
+    yield Trait("ogg, then id3v1", vorbis + ID3V1)
+    yield Trait("ogg behind a tag", id3v2(300) + vorbis)
+    chains = {
+        "ogg twice the same": (vorbis, vorbis),
+        "ogg of two rates": (vorbis, vorbis_48),
+        "ogg, stereo and mono": (vorbis, mono),
+        "ogg of two codecs": (vorbis, opus),
+        "opus twice": (opus, written(sound(rate=48_000, seed=1), "OGG", "OPUS", 48_000)),
+        "opus, mono and stereo": (opus_mono, opus),
+    }
+    for name, parts in chains.items():
+        yield Trait(name, b"".join(parts), 2 * SECONDS, parts=parts)
+
+
+def _films() -> Iterator[Trait]:
+    yield Trait("mkv with a longer picture", with_video("matroska", "aac", "mpeg4"))
+    yield Trait("webm with a longer picture", with_video("webm", "libopus", "libvpx", 48_000))
+    yield Trait("wma with a longer picture", with_video("asf", "wmav2", "wmv2"), source="counted")
+    yield Trait("mp4 with a longer picture", with_video("mp4", "aac", "mpeg4"))
+    yield Trait("mka", encoded(sound(rate=48_000), "matroska", "libopus", 48_000))
+    live = encoded(sound(rate=48_000), "webm", "libopus", 48_000, live="1")
+    yield Trait("webm of unknown length", live, source="counted")
+
+
+def _others() -> Iterator[Trait]:
+    wav = written(sound(), "WAV")
+    yield Trait("wav", wav)
+    yield Trait("wav of unknown length", _patched(wav, 40, b"\xff" * 4))
+    yield Trait("wav around an mp3", encoded(sound(), "wav", "libmp3lame"), source="counted")
+    yield Trait("aiff", written(sound(), "AIFF"))
+    yield Trait("wv", encoded(sound(), "wv", "wavpack"))
+    yield Trait("m4a", encoded(sound(), "ipod", "aac"))
+    yield Trait("m4a of 5.1", encoded(sound(channels=6), "ipod", "aac"))
+    yield Trait(
+        "mp4 in fragments", encoded(sound(), "mp4", "aac", movflags="frag_keyframe+empty_moov")
+    )
+    for channels in (4, 6):
+        yield Trait(f"wav of {channels} channels", written(sound(channels=channels), "WAV"))
+        yield Trait(f"flac of {channels} channels", written(sound(channels=channels), "FLAC"))
+    yield Trait("ac3", encoded(sound(), "ac3", "ac3"), source="counted")
+
+
+def _damaged() -> Iterator[Trait]:
+    """Files that are cut, or of which a stretch is gone."""
+    music = sound(4.0)
+    cut = "truncated or damaged: .* of 4.0 s decodable"
+    for name, data in (
+        ("wav", written(music, "WAV")),
+        ("wav of 6 channels", written(sound(4.0, 6), "WAV")),
+        ("aiff", written(music, "AIFF")),
+        ("flac", written(music, "FLAC")),
+        ("mp3 with a header", encoded(music, "mp3", "libmp3lame", quality="4")),
+        ("wv", encoded(music, "wv", "wavpack")),
+        ("mka", encoded(sound(4.0, rate=48_000), "matroska", "libopus", 48_000)),
+    ):
+        yield Trait(f"{name}, cut", data[: len(data) // 2], 4.0, error=cut)
+    flac = written(music, "FLAC")
+    for name, data in (
+        ("flac", flac),
+        ("flac of unknown length", _of_unknown_length(flac)),
+        ("ogg", written(music, "OGG")),
+        ("mp3 bare", encoded(music, "mp3", "libmp3lame", b="128000", **BARE)),
+        ("aac", encoded(music, "adts", "aac")),
+    ):
+        middle = len(data) // 2
+        hole = data[:middle] + bytes(len(data) // 4) + data[middle + len(data) // 4 :]
+        yield Trait(f"{name} with a hole", hole, 4.0, error="damaged")
+    last = len(flac) - 50
+    yield Trait("flac, its last block cut", flac[:last], 4.0, error="damaged")
+    yield Trait(
+        "flac, one bit wrong",
+        _patched(flac, 90_000, bytes([flac[90_000] ^ 1])),
+        4.0,
+        error="damaged",
+    )
