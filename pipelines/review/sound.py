@@ -20,7 +20,7 @@ import soundfile
 from pipelines.pages import media
 from pipelines.review.sample import SampledPair
 from stemlode import audio
-from stemlode.audio import AudioError
+from stemlode.audio import AudioError, mixdown
 from stemlode.runs import reason
 
 RATE = 44_100  # Hz
@@ -157,7 +157,7 @@ def _read(uri: str | None, start_s: float) -> np.ndarray:
     taken = [np.zeros((2, 0), np.float32)]
     at = 0
     for block in audio.blocks(uri, sample_rate=RATE):
-        samples = _stereo(block.samples)
+        samples = mixdown.with_channels(block.samples, 2)
         taken.append(samples[:, max(0, first - at) : max(0, last - at)])
         at += samples.shape[1]
         if at >= last:
@@ -169,12 +169,6 @@ def _read(uri: str | None, start_s: float) -> np.ndarray:
     frequencies = scipy.fft.rfftfreq(sound.shape[1]).astype(np.float32)
     phase = np.exp(np.complex64(2j * np.pi * fraction) * frequencies)
     return scipy.fft.irfft(scipy.fft.rfft(sound) * phase, sound.shape[1]).astype(np.float32)
-
-
-def _stereo(samples: np.ndarray) -> np.ndarray:
-    if len(samples) == 2:
-        return samples
-    return np.repeat(samples.mean(axis=0, keepdims=True, dtype=np.float32), 2, axis=0)
 
 
 def _residual(mixture: np.ndarray, other: np.ndarray) -> np.ndarray:

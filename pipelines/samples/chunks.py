@@ -15,7 +15,7 @@ import soundfile
 
 from pipelines.samples import delays
 from stemlode import audio
-from stemlode.audio import AudioError
+from stemlode.audio import AudioError, mixdown
 from stemlode.audio.powers import sum_squares
 from stemlode.retry import read_fault
 
@@ -197,7 +197,7 @@ def _blocks(source: AlignedSource, sample_rate: int, channels: int) -> Iterator[
     """A source's decoded blocks, float32 [channels, frames]; errors say which source it is."""
     try:
         for block in audio.blocks(source.uri, sample_rate=sample_rate, stream=source.stream):
-            yield _with_channels(_channel(block.samples, source.channel), channels)
+            yield mixdown.with_channels(_channel(block.samples, source.channel), channels)
     except AudioError as error:
         raise AudioError(f"{source.name} {source.uri}: {error}", error.error) from error
     except OSError as error:
@@ -210,16 +210,6 @@ def _channel(samples: np.ndarray, channel: int | None) -> np.ndarray:
     if len(samples) <= channel:
         raise AudioError(f"{len(samples)} channels; the source is number {channel + 1}", "channels")
     return samples[channel : channel + 1]
-
-
-def _with_channels(samples: np.ndarray, channels: int) -> np.ndarray:
-    if len(samples) == channels:
-        return samples
-    if channels == 1:
-        return samples.mean(axis=0, keepdims=True, dtype=np.float32)
-    if len(samples) == 1:
-        return np.repeat(samples, channels, axis=0)
-    raise AudioError(f"{len(samples)} channels; mix it down to {channels} first", "channels")
 
 
 def _of_length(samples: np.ndarray, frames: int) -> np.ndarray:

@@ -110,8 +110,8 @@ def _parser() -> Parser:
     parser = Parser(
         prog="stemlode separate",
         description="Split audio files into their sources, as 32-bit float WAV files of the "
-        "input's length, rate and channels; those of one net for one source, and those with "
-        "--residual, sum to the input.",
+        "input's length, rate and channels (more than two are mixed down to two); those of one net "
+        "for one source, and those with --residual, sum to the input.",
     )
     parser.add_argument(
         "inputs",

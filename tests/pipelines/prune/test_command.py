@@ -36,8 +36,8 @@ BROKEN = {  # broken file → what its reject says
     "text_named.mp3": "not audio",
     "zeros.ogg": "not audio",
     "zero_channels.wav": "zero channels",
-    "truncated.flac": "16.3 of 45.0 s decodable",
-    "flac_named.wav": "5.9 of 45.0 s decodable",
+    "truncated.flac": "16.7 of 45.0 s decodable",
+    "flac_named.wav": "6.3 of 45.0 s decodable",
     "bit_rot.mp3": "only the first 6.0 s decode",
     "header_claims_4GiB.wav": "nothing but silence",  # it decodes: to 1,000 zeros
 }

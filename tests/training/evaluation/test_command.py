@@ -456,14 +456,15 @@ def test_a_killed_run_scores_only_what_is_left(
     assert not (tmp_path / "out" / "_parts").exists()
 
 
-def test_channels_that_do_not_fit_cost_their_song(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    """Three channels beside two cannot be brought together."""
+def test_channels_that_nobody_named_cost_their_song(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """Nobody knows which of nine channels are left and right."""
     vocals, accompaniment = sing(0, 1)
     audio.write(f"{tmp_path}/stems/good/vocals.wav", vocals, RATE)
     audio.write(f"{tmp_path}/stems/good/accompaniment.wav", accompaniment, RATE)
     (tmp_path / "stems" / "odd").mkdir()
-    soundfile.write(tmp_path / "stems" / "odd" / "vocals.wav", np.zeros((RATE, 3)), RATE)
+    soundfile.write(tmp_path / "stems" / "odd" / "vocals.wav", np.zeros((RATE, 9)), RATE)
     audio.write(f"{tmp_path}/stems/odd/accompaniment.wav", accompaniment, RATE)
     _evaluate(tiny_checkpoint, tmp_path / "out", "--stems", str(tmp_path / "stems"))
     record = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert record["rejects"] == {"odd": "accompaniment has 2 channels, others 3"}
+    why = "vocals.wav: 9 channels that nobody named; mix them down to 2 first"
+    assert record["rejects"] == {"odd": why}
