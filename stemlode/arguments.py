@@ -7,6 +7,10 @@ from typing import Any, NoReturn
 
 from stemlode.runs import BadUsage
 
+LARGEST_NUMBER = 1e12
+LARGEST_COUNT = 2**63 - 1
+MOST_PROCESSES = 1024
+
 
 class Parser(argparse.ArgumentParser):
     """Raises BadUsage where argparse would print its usage and exit."""
@@ -28,15 +32,6 @@ class Parser(argparse.ArgumentParser):
             hint = f"; did you mean {near[0]}?" if near else " (see --help)"
             raise BadUsage(f"{self.prog}: unknown {unknown[0]}{hint}")
         return options
-
-
-LARGEST_NUMBER = 1e12
-
-
-LARGEST_COUNT = 2**63 - 1
-
-
-MOST_PROCESSES = 1024
 
 
 def above_zero(text: str) -> float:

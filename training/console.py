@@ -11,6 +11,8 @@ from stemlode import extras, files
 from stemlode.runs import BadUsage
 from training.state import Progress
 
+FOLDER = "tensorboard"
+
 
 def tell(line: str) -> None:
     """A line for the user that does not break the progress bar."""
@@ -51,9 +53,6 @@ def _pace(found: dict[str, Any]) -> list[str]:
         f"waits {100 * found['data_wait']:.1f} %",
         f"utilisation {100 * found['utilisation']:.0f} %",
     ]
-
-
-FOLDER = "tensorboard"
 
 
 def check(folder: str) -> None:

@@ -1,4 +1,8 @@
-"""Which group of songs each recording of a corpus belongs to, and which cannot have any."""
+"""Which group of songs each recording of a corpus belongs to, and which cannot have any.
+
+Songs that hold the same recording are found by fingerprints. Only landmarks travel: a few numbers
+for every second of sound.
+"""
 
 import dataclasses
 import functools
@@ -24,6 +28,7 @@ from stemlode.retry import patiently, read_fault
 from stemlode.schemas import reject
 
 LANDMARKS = "landmarks"
+_BLOCK_FRAMES = 30 * fingerprints.RATE
 
 
 def alike(
@@ -60,37 +65,6 @@ def grouped(
         | "Once" >> beam.FlatMap(_once, held).with_outputs("rejects", main="grouped")
     )
     return joined.grouped, joined.rejects
-
-
-def _split_groups(
-    known: tuple[None, Iterable[SplitFacts]], alike: list[tuple[str, str, str]], held: append.Held
-) -> list[tuple[str, SplitGroup]]:
-    found = [*known[1]]
-    songs = {recording.song_id for recording in found}
-    grouped = held.frozen(splits.split_groups([*found, *held.known()], alike))
-    return [(song, grouped[song]) for song in sorted(songs)]
-
-
-def _once(song: tuple[str, dict[str, list[Any]]], held: append.Held) -> Iterator[Any]:
-    seen = set()
-    (group,) = song[1]["group"]
-    for recording in sorted(song[1]["found"], key=repr):
-        facts = dataclasses.asdict(recording)
-        if not held.wants(recording.recording_id):
-            continue
-        if not group.group:
-            message = f"would join songs of two splits: {'; '.join(group.joined)}"
-            row = reject("corpus", recording.name, "two_sides", message, facts)
-            yield TaggedOutput("rejects", row)
-        elif recording.recording_id in seen:
-            row = reject("corpus", recording.name, "duplicate", "came before", facts)
-            yield TaggedOutput("rejects", row)
-        else:
-            seen.add(recording.recording_id)
-            yield recording, group
-
-
-_BLOCK_FRAMES = 30 * fingerprints.RATE
 
 
 def matches(
@@ -138,6 +112,34 @@ def sketches(recording: Recording, run: runs.Run, folder: str) -> Iterator[dict[
             "values": [value for value, _ in held],
             "frames": [frame for _, frame in held],
         }
+
+
+def _split_groups(
+    known: tuple[None, Iterable[SplitFacts]], alike: list[tuple[str, str, str]], held: append.Held
+) -> list[tuple[str, SplitGroup]]:
+    found = [*known[1]]
+    songs = {recording.song_id for recording in found}
+    grouped = held.frozen(splits.split_groups([*found, *held.known()], alike))
+    return [(song, grouped[song]) for song in sorted(songs)]
+
+
+def _once(song: tuple[str, dict[str, list[Any]]], held: append.Held) -> Iterator[Any]:
+    seen = set()
+    (group,) = song[1]["group"]
+    for recording in sorted(song[1]["found"], key=repr):
+        facts = dataclasses.asdict(recording)
+        if not held.wants(recording.recording_id):
+            continue
+        if not group.group:
+            message = f"would join songs of two splits: {'; '.join(group.joined)}"
+            row = reject("corpus", recording.name, "two_sides", message, facts)
+            yield TaggedOutput("rejects", row)
+        elif recording.recording_id in seen:
+            row = reject("corpus", recording.name, "duplicate", "came before", facts)
+            yield TaggedOutput("rejects", row)
+        else:
+            seen.add(recording.recording_id)
+            yield recording, group
 
 
 def _sketch(sources: list[AlignedSource], run: runs.Run, folder: str) -> list[list[int]]:

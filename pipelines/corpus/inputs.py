@@ -53,32 +53,6 @@ def songs_in_folders(given: dict[str, str], layout: str, grouping: str) -> list[
     return found
 
 
-def _used_entries(found: beam.PCollection, lists: dict[str, str]) -> beam.PCollection:
-    """How long the list of splits is, and how many of its entries name something that is there."""
-    used = (
-        found
-        | "Entries" >> beam.FlatMap(lambda one: lists.keys() & {*splits.keys(splits.facts_of(one))})
-        | "UsedEntries" >> beam.Distinct()
-        | "CountUsed" >> beam.Map(lambda _: ("split_entries_used", 1))
-    )
-    numbers = [("split_entries", len(lists)), ("split_entries_used", 0)]
-    return (used, found.pipeline | "List" >> beam.Create(numbers)) | "ListCounts" >> beam.Flatten()
-
-
-def _listed(recording: Recording, lists: dict[str, str]) -> Recording:
-    return dataclasses.replace(recording, split=splits.listed(splits.facts_of(recording), lists))
-
-
-def _kept_pairs(path: str) -> Iterator[Any]:
-    """The recordings of one file of verified pairs."""
-    for row in tables.rows(path):
-        if row["decision"] == "kept":
-            yield TaggedOutput("counts", ("pairs", 1))
-            yield recordings.of_pair(row)
-        else:
-            yield TaggedOutput("counts", ("pairs_not_kept", 1))
-
-
 def new_counts(found: beam.PCollection, held: Held) -> beam.PCollection:
     """How many recordings of which kind are new to a corpus, and not among its rejects."""
     names = {"pair": "pairs", "unpaired": "unpaired"}
@@ -107,3 +81,29 @@ def left(found: beam.PCollection, held: Held) -> beam.PCollection:
         | "NotTried" >> beam.FlatMap(lambda one: [] if one[1]["tried"] else one[1]["before"])
         | "RejectRows" >> beam.Map(json.loads)
     )
+
+
+def _used_entries(found: beam.PCollection, lists: dict[str, str]) -> beam.PCollection:
+    """How long the list of splits is, and how many of its entries name something that is there."""
+    used = (
+        found
+        | "Entries" >> beam.FlatMap(lambda one: lists.keys() & {*splits.keys(splits.facts_of(one))})
+        | "UsedEntries" >> beam.Distinct()
+        | "CountUsed" >> beam.Map(lambda _: ("split_entries_used", 1))
+    )
+    numbers = [("split_entries", len(lists)), ("split_entries_used", 0)]
+    return (used, found.pipeline | "List" >> beam.Create(numbers)) | "ListCounts" >> beam.Flatten()
+
+
+def _listed(recording: Recording, lists: dict[str, str]) -> Recording:
+    return dataclasses.replace(recording, split=splits.listed(splits.facts_of(recording), lists))
+
+
+def _kept_pairs(path: str) -> Iterator[Any]:
+    """The recordings of one file of verified pairs."""
+    for row in tables.rows(path):
+        if row["decision"] == "kept":
+            yield TaggedOutput("counts", ("pairs", 1))
+            yield recordings.of_pair(row)
+        else:
+            yield TaggedOutput("counts", ("pairs_not_kept", 1))

@@ -1,6 +1,7 @@
 """The last steps of a corpus: samples in part files → shards, index, counts, manifest.
 
 Shared by all that writes corpora, so that any of them is read, verified and trained on alike.
+Which sample goes to which shard is decided from ids and sizes alone, in pieces.
 """
 
 import functools
@@ -102,34 +103,6 @@ def write(
     _ = (manifest, every) | transforms.Finish(run, clear=[runs.PARTS])
 
 
-def _sample_counts(row: dict[str, Any]) -> list[tuple[str, int]]:
-    return [("samples", 1), (f"samples_{row['split']}", 1), ("bytes", row["size"])]
-
-
-def _hours(index: beam.PCollection) -> beam.PCollection:
-    """Hours of the corpus, and by split and kind; summed in whole µs, so that no order shows."""
-    return (
-        index
-        | "Microseconds" >> beam.FlatMap(_microseconds)
-        | "SumTime" >> beam.CombinePerKey(sum)
-        | "Hours" >> beam.MapTuple(lambda name, time_us: (name, round(time_us / 3.6e9, 6)))
-    )
-
-
-def _microseconds(row: dict[str, Any]) -> list[tuple[str, int]]:
-    time_us = round(row["duration_s"] * 1e6)
-    return [(n, time_us) for n in ("hours", f"hours_{row['split']}", f"hours_{row['kind']}")]
-
-
-def _songs(index: beam.PCollection) -> beam.PCollection:
-    return (
-        index
-        | "SongIds" >> beam.Map(lambda row: row["song_id"])
-        | "Songs" >> beam.Distinct()
-        | "CountSongs" >> beam.Map(lambda _: ("songs", 1))
-    )
-
-
 def planned(
     samples: beam.PCollection, shard_bytes: int, first: dict[str, int]
 ) -> tuple[beam.PCollection, beam.PCollection]:
@@ -161,6 +134,34 @@ def planned(
         | "Renumber" >> beam.FlatMap(lambda one: _renumbered(one[0], one[1], first))
     )
     return planned, numbers
+
+
+def _sample_counts(row: dict[str, Any]) -> list[tuple[str, int]]:
+    return [("samples", 1), (f"samples_{row['split']}", 1), ("bytes", row["size"])]
+
+
+def _hours(index: beam.PCollection) -> beam.PCollection:
+    """Hours of the corpus, and by split and kind; summed in whole µs, so that no order shows."""
+    return (
+        index
+        | "Microseconds" >> beam.FlatMap(_microseconds)
+        | "SumTime" >> beam.CombinePerKey(sum)
+        | "Hours" >> beam.MapTuple(lambda name, time_us: (name, round(time_us / 3.6e9, 6)))
+    )
+
+
+def _microseconds(row: dict[str, Any]) -> list[tuple[str, int]]:
+    time_us = round(row["duration_s"] * 1e6)
+    return [(n, time_us) for n in ("hours", f"hours_{row['split']}", f"hours_{row['kind']}")]
+
+
+def _songs(index: beam.PCollection) -> beam.PCollection:
+    return (
+        index
+        | "SongIds" >> beam.Map(lambda row: row["song_id"])
+        | "Songs" >> beam.Distinct()
+        | "CountSongs" >> beam.Map(lambda _: ("songs", 1))
+    )
 
 
 def _bucket(sample: Sample) -> Bucket:

@@ -1,4 +1,9 @@
-"""Which songs must stay together, and which split they go to. Free of Beam."""
+"""Which songs must stay together, and which split they go to. Free of Beam.
+
+Songs that share a track, or sound that fingerprints found, form a group and share a split. Explicit
+lists win: a group that is listed in one split goes there whole; where lists put it in several, the
+most held-out of them is the group's, and a recording that is listed elsewhere is left out.
+"""
 
 import csv
 import dataclasses
@@ -15,6 +20,7 @@ from stemlode.runs import BadUsage, reason
 
 SPLITS = ("train", "valid", "test")
 _DIGITS = 13  # hex digits of the hash that are taken: 52 bits fit a float64 exactly
+HELD_OUT = ("test", "valid", "train")  # the first wins
 
 
 def parse_ratios(text: str) -> dict[str, float]:
@@ -73,9 +79,6 @@ def groups(
         first, second = sorted((root(("song", one)), root(("song", other))))
         parent[second] = first
     return {song: root((kind, song))[1] for kind, song in list(parent) if kind == "song"}
-
-
-HELD_OUT = ("test", "valid", "train")  # the first wins
 
 
 @dataclasses.dataclass(frozen=True)

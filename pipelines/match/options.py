@@ -13,14 +13,8 @@ from sql import on_duckdb
 from stemlode.runs import BadUsage
 
 DUCKDB, BEAM, BIGQUERY = "duckdb", "beam", "bigquery"
-
-
 MOST_BUCKETS = 100_000
-
-
 MOST_PER_KEY = 1_000_000
-
-
 BIGQUERY_FLAGS = ("--project",)  # Beam's own, which BigQuery needs too
 
 

@@ -15,6 +15,16 @@ _ODD = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 _LEAST_SHARE = 1e-9  # one record of a billion
+PLAIN = {
+    "kept": "kept",
+    "unreadable": "unreadable",
+    "too_similar": "too similar",
+    "swapped": "swapped",
+    "a_cappella": "a cappella",
+    "partly": "match in part",
+    "misaligned": "misaligned",
+    "too_different": "too different",
+}
 
 
 def visible(value: Any) -> Any:
@@ -112,15 +122,3 @@ def environment(templates: Path) -> Environment:
     )
     found.filters.update(FILTERS)
     return found
-
-
-PLAIN = {
-    "kept": "kept",
-    "unreadable": "unreadable",
-    "too_similar": "too similar",
-    "swapped": "swapped",
-    "a_cappella": "a cappella",
-    "partly": "match in part",
-    "misaligned": "misaligned",
-    "too_different": "too different",
-}

@@ -1,6 +1,6 @@
 """Candidates heard: each track of a song is decoded once, each pair measured and judged.
 
-Free of Beam.
+Which candidates are scored together is a plan that depends on nothing but the candidates. No Beam.
 """
 
 import dataclasses
@@ -23,6 +23,7 @@ MEASURES = tuple(
     for name in schemas.SCORED_PAIR.names
     if name not in (*schemas.CANDIDATE.names, "decision", "reason")
 )
+PAIRS_PER_PART = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,9 +143,6 @@ class Listener:
 def measures_of(found: Scores) -> Row:
     """The columns of schemas.SCORED_PAIR that scores fill."""
     return dict.fromkeys(MEASURES) | dataclasses.asdict(found)
-
-
-PAIRS_PER_PART = 32
 
 
 def in_order(row: Row) -> tuple[str, str, str]:

@@ -115,12 +115,6 @@ def of_songs(songs: Iterable[Song]) -> list[Recording]:
     ]
 
 
-def _song_id(song: Song, name: str) -> str:
-    return (
-        digest("unpaired", *song.parts, name) if song.kind == "unpaired" else digest("stems", name)
-    )
-
-
 def fingerprint(recording: Recording, split: str, group: str, shape: Shape) -> str:
     """Names all that decides the recording's samples: a part file that has this name is still good.
 
@@ -150,6 +144,12 @@ def native_rate(recording: Recording) -> int:
         raise AudioError(f"{name} {part.uri}: {error}", error.error) from error
     except OSError as error:
         raise read_fault(error, part.uri) from error
+
+
+def _song_id(song: Song, name: str) -> str:
+    return (
+        digest("unpaired", *song.parts, name) if song.kind == "unpaired" else digest("stems", name)
+    )
 
 
 def _licences(first: str | None, second: str | None) -> str | None:

@@ -16,6 +16,9 @@ from stemlode import audio, runs
 from stemlode.shards import reading
 from training.recipes.base import Recipe
 
+# What a damaged shard or sample raises.
+UNREADABLE = (OSError, ValueError, soundfile.LibsndfileError, pa.ArrowException)
+
 
 @dataclasses.dataclass(frozen=True)
 class Window:
@@ -139,10 +142,6 @@ def cut(window: Window, samples: int, rng: random.Random) -> Window:
         start = rng.randint(0, spare)
         pieces = [part[:, start : start + samples] for part in (window.mixture, window.reference)]
     return dataclasses.replace(window, mixture=pieces[0], reference=pieces[1], whole=False)
-
-
-# What a damaged shard or sample raises.
-UNREADABLE = (OSError, ValueError, soundfile.LibsndfileError, pa.ArrowException)
 
 
 def read(

@@ -34,6 +34,7 @@ from training.state import Progress
 
 REPORTED_REJECTS = 100  # of the samples that could not be used, in run.json
 SAVE_EVERY_S = 600.0  # at the latest, so that a kill costs no hours if validations are rare
+LEAST_SCALE = 1.0  # of gradients in fp16: below it they overflow by themselves
 
 
 def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
@@ -235,9 +236,6 @@ def follow(average: nn.Module, nets: nn.Module, decay: float, step: int) -> None
     for held, now in pairs:
         if not held.is_floating_point():
             held.copy_(now)
-
-
-LEAST_SCALE = 1.0  # of gradients in fp16: below it they overflow by themselves
 
 
 def not_finite(loss: float, norm: float, scaler: torch.amp.GradScaler) -> str | None:

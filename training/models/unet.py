@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 CHANNELS = (16, 32, 64, 128, 256, 512)  # of the six encoder layers (figure 4.2)
+EPSILON = 1e-12  # added to squared magnitudes, for a gradient at 0
 
 
 class UNet(nn.Module):
@@ -79,9 +80,6 @@ class UNet(nn.Module):
     def mask(self, output: Tensor) -> Tensor:
         """The last layer's output → a mask in (0, 1) (eq. 4.5)."""
         return torch.sigmoid(output)
-
-
-EPSILON = 1e-12  # added to squared magnitudes, for a gradient at 0
 
 
 class ComplexUNet(UNet):

@@ -21,6 +21,7 @@ from training.separation.system import System
 WRITES = (r"[^/]+/[a-z][a-z0-9_-]{0,44}\.wav",)
 LONGEST_STATED = 7 * 86_400.0  # seconds; a header that claims more is not believed
 LONGEST_NAME = 120  # bytes of an output folder's name
+RESERVED = {name.casefold() for name in runs.OWN}
 
 
 def folder_names(inputs: Sequence[str]) -> list[str]:
@@ -38,9 +39,6 @@ def folder_names(inputs: Sequence[str]) -> list[str]:
         taken.add(name.casefold())
         names.append(name)
     return names
-
-
-RESERVED = {name.casefold() for name in runs.OWN}
 
 
 def main(argv: Sequence[str]) -> int:
