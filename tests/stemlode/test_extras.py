@@ -195,3 +195,30 @@ def test_where_either_of_two_extras_will_do_both_are_named() -> None:
         "stemlode verify needs soundfile: pip install 'stemlode[pipelines]' "
         "or pip install 'stemlode[train]'"
     )
+
+
+def test_a_part_of_ours_that_is_missing_is_a_broken_installation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(cli.VERBS, "report", ("pipelines.none_of_ours", ["report"], "a page"))
+    assert cli.main(["report"]) == 1
+    told = capsys.readouterr().err
+    assert "'pipelines.none_of_ours'" in told and "installation is broken" in told
+    assert told.count("\n") == 1
+
+
+def test_a_decoder_without_its_package_fails_the_run_and_rejects_no_file(tmp_path: Path) -> None:
+    (tmp_path / "song.m4a").write_text("FFmpeg alone could tell what this is")
+    code = (
+        "import sys; sys.modules['av'] = None\n"
+        "from stemlode.audio import decoding_process\n"
+        "with open(sys.argv[1] + '.raw', 'wb') as file:\n"
+        "    print(decoding_process._read(None, file.fileno(), sys.argv[1], 8000, 1))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "song.m4a")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "'failed': \"reading this file needs av: pip install 'stemlode[" in done.stdout
