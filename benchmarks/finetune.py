@@ -25,7 +25,7 @@ from torch import nn
 from benchmarks.bsrnn import device_name, in_turn
 from training.checkpoint import Checkpoint
 from training.finetuning import boosting
-from training.finetuning.boosting import Segment, Unheard
+from training.finetuning.boosting import Segment, UnlabelledBatch
 from training.models import precision
 from training.recipes.base import Recipe
 from training.recipes.registry import RECIPES
@@ -75,7 +75,9 @@ def speed(device: torch.device, name: str, batch_size: int, ratio: float, rounds
     )
 
 
-def _batch(recipe: Recipe, count: int, ratio: float, first: int, device: torch.device) -> Unheard:
+def _batch(
+    recipe: Recipe, count: int, ratio: float, first: int, device: torch.device
+) -> UnlabelledBatch:
     shape = (count, recipe.audio_channels, recipe.patch_samples)
     noise = torch.Generator().manual_seed(first)
     target, residual = (0.1 * torch.randn(shape, generator=noise).to(device) for _ in range(2))
@@ -85,7 +87,9 @@ def _batch(recipe: Recipe, count: int, ratio: float, first: int, device: torch.d
         Segment(str(n), 0.1 * torch.randn(shape[1:], generator=noise)) for n in range(asked)
     ]
     none = torch.zeros(count, dtype=torch.bool, device=device)
-    return Unheard([str(n) for n in range(count)], target + residual, target, none, drawn, segments)
+    return UnlabelledBatch(
+        [str(n) for n in range(count)], target + residual, target, none, drawn, segments
+    )
 
 
 def _learn(

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines.catalogue.formats.rows import Part
+from pipelines.catalogue.formats.rows import CataloguePart
 from pipelines.catalogue.reading import Catalogue
 from pipelines.match import command
 from pipelines.options import LOCAL_RUNNER
@@ -81,7 +81,7 @@ def read(catalogue: Catalogue) -> int:
 def group(catalogue: Catalogue, workers: list[str]) -> None:
     """What a pipeline that ships one small tuple a track costs at the least."""
 
-    def keyed(part: Part) -> Iterator[tuple[str, tuple[str, float]]]:
+    def keyed(part: CataloguePart) -> Iterator[tuple[str, tuple[str, float]]]:
         for batch in catalogue.batches(part):
             names = ("artist_id", "track_id", "duration_s")
             columns = [batch.column(name).to_pylist() for name in names]

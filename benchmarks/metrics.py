@@ -20,7 +20,7 @@ import torch
 
 from training.checkpoint import Checkpoint
 from training.evaluation import bsseval, scoring
-from training.evaluation.references import Song
+from training.evaluation.references import ReferenceSong
 from training.evaluation.table import METRICS
 from training.models import metrics
 from training.recipes.chunks import Chunking
@@ -113,7 +113,7 @@ def by_part(name: str, seconds: float, device: torch.device) -> None:
     recipe = RECIPES[name]
     model = Checkpoint(recipe, recipe.nets().to(device).eval(), 0)
     system = System([model], Chunking(hop_seconds=1.5))
-    whole = Song(
+    whole = ReferenceSong(
         references.sum(0), dict(zip(("vocals", "accompaniment"), references, strict=True)), RATE
     )
     for chosen in (("usdr", "csdr"), METRICS):

@@ -144,7 +144,7 @@ def main() -> None:
     with folder() as place:
         tar, parquet = (open_corpus(write(place, form)) for form in ("webdataset", "parquet"))
         paths = sorted(str(path) for path in Path(tar.folder).rglob("*.tar"))
-        rows = corpus.Samples(tar, "train", RECIPE, 0, False).index.to_pylist()
+        rows = corpus.SplitSamples(tar, "train", RECIPE, 0, False).index.to_pylist()
         names = ["mixture.flac", "vocals.flac"]
         held = [(row, reading.contents(tar.folder, row, names)) for row in rows]
 

@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks import sound_cases
 from benchmarks.sound_cases import LOW, Case
 from matching.sound.decisions import Thresholds, decide
-from matching.sound.scores import Recording, Scores, Settings, score
+from matching.sound.scores import Scores, Settings, TrimmedSignal, score
 from stemlode import audio
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -108,7 +108,7 @@ def heard(given: Iterable[Case]) -> Iterator[Outcome]:
     settings = Settings(sample_rate=LOW)
     for case in given:
         x, y = (
-            Recording(s.astype(np.float32), settings) for s in (case.mixture, case.instrumental)
+            TrimmedSignal(s.astype(np.float32), settings) for s in (case.mixture, case.instrumental)
         )
         found = score(x, y)
         yield Outcome(case, found, *decide(found, Thresholds()))
@@ -140,7 +140,7 @@ def _decode(path: Path) -> None:
 
 def _compare(x: np.ndarray, y: np.ndarray) -> None:
     settings = Settings(sample_rate=LOW)
-    decide(score(Recording(x, settings), Recording(y, settings)), Thresholds())
+    decide(score(TrimmedSignal(x, settings), TrimmedSignal(y, settings)), Thresholds())
 
 
 def table(outcomes: Iterable[Outcome]) -> Iterator[str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from matching.sound import alignment, coherence, difference, onsets, silence, spans
 from matching.sound.coherence import Aligned
-from matching.sound.signals import Part, Signal
+from matching.sound.signals import Signal, SignalSlice
 
 SURE = 0.1  # unrelated recordings reach no confidence, shared accompaniments begin at 0.5
 
@@ -29,7 +29,7 @@ class Settings:
     align: bool = True
 
 
-class Recording:
+class TrimmedSignal:
     """A mono signal [frames] at the settings' rate, without the silence at its ends.
 
     It may lie in a file: nothing here reads more than a block of it at a time.
@@ -40,7 +40,7 @@ class Recording:
         start, end = silence.strip_silence(samples, settings.trim_db)
         self.settings = settings
         self.start = start
-        self.samples = Part(samples, start, end)
+        self.samples = SignalSlice(samples, start, end)
 
     @property
     def is_silent(self) -> bool:
@@ -73,7 +73,7 @@ class Scores:
     rest_share: float | None = None
 
 
-def score(mixture: Recording, instrumental: Recording) -> Scores:
+def score(mixture: TrimmedSignal, instrumental: TrimmedSignal) -> Scores:
     """Compare two recordings made with the same settings, neither of them silent.
 
     Where no alignment is found, or nothing matches along it, the two are compared from where their

@@ -19,7 +19,7 @@ class Signal(Protocol):
     def __getitem__(self, part: slice, /) -> np.ndarray: ...
 
 
-class Part:
+class SignalSlice:
     """The frames `start` to `end` of a signal, as a signal."""
 
     def __init__(self, signal: Signal, start: int, end: int) -> None:

@@ -17,7 +17,7 @@ from pipelines.catalogue import columns as catalogue_columns
 from pipelines.catalogue import partitions
 from pipelines.catalogue.formats import encodings
 from pipelines.catalogue.formats.dialect import PLAIN, Dialect
-from pipelines.catalogue.formats.rows import JsonRows, Part, Rows, plain
+from pipelines.catalogue.formats.rows import CataloguePart, JsonRows, Rows, plain
 from pipelines.catalogue.sources import musicbrainz
 from pipelines.catalogue.sources.files import ENDINGS, Files
 from stemlode import files, runs, schemas
@@ -48,7 +48,7 @@ class Table:
 
 
 @dataclasses.dataclass(frozen=True)
-class Batch:
+class RowBatch:
     """Some rows of a catalogue file, of which `first` have come before."""
 
     path: str
@@ -148,7 +148,7 @@ class Catalogue:
         """What knows how its files are read."""
         return Files(self.dialect)
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[CataloguePart]:
         """What there is to read, cut into parts.
 
         Raises BadUsage where there is nothing to read or a file lacks a column, Failed where a
@@ -162,7 +162,9 @@ class Catalogue:
         """The catalogue's files in order; BadUsage where there are none."""
         return tables_at(self.path, "--catalog", self.source)
 
-    def batches(self, part: Part, columns: Sequence[str] | None = None) -> Iterator[Batch]:
+    def batches(
+        self, part: CataloguePart, columns: Sequence[str] | None = None
+    ) -> Iterator[RowBatch]:
         """The rows of a part; with all columns, or only with some of ours."""
         table = self.table(part.path)
         wanted = None
@@ -174,7 +176,7 @@ class Catalogue:
             for name in table.shared:
                 if isinstance(rows, JsonRows) and any(name in row for row in rows.objects):
                     raise _twice(part.path, name)
-            yield Batch(part.path, rows, table, first)
+            yield RowBatch(part.path, rows, table, first)
             first += len(rows)
 
     def table(self, path: str) -> Table:
@@ -248,7 +250,7 @@ class Catalogue:
         wanted = ",".join(f"{ours}=NAME" for ours in missing)
         return f"say which {which} to take with --columns {wanted}"
 
-    def _checked_parts(self, path: str) -> list[Part]:
+    def _checked_parts(self, path: str) -> list[CataloguePart]:
         self.check_types(path)
         return self.source.parts(path)
 

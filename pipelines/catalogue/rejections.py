@@ -10,7 +10,7 @@ from stemlode.tables import Row
 MOST = 0.5  # of all rows: beyond, a reason is the catalogue's and not the rows'
 ALLOW = "--allow-rejects"
 SHOWN = 40  # characters of an example
-Tally = tuple[int, Row]  # how many rejects a reason has, and the one that sorts first
+RejectTally = tuple[int, Row]  # how many rejects a reason has, and the one that sorts first
 _WHY = {**MESSAGES, "bad_row": "the line is no row"}
 _WAYS_OUT = {  # what to type; an id that is there once more says nothing against a row
     "no_track_id": "another column is taken with --columns track_id=NAME",
@@ -21,23 +21,23 @@ _WAYS_OUT = {  # what to type; an id that is there once more says nothing agains
 }
 
 
-def tallied(rejects: Iterable[Row]) -> dict[str, Tally]:
+def tallied(rejects: Iterable[Row]) -> dict[str, RejectTally]:
     """Rejects by their reasons."""
-    found: dict[str, Tally] = {}
+    found: dict[str, RejectTally] = {}
     for row in rejects:
         one = (1, row)
         found[row["error"]] = added([found[row["error"]], one]) if row["error"] in found else one
     return found
 
 
-def added(tallies: Iterable[Tally]) -> Tally:
+def added(tallies: Iterable[RejectTally]) -> RejectTally:
     """Tallies of one reason in one."""
     every = list(tallies)
     example = min((row for _, row in every), key=lambda row: tables.order(row, ("stage", "key")))
     return sum(count for count, _ in every), example
 
 
-def verdict(catalog: str, rows: int, by_reason: dict[str, Tally]) -> str | None:
+def verdict(catalog: str, rows: int, by_reason: dict[str, RejectTally]) -> str | None:
     """The line that ends a run of which a reason took most rows; None where none did.
 
     `catalog` is what was read, and `rows` how many rows it has.

@@ -14,7 +14,7 @@ from matching.titles import artist_key_batch, marker_batch
 from pipelines.catalogue import reading
 from pipelines.catalogue.columns import seconds, text, year
 from pipelines.catalogue.formats.rows import plain
-from pipelines.catalogue.reading import Batch
+from pipelines.catalogue.reading import RowBatch
 from stemlode import schemas
 from stemlode.ids import digest
 from stemlode.schemas import reject
@@ -61,7 +61,7 @@ class Tracks:
         return np.flatnonzero(self.error < 0)
 
 
-def check(batch: Batch, aliases: "Aliases | None" = None) -> Tracks:
+def check(batch: RowBatch, aliases: "Aliases | None" = None) -> Tracks:
     """Read the needed columns of a batch, whatever their types, and judge each row.
 
     Raises BadUsage where one holds what is no UTF-8.
@@ -85,13 +85,13 @@ def needed(rule: Rule) -> tuple[str, ...]:
     return (*reading.NEEDED, *(further if rule.is_extended else ()))
 
 
-def keyed(batch: Batch, tracks: Tracks, rule: Rule, rows: np.ndarray | None = None) -> pa.Table:
+def keyed(batch: RowBatch, tracks: Tracks, rule: Rule, rows: np.ndarray | None = None) -> pa.Table:
     """The good rows, or some of them, as a table with the schema KEYED: what makes their keys."""
     chosen = tracks.good if rows is None else rows
     return _keyed(batch, tracks, rule, pa.array(chosen, pa.int64()))
 
 
-def named(batch: Batch, rule: Rule, rows: pa.Int64Array) -> dict[str, pa.Array]:
+def named(batch: RowBatch, rule: Rule, rows: pa.Int64Array) -> dict[str, pa.Array]:
     """The columns of some rows, beside those of Tracks, that a rule's keys are made of, by name.
 
     Raises BadUsage where one holds what is no UTF-8.
@@ -102,7 +102,7 @@ def named(batch: Batch, rule: Rule, rows: pa.Int64Array) -> dict[str, pa.Array]:
     return {**found, reading.ARTIST_IDS: batch.texts(reading.ARTIST_IDS, rows)}
 
 
-def marked(batch: Batch, tracks: Tracks, rule: Rule) -> pa.Table:
+def marked(batch: RowBatch, tracks: Tracks, rule: Rule) -> pa.Table:
     """The same of those rows alone that have a marker."""
     good = pa.array(tracks.good, pa.int64())
     if not rule.is_extended:  # whose markers are found before its keys are made
@@ -111,7 +111,7 @@ def marked(batch: Batch, tracks: Tracks, rule: Rule) -> pa.Table:
     return table.filter(table["marker"].is_valid())
 
 
-def _keyed(batch: Batch, tracks: Tracks, rule: Rule, rows: pa.Int64Array) -> pa.Table:
+def _keyed(batch: RowBatch, tracks: Tracks, rule: Rule, rows: pa.Int64Array) -> pa.Table:
     columns = {name: getattr(tracks, name).take(rows) for name in KEYED.names[:4]}
     columns |= {
         reading.ARTIST_IDS: pa.nulls(len(rows), pa.list_(pa.string())),
@@ -130,14 +130,14 @@ def duration_counts(tracks: Tracks) -> Iterator[tuple[str, int]]:
     yield LONG, int((lengths > LONG_S).sum())
 
 
-def error_counts(batch: Batch, tracks: Tracks) -> Iterator[tuple[str, int]]:
+def error_counts(batch: RowBatch, tracks: Tracks) -> Iterator[tuple[str, int]]:
     """How many rows are rejected for each reason."""
     for number, error in enumerate(_ERRORS):
         yield error, int((tracks.error == number).sum())
     yield "bad_row", len(batch.rows.broken)
 
 
-def releases(batch: Batch, tracks: Tracks) -> pa.Table:
+def releases(batch: RowBatch, tracks: Tracks) -> pa.Table:
     """The releases (artist_id, album) of the good rows, with their years; a row for each track."""
     if not (batch.has("album") and batch.has("release_year")):
         return releases_of(schemas.TRACK.empty_table())
@@ -156,7 +156,7 @@ def releases_of(tracks: pa.Table) -> pa.Table:
     return chosen.rename_columns(["year", "artist_id", "album"]).drop_null()
 
 
-def rejects(batch: Batch, tracks: Tracks) -> Iterator[Row]:
+def rejects(batch: RowBatch, tracks: Tracks) -> Iterator[Row]:
     """One Reject for each row with an error, and for each line that is no row."""
     wrong = np.flatnonzero(tracks.error >= 0)
     for row, record in zip(wrong, batch.records(wrong), strict=True):
@@ -167,7 +167,7 @@ def rejects(batch: Batch, tracks: Tracks) -> Iterator[Row]:
         yield reject(STAGE, NO_ID, "bad_row", f"the line is no row: {why}", {"line": plain(line)})
 
 
-def table(batch: Batch, tracks: Tracks, rows: np.ndarray) -> pa.Table:
+def table(batch: RowBatch, tracks: Tracks, rows: np.ndarray) -> pa.Table:
     """Some good rows as a table with the schema TRACK."""
     chosen = pa.array(rows, pa.int64())
     columns = {name: text(batch.column(name).take(chosen)) for name in _OTHERS}
@@ -228,7 +228,7 @@ _OTHERS = [
 ]
 
 
-def _durations(batch: Batch) -> pa.DoubleArray:
+def _durations(batch: RowBatch) -> pa.DoubleArray:
     if batch.has(reading.DURATION):
         return seconds(batch.column(reading.DURATION))
     return pc.divide(seconds(batch.column(reading.MILLISECONDS)), 1000.0)

@@ -26,7 +26,7 @@ from scipy.signal import lfilter
 from tqdm import tqdm
 
 from pipelines.demo import words
-from pipelines.demo.instruments import SAMPLE_RATE, Samples
+from pipelines.demo.instruments import SAMPLE_RATE, Frames
 from pipelines.demo.music import render_song
 from pipelines.demo.pairs import (
     ACCOMPANIMENT,
@@ -197,7 +197,7 @@ def write_song(folder: str, song: SongFiles) -> None:
         audio.write(str(Path(folder, path)), transform(sounds[copy.sound], copy), copy.sample_rate)
 
 
-def transform(samples: Samples, copy: Copy) -> Samples:
+def transform(samples: Frames, copy: Copy) -> Frames:
     """What befell a copy: [2, frames] at 44.1 kHz → [2, frames'] at the copy's rate."""
     if copy.dull:
         samples = lfilter([0.75], [1, -0.25], samples).astype(np.float32)

@@ -16,7 +16,7 @@ SAMPLE_RATE = 44_100
 TABLE_FRAMES = 4096  # a power of two
 INAUDIBLE = 9  # decay times, −78 dB
 
-Samples = NDArray[np.float32]
+Frames = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ BASS_TIMBRES = (
 )
 
 
-def table(amplitudes: Samples) -> Samples:
+def table(amplitudes: Frames) -> Frames:
     """One period [TABLE_FRAMES + 1] of the sum of harmonics 1…n, with fixed scattered phases."""
     spectrum = np.zeros(TABLE_FRAMES // 2 + 1, np.complex64)
     order = np.arange(1, len(amplitudes) + 1)
@@ -85,7 +85,7 @@ def table(amplitudes: Samples) -> Samples:
     return np.append(period, period[0])
 
 
-def positions(phase: NDArray[np.float64]) -> tuple[NDArray[np.int64], Samples]:
+def positions(phase: NDArray[np.float64]) -> tuple[NDArray[np.int64], Frames]:
     """Where in a wavetable a phase in cycles (≥ 0) lies: index below it, fraction to the next."""
     scaled = phase * TABLE_FRAMES
     below = scaled.astype(np.int64)
@@ -93,13 +93,13 @@ def positions(phase: NDArray[np.float64]) -> tuple[NDArray[np.int64], Samples]:
     return below & (TABLE_FRAMES - 1), fraction
 
 
-def oscillate(period: Samples, below: NDArray[np.int64], fraction: Samples) -> Samples:
+def oscillate(period: Frames, below: NDArray[np.int64], fraction: Frames) -> Frames:
     """Read a wavetable at `positions`, interpolating linearly."""
-    low: Samples = period[below]
+    low: Frames = period[below]
     return low + fraction * (period[below + 1] - low)
 
 
-def play_note(note: Note, timbre: Timbre) -> Samples:
+def play_note(note: Note, timbre: Timbre) -> Frames:
     """One note as mono [frames], release included, peak about its velocity."""
     frames = int((note.duration_s + timbre.release_s) * SAMPLE_RATE)
     time = np.arange(frames) / SAMPLE_RATE
@@ -127,7 +127,7 @@ def play_note(note: Note, timbre: Timbre) -> Samples:
     return out * np.float32(note.velocity / len(detunes))
 
 
-def place(track: Samples, sound: Samples, start_s: float, gain: float = 1.0) -> None:
+def place(track: Frames, sound: Frames, start_s: float, gain: float = 1.0) -> None:
     """Add `sound` to the last axis of `track` from `start_s` on, cut at the end."""
     start = round(start_s * SAMPLE_RATE)
     room = track.shape[-1] - start
@@ -136,7 +136,7 @@ def place(track: Samples, sound: Samples, start_s: float, gain: float = 1.0) -> 
         track[..., start : start + part.shape[-1]] += np.float32(gain) * part
 
 
-def play(notes: list[Note], timbre: Timbre, frames: int) -> Samples:
+def play(notes: list[Note], timbre: Timbre, frames: int) -> Frames:
     """All notes of one instrument as mono [frames]."""
     track = np.zeros(frames, np.float32)
     for note in notes:
@@ -144,13 +144,13 @@ def play(notes: list[Note], timbre: Timbre, frames: int) -> Samples:
     return track
 
 
-def pan(mono: Samples, position: float) -> Samples:
+def pan(mono: Frames, position: float) -> Frames:
     """Mono [frames] → stereo [2, frames], constant power; position −1 (left) … 1 (right)."""
     angle = (position + 1) * np.pi / 4
     return np.stack([mono * np.float32(np.cos(angle)), mono * np.float32(np.sin(angle))])
 
 
-def widen(mono: Samples, rng: Generator, depth_ms: float = 3.0) -> Samples:
+def widen(mono: Frames, rng: Generator, depth_ms: float = 3.0) -> Frames:
     """Chorus: two slowly wandering delays, one a side. Mono [frames] → stereo [2, frames]."""
     frames = len(mono)
     time = np.arange(frames) / SAMPLE_RATE
@@ -166,7 +166,7 @@ def widen(mono: Samples, rng: Generator, depth_ms: float = 3.0) -> Samples:
     return np.stack(sides)
 
 
-def reverberate(mono: Samples, rng: Generator, decay_s: float, predelay_s: float) -> Samples:
+def reverberate(mono: Frames, rng: Generator, decay_s: float, predelay_s: float) -> Frames:
     """The wet sound of a room: mono [frames] → stereo [2, frames].
 
     Two decaying noises, duller as they fade; `decay_s` is the time to −60 dB.
@@ -185,7 +185,7 @@ def reverberate(mono: Samples, rng: Generator, decay_s: float, predelay_s: float
     return np.stack(wet).astype(np.float32)
 
 
-def kick(rng: Generator) -> Samples:
+def kick(rng: Generator) -> Frames:
     time = np.arange(int(0.35 * SAMPLE_RATE)) / SAMPLE_RATE
     low, high = rng.uniform(42, 60), rng.uniform(120, 260)
     sweep, decay = rng.uniform(0.015, 0.045), rng.uniform(0.07, 0.14)
@@ -194,7 +194,7 @@ def kick(rng: Generator) -> Samples:
     return (np.sin(2 * np.pi * phase) * np.exp(-time / decay) + click).astype(np.float32)
 
 
-def snare(rng: Generator) -> Samples:
+def snare(rng: Generator) -> Frames:
     time = np.arange(int(0.3 * SAMPLE_RATE)) / SAMPLE_RATE
     low, high = rng.uniform(900, 1800), rng.uniform(7000, 11000)
     band = signal.butter(2, [low, high], "band", fs=SAMPLE_RATE)
@@ -205,7 +205,7 @@ def snare(rng: Generator) -> Samples:
     return (0.8 * sound).astype(np.float32)
 
 
-def clap(rng: Generator) -> Samples:
+def clap(rng: Generator) -> Frames:
     time = np.arange(int(0.25 * SAMPLE_RATE)) / SAMPLE_RATE
     band = signal.butter(2, [rng.uniform(700, 1100), 4500], "band", fs=SAMPLE_RATE)
     noise = signal.lfilter(*band, rng.standard_normal(len(time)))
@@ -214,7 +214,7 @@ def clap(rng: Generator) -> Samples:
     return (noise * (bursts + tail)).astype(np.float32)
 
 
-def hat(rng: Generator, decay_s: float) -> Samples:
+def hat(rng: Generator, decay_s: float) -> Frames:
     time = np.arange(int(min(4 * decay_s, 0.6) * SAMPLE_RATE)) / SAMPLE_RATE
     partials = rng.uniform(3500, 9000, 6)
     metal = np.sign(np.sin(2 * np.pi * partials[:, None] * time)).mean(axis=0)
@@ -223,7 +223,7 @@ def hat(rng: Generator, decay_s: float) -> Samples:
     return (0.5 * signal.lfilter(*high, sound) * np.exp(-time / decay_s)).astype(np.float32)
 
 
-def crash(rng: Generator) -> Samples:
+def crash(rng: Generator) -> Frames:
     time = np.arange(int(1.6 * SAMPLE_RATE)) / SAMPLE_RATE
     high = signal.butter(2, rng.uniform(2500, 4000), "high", fs=SAMPLE_RATE)
     sound = signal.lfilter(*high, rng.standard_normal(len(time)))
@@ -242,7 +242,7 @@ PATTERNS = (
 )
 
 
-def drums(rng: Generator, bar_starts_s: list[float], bar_s: float, full: list[bool]) -> Samples:
+def drums(rng: Generator, bar_starts_s: list[float], bar_s: float, full: list[bool]) -> Frames:
     """The drum stem, stereo [2, frames]: a pattern of its own per song, with fills and crashes.
 
     `bar_starts_s` has one more entry than bars (the end); `full[b]` says whether bar b has the

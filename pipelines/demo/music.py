@@ -15,8 +15,8 @@ from pipelines.demo.instruments import (
     CHORD_TIMBRES,
     LEAD_TIMBRES,
     SAMPLE_RATE,
+    Frames,
     Note,
-    Samples,
     drums,
     pan,
     play,
@@ -206,7 +206,7 @@ def write_lead(rng: Generator, song: Composition) -> list[Note]:
     return notes
 
 
-def render_song(seed: int, duration_s: float, sample_rate: int = SAMPLE_RATE) -> dict[str, Samples]:
+def render_song(seed: int, duration_s: float, sample_rate: int = SAMPLE_RATE) -> dict[str, Frames]:
     """Render one song: float32 [2, frames] for each of `STEMS`, the same bytes for a seed.
 
     All samples are multiples of 2⁻¹⁵, so that the stems' sum is exact in float32 and in 16-bit
@@ -229,7 +229,7 @@ def render_song(seed: int, duration_s: float, sample_rate: int = SAMPLE_RATE) ->
     return balance(stems, rng)
 
 
-def render_chords(rng: Generator, song: Composition, frames: int) -> Samples:
+def render_chords(rng: Generator, song: Composition, frames: int) -> Frames:
     """One or two instruments that play the chords, and in some songs a lead between phrases."""
     out = np.zeros((2, frames), np.float32)
     chosen = rng.choice(len(CHORD_TIMBRES), size=int(rng.integers(1, 3)), replace=False)
@@ -244,7 +244,7 @@ def render_chords(rng: Generator, song: Composition, frames: int) -> Samples:
     return out + np.float32(wet) * reverberate(out.mean(axis=0), rng, rng.uniform(0.6, 1.6), 0.01)
 
 
-def render_vocals(rng: Generator, song: Composition, frames: int) -> Samples:
+def render_vocals(rng: Generator, song: Composition, frames: int) -> Frames:
     """The singer, in some songs doubled or with a second voice a third above, in a room."""
     dry = sing(song.syllables, song.voice, rng, frames)
     out = pan(dry, 0.0)
@@ -261,13 +261,13 @@ def render_vocals(rng: Generator, song: Composition, frames: int) -> Samples:
     return out + np.float32(wet) * reverberate(dry, rng, decay_s, rng.uniform(0.01, 0.04))
 
 
-def fit(samples: Samples, frames: int) -> Samples:
+def fit(samples: Frames, frames: int) -> Frames:
     """Cut or zero-pad the last axis to `frames`."""
     missing = max(0, frames - samples.shape[-1])
     return np.pad(samples[..., :frames], ((0, 0), (0, missing)))
 
 
-def loudness(samples: Samples) -> float:
+def loudness(samples: Frames) -> float:
     """RMS of the louder parts (blocks of 0.1 s above a tenth of the loudest), so rests do not
     count."""
     block = SAMPLE_RATE // 10
@@ -278,7 +278,7 @@ def loudness(samples: Samples) -> float:
     return float(np.sqrt(np.mean(power[power >= 0.01 * power.max()])))
 
 
-def balance(stems: dict[str, Samples], rng: Generator) -> dict[str, Samples]:
+def balance(stems: dict[str, Frames], rng: Generator) -> dict[str, Frames]:
     """Set the levels of a mix, then one gain for all, so that nothing clips."""
     wanted_db = {
         "drums": rng.uniform(-4, 0),
@@ -296,6 +296,6 @@ def balance(stems: dict[str, Samples], rng: Generator) -> dict[str, Samples]:
     return {name: np.round(mixed[name] * np.float32(gain) / step) * step for name in STEMS}
 
 
-def relative(samples: Samples, level_db: float) -> np.float32:
+def relative(samples: Frames, level_db: float) -> np.float32:
     """The gain that brings `samples` to a loudness of `level_db`."""
     return np.float32(10 ** (level_db / 20) / max(loudness(samples), 1e-9))

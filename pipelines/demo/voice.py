@@ -12,7 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import fft, signal
 
-from pipelines.demo.instruments import SAMPLE_RATE, Samples, oscillate, positions, table
+from pipelines.demo.instruments import SAMPLE_RATE, Frames, oscillate, positions, table
 
 HOP = 256
 N_FFT = 1024
@@ -159,7 +159,7 @@ def envelopes(
     return smooth(loud, 0.008), formants * voice.formant_scale, noise
 
 
-def formant_gains(formants: NDArray[np.float64], scale: float) -> Samples:
+def formant_gains(formants: NDArray[np.float64], scale: float) -> Frames:
     """Gain of the vocal tract [count, bins]: a cascade of resonances with unit gain at 0 Hz."""
     bins = fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE).astype(np.float32)
     bandwidths = (80.0, 100.0, 140.0)
@@ -175,7 +175,7 @@ def formant_gains(formants: NDArray[np.float64], scale: float) -> Samples:
     return tract / np.sqrt(np.mean(tract[:, : N_FFT // 8] ** 2, axis=1, keepdims=True))
 
 
-def consonant_shapes() -> Samples:
+def consonant_shapes() -> Frames:
     """Spectrum of each unvoiced consonant [len(UNVOICED), bins]."""
     bins = fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE)
     shapes = [
@@ -184,7 +184,7 @@ def consonant_shapes() -> Samples:
     return np.array(shapes, np.float32)
 
 
-def sing(syllables: list[Syllable], voice: Voice, rng: Generator, frames: int) -> Samples:
+def sing(syllables: list[Syllable], voice: Voice, rng: Generator, frames: int) -> Frames:
     """Sing syllables (sorted by time, none overlapping): mono [frames], dry, RMS near 0.1."""
     if not syllables:
         return np.zeros(frames, np.float32)
@@ -210,12 +210,12 @@ def sing(syllables: list[Syllable], voice: Voice, rng: Generator, frames: int) -
 
 
 def shape(
-    voiced: Samples,
-    hiss: Samples,
+    voiced: Frames,
+    hiss: Frames,
     formants: NDArray[np.float64],
     consonants: NDArray[np.float64],
     scale: float,
-) -> Samples:
+) -> Frames:
     """Filter voiced sound by formants and hiss by consonants, frame by frame: [frames].
 
     Analysis and synthesis are an STFT with square-root Hann windows a quarter of their length

@@ -25,8 +25,8 @@ from matching.rules import Rule
 from pipelines.catalogue import columns as catalogue_columns
 from pipelines.catalogue import rejections, tracks
 from pipelines.catalogue.aliases import Aliases
-from pipelines.catalogue.formats.rows import Part
-from pipelines.catalogue.reading import ARTIST_IDS, Batch, Catalogue
+from pipelines.catalogue.formats.rows import CataloguePart
+from pipelines.catalogue.reading import ARTIST_IDS, Catalogue, RowBatch
 from pipelines.match import record
 from stemlode.tables import Row
 
@@ -183,7 +183,7 @@ class _Reading:
         ids = np.concatenate([np.empty(0, np.uint64), *self.ids])
         return float(ONE_ID_OF * (ids.size - np.unique(ids).size))
 
-    def all_of(self, parts: list[Part], most: int) -> pa.Table | None:
+    def all_of(self, parts: list[CataloguePart], most: int) -> pa.Table | None:
         """All tracks (schema FACTS), or None where there are more than so many."""
         found: list[pa.Table] = []
         for batch in self._batches(parts):
@@ -202,7 +202,7 @@ class _Reading:
                 found.clear()
         return pa.concat_tables([FACTS.empty_table(), *found]) if self.good <= most else None
 
-    def some_of(self, parts: list[Part], weights: np.ndarray) -> pa.Table:
+    def some_of(self, parts: list[CataloguePart], weights: np.ndarray) -> pa.Table:
         """Those tracks (schema FACTS) that have an artist in a bucket with a weight."""
         found = [FACTS.empty_table()]
         for batch in self._batches(parts):
@@ -212,13 +212,13 @@ class _Reading:
             found.append(_facts(batch, checked, self.rule, checked.good[wanted]))
         return pa.concat_tables(found)
 
-    def _batches(self, parts: list[Part]) -> Iterator[Batch]:
+    def _batches(self, parts: list[CataloguePart]) -> Iterator[RowBatch]:
         columns = dict.fromkeys((*tracks.needed(self.rule), "audio_uri"))
         for part in parts:
             yield from self.catalogue.batches(part, tuple(columns))
 
 
-def _buckets(batch: Batch, checked: tracks.Tracks, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
+def _buckets(batch: RowBatch, checked: tracks.Tracks, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
     """The bucket of each artist of each good row, and the row's place among the good ones."""
     good = pa.array(checked.good, pa.int64())
     artists = checked.artist_id.take(good)
@@ -237,7 +237,7 @@ def _bucket_of(artists: pa.StringArray) -> np.ndarray:
     return (row_hashes(artists) % np.uint64(BUCKETS)).astype(np.int64)
 
 
-def _facts(batch: Batch, checked: tracks.Tracks, rule: Rule, rows: np.ndarray) -> pa.Table:
+def _facts(batch: RowBatch, checked: tracks.Tracks, rule: Rule, rows: np.ndarray) -> pa.Table:
     """What is kept of some good rows (schema FACTS)."""
     keyed = tracks.keyed(batch, checked, rule, rows)
     chosen = pa.array(rows, pa.int64())

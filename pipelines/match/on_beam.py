@@ -21,8 +21,8 @@ from matching.links import links
 from matching.row_hashes import row_hashes
 from pipelines import transforms
 from pipelines.catalogue import rejections, tracks
-from pipelines.catalogue.formats.rows import Part
-from pipelines.catalogue.reading import ARTIST_IDS, Batch, Catalogue
+from pipelines.catalogue.formats.rows import CataloguePart
+from pipelines.catalogue.reading import ARTIST_IDS, Catalogue, RowBatch
 from pipelines.match import record
 from pipelines.match.record import COUNTS, Task
 from stemlode import runs, schemas
@@ -43,7 +43,7 @@ class HashTracks(beam.DoFn):
         self.catalogue, self.task, self.buckets = catalogue, task, buckets
         self.rule = task.rule
 
-    def process(self, part: Part) -> Iterator[Any]:
+    def process(self, part: CataloguePart) -> Iterator[Any]:
         """Yields (bucket, uint64 bytes) of ids, and tagged `keys` uint64 bytes."""
         for batch in self.catalogue.batches(part, tracks.needed(self.rule)):
             checked = tracks.check(batch, self.task.aliases)
@@ -62,7 +62,7 @@ class Select(beam.DoFn):
         self.catalogue, self.task, self.buckets = catalogue, task, buckets
         self.rule = task.rule
 
-    def process(self, part: Part, keys: bytes, repeated: bytes) -> Iterator[Any]:
+    def process(self, part: CataloguePart, keys: bytes, repeated: bytes) -> Iterator[Any]:
         """Yields slices by key, tagged `repeated` slices by id, `rejects`, `counts`, `releases`."""
         chosen, doubtful = [LINKED.empty_table()], [DOUBTFUL.empty_table()]
         for batch in self.catalogue.batches(part):
@@ -255,7 +255,7 @@ def _finish(
     totals: dict[str, int],
     large: list[Row],
     releases: dict[tuple[str, int], int],
-    by_reason: dict[str, rejections.Tally],
+    by_reason: dict[str, rejections.RejectTally],
 ) -> None:
     """The last step waits for all others; a remote launcher may be gone by then.
 
@@ -289,7 +289,7 @@ def _by_artist(row: Row) -> str:
     return row["artist_id"]
 
 
-def _found(batch: Batch, checked: tracks.Tracks, keyed: pa.Table, rows: np.ndarray) -> pa.Table:
+def _found(batch: RowBatch, checked: tracks.Tracks, keyed: pa.Table, rows: np.ndarray) -> pa.Table:
     """Some of the good rows with all their columns, keys and markers (schema FOUND)."""
     table = tracks.table(batch, checked, checked.good[rows])
     own = keyed.select(["fuzzy_title", "marker"]).take(pa.array(rows, pa.int64()))

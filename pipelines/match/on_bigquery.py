@@ -11,7 +11,7 @@ from google.cloud import bigquery
 
 from pipelines.catalogue import reading
 from pipelines.catalogue.formats.rows import ArrowRows
-from pipelines.catalogue.reading import Batch, Table
+from pipelines.catalogue.reading import RowBatch, Table
 from pipelines.match.output import Matched, sorted_out
 from pipelines.match.record import Task
 from sql import on_bigquery
@@ -81,7 +81,7 @@ class InBigQuery:
         if reading.DURATION not in self.source.columns:
             names.pop(reading.DURATION, None)
         table = Table(names)
-        batches = (Batch(self.given, ArrowRows(b), table) for b in found.records.to_batches())
+        batches = (RowBatch(self.given, ArrowRows(b), table) for b in found.records.to_batches())
         named, rejects = sorted_out(batches, task)
         return Matched(found, named, rejects, found.counts["tracks_read"])
 

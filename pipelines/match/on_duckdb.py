@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from pipelines.catalogue import columns as catalogue_columns
 from pipelines.catalogue import reading, tracks
-from pipelines.catalogue.formats.rows import ArrowRows, Part
-from pipelines.catalogue.reading import ARTIST_IDS, Batch, Catalogue, Table
+from pipelines.catalogue.formats.rows import ArrowRows, CataloguePart
+from pipelines.catalogue.reading import ARTIST_IDS, Catalogue, RowBatch, Table
 from pipelines.catalogue.sources.files import format_of
 from pipelines.match.output import Matched, sorted_out
 from pipelines.match.record import Task
@@ -86,7 +86,7 @@ def _as_it_stands(given: Catalogue, task: Task, limits: Limits, folder: Path) ->
     records = found.records.drop([on_duckdb.PATH])
     origins = found.records[on_duckdb.PATH]
     batches = (
-        Batch(by_path[path], ArrowRows(batch), table)
+        RowBatch(by_path[path], ArrowRows(batch), table)
         for path in sorted(pc.unique(origins).to_pylist())
         for batch in records.filter(pc.equal(origins, path)).to_batches()
     )
@@ -154,13 +154,13 @@ def _find(
 
 def _by_copy(
     given: Catalogue,
-    parts: list[Part],
+    parts: list[CataloguePart],
     task: Task,
     limits: Limits,
     folder: Path,
 ) -> Matched:
     copy = folder / "tracks.parquet"
-    schema = _copied(0, Batch("", ArrowRows(pa.record_batch({})), Table({})), task).schema
+    schema = _copied(0, RowBatch("", ArrowRows(pa.record_batch({})), Table({})), task).schema
     with pq.ParquetWriter(copy, schema, compression="none") as writer:
         for start, batch in _numbered(given, parts, _wanted(task)):
             writer.write_table(_copied(start, batch, task))
@@ -180,8 +180,8 @@ def _by_copy(
 
 
 def _numbered(
-    given: Catalogue, parts: list[Part], columns: tuple[str, ...] | None = None
-) -> Iterator[tuple[int, Batch]]:
+    given: Catalogue, parts: list[CataloguePart], columns: tuple[str, ...] | None = None
+) -> Iterator[tuple[int, RowBatch]]:
     """All batches of a catalogue, each with the number of its first row."""
     start = 0
     for part in parts:
@@ -190,7 +190,7 @@ def _numbered(
             start += len(batch)
 
 
-def _copied(start: int, batch: Batch, task: Task) -> pa.Table:
+def _copied(start: int, batch: RowBatch, task: Task) -> pa.Table:
     """The good rows of a batch, those columns that the rule looks at, and PLACE."""
     checked = tracks.check(batch, task.aliases)
     good = pa.array(checked.good, pa.int64())

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from matching import originals
 from pipelines.catalogue import rejections, tracks
-from pipelines.catalogue.reading import Batch
+from pipelines.catalogue.reading import RowBatch
 from pipelines.match import record
 from pipelines.match.record import Task
 from sql.match import Found
@@ -80,7 +80,7 @@ def candidates(found: pa.Table, kept: pa.Table) -> pa.Table:
     return pa.table([columns[name] for name in schemas.CANDIDATE.names], schemas.CANDIDATE)
 
 
-def sorted_out(batches: Iterable[Batch], task: Task) -> tuple[pa.Table, list[Row]]:
+def sorted_out(batches: Iterable[RowBatch], task: Task) -> tuple[pa.Table, list[Row]]:
     """Rows as Tracks, and those that are none as Rejects."""
     named = [schemas.TRACK.empty_table()]
     rejects: list[Row] = []

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from matching.sound import decisions, scores
 from matching.sound.decisions import Thresholds
-from matching.sound.scores import Recording, Scores, Settings
+from matching.sound.scores import Scores, Settings, TrimmedSignal
 from stemlode import schemas
 from stemlode.audio import AudioError
 from stemlode.audio.decoding import Decoder
@@ -34,7 +34,7 @@ class Unheard:
     message: str
 
 
-Sound = Recording | Unheard
+Sound = TrimmedSignal | Unheard
 
 
 @dataclasses.dataclass
@@ -116,16 +116,16 @@ class Listener:
         self.decoder_cpu_s += decoded.cpu_s
         heard.decoded_s += decoded.duration_s
         begun = time.perf_counter()
-        recording = Recording(decoded.samples, self.settings)
+        recording = TrimmedSignal(decoded.samples, self.settings)
         heard.score_ms += 1000 * (time.perf_counter() - begun)
         if recording.is_silent:
             return Unheard("silent", "nothing but silence")
         return recording
 
     def _judge(self, pair_id: str, mixture: Sound, instrumental: Sound, heard: Heard) -> None:
-        if isinstance(mixture, Recording):
+        if isinstance(mixture, TrimmedSignal):
             heard.seconds[pair_id] = mixture.duration_s
-        if isinstance(mixture, Recording) and isinstance(instrumental, Recording):
+        if isinstance(mixture, TrimmedSignal) and isinstance(instrumental, TrimmedSignal):
             begun = time.perf_counter()
             found = scores.score(mixture, instrumental)
             decision, reason = decisions.decide(found, self.thresholds)

@@ -9,7 +9,7 @@ import pyarrow as pa
 from apache_beam.pvalue import AsDict, AsSingleton, TaggedOutput
 
 from pipelines.catalogue import rejections, scan, tracks
-from pipelines.catalogue.formats.rows import Part
+from pipelines.catalogue.formats.rows import CataloguePart
 from pipelines.catalogue.reading import Catalogue
 from pipelines.pseudolabel.plan import STAGE
 from stemlode import schemas
@@ -86,7 +86,7 @@ def _of_catalogue(pipeline: beam.Pipeline, catalogue: Catalogue, allow_rejects: 
     return SimpleNamespace(tracks=tracks, rejects=found.rejects, counts=found.counts)
 
 
-def _judged(catalog: str, rows: int, by_reason: dict[str, rejections.Tally]) -> str:
+def _judged(catalog: str, rows: int, by_reason: dict[str, rejections.RejectTally]) -> str:
     if line := rejections.verdict(catalog, rows, by_reason):
         raise Failed(line)
     return catalog
@@ -113,7 +113,7 @@ def _of_folder(pipeline: beam.Pipeline, folder: str) -> Any:
     return SimpleNamespace(tracks=read.tracks, rejects=named, counts=counts)
 
 
-def _rows(part: Part, catalogue: Catalogue) -> Iterator[Any]:
+def _rows(part: CataloguePart, catalogue: Catalogue) -> Iterator[Any]:
     for batch in catalogue.batches(part):
         checked = tracks.check(batch)
         yield TaggedOutput("counts", ("tracks_read", len(batch) + len(batch.rows.broken)))

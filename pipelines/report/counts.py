@@ -57,7 +57,7 @@ class Cause:
 
 
 @dataclass
-class Chain:
+class FlowCounts:
     """Runs that read one another: match → prune → corpus, each where there is one."""
 
     match: Folder | None = None
@@ -105,19 +105,19 @@ class Chain:
         return [check for check in self.checks if not check.holds]
 
 
-def chains(folders: Sequence[Folder]) -> list[Chain]:
+def chains(folders: Sequence[Folder]) -> list[FlowCounts]:
     """Every chain of runs, found by the fingerprints that runs record of what they read."""
     by_verb = {v: [f for f in folders if f.verb == v] for v in ("match", "prune", "corpus")}
-    found: list[Chain] = []
+    found: list[FlowCounts] = []
     for corpus in by_verb["corpus"]:
-        found.append(Chain(corpus=corpus, prune=source(corpus, "pairs", by_verb["prune"])))
+        found.append(FlowCounts(corpus=corpus, prune=source(corpus, "pairs", by_verb["prune"])))
     used = {chain.prune.path for chain in found if chain.prune}
-    found += [Chain(prune=prune) for prune in by_verb["prune"] if prune.path not in used]
+    found += [FlowCounts(prune=prune) for prune in by_verb["prune"] if prune.path not in used]
     for chain in found:
         if chain.prune:
             chain.match = source(chain.prune, "candidates", by_verb["match"])
     used = {chain.match.path for chain in found if chain.match}
-    found += [Chain(match=match) for match in by_verb["match"] if match.path not in used]
+    found += [FlowCounts(match=match) for match in by_verb["match"] if match.path not in used]
     for chain in found:
         add_match(chain)
         add_prune(chain)
@@ -137,7 +137,7 @@ def tally(table: pa.Table, column: str) -> dict[str, int]:
     return {entry["values"] or "unknown": entry["counts"] for entry in counted}
 
 
-def add_match(chain: Chain) -> None:
+def add_match(chain: FlowCounts) -> None:
     """The catalogue's tracks, and the pairs that match proposes."""
     match = chain.match
     if match is None:
@@ -171,7 +171,7 @@ def add_match(chain: Chain) -> None:
     chain.stages.append(Stage("tracks", _present(segments) or whole_stage))
 
 
-def add_prune(chain: Chain) -> None:
+def add_prune(chain: FlowCounts) -> None:
     """Candidates and what their sound decided."""
     prune = chain.prune
     decisions = decided(prune)
@@ -221,7 +221,7 @@ def decided(prune: Folder | None) -> dict[str, int] | None:
     return tally(table, "decision") if table is not None else None
 
 
-def add_corpus(chain: Chain) -> None:
+def add_corpus(chain: FlowCounts) -> None:
     """Recordings, and samples by split."""
     corpus = chain.corpus
     if corpus is None:
@@ -296,7 +296,7 @@ def _recorded(folder: Folder) -> list[Cause]:
     return [Cause(folder.verb, "unusable", number, shown)] if held else []
 
 
-def _check(chain: Chain, sentence: str, left: int | None, right: int | None) -> None:
+def _check(chain: FlowCounts, sentence: str, left: int | None, right: int | None) -> None:
     """Only what both sides know can be checked."""
     if left is not None and right is not None:
         chain.checks.append(Check(sentence, left, right))

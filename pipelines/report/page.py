@@ -17,7 +17,7 @@ from pipelines.pages.inputs import Folder
 from pipelines.pages.media import Clip
 from pipelines.report import boosting, counts, scores, spread, training
 from pipelines.report.corpus import statistics
-from pipelines.report.counts import Chain
+from pipelines.report.counts import FlowCounts
 from pipelines.report.titles import titles
 from pipelines.report.training import ShownSong
 from stemlode.audio import AudioError
@@ -93,7 +93,7 @@ def _named(folders: Sequence[Folder], position: int) -> dict[str, str]:
     return {"id": f"{folder.verb}{number}", "suffix": suffix}
 
 
-def _headline(folders: Sequence[Folder], chains: Sequence[Chain]) -> str:
+def _headline(folders: Sequence[Folder], chains: Sequence[FlowCounts]) -> str:
     main = chains[0] if chains else None
     if main and main.kept is not None and main.tracks is not None:
         return f"{main.tracks:,} tracks hold {main.kept:,} verified pairs"
@@ -107,7 +107,7 @@ def _headline(folders: Sequence[Folder], chains: Sequence[Chain]) -> str:
     return "What came of " + ", ".join(verbs)
 
 
-def _steps(chains: Sequence[Chain], evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _steps(chains: Sequence[FlowCounts], evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The headline's numbers: of the first chain, and of the first evaluation's vocals."""
     steps = []
     if chains:
@@ -204,7 +204,7 @@ def _triple(pair: pairs.ShownPair) -> list[Clip]:
 def _corpora(corpora: Sequence[Folder]) -> list[dict[str, Any]]:
     found = []
     for position, corpus in enumerate(corpora):
-        chain = Chain(corpus=corpus)
+        chain = FlowCounts(corpus=corpus)
         counts.add_corpus(chain)
         if chain.samples is None:
             continue

@@ -113,7 +113,7 @@ class Windows:
         Up to `cache_bytes` of decoded samples are kept for the epochs to come, for every worker.
         The processes of `world` share an epoch: of n processes each takes every n-th sample.
         """
-        self.samples = Samples(corpus, split, recipe, seed, crop)
+        self.samples = SplitSamples(corpus, split, recipe, seed, crop)
         self.seed, self.epoch, self.skip, self.shuffle = seed, epoch, skip, shuffle
         self.world, self.cache_bytes = world, cache_bytes
         self.cache: dict[int, Window] = {}  # by row
@@ -161,7 +161,7 @@ class Windows:
                 yield epoch, row, keep
 
 
-class Samples(Dataset[Window | Bad]):
+class SplitSamples(Dataset[Window | Bad]):
     """The samples of a split that can teach a recipe, in their order on disk; read one by one."""
 
     def __init__(self, corpus: Corpus, split: str, recipe: Recipe, seed: int, crop: bool) -> None:
@@ -243,7 +243,7 @@ class _Loader:
 class _Sending(Dataset[buffers.Sent | Bad]):
     """Samples as a worker process sends them."""
 
-    def __init__(self, samples: Samples) -> None:
+    def __init__(self, samples: SplitSamples) -> None:
         self.samples, self.buffers = copy.copy(samples), buffers.Buffers()
         self.samples.room = self.buffers.room
 

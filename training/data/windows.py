@@ -1,4 +1,4 @@
-"""Samples of a corpus, decoded to the rate and channels that a recipe trains on."""
+"""Samples of a corpus, and pieces of their sources, at the rate and channels of a recipe."""
 
 import dataclasses
 import io

@@ -34,7 +34,7 @@ from training.separation.system import System
 
 TABLE = "songs.parquet"
 WRITES = (re.escape(TABLE),)
-Listed = Sequence[references.Stems | references.Chunks]
+Listed = Sequence[references.Stems | references.ChunkedSong]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -97,7 +97,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _scored(
     run: runs.Run,
-    song: references.Stems | references.Chunks,
+    song: references.Stems | references.ChunkedSong,
     system: System,
     metrics: Sequence[str],
     watch: Stopwatch,

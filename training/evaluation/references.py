@@ -23,7 +23,7 @@ LARGEST_MISS_DB = -6.0  # beyond this, a mixture is not that of its stems; as fo
 
 
 @dataclass(frozen=True)
-class Song:
+class ReferenceSong:
     """A song in memory: its mixture and known sources, float32 [channels, frames] of one shape."""
 
     mixture: np.ndarray
@@ -51,7 +51,7 @@ class Stems:
         """What its layout calls it."""
         return self.song.name
 
-    def load(self) -> Song:
+    def load(self) -> ReferenceSong:
         """AudioError where files are missing, cannot be decoded, or do not fit together.
 
         At the mixture's rate, or else the first source's. As in a corpus, a song ends with its
@@ -72,13 +72,13 @@ class Stems:
 
 
 @dataclass(frozen=True)
-class Chunks:
+class ChunkedSong:
     """A song of a corpus: where its chunks lie. `load` puts them together again."""
 
     name: str
     places: list[tuple[str, int, int]] = field(default_factory=list)  # shard, offset, size
 
-    def load(self) -> Song:
+    def load(self) -> ReferenceSong:
         """AudioError where a chunk is damaged."""
         parts: dict[str, list[np.ndarray]] = {}
         rate = 0
@@ -115,15 +115,15 @@ def grouping(stems: Collection[str]) -> str:
     return next(fitting, "own")
 
 
-def in_corpus(corpus: Corpus, split: str) -> list[Chunks]:
+def in_corpus(corpus: Corpus, split: str) -> list[ChunkedSong]:
     """The songs of a corpus' split; BadUsage where it has none."""
-    found: dict[str, Chunks] = {}
+    found: dict[str, ChunkedSong] = {}
     rows = [row for row in corpus.index.to_pylist() if row["split"] == split]
     for row in sorted(rows, key=lambda row: (row["song_id"], row["track_ids"], row["start_s"])):
         if "mixture" in row["sources"]:
             name = " ".join([row["song_id"], *(row["track_ids"] or [])])
             place = (files.join(corpus.folder, row["shard"]), row["offset"], row["size"])
-            found.setdefault(name, Chunks(name)).places.append(place)
+            found.setdefault(name, ChunkedSong(name)).places.append(place)
     if not found:
         held = ", ".join(sorted(set(corpus.index["split"].to_pylist()))) or "none"
         raise BadUsage(f"--split {split}: the corpus has no song in it; it has songs in {held}")
@@ -190,7 +190,7 @@ def _same_shape(sources: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return shaped
 
 
-def _complete(found: dict[str, np.ndarray], rate: int) -> Song:
+def _complete(found: dict[str, np.ndarray], rate: int) -> ReferenceSong:
     """A song whose missing sources are sums or differences of the others."""
     sources = {name: samples for name, samples in found.items() if name != "mixture"}
     mixture, vocals = found.get("mixture"), found.get("vocals")
@@ -207,10 +207,10 @@ def _complete(found: dict[str, np.ndarray], rate: int) -> Song:
         sources["accompaniment"] = mixture - vocals
     elif vocals is None and not stems:
         sources["vocals"] = mixture - accompaniment
-    return Song(mixture, sources, rate)
+    return ReferenceSong(mixture, sources, rate)
 
 
-def _check_sum(song: Song) -> None:
+def _check_sum(song: ReferenceSong) -> None:
     """AudioError if the mixture is not that of its stems; a corpus refuses the same songs."""
     if "vocals" not in song.sources:
         return

@@ -13,7 +13,7 @@ from stemlode import audio, runs
 from stemlode.tables import Row
 from training.checkpoint import Checkpoint
 from training.evaluation import bsseval
-from training.evaluation.references import Song
+from training.evaluation.references import ReferenceSong
 from training.evaluation.table import COLUMNS, is_silent
 from training.models.metrics import energies, ratios_db, silent_frames, usdr_of
 from training.recipes.chunks import Chunking
@@ -40,7 +40,7 @@ class Stopwatch:
 
 def score(
     name: str,
-    song: Song,
+    song: ReferenceSong,
     system: System,
     metrics: Collection[str],
     watch: Stopwatch,
@@ -71,7 +71,7 @@ def score(
     return list(rows.values())
 
 
-def stems_of(song: Song, system: System, parts_of: Callable[[Checkpoint], Parts]) -> Parts:
+def stems_of(song: ReferenceSong, system: System, parts_of: Callable[[Checkpoint], Parts]) -> Parts:
     """The stems that are scored: for one model its source and the rest; for several models their
     sources and `other`, what is left of the mixture (thesis 6.3.2).
 
@@ -93,13 +93,13 @@ def stems_of(song: Song, system: System, parts_of: Callable[[Checkpoint], Parts]
     return parts
 
 
-def truth(song: Song, name: str) -> np.ndarray:
+def truth(song: ReferenceSong, name: str) -> np.ndarray:
     """A source, or `other` for a guitar that is part of it; AudioError where it is not known."""
     is_part = name == "guitar" and name not in song.sources and "other" in song.sources
     return song.source("other" if is_part else name)
 
 
-def _reference(song: Song, stem: str, stems: Sequence[str], system: System) -> np.ndarray:
+def _reference(song: ReferenceSong, stem: str, stems: Sequence[str], system: System) -> np.ndarray:
     """The true signal of a stem; for the rest that several nets leave, the sum of all sources that
     are not theirs."""
     if len(system.models) == 1 or stem in system.estimated:
@@ -113,7 +113,7 @@ def _reference(song: Song, stem: str, stems: Sequence[str], system: System) -> n
 
 
 @torch.inference_mode()
-def oracle(song: Song, trained: Checkpoint, chunking: Chunking) -> Parts:
+def oracle(song: ReferenceSong, trained: Checkpoint, chunking: Chunking) -> Parts:
     """The stems that the best mask of the net's kind would give, all else being equal."""
     recipe = trained.recipe
     known = [song.mixture, *(truth(song, name) for name in recipe.separated)]
@@ -131,7 +131,7 @@ def _measure(
     rows: dict[str, Row],
     references: Parts,
     found: dict[str, Parts],
-    song: Song,
+    song: ReferenceSong,
     metrics: Collection[str],
     device: torch.device,
 ) -> None:

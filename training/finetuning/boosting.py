@@ -49,7 +49,7 @@ class Segment:
     confidence: float = 1.0
 
 
-class Segments(Protocol):
+class SegmentSource(Protocol):
     """The unlabelled set, as worker processes draw from it."""
 
     def draw(
@@ -70,7 +70,7 @@ class Gathered:
 
 
 @dataclass(frozen=True)
-class Unheard(Batch):
+class UnlabelledBatch(Batch):
     """The labelled batch, not yet scaled to a peak, and the segments that may replace signals."""
 
     sides: list[tuple[Side, Side]]
@@ -107,7 +107,7 @@ class Gathering(Dataset[Gathered]):
     """
 
     def __init__(
-        self, data: Corpus, segments: Segments, recipe: Recipe, ratio: float, seed: int
+        self, data: Corpus, segments: SegmentSource, recipe: Recipe, ratio: float, seed: int
     ) -> None:
         self.draws = Draws(data, recipe, seed)
         self.segments, self.recipe, self.ratio, self.seed = segments, recipe, ratio, seed
@@ -132,7 +132,7 @@ def batches(
     *,
     workers: int,
     device: torch.device,
-) -> Iterator[Unheard]:
+) -> Iterator[UnlabelledBatch]:
     """An endless stream of batches from `progress` on; `rejects` notes what cannot be read."""
     for gathered in loader(gathering, progress.position, workers):
         rejects |= {bad.key: bad.reason for bad in gathered.rejects if bad.key not in rejects}
@@ -141,7 +141,7 @@ def batches(
         drawn = gathered.labelled
         scaled = drawn.waveforms.to(device) * drawn.gains.to(device)[..., None, None]
         none = torch.zeros(len(scaled), dtype=torch.bool, device=device)
-        yield Unheard(
+        yield UnlabelledBatch(
             drawn.sample_ids, scaled.sum(1), scaled[:, 0], none, gathered.sides, gathered.segments
         )
 
@@ -162,7 +162,7 @@ def pools(segments: list[Segment], mixture: Tensor, target: Tensor, heard: Label
     )
 
 
-def compose(batch: Unheard, found: Pools, used: Counter[str]) -> Batch:
+def compose(batch: UnlabelledBatch, found: Pools, used: Counter[str]) -> Batch:
     """The batch, mixed; `used` counts the signals by their set.
 
     If the unlabelled segments give no target (or no residual), the labelled one is used.

@@ -21,7 +21,7 @@ from training.console import tell
 from training.data.corpus import Corpus
 from training.data.examples import Batch
 from training.finetuning import boosting
-from training.finetuning.boosting import Gathering, Pools, Segment, Unheard
+from training.finetuning.boosting import Gathering, Pools, Segment, UnlabelledBatch
 from training.finetuning.sets import Unlabelled
 from training.loop.material import Material
 from training.loop.options import Options
@@ -122,7 +122,7 @@ class Boosting(Material):
 
     def prepare(self, batch: Batch) -> Batch:
         """The teacher labels the unlabelled segments; then all is mixed."""
-        assert isinstance(batch, Unheard)
+        assert isinstance(batch, UnlabelledBatch)
         return boosting.compose(batch, self._pools(batch.segments), self.heard)
 
     def _pools(self, segments: list[Segment]) -> Pools:

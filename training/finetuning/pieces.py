@@ -16,7 +16,7 @@ from stemlode.audio import AudioError, decoders, mixdown
 
 LEAD_S = 0.1  # decoded before a piece: an MP3 or AAC frame needs those before it
 BLOCK_FRAMES = 8192
-Found = tuple[np.ndarray, int]  # [channels, frames] and their rate
+DecodedPiece = tuple[np.ndarray, int]  # [channels, frames] and their rate
 
 
 def read(uri: str, start_s: float, shape: tuple[int, int], rate: int) -> Tensor:
@@ -37,13 +37,13 @@ def read(uri: str, start_s: float, shape: tuple[int, int], rate: int) -> Tensor:
     return torch.nn.functional.pad(torch.from_numpy(piece), (0, samples - piece.shape[1]))
 
 
-def _opened(uri: str, start_s: float, seconds: float) -> Found:
+def _opened(uri: str, start_s: float, seconds: float) -> DecodedPiece:
     with decoders.opened(uri, whole=False) as source:
         found = _sought(source, start_s, seconds)
     return found or _skipped(uri, start_s, seconds)
 
 
-def _sought(source: decoders.Source, start_s: float, seconds: float) -> Found | None:
+def _sought(source: decoders.Source, start_s: float, seconds: float) -> DecodedPiece | None:
     """None where its decoder cannot seek, or does not say where it landed."""
     if not source.seek(max(0.0, start_s - LEAD_S)):
         return None
@@ -65,7 +65,7 @@ def _sought(source: decoders.Source, start_s: float, seconds: float) -> Found | 
     return np.concatenate(parts, axis=1)[:, skip : skip + math.ceil(seconds * rate) + 1], rate
 
 
-def _skipped(uri: str, start_s: float, seconds: float) -> Found:
+def _skipped(uri: str, start_s: float, seconds: float) -> DecodedPiece:
     """Decoded from the file's beginning."""
     parts, at, rate = [], 0, 0
     for block in audio.blocks(uri):

@@ -19,7 +19,7 @@ from training.console import tell
 from training.data import corpus, windows
 from training.data.corpus import Bad, Corpus
 from training.finetuning import unlabelled
-from training.finetuning.boosting import Segment, Segments
+from training.finetuning.boosting import Segment, SegmentSource
 from training.finetuning.unlabelled import ATTEMPTS, Surveyed
 from training.recipes.base import Recipe, rest_of
 from training.teachers import labels
@@ -33,7 +33,7 @@ TOLD = 20  # at most so many mixtures that are left out are named on the termina
 class Unlabelled:
     """A set to draw segments from, with what was left out of it, and counts for run.json."""
 
-    segments: Segments
+    segments: SegmentSource
     rejects: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -114,7 +114,7 @@ def shards(
     kinds = Counter(str(kind) for kind in rows["kind"].to_pylist())
     counts = {f"labelled_{kind}": kinds[kind] for kind in labels.KINDS}
     counts["labelled_left_out"] = len(facts) - len(rows)
-    return Unlabelled(Labelled(data.folder, rows, recipe.target, sides), {}, counts)
+    return Unlabelled(LabelledSegments(data.folder, rows, recipe.target, sides), {}, counts)
 
 
 def command(checkpoint: str, target: str) -> str:
@@ -126,8 +126,8 @@ def command(checkpoint: str, target: str) -> str:
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Segments with labels: see `boosting.Segments`."""
+class LabelledSegments:
+    """Segments with labels: see `boosting.SegmentSource`."""
 
     folder: str
     rows: pa.Table  # of the index

@@ -42,8 +42,8 @@ class Surveyed:
     reason: str = ""
 
 
-class Windows:
-    """Windows of mixtures that hold sound; the base of what `boosting.Segments` describes."""
+class Mixtures:
+    """Windows of mixtures that hold sound; the base of what `boosting.SegmentSource` describes."""
 
     @property
     def count(self) -> int:
@@ -62,7 +62,7 @@ class Windows:
     def draw(
         self, rng: random.Random, shape: tuple[int, int], rate: int, rejects: list[Bad]
     ) -> Segment:
-        """See `boosting.Segments`; each window is equally likely."""
+        """See `boosting.SegmentSource`; each window is equally likely."""
         for _ in range(ATTEMPTS):
             window, place = rng.randrange(self.count), rng.random()
             try:
@@ -77,7 +77,7 @@ class Windows:
 
 
 @dataclass(frozen=True)
-class Files(Windows):
+class FileMixtures(Mixtures):
     """Windows of audio files."""
 
     uris: Sequence[str]
@@ -101,7 +101,7 @@ class Files(Windows):
 
 
 @dataclass(frozen=True)
-class Chunks(Windows):
+class CorpusMixtures(Mixtures):
     """Windows of a corpus' mixtures."""
 
     folder: str
@@ -221,11 +221,11 @@ def survey(
     yield from items
 
 
-def of_files(found: Sequence[Surveyed]) -> Files:
+def of_files(found: Sequence[Surveyed]) -> FileMixtures:
     """The windows of the files that can be used."""
     usable = [one for one in found if one.starts]
     rows = [np.full(len(one.starts), number) for number, one in enumerate(usable)]
-    return Files(
+    return FileMixtures(
         [one.uri for one in usable],
         np.concatenate(rows) if rows else np.zeros(0, np.int64),
         np.array([start for one in usable for start in one.starts], np.float64),
@@ -233,9 +233,9 @@ def of_files(found: Sequence[Surveyed]) -> Files:
     )
 
 
-def of_corpus(data: Corpus) -> Chunks:
+def of_corpus(data: Corpus) -> CorpusMixtures:
     """The windows of the mixtures in a corpus' train split."""
     index = data.of("train").combine_chunks()
     held = index["sources"].to_pylist()
     pool = pools.pool(index, held, "mixture", [None] * len(held))
-    return Chunks(data.folder, index, pool, data.window_s)
+    return CorpusMixtures(data.folder, index, pool, data.window_s)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 
-class Signal(Protocol):
+class Waveform(Protocol):
     """float32 [channels, samples], in memory (a Tensor) or on a disk; sliced but never copied."""
 
     @property
@@ -65,7 +65,7 @@ def istft(
     return flat.reshape(*spectrum.shape[:-2], samples)
 
 
-def stft_part(samples: Signal, first: int, last: int, n_fft: int, hop_length: int) -> Tensor:
+def stft_part(samples: Waveform, first: int, last: int, n_fft: int, hop_length: int) -> Tensor:
     """Frames first…last - 1 of `stft`, from a signal that may be too long to transform whole.
 
     Returns: complex [channels, n_fft / 2 + 1, last - first].

@@ -1,4 +1,4 @@
-"""The U-Net of the thesis, chapter 4: a soft mask for a magnitude spectrogram."""
+"""The U-Net of the thesis: a soft mask for magnitudes (chapter 4), a complex one (chapter 6)."""
 
 from collections.abc import Sequence
 from itertools import pairwise

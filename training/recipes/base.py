@@ -29,7 +29,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from training.models.spectrogram import Signal
+from training.models.spectrogram import Waveform
 from training.recipes import chunks
 from training.recipes.chunks import Chunking
 
@@ -262,7 +262,7 @@ class Recipe:
         found = self.separated
         return found if len(found) > 1 else (*found, rest_of(found[0]))
 
-    def separate(self, nets: nn.Module, signal: Signal, chunking: Chunking) -> Iterator[Tensor]:
+    def separate(self, nets: nn.Module, signal: Waveform, chunking: Chunking) -> Iterator[Tensor]:
         """A song [channels, samples] of any length, at its own level → the sources `separated`:
         blocks [sources, channels, samples] in turn.
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.models.spectrogram import Signal
+from training.models.spectrogram import Waveform
 
-Estimate = Callable[[Tensor], Tensor]  # [batch, channels, samples] → [batch, …, samples]
+Estimator = Callable[[Tensor], Tensor]  # [batch, channels, samples] → [batch, …, samples]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Chunking:
 
 
 def overlap_add(
-    signal: Signal, sample_rate: int, estimate: Estimate, chunking: Chunking
+    signal: Waveform, sample_rate: int, estimate: Estimator, chunking: Chunking
 ) -> Iterator[Tensor]:
     """A signal [channels, samples] through `estimate`: blocks [sources, channels, samples] in turn.
 
@@ -53,7 +53,7 @@ def overlap_add(
             weights = torch.cat((weights[hop:], torch.zeros(hop)))
 
 
-def _piece(signal: Signal, start: int, length: int) -> Tensor:
+def _piece(signal: Waveform, start: int, length: int) -> Tensor:
     """[channels, length] from `start`, with zeros before the signal and after its end."""
     total = signal.shape[-1]
     part = signal[:, max(0, start) : max(0, min(total, start + length))]

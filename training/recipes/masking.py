@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from training.models import spectrogram
-from training.models.spectrogram import Signal
+from training.models.spectrogram import Waveform
 
 PIECE_FRAMES = 1024  # of which a net sees at once; a multiple of its stride
 OVERLAP_FRAMES = 128  # over which one piece's mask fades into the next one's; likewise
@@ -28,7 +28,7 @@ class Masking:
     n_fft: int  # samples
     hop_length: int  # samples
 
-    def peak_magnitude(self, samples: Signal) -> float:
+    def peak_magnitude(self, samples: Waveform) -> float:
         """Largest magnitude of the channels' mean: what the net's input is divided by."""
         peak = 0.0
         for first, last in self._spans(samples, PIECE_FRAMES):
@@ -36,7 +36,9 @@ class Masking:
         return peak
 
     @torch.inference_mode()
-    def masks(self, samples: Signal, net: nn.Module, *, of_rest: bool = False) -> Iterator[Tensor]:
+    def masks(
+        self, samples: Waveform, net: nn.Module, *, of_rest: bool = False
+    ) -> Iterator[Tensor]:
         """A net's mask of a whole song: consecutive pieces [bins, frames] of it.
 
         `of_rest`: 1 minus the mask.
@@ -61,7 +63,7 @@ class Masking:
                 tail = mask[:, -OVERLAP_FRAMES:]
 
     @torch.inference_mode()
-    def ideal_masks(self, mixture: Signal, source: Signal) -> Iterator[Tensor]:
+    def ideal_masks(self, mixture: Waveform, source: Waveform) -> Iterator[Tensor]:
         """The oracle's mask min(|S| / |X|, 1): the best that a mask in [0, 1] can do per bin in
         L1."""
         for first, last in self._spans(mixture, PIECE_FRAMES):
@@ -69,7 +71,7 @@ class Masking:
             yield (part / whole.clamp(min=1e-12)).clamp(max=1)
 
     @torch.inference_mode()
-    def masked(self, samples: Signal, masks: Iterable[Tensor]) -> Iterator[Tensor]:
+    def masked(self, samples: Waveform, masks: Iterable[Tensor]) -> Iterator[Tensor]:
         """A signal through a mask, its own phase kept: blocks [channels, samples] in turn."""
         rest = samples.shape[-1]
         overlap_add = spectrogram.OverlapAdd(self.n_fft, self.hop_length)
@@ -83,12 +85,12 @@ class Masking:
             yield block
         yield overlap_add.end()[:, :rest]
 
-    def _mono(self, samples: Signal, first: int, last: int) -> Tensor:
+    def _mono(self, samples: Waveform, first: int, last: int) -> Tensor:
         """Complex [1, bins, frames] of the channels' mean."""
         spectrum = spectrogram.stft_part(samples, first, last, self.n_fft, self.hop_length)
         return spectrum.mean(dim=0, keepdim=True)
 
-    def _spans(self, samples: Signal, frames: int, overlap: int = 0) -> Iterator[tuple[int, int]]:
+    def _spans(self, samples: Waveform, frames: int, overlap: int = 0) -> Iterator[tuple[int, int]]:
         """First and last + 1 of pieces of at most `frames` frames that cover a signal."""
         total = spectrogram.frame_count(samples.shape[-1], self.hop_length)
         first = 0

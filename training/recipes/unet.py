@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from training.models import losses, precision, spectrogram
-from training.models.spectrogram import Signal
+from training.models.spectrogram import Waveform
 from training.models.unet import CHANNELS, UNet
 from training.recipes.base import Recipe, Transform
 from training.recipes.chunks import Chunking
@@ -125,7 +125,7 @@ class UNetRecipe(EncoderDecoderRecipe):
         accompaniment is what that leaves of a song, at the song's full rate."""
         return ("vocals",) if self._of_rest else (self.target,)
 
-    def separate(self, nets: nn.Module, signal: Signal, chunking: Chunking) -> Iterator[Tensor]:
+    def separate(self, nets: nn.Module, signal: Waveform, chunking: Chunking) -> Iterator[Tensor]:
         """See `Recipe.separate`; one mask for the whole song, normalised by its maximum."""
         masking = Masking(self.n_fft, self.hop_length)
         masks = masking.masks(signal, nets, of_rest=self._of_rest)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stemlode import audio, files
 from training.checkpoint import Checkpoint
-from training.models.spectrogram import Signal
+from training.models.spectrogram import Waveform
 from training.recipes.chunks import Chunking
 from training.separation import streams, wav
 from training.separation.system import Parts, System
@@ -23,7 +23,7 @@ GRID = np.float32(2**23)
 
 
 @torch.inference_mode()
-def estimates(signal: Signal, trained: Checkpoint, chunking: Chunking) -> Iterator[Tensor]:
+def estimates(signal: Waveform, trained: Checkpoint, chunking: Chunking) -> Iterator[Tensor]:
     """A song at the model's rate → blocks of its sources in turn, see `Recipe.separate`."""
     yield from trained.recipe.separate(trained.core, signal, chunking)
 

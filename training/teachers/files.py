@@ -17,7 +17,6 @@ runs the code in it; ONNX files hold no programs.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -31,10 +30,10 @@ from training.recipes import chunks
 from training.recipes.chunks import Chunking
 from training.teachers import spectra
 from training.teachers import teacher as teachers_teacher
+from training.teachers.spectra import Net
 from training.teachers.teacher import Teacher
 
 KNOWN = (*teachers_teacher.FACTS, "samples", "batch", "input", *spectra.FACTS)
-Net = Callable[[Tensor], Any]
 
 
 def load(path: str, device: torch.device) -> Teacher:

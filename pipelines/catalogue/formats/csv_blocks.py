@@ -17,10 +17,11 @@ BLOCK_BYTES = 1 << 24
 MOST_BYTES = 1 << 25  # of one record: titles can be hostile
 WHY = "line {}: a quote is not closed, or closed too early"
 
-Block = tuple[bytes, list[tuple[str, str]]]  # whole records, and the lines that are none, with why
+# Whole records, and the lines that are none, with why.
+CsvBlock = tuple[bytes, list[tuple[str, str]]]
 
 
-def blocks(path: str, file: IO[bytes], delimiter: str) -> Iterator[Block]:
+def blocks(path: str, file: IO[bytes], delimiter: str) -> Iterator[CsvBlock]:
     """All records of a file, the header among them, in blocks.
 
     Raises Failed where one is longer than MOST_BYTES.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.catalogue.formats.rows import BATCH_ROWS, PART_ROWS, ArrowRows, Part, Rows
+from pipelines.catalogue.formats.rows import BATCH_ROWS, PART_ROWS, ArrowRows, CataloguePart, Rows
 from stemlode import files
 
 
@@ -22,7 +22,7 @@ def names(path: str) -> list[str]:
         return pq.ParquetFile(file).schema_arrow.names
 
 
-def parts(path: str) -> list[Part]:
+def parts(path: str) -> list[CataloguePart]:
     """The file, cut between row groups."""
     with native(path) as file:
         metadata = pq.ParquetFile(file).metadata
@@ -30,10 +30,10 @@ def parts(path: str) -> list[Part]:
     starts = [0, *itertools.accumulate(rows)]
     groups = itertools.groupby(range(len(rows)), key=lambda group: starts[group] // PART_ROWS)
     members = [tuple(some) for _, some in groups]
-    return [Part(path, some, starts[some[0]]) for some in members]
+    return [CataloguePart(path, some, starts[some[0]]) for some in members]
 
 
-def batches(part: Part, columns: Sequence[str] | None) -> Iterator[Rows]:
+def batches(part: CataloguePart, columns: Sequence[str] | None) -> Iterator[Rows]:
     """All rows of a part, with some columns or all."""
     with native(part.path) as file:
         table = pq.ParquetFile(file)

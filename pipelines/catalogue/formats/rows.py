@@ -17,7 +17,7 @@ Broken = tuple[str, str]  # a line that is no row, and why
 
 
 @dataclass(frozen=True)
-class Part:
+class CataloguePart:
     """What one worker reads at a time: a file, or some row groups of a Parquet file."""
 
     path: str

@@ -8,7 +8,7 @@ import pyarrow as pa
 from pipelines.catalogue.formats import csv_rows, json_rows, parquet
 from pipelines.catalogue.formats.dialect import PLAIN, Dialect
 from pipelines.catalogue.formats.encodings import NotText
-from pipelines.catalogue.formats.rows import Part, Rows
+from pipelines.catalogue.formats.rows import CataloguePart, Rows
 from pipelines.catalogue.formats.text import ARCHIVES, CODECS, naming
 from pipelines.catalogue.sources import musicbrainz
 
@@ -69,12 +69,12 @@ class Files:
         with naming(path, self._mended):
             return parquet.types(path) if format_of(path) == "parquet" else {}
 
-    def parts(self, path: str) -> list[Part]:
+    def parts(self, path: str) -> list[CataloguePart]:
         """A file cut where it can be read from."""
         with naming(path, self._mended):
-            return parquet.parts(path) if format_of(path) == "parquet" else [Part(path)]
+            return parquet.parts(path) if format_of(path) == "parquet" else [CataloguePart(path)]
 
-    def batches(self, part: Part, columns: Sequence[str] | None = None) -> Iterator[Rows]:
+    def batches(self, part: CataloguePart, columns: Sequence[str] | None = None) -> Iterator[Rows]:
         """All rows of a part, with some columns or all."""
         with naming(part.path, self._mended):
             if format_of(part.path) == "parquet":

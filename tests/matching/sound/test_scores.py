@@ -7,7 +7,7 @@ import pytest
 
 from matching.sound.decisions import D_MIN, Thresholds, decide
 from matching.sound.difference import difference_sum, magnitude
-from matching.sound.scores import Recording, Settings, score
+from matching.sound.scores import Settings, TrimmedSignal, score
 from stemlode import audio
 
 RATE = Settings().sample_rate
@@ -18,8 +18,8 @@ def read(test_data: Path, name: str) -> np.ndarray:
     return audio.read(str(path), sample_rate=RATE, mono=True).samples[0]
 
 
-def recording(samples: np.ndarray) -> Recording:
-    return Recording(samples.astype(np.float32), Settings())
+def recording(samples: np.ndarray) -> TrimmedSignal:
+    return TrimmedSignal(samples.astype(np.float32), Settings())
 
 
 def test_offsets_count_from_the_files_beginning_not_from_the_sound(test_data: Path) -> None:
@@ -52,8 +52,8 @@ def test_eq_3_8_is_measured_without_alignment_or_gain(test_data: Path) -> None:
 def test_the_thesis_compares_from_where_sound_begins_at_the_level_it_has(test_data: Path) -> None:
     mixture = read(test_data, "so_easy/mixture.mp3")
     settings = Settings(align=False)
-    x = Recording(mixture, settings)
-    y = Recording(np.concatenate([np.zeros(5000, np.float32), 0.5 * mixture]), settings)
+    x = TrimmedSignal(mixture, settings)
+    y = TrimmedSignal(np.concatenate([np.zeros(5000, np.float32), 0.5 * mixture]), settings)
     X, Y = magnitude(x.samples), magnitude(y.samples)
     found = score(x, y)
     assert found.difference_sum == pytest.approx(difference_sum(X, Y), rel=1e-6)

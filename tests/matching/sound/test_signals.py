@@ -6,8 +6,8 @@ import librosa
 import numpy as np
 import pytest
 
-from matching.sound.scores import Recording, Settings, score
-from matching.sound.signals import Part, magnitudes, read, stft
+from matching.sound.scores import Settings, TrimmedSignal, score
+from matching.sound.signals import SignalSlice, magnitudes, read, stft
 
 
 def noise(frames: int, seed: int = 0) -> np.ndarray:
@@ -40,7 +40,7 @@ def test_beyond_the_ends_are_zeros(start: int, stop: int, expected: list[float])
 
 
 def test_a_part_of_a_signal_is_a_signal() -> None:
-    part = Part(np.arange(10.0), 3, 8)
+    part = SignalSlice(np.arange(10.0), 3, 8)
     assert len(part) == 5
     assert part[1:3].tolist() == [4, 5]
     assert part[-2:99].tolist() == [6, 7]
@@ -74,8 +74,8 @@ def test_recordings_of_any_length_are_read_in_pieces_with_the_same_result(test_d
     beat = rng.standard_normal(8192 * 300).astype(np.float32)
     beat *= np.repeat(rng.uniform(0, 1, 300 * 8) ** 2, 1024).astype(np.float32)
     voice = 0.3 * noise(len(beat), 1)
-    whole = score(Recording(beat + voice, Settings()), Recording(beat[5000:], Settings()))
+    whole = score(TrimmedSignal(beat + voice, Settings()), TrimmedSignal(beat[5000:], Settings()))
     x, y = Counted(beat + voice), Counted(beat[5000:])
-    assert score(Recording(x, Settings()), Recording(y, Settings())) == whole
+    assert score(TrimmedSignal(x, Settings()), TrimmedSignal(y, Settings())) == whole
     assert whole.offset_s == pytest.approx(-5000 / 8192, abs=1e-5)
     assert max(x.longest, y.longest) < len(beat)

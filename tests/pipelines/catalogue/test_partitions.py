@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipelines.catalogue import partitions, tracks
 from pipelines.catalogue.formats.dialect import Dialect
-from pipelines.catalogue.reading import Batch, Catalogue
+from pipelines.catalogue.reading import Catalogue, RowBatch
 from stemlode.runs import BadUsage
 
 HIVE = Dialect(partitions="hive")
@@ -31,7 +31,7 @@ def write(path: Path, row: dict) -> Path:
     return path
 
 
-def only(catalogue: Catalogue) -> Batch:
+def only(catalogue: Catalogue) -> RowBatch:
     (batch,) = [b for part in catalogue.parts() for b in catalogue.batches(part)]
     return batch
 

@@ -16,7 +16,7 @@ import pytest
 from pipelines.catalogue import columns as catalogue_columns
 from pipelines.catalogue import tracks
 from pipelines.catalogue.formats import parquet
-from pipelines.catalogue.reading import NEEDED, Batch, Catalogue, mapping
+from pipelines.catalogue.reading import NEEDED, Catalogue, RowBatch, mapping
 from stemlode import files, runs, schemas, tables
 from stemlode.runs import BadUsage, Failed
 
@@ -42,7 +42,7 @@ def write(path: Path, rows: list[dict]) -> Path:
     return path
 
 
-def batches(catalogue: Catalogue, columns: Sequence[str] | None = None) -> list[Batch]:
+def batches(catalogue: Catalogue, columns: Sequence[str] | None = None) -> list[RowBatch]:
     return [b for part in catalogue.parts() for b in catalogue.batches(part, columns)]
 
 

@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 
 from pipelines.catalogue import columns as catalogue_columns
 from pipelines.catalogue import tracks
-from pipelines.catalogue.reading import Batch, Catalogue
+from pipelines.catalogue.reading import Catalogue, RowBatch
 from stemlode import schemas
 from stemlode.ids import digest
 
 
-def only_batch(catalogue: Catalogue) -> Batch:
+def only_batch(catalogue: Catalogue) -> RowBatch:
     (part,) = catalogue.parts()
     (batch,) = catalogue.batches(part)
     return batch
 
 
-def batch_of(folder: Path, columns: dict, mapping: str | None = None) -> Batch:
+def batch_of(folder: Path, columns: dict, mapping: str | None = None) -> RowBatch:
     """One Parquet file with the needed columns, unless others are given, and these."""
     count = len(next(iter(columns.values())))
     needed = {"track_id": [f"t{n}" for n in range(count)], "title": ["T"] * count}
@@ -34,7 +34,7 @@ def batch_of(folder: Path, columns: dict, mapping: str | None = None) -> Batch:
     return only_batch(Catalogue(str(folder / "c.parquet"), mapping))
 
 
-def as_tracks(batch: Batch) -> list[dict]:
+def as_tracks(batch: RowBatch) -> list[dict]:
     checked = tracks.check(batch)
     table = tracks.table(batch, checked, checked.good)
     assert table.schema.equals(schemas.TRACK)

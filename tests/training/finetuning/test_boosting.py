@@ -14,7 +14,15 @@ from torch import Tensor
 from training.data import mixing
 from training.data.corpus import Bad, open_corpus
 from training.finetuning import boosting
-from training.finetuning.boosting import Gathering, Pools, Segment, Side, Unheard, compose, sides
+from training.finetuning.boosting import (
+    Gathering,
+    Pools,
+    Segment,
+    Side,
+    UnlabelledBatch,
+    compose,
+    sides,
+)
 from training.recipes.bsrnn import BSRNNRecipe
 from training.recipes.registry import RECIPES
 from training.state import Progress
@@ -89,10 +97,10 @@ def test_each_kind_gives_the_signals_that_the_paper_says() -> None:
     assert levels == {"s0": 0.75, "s2": 3.0}
 
 
-def _unheard(batch: list[tuple[Side, Side]], target: Tensor, residual: Tensor) -> Unheard:
+def _unheard(batch: list[tuple[Side, Side]], target: Tensor, residual: Tensor) -> UnlabelledBatch:
     none = torch.zeros(len(batch), dtype=torch.bool)
     ids = [f"l{n}" for n in range(len(batch))]
-    return Unheard(ids, target + residual, target, none, batch, [])
+    return UnlabelledBatch(ids, target + residual, target, none, batch, [])
 
 
 picks = st.floats(0, 1, exclude_max=True)

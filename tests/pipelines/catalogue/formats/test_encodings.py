@@ -22,7 +22,7 @@ from pipelines.catalogue import aliases, tracks
 from pipelines.catalogue.formats import encodings
 from pipelines.catalogue.formats.dialect import PLAIN, Dialect
 from pipelines.catalogue.formats.encodings import BadByte, Utf8, likely
-from pipelines.catalogue.reading import Batch, Catalogue
+from pipelines.catalogue.reading import Catalogue, RowBatch
 from stemlode.runs import BadUsage
 
 HEAD = "track_id,title,artist,duration_s\n"
@@ -175,7 +175,7 @@ def test_bytes_that_nobody_reads_are_escaped(tmp_path: Path) -> None:
     assert first["genre"] == "M\\xf6rk" and json.loads(first["extra"]) == {"cover": "\\x89PNG"}
 
 
-def _batches(path: Path, dialect: Dialect = PLAIN) -> list[Batch]:
+def _batches(path: Path, dialect: Dialect = PLAIN) -> list[RowBatch]:
     catalogue = Catalogue(str(path), None, dialect)
     return [b for part in catalogue.parts() for b in catalogue.batches(part)]
 
