@@ -26,6 +26,7 @@ COLUMNS = (*TEXTS, *DURATIONS, "release_year", *EXTENDED)
 WHITESPACE = r" \t\n\v\f\r"
 LATIN_END = 0x20000  # unidecode knows no code point beyond
 ROW = "stemlode_row"  # stands for a whole row of the catalogue; no column may have this name
+QUOTE = r"[\x22\x27]?"  # one of either kind, or none
 TEXT, INTEGER, FLOAT, DATE = "text", "integer", "float", "date"  # kinds of columns
 TEXTS_LIST = f"{TEXT} list"
 CANDIDATE = pa.schema(
@@ -305,8 +306,15 @@ def _list(source: Source, ours: str) -> str:
         return "CAST(NULL AS STRING)"
     if kind == TEXTS_LIST:
         return f"IFNULL({column}, [])"
-    if kind in (TEXT, INTEGER):
+    if kind == INTEGER:
         return f"SPLIT(COALESCE({_text(source, ours)}, ''), ';')"
+    if kind == TEXT:  # as JSON or Python write lists, of ids without commas and quotes; or parted
+        text = _text(source, ours)
+        inner = rf"REGEXP_REPLACE({text}, r'^\s*\[\s*{QUOTE}|{QUOTE}\s*,?\s*\]\s*$', '')"
+        listed = rf"SPLIT(REGEXP_REPLACE({inner}, r'{QUOTE}\s*,\s*{QUOTE}', ','), ',')"
+        parted = f"SPLIT(COALESCE({text}, ''), ';')"
+        is_listed = rf"REGEXP_CONTAINS({text}, r'^\s*\[\s*(?:[\x22\x27\d](?s:.*))?\]\s*$')"
+        return f"IF({is_listed}, {listed}, {parted})"
     raise NotPlain(f"column {source.columns[ours]} holds no lists of ids")
 
 

@@ -1,13 +1,20 @@
 """What a catalogue's columns hold, read as what they mean."""
 
+import ast
+import json
+import re
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.catalogue.formats.rows import SEPARATOR, as_text
+from pipelines.catalogue.formats.rows import as_text
 from sql.durations import FORMS, NUMBER, Form
 
 WHITESPACE = " \t\n\v\f\r"
+WRITTEN = r"^\s*\[(?s:.*)\]\s*$"  # a list in a text
+_ENTRY = r"""\s*(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[-+.\w]+)\s*"""
+_PYTHON = re.compile(rf"\s*\[(?:{_ENTRY}(?:,{_ENTRY})*,?)?\s*\]\s*", re.DOTALL)
 _PER = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # Arrow's units in a second
 
 
@@ -61,14 +68,17 @@ def _decoded(column: pa.Array, encoding: str, strict: bool) -> pa.StringArray:
     return pa.array(found, pa.string())
 
 
-def lists(column: pa.Array, encoding: str | None = None, *, strict: bool = False) -> pa.ListArray:
-    """A column of lists of any type, or of text with a separator, as lists of trimmed text.
+def lists(
+    column: pa.Array, separator: str | None, encoding: str | None = None, *, strict: bool = False
+) -> pa.ListArray:
+    """A column of lists of any type, or of text, as lists of trimmed text.
 
-    `encoding` and `strict` are as for `text`.
+    A text is a list as JSON or Python write it (`["a", "b"]`, `['a', 'b']`), else what the
+    separator parts. `encoding` and `strict` are as for `text`.
     """
     kind = column.type
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-        column = pc.split_pattern(text(column, encoding, strict=strict), SEPARATOR)
+        column = _parted(text(column, encoding, strict=strict), separator)
     lists = column.cast(pa.large_list(column.type.value_type))
     try:
         entries = pc.ascii_trim(text(lists.values, encoding, strict=strict), WHITESPACE)
@@ -79,11 +89,59 @@ def lists(column: pa.Array, encoding: str | None = None, *, strict: bool = False
     return whole.cast(pa.list_(pa.string()))
 
 
-def seconds(column: pa.Array, per_second: int = 1) -> pa.DoubleArray:
+def first(lists: pa.ListArray) -> pa.StringArray:
+    """The first entry of each list that is not empty; null where there is none."""
+    rows, entries = pc.list_parent_indices(lists), pc.list_flatten(lists)
+    is_there = pc.fill_null(pc.not_equal(entries, ""), False)
+    rows, entries = rows.filter(is_there).to_numpy(), entries.filter(is_there)
+    kept, places = np.unique(rows, return_index=True)
+    found = np.full(len(lists), -1)
+    found[kept] = places
+    return entries.take(pa.array(found, mask=found < 0))
+
+
+def _parted(texts: pa.StringArray, separator: str | None) -> pa.ListArray:
+    written = pc.fill_null(pc.match_substring_regex(texts, WRITTEN), False)
+    parted = pc.split_pattern(texts, separator) if separator else _alone(texts)
+    if not pc.any(written).as_py():
+        return parted
+    found = parted.to_pylist()
+    for row in np.flatnonzero(written):
+        listed = _listed(texts[int(row)].as_py())
+        found[row] = found[row] if listed is None else listed
+    return pa.array(found, pa.list_(pa.string()))
+
+
+def _alone(texts: pa.StringArray) -> pa.ListArray:
+    """Each text as a list of itself."""
+    known = texts.is_valid()
+    places = np.concatenate([[0], np.cumsum(np.asarray(known))])
+    mask = pc.invert(known)
+    return pa.ListArray.from_arrays(pa.array(places, pa.int32()), texts.drop_null(), mask=mask)
+
+
+def _listed(text: str) -> list[str | None] | None:
+    """The entries of a list that JSON or Python wrote; None where it is none of theirs."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        if not _PYTHON.fullmatch(text):
+            return None
+        try:
+            value = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            return None
+    return [as_text(entry) for entry in value] if isinstance(value, list) else None
+
+
+def seconds(
+    column: pa.Array, per_second: int = 1, *, decimal_comma: bool = False
+) -> pa.DoubleArray:
     """A column of durations as float64: null where it holds no finite number above zero.
 
     Plain numbers are of units that are `per_second` in a second. What says its units itself is
-    read so: `M:SS` and `H:MM:SS`, ISO 8601 (`PT3M25S`), and Arrow's own durations.
+    read so: `M:SS` and `H:MM:SS`, ISO 8601 (`PT3M25S`), and Arrow's own durations. With a decimal
+    comma a text has no point.
     """
     kind = column.type
     if pa.types.is_duration(kind):
@@ -94,6 +152,9 @@ def seconds(column: pa.Array, per_second: int = 1) -> pa.DoubleArray:
         numbers = _in_seconds(column.cast(pa.float64(), safe=False), per_second)
     else:
         texts = pc.ascii_trim(text(column), WHITESPACE)
+        if decimal_comma:
+            texts = pc.if_else(pc.match_substring(texts, "."), None, texts)
+            texts = pc.replace_substring(texts, ",", ".")
         plain_numbers = pc.if_else(pc.match_substring_regex(texts, NUMBER), texts, None)
         numbers = pc.coalesce(
             _in_seconds(plain_numbers.cast(pa.float64()), per_second),

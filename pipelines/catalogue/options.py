@@ -1,19 +1,18 @@
 """What verbs that read a catalogue ask of it. Free of Beam."""
 
 import argparse
+import dataclasses
 from typing import Any
 
 from pipelines.catalogue import partitions, rejections
 from pipelines.catalogue.formats import encodings
-from pipelines.catalogue.formats.dialect import Dialect
-from pipelines.catalogue.reading import COLUMNS, Catalogue
-from stemlode import plans
+from pipelines.catalogue.formats.dialect import PLAIN, UNITS, Dialect
+from pipelines.catalogue.reading import COLUMNS, SEPARATOR, Catalogue
+from stemlode import arguments, plans
 from stemlode.runs import BadUsage
 
-ADDED = {
-    "encoding": None,
-    "partitions": None,
-}  # options that came later, and what plans without them mean
+# Options that came later, and what plans without them mean.
+ADDED: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(Dialect)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +31,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the encoding of text, such as cp1251; strict UTF-8 where it is not said",
     )
     add(
+        "--delimiter",
+        metavar="MARK",
+        type=_delimiter,
+        help="between the values of CSV: one character, or tab; a comma where it is not said",
+    )
+    add(
+        "--header-rows",
+        metavar="COUNT",
+        type=arguments.count,
+        default=PLAIN.header_rows,
+        help="of CSV; names from several have dots between them, and with 0 they are 1, 2, 3, …",
+    )
+    add(
+        "--list-separator",
+        metavar="TEXT",
+        help="between the entries of artist_ids and isrc where these are text; in artist_ids it is "
+        f"{SEPARATOR} where it is not said",
+    )
+    add(
+        "--duration-unit",
+        choices=(*UNITS,),
+        help="what numbers in duration_s count; ticks are ten million in a second",
+    )
+    add(
+        "--decimal-comma",
+        action="store_true",
+        help="durations that are text have a comma for a decimal point",
+    )
+    add(
         "--partitions",
         choices=(partitions.HIVE,),
         help="hive: folders such as artist=Muse/ are columns; else their names mean nothing",
@@ -47,10 +75,20 @@ def catalogue_of(path: str, view: Any) -> Catalogue:
     """The catalogue at a path, by options of these; BadUsage for one that makes no sense."""
     if view.encoding is not None and not encodings.is_encoding(view.encoding):
         raise BadUsage(f"{encodings.OPTION} {view.encoding}: no encoding that Python knows")
-    dialect = Dialect(encoding=view.encoding, partitions=view.partitions)
-    return Catalogue(path, view.columns, dialect)
+    if view.list_separator == "":
+        raise BadUsage("--list-separator: is empty")
+    return Catalogue(path, view.columns, Dialect(**{name: getattr(view, name) for name in ADDED}))
 
 
 def given(view: Any) -> list[str]:
     """Those of these options that are given."""
-    return [plans.flag(name) for name in ("columns", *ADDED) if getattr(view, name)]
+    usual = {"columns": None, **ADDED}
+    return [plans.flag(name) for name, value in usual.items() if getattr(view, name) != value]
+
+
+def _delimiter(text: str) -> str:
+    """A mark between values, as an argparse type."""
+    mark = "\t" if text in ("tab", "\\t") else text
+    if len(mark) != 1 or not mark.isascii() or mark.isalnum() or mark in '"\r\n':
+        raise argparse.ArgumentTypeError(f"{text!r} is no mark between values, such as ; or tab")
+    return mark

@@ -24,7 +24,8 @@ from stemlode import files, runs, schemas
 from stemlode.runs import BadUsage
 from stemlode.tables import Row
 
-ARTIST_IDS = "artist_ids"  # all artists of a track: a list, or text with ";" between them
+ARTIST_IDS = "artist_ids"  # all artists of a track: a list, or text with SEPARATOR between them
+SEPARATOR = ";"  # where the dialect has none
 DURATION, MILLISECONDS = "duration_s", "duration_ms"  # the latter where there is no duration_s
 COLUMNS = (*(name for name in schemas.TRACK.names if name != "extra"), ARTIST_IDS, MILLISECONDS)
 REQUIRED = ("track_id", "title", DURATION)
@@ -67,21 +68,25 @@ class RowBatch:
         """One of our columns, of any type; nulls where the catalogue has none."""
         return self._shared(ours) if self._is_shared(ours) else self.rows.column(self._name(ours))
 
-    def lists(self, ours: str) -> pa.Array:
-        """The same where a value may be a list."""
-        return self._shared(ours) if self._is_shared(ours) else self.rows.lists(self._name(ours))
+    def text(
+        self, ours: str, rows: pa.Array | None = None, *, strict: bool = True
+    ) -> pa.StringArray:
+        """One of our columns as text, in all or some rows.
 
-    def text(self, ours: str, rows: pa.Array | None = None) -> pa.StringArray:
-        """One of our columns as text, in all or some rows; BadUsage where a value is no UTF-8."""
+        Raises BadUsage where a value is no UTF-8, or if not `strict`, escapes its bytes.
+        """
         with self._strictly(ours, rows):
             column = self.column(ours) if rows is None else self.column(ours).take(rows)
-            return catalogue_columns.text(column, self.table.dialect.encoding, strict=True)
+            return catalogue_columns.text(column, self.table.dialect.encoding, strict=strict)
 
-    def texts(self, ours: str, rows: pa.Array) -> pa.ListArray:
-        """The same where a value may be a list."""
+    def texts(
+        self, ours: str, rows: pa.Array, separator: str | None = None, *, strict: bool = True
+    ) -> pa.ListArray:
+        """The same where a value may be a list; `separator` is that of texts, if not said."""
         with self._strictly(ours, rows):
-            column = self.lists(ours).take(rows)
-            return catalogue_columns.lists(column, self.table.dialect.encoding, strict=True)
+            dialect, column = self.table.dialect, self.column(ours).take(rows)
+            separator = dialect.list_separator or separator
+            return catalogue_columns.lists(column, separator, dialect.encoding, strict=strict)
 
     @contextlib.contextmanager
     def _strictly(self, ours: str, rows: pa.Array | None) -> Iterator[None]:
@@ -154,8 +159,13 @@ class Catalogue:
         Raises BadUsage where there is nothing to read or a file lacks a column, Failed where a
         file cannot be read; so that a run over hours does not find out in the middle.
         """
+        every, dialect = self.files(), self.dialect
+        of_csv = {"--delimiter": dialect.delimiter, "--header-rows": dialect.header_rows != 1}
+        for option, value in of_csv.items():
+            if value and not any(self.source.is_csv(path) for path in every):
+                raise BadUsage(f"{option} says how CSV is written; --catalog {self.path} has none")
         with ThreadPoolExecutor(OPENERS) as pool:
-            found = pool.map(self._checked_parts, self.files())
+            found = pool.map(self._checked_parts, every)
             return [part for parts in found for part in parts]
 
     def files(self) -> list[str]:
@@ -171,8 +181,8 @@ class Catalogue:
         if columns is not None:
             theirs = (table.names[ours] for ours in columns if ours in table.names)
             wanted = [name for name in dict.fromkeys(theirs) if name not in table.shared] or None
-        first = part.first
-        for rows in self.source.batches(part, wanted):
+        source, first = self.source, part.first
+        for rows in source.batches(part, wanted):
             for name in table.shared:
                 if isinstance(rows, JsonRows) and any(name in row for row in rows.objects):
                     raise _twice(part.path, name)
@@ -191,15 +201,21 @@ class Catalogue:
             return Table(names, shared, self.dialect)  # a file without rows is no mistake
         twice = [name for name in theirs if theirs.count(name) > 1]
         if twice:
-            raise BadUsage(f"{path}: has two columns {twice[0]}; rename one")
+            way_out = self.source.way_out(path, {*REQUIRED}) or "rename one"
+            raise BadUsage(f"{path}: has two columns {twice[0]}; {way_out}")
         required = tuple(
             MILLISECONDS if ours == DURATION and _in_milliseconds(names, mapped, theirs) else ours
             for ours in REQUIRED
         )
         names.pop(DURATION if MILLISECONDS in required else MILLISECONDS)
+        if MILLISECONDS in required and self.dialect.duration_unit:
+            raise BadUsage(
+                f"{path}: --duration-unit is that of {DURATION}, which {names[MILLISECONDS]}, in "
+                "milliseconds, stands for; leave out one"
+            )
         wanted = [ours for ours in (*mapped, *required) if ours in required or not is_open]
-        missing = [ours for ours in wanted if names.get(ours) not in theirs]
-        if not any(names[ours] in theirs for ours in ARTIST):
+        missing = [ours for ours in dict.fromkeys(wanted) if names.get(ours) not in theirs]
+        if not any(names[ours] in theirs for ours in ARTIST) and "artist" not in missing:
             missing.append("artist")
         if missing:
             raise self._lacks(path, theirs, missing)
@@ -244,8 +260,11 @@ class Catalogue:
 
     def _way_out(self, path: str, missing: list[str]) -> str:
         """Which option mends it."""
+        mapped = mapping(self.columns)
         if not self.dialect.partitions and {*missing} & partitions.of(path).keys():
             return f"folders are read as columns with {partitions.OPTION}"
+        if found := self.source.way_out(path, {mapped.get(ours, ours) for ours in missing}):
+            return found
         which = "ones" if len(missing) > 1 else "one"
         wanted = ",".join(f"{ours}=NAME" for ours in missing)
         return f"say which {which} to take with --columns {wanted}"

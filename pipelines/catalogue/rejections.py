@@ -1,6 +1,7 @@
 """A catalogue of which most rows are rejected for one reason is read wrongly, and says so."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from pipelines.catalogue.tracks import MESSAGES
@@ -17,8 +18,9 @@ _WAYS_OUT = {  # what to type; an id that is there once more says nothing agains
     "no_title": "another column is taken with --columns title=NAME",
     "no_artist": "another column is taken with --columns artist=NAME",
     "bad_duration": "another column is taken with --columns duration_s=NAME",
-    "bad_row": "each such line is in the rejects",
+    "bad_row": "CSV has its --delimiter between the values, JSON an object a line or an array",
 }
+_COMMA = re.compile(r"\s*\d+,\d+\s*")
 
 
 def tallied(rejects: Iterable[Row]) -> dict[str, RejectTally]:
@@ -44,10 +46,14 @@ def verdict(catalog: str, rows: int, by_reason: dict[str, RejectTally]) -> str |
     """
     for reason in _too_many(rows, {name: count for name, (count, _) in by_reason.items()}):
         count, example = by_reason[reason]
+        value = _value(reason, example)
+        such = f"such as {value[:SHOWN]!r}" if value else f"{example['key']} has none at all"
+        way_out = _WAYS_OUT[reason]
+        if reason == "bad_duration" and _COMMA.fullmatch(value):
+            way_out = "commas are read as decimal ones with --decimal-comma"
         return (
             f"--catalog {catalog}: {count:,} of {rows:,} rows are rejected: {_WHY[reason]}, "
-            f"{_shown(reason, example)}; {_WAYS_OUT[reason]}; to go on without them, repeat the "
-            f"command with {ALLOW}"
+            f"{such}; {way_out}; to go on without them, repeat the command with {ALLOW}"
         )
     return None
 
@@ -66,12 +72,10 @@ def _too_many(rows: int, counts: Mapping[str, int]) -> list[str]:
     return [reason for reason in _WAYS_OUT if counts.get(reason, 0) > MOST * rows]
 
 
-def _shown(reason: str, reject: Row) -> str:
-    """An example of what is wrong."""
+def _value(reason: str, reject: Row) -> str:
+    """What a reject has where it should have something else; empty for nothing."""
     record = json.loads(reject["record"])
     names = {"no_track_id": ["track_id"], "no_title": ["title"], "no_artist": ["artist"]}
     names |= {"bad_duration": ["duration_s", "duration_ms"], "bad_row": ["line"]}
     values = [record[name] for name in names[reason] if record.get(name) not in (None, "")]
-    if values:
-        return f"such as {str(values[0])[:SHOWN]!r}"
-    return f"such as that of {reject['key']}, which is empty"
+    return str(values[0]) if values else ""

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from matching.rules import LONG_S, Rule, read_titles
 from matching.titles import artist_key_batch, marker_batch
 from pipelines.catalogue import reading
-from pipelines.catalogue.columns import seconds, text, year
+from pipelines.catalogue.columns import first, seconds, year
+from pipelines.catalogue.formats.dialect import UNITS
 from pipelines.catalogue.formats.rows import plain
 from pipelines.catalogue.reading import RowBatch
 from stemlode import schemas
@@ -99,7 +100,7 @@ def named(batch: RowBatch, rule: Rule, rows: pa.Int64Array) -> dict[str, pa.Arra
     if not rule.is_extended:
         return {}
     found: dict[str, pa.Array] = {n: batch.text(n, rows) for n in ("album", "work_id")}
-    return {**found, reading.ARTIST_IDS: batch.texts(reading.ARTIST_IDS, rows)}
+    return {**found, reading.ARTIST_IDS: batch.texts(reading.ARTIST_IDS, rows, reading.SEPARATOR)}
 
 
 def marked(batch: RowBatch, tracks: Tracks, rule: Rule) -> pa.Table:
@@ -144,8 +145,8 @@ def releases(batch: RowBatch, tracks: Tracks) -> pa.Table:
     good = pa.array(tracks.good, pa.int64())
     columns = {
         "artist_id": tracks.artist_id.take(good),
-        "album": text(batch.column("album").take(good)),
-        "release_year": year(text(batch.column("release_year").take(good))),
+        "album": batch.text("album", good, strict=False),
+        "release_year": year(batch.text("release_year", good, strict=False)),
     }
     return releases_of(pa.table(columns))
 
@@ -170,8 +171,9 @@ def rejects(batch: RowBatch, tracks: Tracks) -> Iterator[Row]:
 def table(batch: RowBatch, tracks: Tracks, rows: np.ndarray) -> pa.Table:
     """Some good rows as a table with the schema TRACK."""
     chosen = pa.array(rows, pa.int64())
-    columns = {name: text(batch.column(name).take(chosen)) for name in _OTHERS}
+    columns = {name: batch.text(name, chosen, strict=False) for name in _OTHERS}
     columns["audio_uri"] = _resolved(columns["audio_uri"], batch.path)
+    columns["isrc"] = first(batch.texts("isrc", chosen, strict=False))
     columns["release_year"] = year(columns["release_year"])
     columns["extra"] = pa.array(batch.further(rows), pa.string())
     for name in ("track_id", "artist_id", "title", "duration_s"):
@@ -229,9 +231,11 @@ _OTHERS = [
 
 
 def _durations(batch: RowBatch) -> pa.DoubleArray:
-    if batch.has(reading.DURATION):
-        return seconds(batch.column(reading.DURATION))
-    return pc.divide(seconds(batch.column(reading.MILLISECONDS)), 1000.0)
+    ours, unit = reading.DURATION, batch.table.dialect.duration_unit or "s"
+    if not batch.has(ours):
+        ours, unit = reading.MILLISECONDS, "ms"
+    comma = batch.table.dialect.decimal_comma
+    return seconds(batch.column(ours), UNITS[unit], decimal_comma=comma)
 
 
 def _artist_ids(

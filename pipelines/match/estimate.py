@@ -22,11 +22,10 @@ from matching import rules
 from matching.links import links
 from matching.row_hashes import row_hashes
 from matching.rules import Rule
-from pipelines.catalogue import columns as catalogue_columns
 from pipelines.catalogue import rejections, tracks
 from pipelines.catalogue.aliases import Aliases
 from pipelines.catalogue.formats.rows import CataloguePart
-from pipelines.catalogue.reading import ARTIST_IDS, Catalogue, RowBatch
+from pipelines.catalogue.reading import ARTIST_IDS, SEPARATOR, Catalogue, RowBatch
 from pipelines.match import record
 from stemlode.tables import Row
 
@@ -224,7 +223,7 @@ def _buckets(batch: RowBatch, checked: tracks.Tracks, rule: Rule) -> tuple[np.nd
     artists = checked.artist_id.take(good)
     places = np.arange(len(good))
     if rule.is_extended:
-        lists = batch.texts(ARTIST_IDS, good)
+        lists = batch.texts(ARTIST_IDS, good, SEPARATOR)
         parents = pc.list_parent_indices(lists)
         listed = pc.list_flatten(lists)
         is_there = pc.fill_null(pc.not_equal(listed, ""), False)
@@ -243,11 +242,11 @@ def _facts(batch: RowBatch, checked: tracks.Tracks, rule: Rule, rows: np.ndarray
     chosen = pa.array(rows, pa.int64())
     recordings = pa.nulls(len(rows), pa.string())
     if rule.is_extended:
-        recordings = catalogue_columns.text(batch.column("recording_id").take(chosen))
+        recordings = batch.text("recording_id", chosen, strict=False)
     further = {
         "recording_id": recordings,
         "id_hash": pa.array(row_hashes(keyed["track_id"].combine_chunks())),
-        "has_audio": catalogue_columns.text(batch.column("audio_uri").take(chosen)).is_valid(),
+        "has_audio": batch.text("audio_uri", chosen, strict=False).is_valid(),
     }
     own = {name: keyed[name] for name in FACTS.names if name in tracks.KEYED.names}
     return pa.table({**own, **further}).select(FACTS.names).cast(FACTS)

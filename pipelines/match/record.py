@@ -117,7 +117,7 @@ def duration_notes(totals: Mapping[str, int], rule: Rule) -> Iterable[str]:
     if long > tracks / 2:
         yield (
             f"{long:,} of {tracks:,} durations are above {LONG_S:,.0f} s, so the median is: they "
-            "look like milliseconds, which --columns duration_ms=NAME reads as such"
+            "look like milliseconds, which --duration-unit ms reads as such"
         )
     elif long:
         yield (

@@ -1,17 +1,24 @@
-"""The rows of a JSON Lines file. Free of Beam."""
+"""The rows of a JSON Lines file, or of a JSON array. Free of Beam."""
 
+import io
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import IO
 
 from pipelines.catalogue.formats import text
 from pipelines.catalogue.formats.dialect import Dialect
 from pipelines.catalogue.formats.rows import BATCH_ROWS, Broken, JsonRows, Rows
-from stemlode.runs import BadUsage, reason
+from stemlode.runs import Failed, reason
 from stemlode.tables import Row
 
 PEEK_ROWS = 1000
+CHUNK = 1 << 20  # characters
+MOST = 1 << 25  # of one entry
+SPACE = " \t\n\r"  # JSON's own
+_SPACE = re.compile(f"[{SPACE}]*")
+_DECODER = json.JSONDecoder()
 Objects = Iterator[tuple[Row | None, Broken | None]]  # an object, or a line that is none
 Reading = Callable[[Objects], Objects]  # what a source makes of a file's objects
 
@@ -33,11 +40,17 @@ def batches(path: str, reading: Reading, dialect: Dialect) -> Iterator[Rows]:
 
 
 def _objects(path: str, file: IO[bytes]) -> Objects:
-    """Each line that is not blank: an object, or why it is none."""
-    for number, line in enumerate(file):
+    """Each entry of an array, or each line that is not blank: an object, or why it is none."""
+    start = b""
+    for line in file:
+        if start := line.lstrip(SPACE.encode()):
+            break
+    if start.startswith(b"["):
+        for entry in _entries(path, start, file):
+            yield (entry, None) if isinstance(entry, dict) else (None, _no_object(entry))
+        return
+    for line in itertools.chain([start], file):
         said = line.decode().strip()
-        if number == 0 and said.startswith("["):
-            raise BadUsage(f"{path}: is a JSON array; write one object a line (JSON Lines)")
         if not said:
             continue
         try:
@@ -46,3 +59,60 @@ def _objects(path: str, file: IO[bytes]) -> Objects:
             yield None, (said, f"no JSON: {reason(error)}")
             continue
         yield (row, None) if isinstance(row, dict) else (None, (said, "no JSON object"))
+
+
+def _no_object(entry: object) -> Broken:
+    return json.dumps(entry, ensure_ascii=False), "no JSON object"
+
+
+def _entries(path: str, start: bytes, file: IO[bytes]) -> Iterator[object]:
+    """The entries of an array, which may be larger than memory; Failed where it is none."""
+    rest: io.RawIOBase = _Rest(start, file)
+    source = io.TextIOWrapper(io.BufferedReader(rest, CHUNK), "utf-8", newline="")
+    held, place = source.read(CHUNK), 1  # text, and up to where it is read
+    for number in itertools.count(1):
+        while True:
+            place = _after_space(held, place)
+            if number == 1 and held[place : place + 1] == "]":
+                entry, end = None, place
+                break
+            try:
+                entry, end = _DECODER.raw_decode(held, place)
+                end = _after_space(held, end)
+                fault = "no comma after it"
+            except (ValueError, RecursionError) as error:
+                end, fault = len(held), reason(error)
+            if held[end : end + 1] in (",", "]"):
+                break
+            more = source.read(max(CHUNK, len(held) - place)) if len(held) - place < MOST else ""
+            if not more:
+                raise Failed(f"{path}: cannot be read: entry {number} of the array: {fault}")
+            held, place = held[place:] + more, 0
+        if end > place:
+            yield entry
+        place = end
+        if held[end] == "]":
+            break
+        place += 1
+    if (held[place + 1 :] + source.read(CHUNK)).strip(SPACE):
+        raise Failed(f"{path}: cannot be read: there is more after the array")
+
+
+def _after_space(text: str, place: int) -> int:
+    return _SPACE.match(text, place).end()  # type: ignore[union-attr]
+
+
+class _Rest(io.RawIOBase):
+    """Some bytes that were read, and the file that goes on after them."""
+
+    def __init__(self, start: bytes, file: IO[bytes]) -> None:
+        self._start, self._file = start, file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        data = self._start[: len(buffer)] or self._file.read(len(buffer))
+        self._start = self._start[len(buffer) :]
+        buffer[: len(data)] = data
+        return len(data)

@@ -11,7 +11,6 @@ from stemlode.tables import Row
 
 BATCH_ROWS = 1 << 16
 PART_ROWS = 1 << 20
-SEPARATOR = ";"  # between the entries of a list that is text
 
 Broken = tuple[str, str]  # a line that is no row, and why
 
@@ -35,9 +34,6 @@ class Rows(Protocol):
     def column(self, name: str) -> pa.Array:
         """A column of text, or of the type it has in the file; nulls where it is missing."""
 
-    def lists(self, name: str) -> pa.Array:
-        """A column whose values may be lists, as they stand."""
-
     def records(self, rows: np.ndarray) -> list[Row]:
         """Some rows with all their columns."""
 
@@ -55,9 +51,6 @@ class ArrowRows:
     def column(self, name: str) -> pa.Array:
         found = self.batch.schema.get_field_index(name)
         return self.batch.column(found) if found >= 0 else pa.nulls(len(self), pa.string())
-
-    def lists(self, name: str) -> pa.Array:
-        return self.column(name)
 
     def records(self, rows: np.ndarray) -> list[Row]:
         chosen = self.batch.take(pa.array(rows, pa.int64()))
@@ -80,16 +73,6 @@ class JsonRows:
 
     def column(self, name: str) -> pa.Array:
         return pa.array([as_text(row.get(name)) for row in self.objects], pa.string())
-
-    def lists(self, name: str) -> pa.Array:
-        values = [row.get(name) for row in self.objects]
-        texts = [
-            [as_text(entry) for entry in value]
-            if isinstance(value, list)
-            else (as_text(value) or "").split(SEPARATOR)
-            for value in values
-        ]
-        return pa.array(texts, pa.list_(pa.string()))
 
     def records(self, rows: np.ndarray) -> list[Row]:
         return [self.objects[row] for row in rows]

@@ -51,6 +51,20 @@ class Files:
         """Whether a file is a table of tracks."""
         return format_of(path) is not None
 
+    def is_csv(self, path: str) -> bool:
+        """Whether a file has a delimiter and a header."""
+        return format_of(path) in ("csv", "tsv")
+
+    def way_out(self, path: str, wanted: set[str]) -> str | None:
+        """The option that may mend a file which lacks columns."""
+        if not self.is_csv(path):
+            return None
+        if found := csv_rows.likely_delimiter(path, self.dialect, wanted):
+            return f"it looks as if --delimiter {found} were between its values"
+        if rows := csv_rows.likely_header_rows(path, self.dialect, wanted):
+            return f"it looks as if it had --header-rows {rows}"
+        return None
+
     def is_open(self, path: str) -> bool:
         """Whether any row may have a column that the first rows lack."""
         return format_of(path) == "json"
@@ -62,7 +76,7 @@ class Files:
                 return parquet.names(path)
             if format_of(path) == "json":
                 return json_rows.names(path, musicbrainz.tracks, self.dialect)
-            return csv_rows.names(path, _delimiter(path), self.dialect)
+            return csv_rows.header(path, self.dialect).names
 
     def column_types(self, path: str) -> dict[str, pa.DataType]:
         """The types of a file's columns; empty for formats that know none."""
@@ -82,9 +96,4 @@ class Files:
             elif format_of(part.path) == "json":
                 yield from json_rows.batches(part.path, musicbrainz.tracks, self.dialect)
             else:
-                delimiter = _delimiter(part.path)
-                yield from csv_rows.batches(part.path, delimiter, columns, self.dialect)
-
-
-def _delimiter(path: str) -> str:
-    return "\t" if format_of(path) == "tsv" else ","
+                yield from csv_rows.batches(part.path, columns, self.dialect)

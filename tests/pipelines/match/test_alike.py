@@ -94,3 +94,24 @@ def test_a_plan_from_before_the_options_is_the_same_run(tmp_path: Path) -> None:
     assert (output / "run.json").stat().st_mtime_ns == before
     with pytest.raises(BadUsage, match=r"--partitions None, as all were .*, not hive"):
         by("duckdb", tmp_path / "c.parquet", output, "--partitions=hive")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["thesis", "extended"])
+def test_a_dialect_that_has_to_be_said(rule: str, tmp_path: Path) -> None:
+    lines = [
+        "Lieder;;;;;",
+        "id;name;by;ids;code;length",
+        "1;Söng;A;x | y;GB1 | GB2;205500,25",
+        "2;Söng (Instrumental);B;['z', 'y'];[];3:25,5",
+        "3;Söng (Karaoke);A;;;nichts",
+    ]
+    (tmp_path / "c.csv").write_bytes("\r\n".join(lines).encode("utf-16"))
+    columns = "track_id=Lieder.id,title=name,artist=by,artist_ids=ids,isrc=code,duration_s=length"
+    flags = [f"--rule={rule}", f"--columns={columns}", "--encoding=utf-16", "--header-rows=2"]
+    flags += ["--list-separator= | ", "--duration-unit=ms", "--decimal-comma", "--delimiter=;"]
+    found = alike(tmp_path / "c.csv", tmp_path, *flags)
+    if rule == "extended":
+        (pair,) = found
+        assert (pair["artist_id"], pair["mix"]["isrc"]) == ("y", "GB1")
+        assert pair["duration_difference_s"] == pytest.approx(0.00025)

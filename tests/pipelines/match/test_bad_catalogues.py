@@ -203,7 +203,7 @@ def test_durations_in_milliseconds_are_said_and_not_guessed(engine: str, tmp_pat
     rows = [{**SONG, "track_id": str(n), "title": str(n), "duration_s": 2e5 + n} for n in range(9)]
     run = by(engine, written(rows, tmp_path / "tracks.jsonl"), tmp_path / "out")
     notes = runs.record(str(run))["notes"]
-    assert any("milliseconds" in note and "duration_ms" in note for note in notes)
+    assert any("milliseconds" in note and "--duration-unit ms" in note for note in notes)
 
 
 def test_files_with_different_schemas_are_one_catalogue(tmp_path: Path) -> None:

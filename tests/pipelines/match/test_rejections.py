@@ -86,9 +86,10 @@ def test_other_rejects_end_no_run(engine: str, rows: list[Row], tmp_path: Path) 
     ("row", "said"),
     [
         ({**GOOD, "track_id": None}, "the track has no id, .*--columns track_id=NAME"),
-        ({**GOOD, "title": ""}, "the track has no title, .* which is empty; .*title=NAME"),
+        ({**GOOD, "title": ""}, "the track has no title, .* has none at all; .*title=NAME"),
         ({**GOOD, "artist": None}, "neither an artist nor an artist id, .*artist=NAME"),
         ({**GOOD, "duration_s": -1}, "no positive number of seconds, such as '-1'; .*duration_s="),
+        ({**GOOD, "duration_s": "3,5"}, "such as '3,5'; .* --decimal-comma"),
         ("{half", "the line is no row, such as '{half'"),
     ],
 )
