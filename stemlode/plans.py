@@ -8,10 +8,12 @@ behaviour of its time. The verb declares that value:
 A plan without `mend` then is one with `mend: off`. A rerun that does not name the option goes on
 with `off`, whatever the default has become (`as_begun`); one that asks for another value is told
 what differs. Where nothing can be said of the past, `UNSAID` lets any value go on.
+
+Options that only say how long a run lasts may be raised: `runs.start(…, raisable=("steps",))`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from stemlode import files
@@ -56,22 +58,38 @@ def difference(
     options: Mapping[str, Any],
     inputs: Mapping[str, str],
     added: Mapping[str, Any],
+    raisable: Collection[str] = (),
 ) -> str:
     """Says in a phrase how a run that is held differs from one that is wanted; empty for the same.
 
-    `added` maps options that were added to the verb later to what plans without them mean.
+    `added` maps options that were added to the verb later to what plans without them mean. Options
+    of `raisable` may be higher in the run that is wanted.
     """
     old = read(held)
     if old is None:
         return f"holds an unreadable {PLAN}"
     if old["verb"] != verb:
         return f"holds a run of {old['verb']}"
-    if found := of_options(old["options"], options, added):
+    higher = raised(old["options"], options, raisable)
+    kept = {name: old["options"][name] if name in higher else options[name] for name in options}
+    if found := of_options(old["options"], kept, added):
         return f"holds a run {found}"
     for name in sorted({*old["inputs"], *inputs}):
         if old["inputs"].get(name) != inputs.get(name):
             return f"holds a run made before {flag(name)} changed"
     return ""
+
+
+def raised(
+    held: Mapping[str, Any], wanted: Mapping[str, Any], raisable: Collection[str]
+) -> list[str]:
+    """The options that are higher in what is wanted than in what is held; None is without end."""
+    found = []
+    for name in raisable:
+        before, now = held.get(name), wanted.get(name)
+        if name in wanted and isinstance(before, int | float) and (now is None or now > before):
+            found.append(name)
+    return found
 
 
 def of_options(held: Mapping[str, Any], wanted: Mapping[str, Any], added: Mapping[str, Any]) -> str:

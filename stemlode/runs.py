@@ -16,7 +16,7 @@ import json
 import platform
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from stemlode import files, locks, plans
@@ -132,11 +132,13 @@ def start(
     overwrite: bool = False,
     added: Mapping[str, Any] | None = None,
     writes: Sequence[str] = (),
+    raisable: Collection[str] = (),
 ) -> Run | None:
     """Claim an output folder; None where this very run is already complete there.
 
     A run that goes on keeps the options of its plan. `added` are options that came later to the
-    verb, each with what a plan without it means (see `plans`).
+    verb, each with what a plan without it means (see `plans`). Where an option of `raisable` is
+    higher than in the plan, the plan takes its value, and a complete run goes on.
 
     `inputs` maps what is read (option name → path) and is fingerprinted. Raises BadUsage where
     the folder holds something else or a run with another plan, or where it and an input lie in
@@ -150,19 +152,24 @@ def start(
     plan = to_json({"verb": verb, "options": options, "inputs": run.inputs})
     try:
         held = _held_plan(output)
-        if not overwrite and _is_complete(run, added or {}):
+        if not overwrite and _is_complete(run, added or {}, raisable):
             return None
         claim(output)
         if overwrite and held is not None:
             _clear(verb, output, held, writes)
-        if _is_complete(run, added or {}):  # by another process, in between
+        if _is_complete(run, added or {}, raisable):  # by another process, in between
             locks.release(output)
             return None
         begun = _held_plan(output)
         if begun is None:
             files.write_bytes(run.path(PLAN), plan)
         elif before := plans.read(begun):
+            higher = plans.raised(before["options"], options, raisable)
+            before["options"] |= {name: options[name] for name in higher}
             run = dataclasses.replace(run, options=before["options"])
+            if higher:
+                files.remove(run.path(SUCCESS))
+                files.write_bytes(run.path(PLAN), to_json(before))
     except OSError as error:
         locks.release(output)
         raise Failed(f"--output {output}: cannot be written: {reason(error)}") from error
@@ -178,17 +185,20 @@ def claim(output: str) -> None:
         raise Failed(f"--output {output}: {holder} works there; wait until it ends, or end it")
 
 
-def _is_complete(run: Run, added: Mapping[str, Any]) -> bool:
+def _is_complete(run: Run, added: Mapping[str, Any], raisable: Collection[str]) -> bool:
     """Whether this very run is done; BadUsage where its folder holds something else."""
     held = _held_plan(run.output)
     if held is not None and (
-        found := plans.difference(held, run.verb, run.options, run.inputs, added)
+        found := plans.difference(held, run.verb, run.options, run.inputs, added, raisable)
     ):
         raise BadUsage(
             f"--output {run.output}: {found}; choose another folder"
             + (", or start over with --overwrite" if _verb_of(held) == run.verb else "")
         )
-    return held is not None and files.exists(run.path(SUCCESS))
+    if held is None or not files.exists(run.path(SUCCESS)):
+        return False
+    before = plans.read(held)
+    return before is None or not plans.raised(before["options"], run.options, raisable)
 
 
 def record(folder: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import torch
@@ -14,6 +15,7 @@ from training import checkpoint
 from training.devices import World
 
 LAST, LOG = "last/state.safetensors", "log.jsonl"  # of a run of train or finetune
+KEPT = "last/before"  # files as they were before the end of the run
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -28,6 +30,15 @@ class Progress:
     best_loss: float = math.inf
     best_step: int = 0
     stale: int = 0  # validations since the best one
+    judged: int = 0  # the step of the last validation
+
+
+@dataclasses.dataclass
+class Unlogged:
+    """What the steps since the last line of the log found."""
+
+    losses: list[float] = dataclasses.field(default_factory=list)
+    norm: float = math.nan  # of the last step's gradients, before clipping
 
 
 class Extra(Protocol):
@@ -53,7 +64,9 @@ class Learning:
     material: Extra
 
 
-def preserve(path: str, learning: Learning, progress: Progress, world: World) -> None:
+def preserve(
+    path: str, learning: Learning, progress: Progress, unlogged: Unlogged, world: World
+) -> None:
     """Save everything that a resumed run needs, atomically in one file.
 
     All processes must call it; the first one writes.
@@ -84,20 +97,30 @@ def preserve(path: str, learning: Learning, progress: Progress, world: World) ->
         "progress": _finite(dataclasses.asdict(progress)),
         "ranks": ranks,
         "rejects": rejects,
+        "losses": unlogged.losses,
+        "norm": unlogged.norm if math.isfinite(unlogged.norm) else None,
         "scaler": learning.scaler.state_dict(),
         "extra": material.facts(),
     }
     checkpoint.write_tensors(path, tensors, facts)
 
 
-def restore(path: str, learning: Learning, device: torch.device, world: World) -> Progress:
+def restore(
+    path: str, learning: Learning, device: torch.device, world: World
+) -> tuple[Progress, Unlogged]:
     """The inverse of `preserve`; Failed if the file is damaged."""
     try:
         tensors, facts = checkpoint.read_tensors(path)
     except Failed as error:
         raise Failed(f"{error}; start over with --overwrite") from error
     try:
-        progress = Progress(**facts["progress"])
+        # Older versions saved a step that is due for validation only after that.
+        progress = Progress(**{"judged": facts["progress"]["step"], **facts["progress"]})
+        norm = facts.get("norm")
+        unlogged = Unlogged(
+            [float(loss) for loss in facts.get("losses", [])],
+            math.nan if norm is None else float(norm),
+        )
         if progress.best_loss is None:
             progress.best_loss = math.inf
         own = facts["ranks"][world.rank]
@@ -125,7 +148,28 @@ def restore(path: str, learning: Learning, device: torch.device, world: World) -
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         cause = f"{path}: damaged, or of another run: {runs.reason(error)}"
         raise Failed(f"{cause}; start over with --overwrite") from error
-    return progress
+    return progress, unlogged
+
+
+def keep(run: runs.Run, names: Iterable[str]) -> None:
+    """Copy files of a run, if they are there, to where `put_back` finds them.
+
+    The end of a run validates, whatever the schedule, and may replace the best net. If the run is
+    to last longer after all, it must go on as if it had not ended.
+    """
+    for name in names:
+        if files.exists(run.path(name)):
+            files.write_bytes(run.path(KEPT, name), files.read_bytes(run.path(name)))
+
+
+def put_back(run: runs.Run) -> None:
+    """Undo what happened to the files that `keep` copied."""
+    root = files.join(run.path(KEPT), "")
+    kept = files.list_files(run.path(KEPT))
+    for path in kept:
+        files.write_bytes(run.path(path.removeprefix(root)), files.read_bytes(path))
+    for path in kept:
+        files.remove(path)
 
 
 def _finite(facts: dict[str, Any]) -> dict[str, Any]:
@@ -148,18 +192,14 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def log_line(
-    progress: Progress, losses: list[float], adam: torch.optim.Adam, norm: float
-) -> dict[str, Any]:
-    """One line of the log; the loss is the mean over steps since the line before.
-
-    `norm` is that of the step's gradients, before clipping.
-    """
+def log_line(progress: Progress, unlogged: Unlogged, learning_rate: float) -> dict[str, Any]:
+    """One line of the log; the loss is the mean over steps since the line before."""
+    losses, norm = unlogged.losses, unlogged.norm
     return {
         "step": progress.step,
         "epoch": progress.epoch,
         "loss": sum(losses) / len(losses),
-        "learning_rate": adam.param_groups[0]["lr"],
+        "learning_rate": learning_rate,
         "gradient_norm": norm if math.isfinite(norm) else None,
         "seconds": round(progress.seconds, 3),
     }

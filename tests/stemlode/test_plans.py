@@ -89,3 +89,41 @@ def test_a_run_goes_on_as_it_was_begun(tmp_path: Path) -> None:
     assert plans.as_begun("other", str(tmp_path), added) == {}
     (tmp_path / "_PLAN.json").write_text("{")
     assert plans.as_begun("verb", str(tmp_path), added) == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "goes_on"),
+    [
+        (5, 9, True),
+        (5, 5, True),
+        (5, 4, False),
+        (5, None, True),
+        (None, 5, False),
+        (None, None, True),
+    ],
+)
+def test_an_option_that_may_be_raised_goes_on_with_its_new_value(
+    before: object, now: object, goes_on: bool, tmp_path: Path
+) -> None:
+    def start(minutes: object, seed: int = 0) -> runs.Run | None:
+        options = {"minutes": minutes, "seed": seed}
+        return runs.start("verb", str(tmp_path), options, {}, raisable=("minutes",))
+
+    run = start(before)
+    assert run is not None
+    run.finish({}, {})
+    if not goes_on:
+        with pytest.raises(runs.BadUsage, match=f"--minutes {before}, not {now}"):
+            start(now)
+        return
+    with pytest.raises(runs.BadUsage, match="--seed 0, not 1"):
+        start(now, seed=1)
+    assert (tmp_path / runs.SUCCESS).exists()
+    run = start(now)
+    assert (run is None) == (now == before)
+    if run is not None:
+        assert run.options["minutes"] == now
+        assert not (tmp_path / runs.SUCCESS).exists()
+        run.finish({}, {})
+    assert start(now) is None
+    assert runs.record(str(tmp_path))["options"] == {"minutes": now, "seed": 0}

@@ -267,5 +267,7 @@ def as_is(item: Any) -> Any:
 
 
 def ignore_interrupts(_: int) -> None:
-    """Ctrl-C is for the parent, which then ends its workers."""
+    """Ctrl-C and SIGTERM are for the parent, which then ends its workers: by a second SIGTERM if
+    they do not end by themselves."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))

@@ -23,6 +23,7 @@ from training.finetuning.material import Boosting, Rules, Start
 from training.loop import command as train_verb
 from training.loop.command import decisive_fields, summary
 from training.loop.options import add_field, add_loop, loop_of
+from training.loop.stopping import Termination
 from training.loop.train import train
 from training.recipes import registry
 from training.recipes.registry import Recipe
@@ -83,6 +84,7 @@ def main(argv: Sequence[str]) -> int:
         overwrite=given.overwrite,
         added=added,
         writes=WRITES,
+        raisable=train_verb.RAISABLE,
     )
     if run is None:
         print(f"finetune: already complete in {output}")
@@ -98,7 +100,8 @@ def main(argv: Sequence[str]) -> int:
             )
         material = Boosting(run, data, recipe, options, device, unlabelled, rules, start)
         weights = start.trained.core.state_dict()
-        train(run, recipe, material, options, device, initial=weights)
+        with Termination() as termination:
+            train(run, recipe, material, options, device, weights, termination=termination)
     except OSError as error:
         where = error.filename or f"--output {output}"
         raise Failed(f"{where}: {runs.reason(error)}; run again to resume") from error

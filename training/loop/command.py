@@ -10,19 +10,23 @@ from training import console, devices, state
 from training.checkpoint import BEST, CONFIG, MODEL
 from training.data import corpus, levels
 from training.devices import World, pick_device
-from training.loop import one_batch, previews
+from training.loop import one_batch, previews, warm_start
 from training.loop.material import Material
 from training.loop.one_batch import OneBatch
 from training.loop.options import Options, changed, loop_of, parser_of
+from training.loop.stopping import Termination
 from training.loop.train import train
 from training.recipes import registry
 from training.recipes.registry import RECIPES, Recipe
 
+PREVIEWS = rf"{previews.FOLDER}/(best|last)/\d/({'|'.join(previews.NAMES)})\.flac"
+KEPT = (*map(re.escape, (f"{BEST}/{MODEL}", f"{BEST}/{CONFIG}", state.LOG)), PREVIEWS)
 WRITES = (
-    *map(re.escape, (f"{BEST}/{MODEL}", f"{BEST}/{CONFIG}", state.LAST, state.LOG, levels.FILE)),
-    rf"{previews.FOLDER}/(best|last)/\d/({'|'.join(previews.NAMES)})\.flac",
+    *(rf"({re.escape(state.KEPT)}/)?{name}" for name in KEPT),
+    *map(re.escape, (state.LAST, levels.FILE)),
     rf"{console.FOLDER}/events\.out\..+",
 )
+RAISABLE = ("steps", "patience", "minutes")  # how long a run lasts, not what it does
 
 
 def main(argv: Sequence[str]) -> int:
@@ -62,6 +66,12 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
     data = corpus.open_corpus(folder)
     if recipe.mixing is None and not data.usable("train", recipe.target):
         raise Failed(f"--corpus {folder}: no sample in its train split can teach {recipe.target}")
+    inputs, start = {"corpus": folder}, None
+    if given.start:
+        inputs["from"] = files.absolute(given.start)
+        start = warm_start.read(inputs["from"], recipe)
+        if world.first:
+            console.tell(start.line())
     run: Run | None = None
     if world.first:
         decisive = decisive_fields(recipe) | options.decisive | {"processes": world.size}
@@ -69,10 +79,11 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
             "train",
             output,
             decisive,
-            {"corpus": folder},
+            inputs,
             overwrite=given.overwrite,
             added=registry.added(recipe),
             writes=WRITES,
+            raisable=RAISABLE,
         )
     run = world.shared(run)
     if run is None:
@@ -82,8 +93,10 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
         return 0
     try:
         kind = OneBatch if options.overfit_one_batch else Material
-        material = kind(run, data, recipe, options, device, world)
-        train(run, recipe, material, options, device, world=world)
+        material = kind(run, data, recipe, options, device, world, start)
+        weights = start.weights if start else None
+        with Termination() as termination:
+            train(run, recipe, material, options, device, weights, world, termination)
     except OSError as error:
         where = error.filename or f"--output {output}"
         raise Failed(f"{where}: {runs.reason(error)}; run again to resume") from error

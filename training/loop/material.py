@@ -37,6 +37,7 @@ from training.devices import ALONE, World
 from training.loop import previews
 from training.loop.options import Options
 from training.loop.previews import Preview
+from training.loop.warm_start import WarmStart
 from training.models.metrics import EPSILON
 from training.recipes.registry import Recipe
 from training.state import Progress
@@ -53,8 +54,10 @@ class Material:
         options: Options,
         device: torch.device,
         world: World = ALONE,
+        start: WarmStart | None = None,
     ) -> None:
         """May read the whole corpus once (`training.data.levels`)."""
+        self.start = start
         self.data, self.recipe, self.options, self.device = data, recipe, options, device
         self.world = world
         if not world.first:
@@ -201,7 +204,7 @@ class Material:
 
     def record(self) -> dict[str, Any]:
         """Further facts for run.json."""
-        return {}
+        return {"started_from": self.start.facts} if self.start else {}
 
     def counts(self) -> dict[str, int]:
         """For run.json."""

@@ -109,7 +109,8 @@ def parser_of(recipe: Recipe | None) -> Parser:
     parser = Parser(
         prog="stemlode train",
         usage="stemlode train RECIPE --corpus DIR --output DIR [options]",
-        description="Train a separator on a corpus. A rerun resumes a killed run. Several GPUs: "
+        description="Train a separator on a corpus. A rerun resumes a killed run; with more "
+        "--steps, --patience or --minutes it goes on with a finished one. Several GPUs: "
         "torchrun --nproc-per-node N -m stemlode train …",
         epilog=f"recipes:\n{patterns()}\n\n--list prints each one; stemlode train RECIPE --help "
         "lists the recipe's own options.",
@@ -118,6 +119,13 @@ def parser_of(recipe: Recipe | None) -> Parser:
     parser.add_argument("--list", action=_List, nargs=0, help="print every recipe and do nothing")
     parser.add_argument("--corpus", metavar="DIR", help="folder written by `stemlode corpus`")
     parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
+    parser.add_argument(
+        "--from",
+        dest="start",
+        metavar="CHECKPOINT",
+        help="start with the weights of this checkpoint, of whichever recipe: what fits is taken, "
+        "what does not is named",
+    )
     parser.add_argument("--overwrite", action="store_true", help="start over")
     parser.add_argument("--print", action="store_true", help="print the recipe and do nothing")
     parser.add_argument(

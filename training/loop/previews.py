@@ -47,12 +47,9 @@ def write(run: Run, previews: list[Preview], sample_rate: int, *, best: bool) ->
                 files.write_bytes(path, encoded.getvalue())
 
 
-def written(run: Run, count: int) -> list[str]:
-    """The paths, below the run's folder, of the best previews of so many songs."""
+def written(run: Run, kind: str) -> list[str]:
+    """The paths, below the run's folder, of the previews that are there; `kind`: best or last."""
     names = [
-        f"{FOLDER}/{kind}/{number}/{name}.flac"
-        for kind in ("best", "last")
-        for number in range(1, count + 1)
-        for name in NAMES
+        f"{FOLDER}/{kind}/{number}/{name}.flac" for number in range(1, SONGS + 1) for name in NAMES
     ]
     return [name for name in names if files.exists(run.path(name))]

@@ -27,10 +27,11 @@ from training.loop import pace, previews
 from training.loop.material import Material
 from training.loop.options import Options
 from training.loop.pace import Pace
+from training.loop.stopping import Terminated, Termination
 from training.models import precision
 from training.recipes import registry
 from training.recipes.registry import Recipe
-from training.state import Progress
+from training.state import Progress, Unlogged
 
 REPORTED_REJECTS = 100  # of the samples that could not be used, in run.json
 SAVE_EVERY_S = 600.0  # at the latest, so that a kill costs no hours if validations are rare
@@ -45,16 +46,18 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
     device: torch.device,
     initial: Mapping[str, Tensor] | None = None,
     world: World = ALONE,
+    termination: Termination | None = None,
 ) -> None:
     """Train a recipe on a material into a run folder, from the start or from where it stopped.
 
-    `initial` are weights to begin with (`state_dict` of `Recipe.nets`) in place of random ones.
-    Several processes each call it, with their part of the material.
+    `initial` are weights to begin with (of the `state_dict` of `Recipe.nets`, or some of it) in
+    place of random ones. Several processes each call it, with their part of the material. Where
+    `termination` is asked for, the state is saved and Failed is raised.
     """
+    termination = termination or Termination()
     torch.manual_seed(options.seed)
     nets = recipe.nets()
-    if initial is not None:
-        nets.load_state_dict(initial)
+    nets.load_state_dict({**nets.state_dict(), **(initial or {})})
     # The layout changes the weights of 2-D convolutions alone; no others have four axes.
     nets.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(nets) if recipe.ema_decay else None
@@ -64,10 +67,12 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
     kind = precision.choose(options.precision, device, nets)
     scaler = torch.amp.GradScaler(device.type, enabled=kind is torch.float16)
     learning = state.Learning(nets, average, adam, scaler, material)
-    progress, log = Progress(), []
+    progress, unlogged, log = Progress(), Unlogged(), []
     torch.manual_seed(options.seed + world.rank)
     if files.exists(run.path(state.LAST)):
-        progress = state.restore(run.path(state.LAST), learning, device, world)
+        if world.first:
+            state.put_back(run)
+        progress, unlogged = state.restore(run.path(state.LAST), learning, device, world)
         log = [row for row in state.read_log(run.path(state.LOG)) if row["step"] <= progress.step]
     else:
         log = material.begin(nets, progress)
@@ -82,87 +87,117 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
         for net in recipe.cores(nets):
             net.compile()
     lesson = world.around(Lesson(recipe, nets), device)
-    losses: list[float] = []
+    sample_ids: list[str] = []
     shows = None if world.first else True  # None: on a terminal
     bar = tqdm(total=recipe.steps, initial=progress.step, desc="train", unit="step", disable=shows)
     started = time.monotonic() - progress.seconds
 
-    while not finished(recipe, progress, options.minutes):
-        for group in adam.param_groups:
-            group["lr"] = recipe.learning_rate_after(progress.step)
-        progress.step += 1
-        progress.epoch, progress.position = coming.epoch, coming.position
-        batch = material.prepare(coming.batch)
-        count = len(batch.sample_ids)
-        adam.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=device)
-        parts = list(parts_of(batch, recipe.accumulate))
-        for part in parts:
-            with devices.apart(lesson, part is not parts[-1]), precision.lowered(kind):
-                loss = lesson(part.mixture, part.reference, part.residual).sum() / count
-            scaler.scale(loss).backward()
-            total += loss.detach()
-        if progress.step < recipe.steps:
-            coming = watch.fetched(lambda: next(batches))  # while the device still computes
-        scaler.unscale_(adam)
-        norm = nn.utils.clip_grad_norm_(nets.parameters(), recipe.clip_norm or math.inf)
-        own, found, size = torch.stack((total, world.mean(total), norm)).tolist()
-        if trouble := not_finite(found, size, scaler):  # which is the same for all
-            culprits = world.gathered([] if math.isfinite(own) else batch.sample_ids)
-            ids = [name for ids in culprits for name in ids] or batch.sample_ids
-            raise Failed(diverged(trouble, progress.step, saved_step, ids))
-        scaler.step(adam)
-        scaler.update()
-        if average is not None:
-            follow(average, nets, recipe.ema_decay, progress.step)
+    def save() -> None:
+        nonlocal saved_step, saved_at
+        if world.first:
+            state.write_log(run.path(state.LOG), log)
+        state.preserve(run.path(state.LAST), learning, progress, unlogged, world)
+        saved_step, saved_at = progress.step, time.monotonic()
+
+    def ended_early() -> Failed:
+        save()
+        return Failed(f"ended by SIGTERM after step {progress.step}, saved; run again to resume")
+
+    while True:
+        # A run that resumes may first have to log or validate the step that it was saved after.
+        validates = is_due(recipe, progress, options.minutes)
+        logs = bool(unlogged.losses) and not progress.step % recipe.log_every
+        if not (validates or logs):
+            if finished(recipe, progress, options.minutes):
+                break
+            for group in adam.param_groups:
+                group["lr"] = recipe.learning_rate_after(progress.step)
+            progress.step += 1
+            progress.epoch, progress.position = coming.epoch, coming.position
+            batch = material.prepare(coming.batch)
+            sample_ids, count = batch.sample_ids, len(batch.sample_ids)
+            adam.zero_grad(set_to_none=True)
+            total = torch.zeros((), device=device)
+            parts = list(parts_of(batch, recipe.accumulate))
+            for part in parts:
+                with devices.apart(lesson, part is not parts[-1]), precision.lowered(kind):
+                    loss = lesson(part.mixture, part.reference, part.residual).sum() / count
+                scaler.scale(loss).backward()
+                total += loss.detach()
+            if progress.step < recipe.steps:
+                coming = watch.fetched(lambda: next(batches))  # while the device still computes
+            scaler.unscale_(adam)
+            norm = nn.utils.clip_grad_norm_(nets.parameters(), recipe.clip_norm or math.inf)
+            asked = total.new_full((), float(termination.asked))
+            means = world.mean(torch.stack((total, asked)))  # which are the same for all
+            own, found, stops, size = torch.stack((total, *means, norm)).tolist()
+            if trouble := not_finite(found, size, scaler):
+                culprits = world.gathered([] if math.isfinite(own) else sample_ids)
+                ids = [name for ids in culprits for name in ids] or sample_ids
+                raise Failed(diverged(trouble, progress.step, saved_step, ids))
+            scaler.step(adam)
+            scaler.update()
+            if average is not None:
+                follow(average, nets, recipe.ema_decay, progress.step)
+            unlogged.losses.append(found)
+            unlogged.norm = size
+            watch.step(count * world.size, work * count)
+            progress.seconds = time.monotonic() - started
+            if options.minutes is not None:
+                progress.seconds = world.shared(progress.seconds)  # all stop at one step
+            bar.update()
+            if stops:
+                raise ended_early()
+            continue
 
         # The step is taken; now the log, the validation and the state.
-        losses.append(found)
-        watch.step(count * world.size, work * count)
-        progress.seconds = time.monotonic() - started
-        if options.minutes is not None:
-            progress.seconds = world.shared(progress.seconds)  # all stop at one step
-        bar.update()
-        ends = finished(recipe, progress, options.minutes)
-        validates = progress.step % recipe.validate_every == 0 or ends
-        if not validates and progress.step % recipe.log_every:
-            continue
-        line = state.log_line(progress, losses, adam, size) | watch.line()
-        losses.clear()
+        line = state.log_line(progress, unlogged, recipe.learning_rate_after(progress.step - 1))
+        line |= watch.line()
+        scheduled = not progress.step % recipe.validate_every
         if validates:
+            if not scheduled:  # the end, which leaves no trace in the state: --steps may be raised
+                save()
             judged.eval()
-            scores = material.validate(judged)
-            heard = material.previews(judged) if world.first else []
+            try:
+                with termination.breaks_off(world.size == 1):
+                    scores = material.validate(judged)
+                    heard = material.previews(judged) if world.first else []
+            except Terminated:
+                raise ended_early() from None
             judged.train()
             score = scores.get("valid_loss", line["loss"])
             if not (math.isfinite(score) and weights_are_finite(nets)):
                 trouble = f"the validation's loss is {score}"
-                raise Failed(diverged(trouble, progress.step, saved_step, batch.sample_ids))
+                raise Failed(diverged(trouble, progress.step, saved_step, sample_ids))
             best = is_best(progress, score, validating=material.validates)
+            if not scheduled and world.first:
+                state.keep(run, [state.LOG, *(results(run) if best else [])])
             if best and world.first:
                 kept = {"valid_loss" if material.validates else "loss": score}
                 trained = Checkpoint(recipe, judged, progress.step, kept, material.lineage())
                 checkpoint.save(run.path(BEST), trained)
             previews.write(run, heard, recipe.sample_rate, best=best)
             line |= scores | material.after_validation(judged, scores, progress, best=best)
+            progress.judged = progress.step
             if world.first:
                 tell(console.line(line, recipe.steps, progress))
         bar.set_postfix(console.short(line))
         log.append(line)
-        if world.first:
+        unlogged = Unlogged()
+        late = world.shared(time.monotonic() - saved_at > SAVE_EVERY_S)
+        if scheduled or (late and not validates):
+            save()
+        elif world.first:
             state.write_log(run.path(state.LOG), log)
+        if world.first:
             curves.write(line)
-        if validates or world.shared(time.monotonic() - saved_at > SAVE_EVERY_S):
-            state.preserve(run.path(state.LAST), learning, progress, world)
-            saved_step, saved_at = progress.step, time.monotonic()
         watch.restart()
     bar.close()
     curves.close()
     if not world.first:
         return
 
-    outputs = [f"{BEST}/{checkpoint.MODEL}", f"{BEST}/{checkpoint.CONFIG}", state.LOG]
-    outputs += previews.written(run, previews.SONGS)
+    outputs = [state.LOG, *results(run), *previews.written(run, "last")]
     run.finish(
         {"steps": progress.step, "epochs": progress.epoch, **material.counts()},
         {path: files.sha256(run.path(path)) for path in outputs},
@@ -202,6 +237,18 @@ def ahead(material: Material, progress: Progress) -> Iterator[Coming]:
     reached = dataclasses.replace(progress)
     for batch in material.batches(reached):
         yield Coming(batch, reached.epoch, reached.position)
+
+
+def is_due(recipe: Recipe, progress: Progress, minutes: float | None) -> bool:
+    """Whether the last step is to be validated: by the schedule, or because the run ends."""
+    scheduled = progress.step % recipe.validate_every == 0
+    return progress.step > progress.judged and (scheduled or finished(recipe, progress, minutes))
+
+
+def results(run: Run) -> list[str]:
+    """The files of the best net so far, below the run's folder."""
+    names = (f"{BEST}/{checkpoint.MODEL}", f"{BEST}/{checkpoint.CONFIG}")
+    return [*names, *previews.written(run, "best")]
 
 
 def finished(recipe: Recipe, progress: Progress, minutes: float | None) -> bool:
@@ -258,8 +305,6 @@ def weights_are_finite(nets: nn.Module) -> bool:
 def diverged(trouble: str, step: int, saved_step: int, sample_ids: Sequence[str]) -> str:
     """The message of a run that cannot go on; what was saved before stays."""
     some = ", ".join(sample_ids[:3]) + (", …" if len(sample_ids) > 3 else "")
+    where = f"step {step} (samples {some})" if some else f"step {step}"
     last = f"the last good state is of step {saved_step}" if saved_step else "nothing was saved yet"
-    return (
-        f"{trouble} at step {step} (samples {some}); {last}; "
-        "try a lower --learning-rate in another --output"
-    )
+    return f"{trouble} at {where}; {last}; try a lower --learning-rate in another --output"

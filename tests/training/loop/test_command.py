@@ -302,8 +302,8 @@ def test_a_finished_run_has_nothing_to_do(
     assert _train(corpus_folder, whole, *OPTIONS) == 0
     assert "already complete" in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
-    with pytest.raises(BadUsage, match="--steps 12, not 30"):
-        _train(corpus_folder, whole, *OPTIONS, "--steps", "30")
+    with pytest.raises(BadUsage, match="--steps 12, not 9"):
+        _train(corpus_folder, whole, *OPTIONS, "--steps", "9")
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run_and_spoils_nothing(
