@@ -14,6 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines import causes
 from pipelines.options import SharedOptions, Verb, is_local
 from stemlode import files, runs, tables
+from stemlode.audio import decoders
 from stemlode.runs import BadUsage, Failed
 
 CAUSES = 5  # of rejects that are named at the end; the table has all
@@ -72,6 +73,7 @@ def carry_out(
         overwrite=shared.overwrite,
         added=verb.added,
         writes=verb.writes,
+        decoder=decoders.name() if verb.decodes else None,
     )
     if run is None:
         print(f"{verb.name}: already complete in {output}")

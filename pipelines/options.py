@@ -79,6 +79,7 @@ class Verb:
     given without its option name (`scan DIR`). With an option named in `dry` the verb writes
     nothing and needs no output folder. `added` are options that came later to the verb, each with
     what a plan without it means (see `stemlode.plans`). `writes` are its files (see `runs.start`).
+    The plans of those that read audio (`decodes`) name the decoders.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Verb:
     positional: str | None = None
     dry: tuple[str, ...] = ()
     added: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    decodes: bool = False
     writes: tuple[str, ...] = ()
 
     def own(self, options: PipelineOptions) -> dict[str, Any]:

@@ -34,6 +34,14 @@ def read(data: bytes) -> Plan | None:
         return None
 
 
+def decoder(data: bytes) -> str:
+    """What reads the audio of a run by its plan; empty where the plan does not say, as those of
+    earlier versions."""
+    held = read(data)
+    found = held.get("decoder") if held else None
+    return found if isinstance(found, str) else ""
+
+
 def as_begun(verb: str, output: str, added: Mapping[str, Any]) -> dict[str, Any]:
     """The options by which the run in a folder was begun before they were, by name.
 

@@ -33,7 +33,10 @@ _OURS = (
     rf"{PARTS}/.*",
     r"[a-z]+(-append\d+)?-\d{5}-of-\d{5}\.parquet",
 )
-LIBRARIES = ("stemlode", "apache-beam", "numpy", "pyarrow", "torch", "librosa", "soxr", "unidecode")
+LIBRARIES = (
+    "stemlode", "apache-beam", "numpy", "pyarrow", "torch", "librosa", "soxr", "unidecode",
+    "soundfile", "av", "mutagen",
+)  # fmt: skip
 
 
 class BadUsage(Exception):
@@ -53,6 +56,7 @@ class Run:
     options: dict[str, Any]
     inputs: dict[str, str]
     started: float
+    decoder: str | None = None  # what reads its audio, where it reads any
 
     def path(self, *names: str) -> str:
         """A path below the output folder."""
@@ -91,6 +95,7 @@ class Run:
             "seconds": round(time.time() - self.started, 3),
             "outputs": dict(sorted(outputs.items())),
             "schemas": schemas.versions_of(outputs),
+            **({"decoder": self.decoder} if self.decoder else {}),
             **facts,
         }
         files.write_bytes(self.path(RECORD), to_json(record))
@@ -133,6 +138,7 @@ def start(
     added: Mapping[str, Any] | None = None,
     writes: Sequence[str] = (),
     raisable: Collection[str] = (),
+    decoder: str | None = None,
 ) -> Run | None:
     """Claim an output folder; None where this very run is already complete there.
 
@@ -145,11 +151,14 @@ def start(
     each other, Failed where it cannot be written or another process works there. `overwrite`
     removes what a run of this verb wrote, and is refused where there is anything else: `writes`
     are regular expressions of the names of all files, below the folder, that the verb writes or
-    ever wrote beside its tables.
+    ever wrote beside its tables. `decoder` names what reads the run's audio: another one may give
+    other samples, so that a half-finished run of another is refused; a finished one is finished.
     """
     check_apart(output, inputs)
-    run = Run(verb, output, options, {k: fingerprint(p) for k, p in inputs.items()}, time.time())
-    plan = to_json({"verb": verb, "options": options, "inputs": run.inputs})
+    stamps = {name: fingerprint(path) for name, path in inputs.items()}
+    run = Run(verb, output, options, stamps, time.time(), decoder)
+    named = {"decoder": decoder} if decoder else {}
+    plan = to_json({"verb": verb, "options": options, "inputs": run.inputs, **named})
     try:
         held = _held_plan(output)
         if not overwrite and _is_complete(run, added or {}, raisable):
@@ -195,10 +204,19 @@ def _is_complete(run: Run, added: Mapping[str, Any], raisable: Collection[str]) 
             f"--output {run.output}: {found}; choose another folder"
             + (", or start over with --overwrite" if _verb_of(held) == run.verb else "")
         )
-    if held is None or not files.exists(run.path(SUCCESS)):
+    if held is None:
         return False
     before = plans.read(held)
-    return before is None or not plans.raised(before["options"], run.options, raisable)
+    raised = before is not None and plans.raised(before["options"], run.options, raisable)
+    if files.exists(run.path(SUCCESS)) and not raised:
+        return True
+    if run.decoder and (begun := plans.decoder(held)) != run.decoder:
+        raise BadUsage(
+            f"--output {run.output}: holds a half-finished run that read its audio with "
+            f"{begun or 'the decoders of an earlier version'}, not {run.decoder}; start over with "
+            "--overwrite"
+        )
+    return False
 
 
 def record(folder: str) -> dict[str, Any]:

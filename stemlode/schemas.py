@@ -60,6 +60,13 @@ TRACK = pa.schema(
         _field(
             "duration_s", "f64", SECONDS, "The length that the catalogue states.", required=True
         ),
+        _field(
+            "duration_source",
+            "str",
+            NONE,
+            "How that is known: counted, stated (by the file), guessed or given; null is given.",
+            since="0.2",
+        ),
         _field("audio_uri", "str", NONE, "Where the audio lies: a path or a URI."),
         _field("isrc", "str", NONE, "International Standard Recording Code."),
         _field("recording_id", "str", NONE, "Id shared by all issues of one recording."),
@@ -159,6 +166,16 @@ SCORED_PAIR = pa.schema(
         ),
         _field(
             "rest_share", "f64", "0…1", "How much of the mixture sounds where the other is silent."
+        ),
+        _field(
+            "mix_decoded_s", "f64", SECONDS, "What the original's file decodes to.", since="0.2"
+        ),
+        _field(
+            "instrumental_decoded_s",
+            "f64",
+            SECONDS,
+            "What the instrumental's file decodes to.",
+            since="0.2",
         ),
         _field("decision", "str", NONE, f"One of {', '.join(DECISIONS)}.", required=True),
         _field("reason", "str", NONE, "The decision's criterion with its numbers.", required=True),

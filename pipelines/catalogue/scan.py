@@ -1,11 +1,10 @@
-"""`stemlode scan`: a folder of audio → a catalogue, from tags and headers alone.
+"""`stemlode scan`: a folder of audio → a catalogue, from tags and headers; nothing is decoded.
 
-No file is decoded. Lengths come from the headers that the tag library reads, or from the decoder's
-own look at the header where that library does not know the format.
+Lengths are those that `prune` will hear: as a header states them, and where none does, counted
+frame by frame, for which the file is read (see docs/audio.md). A tag library would guess them.
 """
 
 import argparse
-import math
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
@@ -15,8 +14,6 @@ import apache_beam as beam
 import mutagen
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import TaggedOutput
-from mutagen.aiff import AIFF
-from mutagen.wave import WAVE
 
 from matching.titles import artist_key
 from pipelines import transforms
@@ -40,7 +37,6 @@ TAGS = {
     "work_id": ("musicbrainz_workid",),
     "date": ("date", "originaldate", "year"),
 }
-HEADERS_LIE = (WAVE, AIFF)  # streaming writers leave the length open; the decoder looks at the file
 _TRACK_NUMBER = re.compile(r"^\d{1,3}(?:\s*[-._)]\s*|\s+)(?=\S)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
@@ -66,35 +62,26 @@ class ReadTags(beam.DoFn):
     def process(self, path: str) -> Iterator[Any]:
         name = path.removeprefix(self.folder).lstrip("/")
         try:
-            duration_s, tags = read_tags(path)
+            info = audio.probe(path, count=True)
+            tags = read_tags(path)
         except audio.AudioError as error:
             row = reject("scan", name, error.error, str(error), {"path": path})
             yield TaggedOutput("rejects", row)
         else:
-            yield track(path, name, duration_s, tags)
+            yield track(path, name, info, tags)
 
 
-def read_tags(path: str) -> tuple[float, dict[str, str]]:
-    """A file's length in seconds, and the tags that it has, by column of TAGS.
-
-    Raises AudioError where its header is none of audio, or states no length.
-    """
+def read_tags(path: str) -> dict[str, str]:
+    """The tags that a file has, by column of TAGS."""
     with opening.open_bytes(path) as file:
         try:
             found = mutagen.File(file, easy=True)
         except Exception:  # on hostile bytes it raises far more than its own errors
             found = None
-    duration_s = 0.0
-    if found is not None and not isinstance(found, HEADERS_LIE):
-        duration_s = float(getattr(found.info, "length", 0) or 0)
-    if not (math.isfinite(duration_s) and duration_s > 0):
-        duration_s = audio.probe(path).duration_s
-    if not (math.isfinite(duration_s) and duration_s > 0):
-        raise audio.AudioError("the header states no length")
-    return duration_s, {} if found is None else _texts(found)
+    return {} if found is None else _texts(found)
 
 
-def track(path: str, name: str, duration_s: float, tags: dict[str, str]) -> dict[str, Any]:
+def track(path: str, name: str, info: audio.AudioInfo, tags: dict[str, str]) -> dict[str, Any]:
     """A row of schemas.TRACK; `name` is the path below the scanned folder.
 
     What the tags do not say is guessed from the name: "Artist - Title", or the folders
@@ -108,7 +95,8 @@ def track(path: str, name: str, duration_s: float, tags: dict[str, str]) -> dict
         "artist_id": digest(artist_key(artist)),
         "artist": artist,
         "title": tags.get("title", guessed["title"]),
-        "duration_s": duration_s,
+        "duration_s": info.duration_s,
+        "duration_source": info.duration_source,
         "audio_uri": path,
         "album": tags.get("album", guessed.get("album")),
         "release_year": int(year[0]) if year else None,

@@ -52,6 +52,7 @@ class Addition(runs.Run):
             "kind": self.kind,
             "inputs": self.inputs,
             "versions": runs.versions(),
+            "decoder": self.decoder,
             "counts": dict(sorted(counts.items())),
             "seconds": round(time.time() - self.started, 3),
         }
@@ -120,6 +121,7 @@ def start(
     overwrite: bool = False,
     added: Mapping[str, Any] | None = None,
     writes: Sequence[str] = (),
+    decoder: str | None = None,
 ) -> Addition | None:
     """Claim a finished corpus for an addition; None where this very one was the last.
 
@@ -141,7 +143,8 @@ def start(
     stamps = {name: runs.fingerprint(path) for name, path in inputs.items()}
     done = record.get("additions", [])
     number = len(done) + 1
-    pending = runs.to_json({"kind": kind, "number": number, "inputs": stamps})
+    facts = {"kind": kind, "number": number, "inputs": stamps}
+    pending = runs.to_json(facts | ({"decoder": decoder} if decoder else {}))
     path = files.join(output, PENDING)
     try:
         runs.claim(output)
@@ -155,7 +158,8 @@ def start(
     except OSError as error:
         locks.release(output)
         raise Failed(f"--output {output}: cannot be written: {runs.reason(error)}") from error
-    return Addition(verb, output, record["options"], stamps, time.time(), kind, number)
+    options = record["options"]
+    return Addition(verb, output, options, stamps, time.time(), decoder, kind, number)
 
 
 def held(run: runs.Run) -> Held:

@@ -78,6 +78,7 @@ VERB = Verb(
     neutral=("append", "retry_rejects"),
     writes=(SHARD.pattern, re.escape(append.PENDING)),
     optional_inputs=("pairs", "stems", "mapping", "vocals", "instrumentals", "splits"),
+    decodes=True,
 )
 
 

@@ -133,6 +133,7 @@ VERB = Verb(
     neutral=("pairs_per_part", "thresholds", "rescore", "estimate"),
     dry=("estimate",),
     added=ADDED,
+    decodes=True,
 )
 
 

@@ -216,6 +216,7 @@ VERB = Verb(
     optional_inputs=("catalog", "music"),
     writes=(tar.SHARD.pattern,),
     added=catalogue_options.ADDED,
+    decodes=True,
 )
 
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import scipy
-import soundfile
 import soxr
 
 from stemlode import audio, files
-from stemlode.audio import AudioError, activity
+from stemlode.audio import AudioError, activity, decoders
 from stemlode.ids import digest
 from stemlode.layouts.songs import Part, Song
 from stemlode.retry import read_fault
@@ -127,7 +126,7 @@ def fingerprint(recording: Recording, split: str, group: str, shape: Shape) -> s
         "shape": dataclasses.asdict(shape),
         "files": [files.stamps(uri) for uri in uris if uri],
         "libraries": [
-            soundfile.__libsndfile_version__,
+            decoders.name(),
             *(library.__version__ for library in (soxr, np, scipy)),
         ],
     }

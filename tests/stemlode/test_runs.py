@@ -213,3 +213,27 @@ def test_a_run_that_was_held_back_is_finished_without_its_work(tmp_path: Path) -
     assert run.accept()
     assert runs.record(output)["counts"] == {"n": 1}
     assert runs.start("match", output, {"a": 1}, {}) is None
+
+
+def test_a_half_finished_run_of_another_decoder_is_refused_and_a_finished_one_is_done(
+    tmp_path: Path, source: str
+) -> None:
+    def start(decoder: str | None, overwrite: bool = False) -> runs.Run | None:
+        where = str(tmp_path / "out")
+        return runs.start("verb", where, {}, {}, decoder=decoder, overwrite=overwrite)
+
+    assert start("one 1.0") is not None
+    assert start("one 1.0") is not None
+    with pytest.raises(runs.BadUsage, match=r"with one 1\.0, not one 1\.1; .* --overwrite"):
+        start("one 1.1")
+    run = start("one 1.1", overwrite=True)
+    assert run is not None
+    run.finish({}, {})
+    assert runs.record(run.output)["decoder"] == "one 1.1"
+    assert start("one 2.0") is None
+
+
+def test_a_half_finished_run_from_before_decoders_were_named_is_refused(tmp_path: Path) -> None:
+    assert runs.start("verb", str(tmp_path / "out"), {}, {}) is not None
+    with pytest.raises(runs.BadUsage, match="the decoders of an earlier version, not one"):
+        runs.start("verb", str(tmp_path / "out"), {}, {}, decoder="one")

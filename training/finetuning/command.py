@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from stemlode import files, runs
 from stemlode.arguments import Parser
+from stemlode.audio import decoders
 from stemlode.runs import BadUsage, Failed
 from training import checkpoint
 from training.checkpoint import BEST
@@ -85,6 +86,7 @@ def main(argv: Sequence[str]) -> int:
         added=added,
         writes=WRITES,
         raisable=train_verb.RAISABLE,
+        decoder=decoders.name() if rules.online else None,
     )
     if run is None:
         print(f"finetune: already complete in {output}")

@@ -14,7 +14,7 @@ import soundfile
 from mutagen.id3 import TIT2, TPE1
 
 from pipelines.catalogue import scan
-from stemlode import runs, schemas, tables
+from stemlode import audio, runs, schemas, tables
 
 
 def _audio(path: Path, seconds: float = 1.5, **tags: str) -> Path:
@@ -83,7 +83,7 @@ def test_wav_files_carry_tags_too(tmp_path: Path) -> None:
     ],
 )
 def test_names_stand_in_for_tags(name: str, artist: str, title: str) -> None:
-    row = scan.track(f"/my/music/{name}", name, 1.0, {})
+    row = scan.track(f"/my/music/{name}", name, audio.AudioInfo(1.0, 8000, 1, "", "stated"), {})
     assert (row["artist"], row["title"]) == (artist, title)
 
 
