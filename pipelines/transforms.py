@@ -1,6 +1,7 @@
 """Parquet tables written from a pipeline: same rows, same bytes, in any order and on any runner."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -66,10 +67,16 @@ class Finish(beam.PTransform):
     pipeline because a remote launcher may be gone by then.
     """
 
-    def __init__(self, run: runs.Run, clear: Sequence[str] = ()) -> None:
-        """`clear` names folders below the output that only served the way there."""
+    def __init__(
+        self,
+        run: runs.Run,
+        clear: Sequence[str] = (),
+        notes: Callable[[Mapping[str, float]], list[str]] | None = None,
+    ) -> None:
+        """`clear` names folders below the output that only served the way there; `notes` says of
+        the counts what the user should know."""
         super().__init__()
-        self.run, self.clear = run, tuple(clear)
+        self.run, self.clear, self.notes = run, tuple(clear), notes
 
     def expand(self, inputs: tuple[beam.PCollection, beam.PCollection]) -> beam.PCollection:
         manifest, counts = inputs
@@ -86,7 +93,9 @@ class Finish(beam.PTransform):
         def finish() -> None:
             for folder in self.clear:
                 files.remove(self.run.path(folder))
-            self.run.finish(counts, outputs)
+            notes = self.notes(counts) if self.notes else []
+            facts: dict[str, Any] = {"notes": notes} if notes else {}
+            self.run.finish(counts, outputs, **facts)
 
         patiently(finish, f"--output {self.run.output}")
 

@@ -60,13 +60,6 @@ TRACK = pa.schema(
         _field(
             "duration_s", "f64", SECONDS, "The length that the catalogue states.", required=True
         ),
-        _field(
-            "duration_source",
-            "str",
-            NONE,
-            "How that is known: counted, stated (by the file), guessed or given; null is given.",
-            since="0.2",
-        ),
         _field("audio_uri", "str", NONE, "Where the audio lies: a path or a URI."),
         _field("isrc", "str", NONE, "International Standard Recording Code."),
         _field("recording_id", "str", NONE, "Id shared by all issues of one recording."),
@@ -75,6 +68,13 @@ TRACK = pa.schema(
         _field("release_year", "i32", "year", "The year of release."),
         _field("genre", "str", NONE, "The genre that the catalogue states."),
         _field("licence", "str", NONE, "The terms under which the audio may be used."),
+        _field(
+            "duration_source",
+            "str",
+            NONE,
+            "How that is known: counted, stated (by the file), guessed or given; null is given.",
+            since="0.2",
+        ),
         _field("extra", "str", NONE, "Further columns of the catalogue, as a JSON object."),
     ]
 )

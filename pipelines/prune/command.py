@@ -70,9 +70,10 @@ class Score(beam.DoFn):
 
 
 def work_of(heard: Heard) -> dict[str, int]:
-    """What listening took, as it is counted."""
+    """What listening took and found out of files, as it is counted."""
     times = (heard.decoded_s, heard.decode_ms, heard.score_ms)
-    return dict(zip(output.WORK, map(round, times), strict=True))
+    found = (heard.tracks, heard.lengths_differ, heard.ends_missing)
+    return dict(zip((*output.WORK, *output.FILES), (*map(round, times), *found), strict=True))
 
 
 def place(song: tuple[str, Iterable[Row]], parts: dict[str, int], most: int) -> Iterator[Any]:

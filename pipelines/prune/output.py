@@ -9,10 +9,12 @@ from apache_beam.pvalue import TaggedOutput
 
 from pipelines import transforms
 from stemlode import runs, schemas
+from stemlode.audio.info import length_notes
 from stemlode.tables import Row
 
 WORK = ("audio_seconds", "decode_ms", "score_ms")
-COUNTS = ("candidates", *schemas.DECISIONS, "rejected", *WORK)
+FILES = ("tracks_decoded", "lengths_differ", "ends_missing")
+COUNTS = ("candidates", *schemas.DECISIONS, "rejected", *WORK, *FILES)
 SUMS = ("hours_kept", "hours_dropped")
 TAGS = ("rejects", "counts", "lengths")
 
@@ -68,7 +70,7 @@ def write(
         sums,
         rejected | "CountRejects" >> beam.Map(lambda _: ("rejected", 1)),
     ) | "Counts" >> beam.Flatten()
-    _ = (manifest, every) | transforms.Finish(run, clear=clear)
+    _ = (manifest, every) | transforms.Finish(run, clear, length_notes)
 
 
 def _in_hours(name: str, time_us: int) -> tuple[str, float]:

@@ -4,6 +4,7 @@ Which candidates are scored together is a plan that depends on nothing but the c
 """
 
 import dataclasses
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -13,7 +14,8 @@ from matching.sound.decisions import Thresholds
 from matching.sound.scores import Scores, Settings, TrimmedSignal
 from stemlode import schemas
 from stemlode.audio import AudioError
-from stemlode.audio.decoding import Decoder
+from stemlode.audio.decoding import Decoded, Decoder
+from stemlode.audio.info import check_whole, differs
 from stemlode.retry import patiently
 from stemlode.tables import Row
 
@@ -37,6 +39,14 @@ class Unheard:
 Sound = TrimmedSignal | Unheard
 
 
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """The sound of a track, and how long its file is where it decodes."""
+
+    sound: Sound
+    decoded_s: float | None = None
+
+
 @dataclasses.dataclass
 class Heard:
     """What became of some candidates. It is plain data, and goes to disk as JSON.
@@ -44,7 +54,8 @@ class Heard:
     `measures` maps a pair id to the fields that schemas.SCORED_PAIR adds to a candidate,
     `unreadable` a track id to its row of schemas.REJECT, `seconds` a pair id to its mixture's
     length; `decoded_s` says how much audio was read, `decode_ms` and `score_ms` how long that and
-    comparing took.
+    comparing took. Of the `tracks` that were decoded, `lengths_differ` counts those that are not as
+    long as the catalogue has them, `ends_missing` the Ogg files that lack their last page.
     """
 
     measures: dict[str, Row] = dataclasses.field(default_factory=dict)
@@ -53,6 +64,9 @@ class Heard:
     decoded_s: float = 0.0
     decode_ms: float = 0.0
     score_ms: float = 0.0
+    tracks: int = 0
+    lengths_differ: int = 0
+    ends_missing: int = 0
 
     def add(self, other: "Heard") -> None:
         """Take in what became of further candidates."""
@@ -62,6 +76,9 @@ class Heard:
         self.decoded_s += other.decoded_s
         self.decode_ms += other.decode_ms
         self.score_ms += other.score_ms
+        self.tracks += other.tracks
+        self.lengths_differ += other.lengths_differ
+        self.ends_missing += other.ends_missing
 
 
 class Listener:
@@ -82,20 +99,21 @@ class Listener:
         """
         pairs = sorted(candidates, key=in_order)
         heard = Heard()
-        held: dict[str, Sound] = {}
+        held: dict[str, Track] = {}
         uses = Counter(row[f"{role}_track_id"] for row in pairs for role in ROLES)
         for row in pairs:
-            sounds = {}
+            tracks = {}
             for role in ROLES:
                 track_id = row[f"{role}_track_id"]
                 if track_id not in held:
-                    held[track_id] = self._sound(row[f"{role}_audio_uri"], heard)
-                sounds[role] = sound = held[track_id]
+                    held[track_id] = self._track(row[f"{role}_audio_uri"], row[role], heard)
+                tracks[role] = held[track_id]
+                sound = held[track_id].sound
                 if isinstance(sound, Unheard):
                     heard.unreadable[track_id] = schemas.reject(
                         "prune", track_id, sound.error, sound.message, row[role]
                     )
-            self._judge(row["pair_id"], sounds["mix"], sounds["instrumental"], heard)
+            self._judge(row["pair_id"], tracks["mix"], tracks["instrumental"], heard)
             for role in ROLES:
                 track_id = row[f"{role}_track_id"]
                 uses[track_id] -= 1
@@ -103,18 +121,32 @@ class Listener:
                     held.pop(track_id, None)
         return heard
 
-    def _sound(self, uri: str | None, heard: Heard) -> Sound:
+    def _track(self, uri: str | None, known: Row, heard: Heard) -> Track:
+        """The sound of a track that lies there, of which the catalogue's row is `known`."""
         if not uri:
-            return Unheard("no_audio_uri", "no audio_uri")
+            return Track(Unheard("no_audio_uri", "no audio_uri"))
         begun = time.perf_counter()
         try:
             decoded = patiently(lambda: self.decoder.decode(uri), uri)
         except AudioError as error:
-            return Unheard(error.error, str(error))
+            return Track(Unheard(error.error, str(error)))
         finally:
             heard.decode_ms += 1000 * (time.perf_counter() - begun)
         self.decoder_cpu_s += decoded.cpu_s
         heard.decoded_s += decoded.duration_s
+        heard.tracks += 1
+        heard.ends_missing += not decoded.ended
+        sound = self._heard(decoded, known, heard)
+        return Track(sound, decoded.duration_s)
+
+    def _heard(self, decoded: Decoded, known: Row, heard: Heard) -> Sound:
+        stated = known["duration_s"]
+        if stated is not None and 0 < stated < math.inf:
+            heard.lengths_differ += differs(decoded.duration_s, stated)
+            try:
+                check_whole(decoded.duration_s, stated, known.get("duration_source"))
+            except AudioError as error:
+                return Unheard(error.error, str(error))
         begun = time.perf_counter()
         recording = TrimmedSignal(decoded.samples, self.settings)
         heard.score_ms += 1000 * (time.perf_counter() - begun)
@@ -122,7 +154,8 @@ class Listener:
             return Unheard("silent", "nothing but silence")
         return recording
 
-    def _judge(self, pair_id: str, mixture: Sound, instrumental: Sound, heard: Heard) -> None:
+    def _judge(self, pair_id: str, mix: Track, other: Track, heard: Heard) -> None:
+        mixture, instrumental = mix.sound, other.sound
         if isinstance(mixture, TrimmedSignal):
             heard.seconds[pair_id] = mixture.duration_s
         if isinstance(mixture, TrimmedSignal) and isinstance(instrumental, TrimmedSignal):
@@ -137,6 +170,7 @@ class Listener:
             reason = "; ".join(
                 f"{role}: {why.message}" for role, why in sounds.items() if isinstance(why, Unheard)
             )
+        measures |= {"mix_decoded_s": mix.decoded_s, "instrumental_decoded_s": other.decoded_s}
         heard.measures[pair_id] = {**measures, "decision": decision, "reason": reason}
 
 

@@ -73,11 +73,13 @@ class Samples:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A whole recording, and the processor time that decoding it took."""
+    """A whole recording, and the processor time that decoding it took. `ended` is false where its
+    file lacks the mark of an end that its format asks for."""
 
     samples: Samples
     sample_rate: int
     cpu_s: float
+    ended: bool = True
 
     @property
     def duration_s(self) -> float:
@@ -89,8 +91,8 @@ class Decoder:
     """Reads audio at one rate and with one number of channels, in a process that starts with the
     first file.
 
-    One channel is the mean of a file's; a mono file is on all of several. Else a file that has
-    another number of channels is an AudioError.
+    Channels are one or two: the mean of a file's, or a mono file on both. More than two in a file
+    are mixed down first.
     """
 
     def __init__(
@@ -124,7 +126,7 @@ class Decoder:
                 answer = self._answer(line)
                 if "frames" in answer:
                     samples = Samples(os.dup(file.fileno()), answer["frames"], self.channels)
-                    return Decoded(samples, self.sample_rate, answer["cpu_s"])
+                    return Decoded(samples, self.sample_rate, answer["cpu_s"], answer["ended"])
         except (BrokenPipeError, ConnectionResetError):
             raise self._crashed() from None
         if "audio" in answer:

@@ -22,7 +22,7 @@ from typing import IO, Any
 import numpy as np
 
 from stemlode import extras
-from stemlode.audio import mixdown, opening, reading
+from stemlode.audio import decoders, opening, reading
 from stemlode.audio.info import AudioError
 from stemlode.runs import reason
 
@@ -68,10 +68,9 @@ def _read(
             path = uri if opening.is_local(uri) else held.enter_context(_fetched(line, uri))
             told = begun = time.monotonic()
             _die_late(begun, 0)
-            for block in reading.blocks(
-                path, sample_rate=sample_rate, mono=channels == 1, block_frames=BLOCK_FRAMES
-            ):
-                samples = mixdown.with_channels(block.samples, channels)
+            source = held.enter_context(decoders.opened(path))
+            for block in reading.blocks_of(source, sample_rate, channels, BLOCK_FRAMES):
+                samples = block.samples
                 frames += samples.shape[1]
                 if frames > LONGEST_S * sample_rate:
                     raise AudioError(f"longer than {LONGEST_S // 3600} hours", "too_long")
@@ -89,7 +88,7 @@ def _read(
     except ImportError as error:
         missing = error.name or str(error)
         return {"failed": extras.line(missing, ["pipelines", "train"], "reading this file")}
-    return {"frames": frames, "cpu_s": time.process_time() - cpu}
+    return {"frames": frames, "cpu_s": time.process_time() - cpu, "ended": source.ended}
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What is known of an audio stream, what comes out of it, and why a file is none. No I/O."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -7,6 +8,9 @@ import numpy as np
 
 COUNTED, STATED, GUESSED, GIVEN = "counted", "stated", "guessed", "given"
 SLOWEST_HZ, FASTEST_HZ = 1000, 6_144_000
+# What a file decodes to may differ so much from its length in a catalogue.
+APART_S, APART = 1.0, 0.02
+MANY = 0.1  # of the files: then it is the catalogue that is wrong, or the folder
 MISSING_S = 0.5  # a stated length may be off by a codec's padding
 
 
@@ -64,3 +68,42 @@ def check_length(seconds: float, stated_s: float, slack_s: float = MISSING_S) ->
             f"truncated or damaged: {seconds:.{digits}f} of {stated_s:.{digits}f} s decodable",
             "damaged",
         )
+
+
+def differs(decoded_s: float, catalogue_s: float) -> bool:
+    """Whether a file's length in a catalogue is another than what it decodes to."""
+    return abs(catalogue_s - decoded_s) > max(APART_S, APART * catalogue_s)
+
+
+def check_whole(decoded_s: float, catalogue_s: float, source: str | None) -> None:
+    """AudioError where a file lacks an end that it had when the catalogue was made.
+
+    Only a length that was counted, or stated by the file itself, tells: `source` is the
+    catalogue's `duration_source`. Other lengths may be another edition's, or a guess.
+    """
+    known = source in (COUNTED, STATED) and catalogue_s > decoded_s
+    if known and differs(decoded_s, catalogue_s):
+        raise AudioError(
+            f"cut short: {decoded_s:.1f} of {catalogue_s:.1f} s, as {source} for the catalogue",
+            "cut_short",
+        )
+
+
+def length_notes(counts: Mapping[str, float]) -> list[str]:
+    """What a user should know of the files that were decoded, from the counts `tracks_decoded`,
+    `lengths_differ` and `ends_missing`."""
+    decoded, differ, missing = (
+        round(counts.get(name, 0)) for name in ("tracks_decoded", "lengths_differ", "ends_missing")
+    )
+    said = []
+    if differ > MANY * decoded:
+        share = f"{100 * differ / decoded:.0f} % of the files"
+        said.append(
+            f"{share} ({differ:,} of {decoded:,}) have another length than the catalogue "
+            "says: ARE THESE PREVIEWS, or files of another edition?"
+        )
+    elif differ:
+        said.append(f"{differ:,} of {decoded:,} files have another length than the catalogue says")
+    if missing:
+        said.append(f"{missing:,} of {decoded:,} files lack their last page: cut, or recorded")
+    return said

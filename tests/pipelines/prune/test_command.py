@@ -591,3 +591,43 @@ def test_two_processes_change_no_byte(tmp_path: Path, test_data: Path) -> None:
         subprocess.run(command, check=True, capture_output=True)
         hashes.append(_tables(tmp_path / name / "pairs"))
     assert hashes[0] == hashes[1]
+
+
+def _known(pair: dict[str, Any], seconds: float, source: str | None) -> dict[str, Any]:
+    """A candidate whose mixture is so long by the catalogue."""
+    facts = {"duration_s": seconds, "duration_source": source}
+    return pair | {"mix": pair["mix"] | facts}
+
+
+@pytest.mark.parametrize("source", ["counted", "stated", "guessed", "given", None])
+def test_a_file_that_lost_its_end_is_a_reject_only_where_its_length_was_known(
+    tmp_path: Path, test_data: Path, source: str | None
+) -> None:
+    """A bare MP3 that is cut cannot say so: the catalogue does."""
+    folder = test_data / "audio/multitrack/mallory"
+    cut = tmp_path / "cut.mp3"
+    whole = (folder / "mixture.mp3").read_bytes()
+    cut.write_bytes(whole[len(whole) // 4 : -len(whole) // 4])  # no header any more
+    row = _known(pair("song", cut, folder / "accompaniment.mp3"), 30.0, source)
+    (found,) = _prune(tmp_path, [row])
+    assert found["mix_decoded_s"] == pytest.approx(15, abs=0.2)
+    assert found["instrumental_decoded_s"] == pytest.approx(30, abs=0.2)
+    record = runs.record(str(tmp_path / "pairs"))
+    assert record["counts"]["tracks_decoded"] == 2 and record["counts"]["lengths_differ"] == 1
+    assert "50 % of the files (1 of 2)" in record["notes"][0]
+    if source in ("counted", "stated"):
+        assert found["decision"] == "unreadable"
+        assert (
+            found["reason"] == f"mixture: cut short: 15.0 of 30.0 s, as {source} for the catalogue"
+        )
+        assert [row["error"] for row in _rejects(tmp_path)] == ["cut_short"]
+    else:
+        assert found["decision"] != "unreadable" and _rejects(tmp_path) == []
+
+
+def test_lengths_that_are_right_are_no_news(tmp_path: Path, test_data: Path) -> None:
+    folder = test_data / "audio/multitrack/mallory"
+    row = pair("song", folder / "mixture.mp3", folder / "accompaniment.mp3")
+    _prune(tmp_path, [_known(row, 30.5, "stated")])
+    record = runs.record(str(tmp_path / "pairs"))
+    assert "notes" not in record and record["counts"]["lengths_differ"] == 0

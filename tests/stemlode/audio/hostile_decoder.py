@@ -1,5 +1,6 @@
 """A decoding process that comes to grief on files that are named after how."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -11,14 +12,23 @@ from typing import Any
 import numpy as np
 
 from stemlode import audio
-from stemlode.audio import decoding_process, reading
+from stemlode.audio import decoders, decoding_process, reading
 
 COMMAND = (sys.executable, "-m", "tests.stemlode.audio.hostile_decoder")
-really = reading.blocks
+really_opened, really_blocks = decoders.opened, reading.blocks_of
+uris: list[str] = []  # of the file that is open
 
 
-def blocks(uri: str, **how: Any) -> Iterator[audio.Audio]:
-    found = really(uri, **how)
+@contextlib.contextmanager
+def opened(uri: str) -> Iterator[decoders.Source]:
+    uris[:] = [uri]
+    with really_opened(uri) as source:
+        yield source
+
+
+def blocks_of(source: decoders.Source, sample_rate: int, *how: Any) -> Iterator[audio.Audio]:
+    found = really_blocks(source, sample_rate, *how)
+    (uri,) = uris
     name = Path(uri).stem
     if name.startswith("late"):
         yield next(found)
@@ -41,12 +51,12 @@ def blocks(uri: str, **how: Any) -> Iterator[audio.Audio]:
             os.kill(os.getpid(), signal.SIGKILL)
     if name.endswith("endless"):
         while True:
-            yield audio.Audio(np.zeros((1, 1 << 20), np.float32), how["sample_rate"])
+            yield audio.Audio(np.zeros((1, 1 << 20), np.float32), sample_rate)
     yield from found
 
 
 if __name__ == "__main__":
-    reading.blocks = blocks
+    decoders.opened, reading.blocks_of = opened, blocks_of
     decoding_process.LONGEST_S = 3600
     decoding_process._TOLD_EVERY_S = 0.2
     decoding_process.serve(int(sys.argv[1]))
