@@ -53,7 +53,9 @@ def _plan(folder: str, record: dict[str, Any]) -> Iterator[str]:
     """The record and the plan were written apart, so a flipped byte in one shows."""
     path = files.join(folder, runs.PLAN)
     try:
-        plan = runs.to_json({key: record[key] for key in ("verb", "options", "inputs")})
+        asked = {key: record[key] for key in ("verb", "options", "inputs")}
+        named = {"decoder": record["decoder"]} if "decoder" in record else {}
+        plan = runs.to_json(asked | named)
         if files.read_bytes(path) != plan:
             yield f"{runs.PLAN}: differs from what {runs.RECORD} says was asked for"
     except (OSError, KeyError) as error:

@@ -13,6 +13,7 @@ import soundfile
 from pipelines.corpus import append, encode
 from pipelines.verify import command
 from stemlode import cli, retry, runs, schemas, tables
+from stemlode.audio import decoders
 from stemlode.runs import Failed
 from tests.pipelines.corpus.test_command import _pair, _track, _write_pairs
 
@@ -263,3 +264,13 @@ def test_bad_usage_is_one_line_and_changes_nothing(
         assert _files(before / "corpus") == held
     assert _run(tmp_path / "nothing", *stems, "--append") == 2
     assert not (tmp_path / "nothing").exists()
+
+
+def test_an_addition_says_what_decoded_it(grown: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = grown / "corpus"
+    before = _record(output)["decoder"]
+    monkeypatch.setattr(decoders, "name", lambda: "another 2.0")
+    assert _run(output, "--append", "--stems", grown / "stems") == 0
+    record = _record(output)
+    assert (record["decoder"], record["additions"][-1]["decoder"]) == (before, "another 2.0")
+    _assert_whole(output)

@@ -222,7 +222,7 @@ BAD = {
     "garbage.mp3": "unreadable",
     "empty.wav": "empty",
     "truncated.flac": "damaged",
-    "seven.wav": "channels",
+    "ten.wav": "channels",
     "silence.wav": "silent",
     "short.wav": "too_short",
     "nan.wav": "damaged",
@@ -245,7 +245,7 @@ def bad_music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "empty.wav").write_bytes(b"")
     whole = (folder / "plain.flac").read_bytes()
     (folder / "truncated.flac").write_bytes(whole[: len(whole) // 2])
-    write(folder / "seven.wav", np.tile(music_.both(13, 8), 4))
+    write(folder / "ten.wav", np.tile(music_.both(13, 8), 5))
     write(folder / "silence.wav", np.zeros((13 * music_.RATE, 2)))
     write(folder / "short.wav", music_.both(0.2, 9))
     broken = music_.both(13, 10)
