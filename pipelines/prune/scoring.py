@@ -40,7 +40,7 @@ Sound = TrimmedSignal | Unheard
 
 
 @dataclasses.dataclass(frozen=True)
-class Track:
+class DecodedTrack:
     """The sound of a track, and how long its file is where it decodes."""
 
     sound: Sound
@@ -99,7 +99,7 @@ class Listener:
         """
         pairs = sorted(candidates, key=in_order)
         heard = Heard()
-        held: dict[str, Track] = {}
+        held: dict[str, DecodedTrack] = {}
         uses = Counter(row[f"{role}_track_id"] for row in pairs for role in ROLES)
         for row in pairs:
             tracks = {}
@@ -121,15 +121,15 @@ class Listener:
                     held.pop(track_id, None)
         return heard
 
-    def _track(self, uri: str | None, known: Row, heard: Heard) -> Track:
+    def _track(self, uri: str | None, known: Row, heard: Heard) -> DecodedTrack:
         """The sound of a track that lies there, of which the catalogue's row is `known`."""
         if not uri:
-            return Track(Unheard("no_audio_uri", "no audio_uri"))
+            return DecodedTrack(Unheard("no_audio_uri", "no audio_uri"))
         begun = time.perf_counter()
         try:
             decoded = patiently(lambda: self.decoder.decode(uri), uri)
         except AudioError as error:
-            return Track(Unheard(error.error, str(error)))
+            return DecodedTrack(Unheard(error.error, str(error)))
         finally:
             heard.decode_ms += 1000 * (time.perf_counter() - begun)
         self.decoder_cpu_s += decoded.cpu_s
@@ -137,7 +137,7 @@ class Listener:
         heard.tracks += 1
         heard.ends_missing += not decoded.ended
         sound = self._heard(decoded, known, heard)
-        return Track(sound, decoded.duration_s)
+        return DecodedTrack(sound, decoded.duration_s)
 
     def _heard(self, decoded: Decoded, known: Row, heard: Heard) -> Sound:
         stated = known["duration_s"]
@@ -154,7 +154,7 @@ class Listener:
             return Unheard("silent", "nothing but silence")
         return recording
 
-    def _judge(self, pair_id: str, mix: Track, other: Track, heard: Heard) -> None:
+    def _judge(self, pair_id: str, mix: DecodedTrack, other: DecodedTrack, heard: Heard) -> None:
         mixture, instrumental = mix.sound, other.sound
         if isinstance(mixture, TrimmedSignal):
             heard.seconds[pair_id] = mixture.duration_s
