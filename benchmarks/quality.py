@@ -19,8 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from matching import extended, rules, shared_artists
-from matching.titles import artist_key, fuzzy_batch, marker_batch
+from matching import extended, rules
+from matching.links import links
+from matching.titles import artist_key, fuzzy_batch
 
 PROJECT = Path(__file__).resolve().parent.parent
 LABELS = PROJECT / "tests" / "matching" / "labels.csv"
@@ -69,16 +70,18 @@ def catalogue(folder: Path) -> pa.Table:
 
 def found(tracks: pa.Table, rule: rules.Rule) -> set[Pair]:
     """The pairs of track ids that a rule proposes."""
-    if rule is rules.EXTENDED:
-        parsed = extended.parse_batch(tracks["title"], tracks["album"])
-        tracks = tracks.append_column("fuzzy_title", parsed["fuzzy_title"])
-        tracks = tracks.append_column("marker", parsed["marker"])
-        mixtures, instrumentals, _ = shared_artists.pairs(tracks, rule)
-    else:
-        tracks = tracks.append_column("fuzzy_title", fuzzy_batch(tracks["title"]))
-        tracks = tracks.append_column("marker", marker_batch(tracks["title"]))
-        mixtures, instrumentals = rules.pairs(tracks, rule)
-    ids = np.array(tracks["track_id"].to_pylist())
+    said = rules.read_titles(
+        tracks["title"].combine_chunks(), tracks["album"].combine_chunks(), rule
+    )
+    for name, column in zip(("fuzzy_title", "marker", "other_titles"), said, strict=True):
+        tracks = tracks.append_column(name, column)
+    rows, artists, keys = links(
+        tracks.append_column("work_id", pa.nulls(len(tracks), pa.string())), rule
+    )
+    chosen = tracks.select(["marker", "duration_s"]).take(pa.array(rows))
+    linked = chosen.append_column("artist_id", artists).append_column("fuzzy_title", keys)
+    mixtures, instrumentals = rules.pairs(linked, rule)
+    ids = np.array(tracks["track_id"].to_pylist())[rows]
     return set(zip(ids[mixtures].tolist(), ids[instrumentals].tolist(), strict=True))
 
 

@@ -27,10 +27,14 @@ class Rule:
 
     name: which titles are versions of one song, "thesis" or "extended".
     tolerance_s: the durations differ by less than this, in seconds.
+    covers: also titles that say that they record another artist's song (the extended rule).
+    version: goes up whenever the rule reads a title otherwise than before.
     """
 
     name: str
     tolerance_s: float
+    covers: bool = False
+    version: int = 1
 
     @property
     def is_extended(self) -> bool:
@@ -39,22 +43,25 @@ class Rule:
 
 
 THESIS = Rule("thesis", tolerance_s=1.0)
-EXTENDED = Rule("extended", tolerance_s=5.0)
+EXTENDED = Rule("extended", tolerance_s=5.0, version=2)
 RULES = {rule.name: rule for rule in (THESIS, EXTENDED)}
 
 
 def read_titles(
     titles: pa.Array, albums: pa.Array, rule: Rule
-) -> tuple[pa.StringArray, pa.StringArray]:
-    """The fuzzy titles, empty for those that match nothing, and the markers, null for mixtures.
+) -> tuple[pa.StringArray, pa.StringArray, pa.StringArray]:
+    """The fuzzy titles, empty for those that match nothing, the markers, null for mixtures, and
+    the further fuzzy titles (`extended.parse_batch`), null where there are none.
 
-    Only the extended rule looks at albums.
+    Only the extended rule looks at albums and has further titles.
     """
     if not rule.is_extended:
-        return fuzzy_batch(titles), marker_batch(titles)
-    parsed = extended.parse_batch(titles, albums)
-    fuzzy, marker = (parsed[name].combine_chunks() for name in ("fuzzy_title", "marker"))
-    return fuzzy, marker
+        return fuzzy_batch(titles), marker_batch(titles), pa.nulls(len(titles), pa.string())
+    parsed = extended.parse_batch(titles, albums, rule.covers)
+    fuzzy, marker, others = (
+        parsed[name].combine_chunks() for name in ("fuzzy_title", "marker", "others")
+    )
+    return fuzzy, marker, others
 
 
 def song_key(fuzzy_title: str) -> str:

@@ -74,7 +74,7 @@ def _rows(kind: str, *positions: str, means: str | None = None) -> list[Word]:
 def _either(rows: Iterable[Word]) -> str:
     """Patterns of words to choose from, those that may be longer first."""
     found = dict.fromkeys(row.word for row in rows)
-    longest = sorted(found, key=lambda word: (not word.endswith("*"), -len(word)))
+    longest = sorted(found, key=lambda word: (" " not in word, "*" not in word, -len(word)))
     return "|".join(dict.fromkeys(map(pattern, longest)))
 
 
@@ -88,13 +88,29 @@ def _english(row: Word) -> str:
     return f" {name} version " if row.kind == "language" else f" {name} "
 
 
-# Words in scripts that have no spaces around them are replaced in the title as it is printed, the
-# longest first.
-ORIGINAL_SCRIPTS = tuple(
-    (row.word, _english(row))
-    for row in sorted(WORDS, key=lambda row: -len(row.word))
-    if row.position == "script"
-)
+def _in_scripts() -> Iterator[tuple[str, str]]:
+    """(pattern, what takes its place), so that a word comes before those that it contains."""
+    scripts = [row for row in WORDS if row.position == "script"]
+    groups: dict[str, list[str]] = {}
+    for row in sorted(scripts, key=lambda row: -len(row.word)):
+        groups.setdefault(_english(row), []).append(row.word)
+    while groups:
+        first = next(
+            english
+            for english, some in groups.items()
+            if not any(
+                word != other and word in other
+                for word in some
+                for name, others in groups.items()
+                for other in others
+                if name != english
+            )
+        )
+        yield "|".join(map(re.escape, groups.pop(first))).replace(r"\ ", " "), first
+
+
+# Words in scripts that have no spaces around them are replaced in the title as it is printed.
+ORIGINAL_SCRIPTS = tuple(_in_scripts())
 
 # "Pt. 2", "part two" and "(Part II)" are one.
 PART = rf"(?:{_either(_rows('part'))})[. ]*"
@@ -106,7 +122,9 @@ NUMBERS = {
 _FORM = rf"(?:{_either((*_rows('form'), *_rows('edit')))})\b\.?"
 
 # What marks an instrumental inside brackets or after a dash, each with the name it goes by.
-_NAMES = dict.fromkeys(row.means for row in _rows("marker"))
+_LATER = ("off-vocal", "instrumental", "karaoke")  # their words are part of others': "base karaoke"
+_ALL = dict.fromkeys(row.means for row in _rows("marker"))
+_NAMES = (*(name for name in _ALL if name not in _LATER), *_LATER)
 MARKERS = tuple(
     (name, rf"{_any_of(rows)}\.?(?: {_FORM})?")
     for name in _NAMES
@@ -118,10 +136,11 @@ LONE_MARKERS = tuple(
     for name in _NAMES
     if (rows := _rows("marker", "alone", means=name))
 )
-LONE_MARKER_TAIL = rf"(?: {_FORM})?"
+LONE_MARKER_TAIL = rf"(?: {_any_of(_rows('form'))}\.?)?"  # a "beat edit" is one of the beat
 _BARE = _either(_rows("marker", "bare"))
 _DASHED = _either(_rows("marker", "dashed"))
 SURE_MARKERS = words(_BARE, _DASHED)
+UNDERSCORED = rf"_({_BARE}|{_DASHED}|mr)\.?$"  # "Blue_Inst"
 
 # What may end a title without brackets or a dash.
 MARKER_SUFFIX = rf"(?:(?:{_BARE})\.?|(?:{_BARE}|{_DASHED})\.? {_FORM})"
@@ -131,8 +150,13 @@ _SUFFIXES = dict.fromkeys(row.means or pattern(row.word) for row in _rows("versi
 VERSION_SUFFIX = f"(?:{'|'.join(_SUFFIXES)})"
 
 # Credits name people or releases, never a version.
-GUESTS = _any_of(_rows("guest"))
-CREDITS = rf"(?:w/ |(?:{_either(_rows('credit'))})\b)"
+GUESTS = _any_of(_rows("guest", "bracket"))
+CREDITS = rf"(?:w/ |f/ ?|w/[a-np-z0-9]|(?:{_either(_rows('credit'))})\b)"
+
+ARTICLES = _either(_rows("article"))
+
+# Guests without a bracket whose word may be the title's own: "play w/ me", but not "w/o you".
+SLASHED_GUESTS = r"[wf]/ ?(?:[a-np-z0-9]|o[a-z0-9])"
 
 # … but "with strings" is one.
 WITH_MORE = rf"\bwith (?:the |an? )?({_either(_rows('ensemble'))})\b"
@@ -162,8 +186,41 @@ SPELLINGS = tuple(
     if name
 )
 
+# The same in brackets and after dashes alone, where they are no words of a title.
+IN_BRACKETS = tuple(
+    (_any_of(rows), name)
+    for name in dict.fromkeys(row.means for row in (*_rows("voice"), *_rows("version")))
+    if name
+    and (rows := [*_rows("voice", "bracket", means=name), *_rows("version", "bracket", means=name)])
+)
+ALONE = tuple(
+    (_either(rows), name)
+    for name in dict.fromkeys(row.means for row in (*_rows("voice"), *_rows("version")))
+    if name
+    and (rows := [*_rows("voice", "alone", means=name), *_rows("version", "alone", means=name)])
+)
+
+# "English Version", "versión en español".
+LANGUAGE_BEFORE = rf"\b({_either(_rows('language'))})\b\.?[ -]*{_FORM}"
+LANGUAGE_AFTER = rf"\b{_FORM}[ -]*(?:in |en |em |auf |na )?\b({_either(_rows('language'))})\b"
+
+# What a track without lead vocals may have or lack beside them.
+ASIDES = _any_of(_rows("aside"))
+
+# Recordings of others' songs, as karaoke labels make them.
+COVERS = _any_of(_rows("cover"))
+
 # A bracket without any of these is a subtitle: "(Shawty Snappin')".
-VERSIONS = _any_of(_rows("version", "bracket", "bare"))
+VERSIONS = words(
+    _either(row for row in _rows("version", "bracket", "bare") if not row.means),
+    _either(_rows("cover")),
+    *dict.fromkeys(row.means for row in (*_rows("version"), *_rows("voice")) if row.means),
+)
+_PARTS = {
+    part for row in WORDS if row.position != "script" for part in re.split(r"[ ()|-]+", row.word)
+}
+# Single words of the table, and numbers.
+KNOWN = rf"^(?:{_either(Word('', part, *[''] * 4) for part in sorted(_PARTS) if part)}|[0-9]+)$"
 
 # Words of a version that tell nothing about its sound beside the voice.
 GENERIC = _any_of((*_rows("form"), *_rows("generic")))

@@ -77,9 +77,10 @@ class Verb:
     `options` is the verb's own VerbOptions subclass. Options whose names are in `neutral` do
     not change the output, so a rerun may change them. `positional` names the input that may be
     given without its option name (`scan DIR`). With an option named in `dry` the verb writes
-    nothing and needs no output folder. `added` are options that came later to the verb, each with
-    what a plan without it means (see `stemlode.plans`). `writes` are its files (see `runs.start`).
-    The plans of those that read audio (`decodes`) name the decoders.
+    nothing and needs no output folder, with one in `without_inputs` no inputs either. `added` are
+    options that came later to the verb, each with what a plan without it means (see
+    `stemlode.plans`). `writes` are its files (see `runs.start`). The plans of those that read audio
+    (`decodes`) name the decoders.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Verb:
     neutral: tuple[str, ...] = ()
     positional: str | None = None
     dry: tuple[str, ...] = ()
+    without_inputs: tuple[str, ...] = ()
     added: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     decodes: bool = False
     writes: tuple[str, ...] = ()
@@ -118,7 +120,9 @@ class Verb:
         if unknown:
             raise BadUsage(self._unknown(unknown[0]))
         is_dry = any(getattr(known, name) for name in self.dry)
-        for name in self.inputs if is_dry else (*self.inputs, "output"):
+        needs_none = any(getattr(known, name) for name in self.without_inputs)
+        inputs = () if needs_none else self.inputs
+        for name in inputs if is_dry else (*inputs, "output"):
             if not getattr(known, name):
                 raise BadUsage(f"stemlode {self.name} needs --{name} (see --help)")
         if not any(word.split("=")[0] == "--runner" for word in argv):

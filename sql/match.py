@@ -110,7 +110,7 @@ def statement(
         "with_digits": digits,
         "long_s": str(LONG_S),
         **{name: _text(source, name) for name in TEXTS},
-        **(_extended(source) if rule.is_extended else _thesis()),
+        **(_extended(source, rule) if rule.is_extended else _thesis()),
     }
     template = resources.files("sql").joinpath("match.sql").read_text(encoding="utf-8")
     if result is not None:
@@ -280,16 +280,16 @@ def _thesis() -> dict[str, str]:
     }
 
 
-def _extended(source: Source) -> dict[str, str]:
+def _extended(source: Source, rule: Rule) -> dict[str, str]:
     further = "artist_ids" in source.columns
     artists = "ARRAY_CONCAT([artist_id], artist_ids)" if further else "[artist_id]"
     return {
         "artist_ids": _list(source, "artist_ids"),
         "work_id": _text(source, "work_id"),
         "recording_id": _text(source, "recording_id"),
-        "printed": titles.in_latin_words("title"),
+        "printed": titles.as_printed("title"),
         "foreign_albums": _FOREIGN_ALBUMS,
-        "titled": titles.of_extended(),
+        "titled": titles.of_extended(rule),
         "promising": _ALL if further else _PROMISING,
         **{
             name: _SEVERAL.format(name=name, tracks=tracks, artists=artists)
@@ -346,13 +346,14 @@ _SEVERAL = f"""\
   SELECT
     *,
     TRIM(credit, '{WHITESPACE}') AS link_artist,
-    IF(
-      work_id IS NULL OR fuzzy_title = '',
+    ARRAY_CONCAT(
       [fuzzy_title],
-      [
-        fuzzy_title,
-        CONCAT('{WORK}', work_id, IF(descriptors = '', '', CONCAT('|', descriptors)))
-      ]
+      IF(other_titles IS NULL OR fuzzy_title = '', [], SPLIT(other_titles, '\\n')),
+      IF(
+        work_id IS NULL OR fuzzy_title = '',
+        [],
+        [CONCAT('{WORK}', work_id, IF(descriptors = '', '', CONCAT('|', descriptors)))]
+      )
     ) AS links
   FROM {{name}}_credits
 ),

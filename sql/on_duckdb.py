@@ -23,6 +23,8 @@ KEPT = {
     "repeated",
     "kept_of_repeated",
     "described",
+    "sorted_words",
+    "other_titles",
     "versions",
     "marked_albums",
     "marked_artists",

@@ -42,6 +42,7 @@ KEYED = pa.schema(
         pa.field("work_id", pa.string()),
         pa.field("fuzzy_title", pa.string()),
         pa.field("marker", pa.string()),
+        pa.field("other_titles", pa.string()),
     ]
 )
 
@@ -120,7 +121,8 @@ def _keyed(batch: RowBatch, tracks: Tracks, rule: Rule, rows: pa.Int64Array) -> 
         **named(batch, rule, rows),
     }
     albums = columns.get("album", columns["work_id"])
-    columns["fuzzy_title"], columns["marker"] = read_titles(columns["title"], albums, rule)
+    said = read_titles(columns["title"], albums, rule)
+    columns |= dict(zip(("fuzzy_title", "marker", "other_titles"), said, strict=True))
     return pa.table([columns[name] for name in KEYED.names], KEYED)
 
 

@@ -17,12 +17,13 @@ from pipelines.catalogue import aliases
 from pipelines.catalogue import options as catalogue_options
 from pipelines.catalogue.reading import Catalogue
 from pipelines.launch import carry_out, launch
-from pipelines.match import estimate, on_beam, on_bigquery, output
+from pipelines.match import estimate, explain, on_beam, on_bigquery, output
 from pipelines.match.on_duckdb import Limits, by_duckdb
-from pipelines.match.options import BEAM, BIGQUERY, MatchOptions, settle
+from pipelines.match.options import ADDED, BEAM, BIGQUERY, MatchOptions, settle
 from pipelines.match.record import Task
 from pipelines.options import SharedOptions, Verb
 from stemlode import runs
+from stemlode.runs import BadUsage
 
 
 def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> None:
@@ -39,9 +40,15 @@ def catalogue_of(options: PipelineOptions) -> Catalogue:
 
 
 def task_of(options: PipelineOptions) -> Task:
-    """What makes a pair."""
+    """What makes a pair. BadUsage for a run that another version of the rule began."""
     view, given = options.view_as(MatchOptions), VERB.given(options)
-    rule = dataclasses.replace(rules.RULES[view.rule], tolerance_s=view.tolerance)
+    newest = rules.RULES[view.rule]
+    if view.rule_version != newest.version:
+        raise BadUsage(
+            f"--rule {view.rule}: the run was begun with version {view.rule_version} of the rule, "
+            f"this is {newest.version}; choose another folder, or start over with --overwrite"
+        )
+    rule = dataclasses.replace(newest, tolerance_s=view.tolerance, covers=view.covers)
     known = aliases.read(given["aliases"]) if "aliases" in given else None
     return Task(rule, view.max_key, view.one_to_one, known)
 
@@ -57,6 +64,7 @@ VERB = Verb(
         "allow_rejects",
         "engine",
         "estimate",
+        "explain",
         "buckets",
         "memory",
         "threads",
@@ -64,8 +72,9 @@ VERB = Verb(
         "maximum_bytes_billed",
         "bigquery_endpoint",
     ),
-    dry=("estimate",),
-    added=catalogue_options.ADDED,
+    dry=("estimate", "explain"),
+    without_inputs=("explain",),
+    added=ADDED,
 )
 
 
@@ -74,6 +83,8 @@ def main(argv: Sequence[str]) -> int:
     options = VERB.parse(argv)
     engine = settle(options, VERB.beam_flags(argv))
     view = options.view_as(MatchOptions)
+    if view.explain:
+        return _explain(options, engine)
     if engine == BIGQUERY:
         return _in_bigquery(options, view)
     given = catalogue_of(options)
@@ -99,18 +110,33 @@ def main(argv: Sequence[str]) -> int:
     return carry_out(VERB, options, VERB.given(options), work)
 
 
+def _explain(options: PipelineOptions, engine: str) -> int:
+    """Say what two titles or tracks are read as."""
+    view, task = options.view_as(MatchOptions), task_of(options)
+    if options.view_as(SharedOptions).catalog is None:
+        sides = explain.of_titles(view.explain, task.rule)
+    elif engine == BIGQUERY:
+        raise BadUsage("--explain reads files: without --catalog it takes two titles")
+    else:
+        sides = explain.of_tracks(catalogue_of(options), view.explain, task)
+    print("\n".join(explain.lines(sides, task.rule)))
+    return 0
+
+
 def _in_bigquery(options: PipelineOptions, view: MatchOptions) -> int:
     catalog = options.view_as(SharedOptions).catalog
-    task, project = task_of(options), options.view_as(GoogleCloudOptions).project
+    project = options.view_as(GoogleCloudOptions).project
     inputs = {name: path for name, path in VERB.given(options).items() if name != "catalog"}
     with on_bigquery.bigquery_table(
         catalog, view.columns, project, view.bigquery_endpoint
     ) as table:
         if view.estimate:
-            print(f"BigQuery will bill {table.bytes_billed(task):,} bytes (its own dry run)")
+            billed = table.bytes_billed(task_of(options))
+            print(f"BigQuery will bill {billed:,} bytes (its own dry run)")
             return 0
 
         def work(run: runs.Run) -> None:
+            task = task_of(options)
             matched = table.match(task, view.maximum_bytes_billed)
             allow = view.allow_rejects
             output.write(run, task, matched, BIGQUERY, catalog=catalog, allow_rejects=allow)

@@ -37,7 +37,7 @@ LISTED = 10
 FACTS = pa.schema(
     [
         *(tracks.KEYED.field(name) for name in ("artist_id", "duration_s", ARTIST_IDS, "work_id")),
-        *(tracks.KEYED.field(name) for name in ("fuzzy_title", "marker")),
+        *(tracks.KEYED.field(name) for name in ("fuzzy_title", "marker", "other_titles")),
         pa.field("recording_id", pa.string()),
         pa.field("id_hash", pa.uint64()),
         pa.field("has_audio", pa.bool_()),

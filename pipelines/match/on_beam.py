@@ -28,7 +28,8 @@ from pipelines.match.record import COUNTS, Task
 from stemlode import runs, schemas
 from stemlode.tables import Row
 
-FOUND = pa.schema([*schemas.TRACK, *(tracks.KEYED.field(n) for n in ("fuzzy_title", "marker"))])
+SAID = ("fuzzy_title", "marker", "other_titles")  # by a title
+FOUND = pa.schema([*schemas.TRACK, *(tracks.KEYED.field(name) for name in SAID)])
 DOUBTFUL = FOUND.append(tracks.KEYED.field(ARTIST_IDS))
 LINKED = pa.schema([*FOUND, pa.field("link_artist", pa.string()), pa.field("link", pa.string())])
 KEY, ID = ("link_artist", "link"), ("track_id",)
@@ -292,7 +293,7 @@ def _by_artist(row: Row) -> str:
 def _found(batch: RowBatch, checked: tracks.Tracks, keyed: pa.Table, rows: np.ndarray) -> pa.Table:
     """Some of the good rows with all their columns, keys and markers (schema FOUND)."""
     table = tracks.table(batch, checked, checked.good[rows])
-    own = keyed.select(["fuzzy_title", "marker"]).take(pa.array(rows, pa.int64()))
+    own = keyed.select(SAID).take(pa.array(rows, pa.int64()))
     return pa.table([*table.columns, *own.columns], FOUND)
 
 

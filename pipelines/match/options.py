@@ -16,6 +16,8 @@ DUCKDB, BEAM, BIGQUERY = "duckdb", "beam", "bigquery"
 MOST_BUCKETS = 100_000
 MOST_PER_KEY = 1_000_000
 BIGQUERY_FLAGS = ("--project",)  # Beam's own, which BigQuery needs too
+# Options that came later, and what plans without them mean.
+ADDED = {**catalogue_options.ADDED, "rule_version": 1, "covers": False}
 
 
 class MatchOptions(VerbOptions):
@@ -37,6 +39,17 @@ class MatchOptions(VerbOptions):
             default=rules.THESIS.name,
             help="what makes two tracks a pair: the thesis' eq. 3.4, or what a decade of titles "
             "taught beyond it",
+        )
+        add(
+            "--rule-version",
+            type=int,
+            help=argparse.SUPPRESS,  # stands in the plan; nobody has to name it
+        )
+        add(
+            "--covers",
+            action="store_true",
+            help="extended: also tracks that say that they record another artist's song, as those "
+            "of karaoke labels do (“In the Style of …”, “Made Famous by …”)",
         )
         tolerances = ", ".join(f"{r.tolerance_s:g} ({name})" for name, r in rules.RULES.items())
         add(
@@ -63,6 +76,13 @@ class MatchOptions(VerbOptions):
             action="store_true",
             help="write nothing; print how many candidates to expect, the largest keys and the "
             "hours of audio; of a catalogue in BigQuery the bytes that a run would be billed",
+        )
+        add(
+            "--explain",
+            nargs=2,
+            metavar=("A", "B"),
+            help="write nothing; say what two titles are read as, or with --catalog two track ids, "
+            "and why they pair or do not",
         )
         catalogue_options.add_arguments(parser)
         add("--buckets", type=int, default=64, help="beam: how many groups the work is spread over")
@@ -99,6 +119,10 @@ def settle(options: PipelineOptions, beam_flags: list[str]) -> str:
     written = [flag for flag in catalogue_options.given(view) if flag != "--columns"]
     if written and view.engine == BIGQUERY:
         raise BadUsage(f"{written[0]} says how files are written; in BigQuery a query can say it")
+    if view.rule_version is None:
+        view.rule_version = rules.RULES[view.rule].version
+    if view.covers and view.rule != rules.EXTENDED.name:
+        raise BadUsage(f"--covers needs --rule {rules.EXTENDED.name}")
     if view.tolerance is None:
         view.tolerance = rules.RULES[view.rule].tolerance_s
     if not (math.isfinite(view.tolerance) and view.tolerance > 0):

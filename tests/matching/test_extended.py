@@ -1,6 +1,7 @@
 """The extended rule for titles: markers, descriptors and keys of titles as they really look."""
 
 import csv
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,16 +11,26 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from matching import version_words
-from matching.extended import COLUMNS, Version, album_marker, parse, parse_batch
+from matching.extended import (
+    BETWEEN,
+    COLUMNS,
+    Version,
+    album_marker,
+    as_printed,
+    parse,
+    parse_batch,
+)
 from matching.latin import latinise
+from matching.title_steps import NOT_PLAIN, SIGNS
 from matching.titles import fuzzy
 
 LABELS = Path(__file__).with_name("labels.csv")
 
 
-def is_version(mixture: str, instrumental: str) -> bool:
-    one, other = parse(mixture), parse(instrumental)
-    same = one.fuzzy_title == other.fuzzy_title != ""
+def is_version(mixture: str, instrumental: str, *, covers: bool = False) -> bool:
+    one, other = parse(mixture, covers=covers), parse(instrumental, covers=covers)
+    keys, other_keys = ({version.fuzzy_title, *version.others} for version in (one, other))
+    same = bool(keys & other_keys - {""})
     return same and one.marker is None and other.marker is not None
 
 
@@ -144,10 +155,6 @@ def test_a_title_is_not_a_marker(title: str) -> None:
         ("Swim - Prod. by A Maker", "Swim (Instrumental) [Produced by A Maker]"),
         ('Swim (From "A Film")', "Swim - Instrumental"),
         ("Swim (Subtitle)", "Swim - Instrumental"),
-        (
-            "Swim (In the Style of A Band) [Vocal Version]",
-            "Swim (In the Style of A Band) [Karaoke]",
-        ),
         ("The Swim", "Swim (Instrumental)"),
         ("Two & Two", "2 and 2 (Instrumental)"),
         ("Karaoke Nights", "Karaoke Nights (Instrumental)"),
@@ -195,7 +202,11 @@ def test_versions_of_one_recording_agree(mixture: str, instrumental: str) -> Non
         ("Wall", "Wall, Pt. 2 (Instrumental)"),
         ("Song II", "Song (Instrumental)"),
         ("Swim", "Swim (Instrumental) (RAMI & Mo"),  # the remix's name is cut off
-        ("🎵", "🎵 (Instrumental)"),
+        ("🎵", "🎶 (Instrumental)"),
+        (
+            "Swim (In the Style of A Band) [Vocal Version]",
+            "Swim (In the Style of A Band) [Karaoke]",
+        ),
         ("", "(Instrumental)"),
     ],
 )
@@ -269,6 +280,24 @@ PIECES = [
     ),
     *("`", "@", "_", "'", '"', ".", " ", "  ", "\t", "\n", "\x00", "\x1f", "\x7f", "\u00a0", "·"),
     *(
+        "(달라 ",
+        "사랑",
+        "für",
+        "goin' ",
+        " 'n' ",
+        "w/ ",
+        "f/",
+        "?",
+        "❤",
+        "\ufe0f",
+        "^",
+        "=",
+        "%",
+        "💃",
+    ),
+    *("english ver.", "with backing vocals", "isolated vocals", "en vivo", "Inst", "an ", "remix "),
+    *("in the style of ", "1", " MR", "_inst", "無伴奏", "演奏版", "日本語版", "u\u0308"),
+    *(
         "カラオケ",
         "伴奏",
         "版",
@@ -306,7 +335,18 @@ def test_batch_equals_scalar_for_any_unicode(rows: list[tuple[str | None, str | 
 
 
 def as_row(version: Version) -> dict[str, str | None]:
-    return {**version._asdict(), "fuzzy_title": version.fuzzy_title}
+    others = BETWEEN.join(version.others) or None
+    return {**version._asdict(), "fuzzy_title": version.fuzzy_title, "others": others}
+
+
+def test_covers_are_wanted_or_not() -> None:
+    pair = [f"Swim (In the Style of A Band) [{kind}]" for kind in ("Vocal Version", "Karaoke")]
+    assert is_version(*pair, covers=True)
+    assert not is_version(*pair)
+    assert parse_batch(pa.array(pair))["fuzzy_title"].to_pylist() == ["", ""]
+    assert parse_batch(pa.array(pair), covers=True).to_pylist() == [
+        as_row(parse(title, covers=True)) for title in pair
+    ]
 
 
 @given(title=title_like | st.text())
@@ -370,9 +410,25 @@ def test_batch_equals_scalar_on_real_catalogues(test_data: Path) -> None:
 
 
 def test_original_scripts_keep_their_words_apart() -> None:
-    for word, replacement in version_words.ORIGINAL_SCRIPTS:
-        assert not word.isascii()
+    for row in version_words.WORDS:
+        if row.position == "script":
+            assert not row.word.isascii()
+            assert as_printed(f"歌{row.word}歌") != f"歌{row.word}歌"
+    for _, replacement in version_words.ORIGINAL_SCRIPTS:
         assert latinise(replacement) == replacement == f" {replacement.strip()} "
+
+
+def test_plain_titles_hold_no_word_that_counts_without_a_bracket() -> None:
+    for row in version_words.WORDS:
+        if row.position in ("bare", "dashed", "anywhere") or row.kind in ("part", "guest"):
+            shortest = re.sub(r"\([^)]*\)|[*]", "", latinise(row.word).lower())
+            assert re.search(NOT_PLAIN, f"song {shortest}"), row
+
+
+def test_signs_have_no_letters() -> None:
+    signs = [chr(code) for code in range(0x110000) if re.fullmatch(f"[{SIGNS}]", chr(code))]
+    assert len(signs) > 3_000
+    assert not [sign for sign in signs if re.search("[a-z0-9]", latinise(sign).lower())]
 
 
 def test_labels_are_whole_and_split_by_artist() -> None:

@@ -14,13 +14,14 @@ SCHEMA = pa.schema(
         ("artist_ids", pa.list_(pa.string())),
         ("fuzzy_title", pa.string()),
         ("work_id", pa.string()),
+        ("other_titles", pa.string()),
     ]
 )
-Row = tuple[str, list[str | None] | None, str | None, str | None]
+Row = tuple[str, list[str | None] | None, str | None, str | None, str | None]
 
 
 def found(rows: list[Row], rule: Rule) -> list[tuple[int, str, str]]:
-    columns = [[row[place] for row in rows] for place in range(4)]
+    columns = [[row[place] for row in rows] for place in range(5)]
     tracks = pa.table([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], SCHEMA)
     places, artists, keys = links(tracks, rule)
     assert places.tolist() == sorted(places.tolist())
@@ -29,12 +30,14 @@ def found(rows: list[Row], rule: Rule) -> list[tuple[int, str, str]]:
 
 def said(rows: list[Row], rule: Rule) -> list[tuple[int, str, str]]:
     answers = set()
-    for number, (artist, artists, title, work) in enumerate(rows):
+    for number, (artist, artists, title, work, others) in enumerate(rows):
         extended = rule is EXTENDED
         descriptors = "|" + title.split("|")[1] if title and "|" in title else ""
         for one in {artist, *((artists or []) if extended else [])} - {None, ""}:
             if title:
                 answers.add((number, one, title))
+            if title and others is not None and extended:
+                answers |= {(number, one, other) for other in others.split("\n")}
             if title and work is not None and extended:
                 answers.add((number, one, f"work:{work}{descriptors}"))
     return sorted(answers)
@@ -43,7 +46,9 @@ def said(rows: list[Row], rule: Rule) -> list[tuple[int, str, str]]:
 ids = st.sampled_from(["a", "b", "c"])
 lists = st.none() | st.lists(st.sampled_from(["a", "b", "", None]), max_size=3)
 titles = st.sampled_from(["song", "song|live", "", None])
-tables = st.lists(st.tuples(ids, lists, titles, st.sampled_from([None, "w", "v|x"])), max_size=6)
+works = st.sampled_from([None, "w", "v|x"])
+others = st.sampled_from([None, "canto", "canto\nlied|live"])
+tables = st.lists(st.tuples(ids, lists, titles, works, others), max_size=6)
 
 
 @pytest.mark.parametrize("rule", [THESIS, EXTENDED], ids=lambda rule: rule.name)

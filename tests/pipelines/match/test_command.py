@@ -262,3 +262,41 @@ def test_buckets_have_to_be_some(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist([GOOD]), tmp_path / "tracks.parquet")
     with pytest.raises(BadUsage, match="--buckets 0"):
         run(tmp_path / "tracks.parquet", tmp_path / "out", "--buckets=0")
+
+
+# A rule that has changed since
+
+
+@pytest.fixture
+def begun_before(tmp_path: Path) -> tuple[list[str], Path]:
+    """The arguments of a finished run whose plan is as it was before rules had versions."""
+    catalog, output = tmp_path / "tracks.csv", tmp_path / "out"
+    catalog.write_text("track_id,artist_id,title,duration_s\n1,a,Blue,60\n2,a,Blue (Inst.),60\n")
+    arguments = [f"--catalog={catalog}", f"--output={output}", "--rule=extended"]
+    assert match_command.main(arguments) == 0
+    plan = json.loads((output / "_PLAN.json").read_text())
+    for name in ("rule_version", "covers"):
+        del plan["options"][name]
+    (output / "_PLAN.json").write_text(json.dumps(plan))
+    return arguments, output
+
+
+def test_a_run_finished_by_an_older_rule_stays_as_it_is(
+    begun_before: tuple[list[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, output = begun_before
+    before = written(output)
+    assert match_command.main(arguments) == 0
+    assert "already complete" in capsys.readouterr().out
+    assert written(output) == before
+    assert match_command.main([*arguments, "--overwrite"]) == 0
+    assert runs.record(str(output))["options"]["rule_version"] == 2
+
+
+def test_a_run_begun_by_an_older_rule_is_not_finished_by_a_newer_one(
+    begun_before: tuple[list[str], Path],
+) -> None:
+    arguments, output = begun_before
+    (output / "_SUCCESS").unlink()
+    with pytest.raises(BadUsage, match=r"begun with version 1 of the rule, this is 2; .*overwrite"):
+        match_command.main(arguments)
