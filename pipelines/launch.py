@@ -12,7 +12,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import causes
-from pipelines.options import SharedOptions, Verb, is_local
+from pipelines.options import SharedOptions, Verb, check_service, is_local
 from stemlode import files, runs, tables
 from stemlode.audio import decoders
 from stemlode.runs import BadUsage, Failed
@@ -64,6 +64,7 @@ def carry_out(
     for name, path in inputs.items():
         if not runs.fingerprintable(path):
             raise BadUsage(f"--{name} {path}: no such file or folder")
+    check_service(options)
     own = verb.own(options) | plan
     run = start(
         verb.name,

@@ -6,11 +6,14 @@ Options are `PipelineOptions` subclasses, so that a template's launcher can use 
 import argparse
 import dataclasses
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
+import google.auth
 from apache_beam.options.pipeline_options import (
+    GoogleCloudOptions,
     PipelineOptions,
     PortableOptions,
     SetupOptions,
@@ -21,8 +24,9 @@ from apache_beam.runners import create_runner
 
 from stemlode import files, plans
 from stemlode.arguments import Parser
-from stemlode.runs import BadUsage, Run
+from stemlode.runs import BadUsage, Failed, Run
 
+PROJECT = re.compile(r"[a-z][-a-z0-9.:]*")
 LOCAL_RUNNER = "FnApiRunner"
 LOCAL_RUNNERS = ("fnapirunner", "directrunner", "bundlebaseddirectrunner", "prismrunner")
 
@@ -131,6 +135,7 @@ class Verb:
         if known.output and not known.overwrite:
             self._go_on_as_begun(options, known.output, argv)
         _check_workers_get_our_code(options)
+        _check_project(options)
         return options
 
     def _go_on_as_begun(self, options: PipelineOptions, output: str, argv: Sequence[str]) -> None:
@@ -215,3 +220,42 @@ def _check_workers_get_our_code(options: PipelineOptions) -> None:
             "remote workers need our code: attach the wheel with --extra_package, "
             "or name an image that has it with --sdk_container_image"
         )
+
+
+def _check_project(options: PipelineOptions) -> None:
+    """A project's id is checked before anything is written; BigQuery needs one as Dataflow does."""
+    project = options.view_as(GoogleCloudOptions).project
+    if project is not None and not PROJECT.fullmatch(project):
+        raise BadUsage(
+            f"--project {project}: no id of a project: it begins with a small letter and holds "
+            "small letters, digits, '-', '.' and ':'; a project's number or display name is none"
+        )
+
+
+def check_service(options: PipelineOptions) -> None:
+    """What Dataflow would refuse, after minutes of its own attempts, before the work begins.
+
+    Raises BadUsage where an option is missing, Failed without credentials.
+    """
+    if not is_dataflow(options):
+        return
+    view = options.view_as(GoogleCloudOptions)
+    for name in ("project", "region"):
+        if not getattr(view, name):
+            raise BadUsage(f"--runner DataflowRunner needs --{name}")
+    if not (view.temp_location or view.staging_location):
+        raise BadUsage("--runner DataflowRunner needs --temp_location gs://BUCKET/FOLDER")
+    try:
+        google.auth.default()
+    except google.auth.exceptions.GoogleAuthError as error:
+        raise Failed(
+            "--runner DataflowRunner: no Google credentials here; run `gcloud auth "
+            "application-default login`, or name a key's file in GOOGLE_APPLICATION_CREDENTIALS"
+        ) from error
+
+
+def is_dataflow(options: PipelineOptions) -> bool:
+    """Whether the pipeline runs on Google's service (no emulator of it)."""
+    runner = str(options.view_as(StandardOptions).runner).rsplit(".", maxsplit=1)[-1].lower()
+    endpoint = options.view_as(GoogleCloudOptions).dataflow_endpoint
+    return runner == "dataflowrunner" and "//localhost" not in str(endpoint)

@@ -1,15 +1,20 @@
 """The command line: one verb, one line, one room behind it."""
 
+import contextlib
 import difflib
 import importlib
 import io
 import logging
 import os
+import signal
 import sys
+import threading
+import traceback
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
-from stemlode import extras
+from stemlode import extras, signals
 
 # verb → module with main(argv), the extras of which each installs it, and what it makes of what
 VERBS = {
@@ -70,9 +75,16 @@ VERBS = {
 }
 
 
+NOTING_S = 5.0  # to leave word of an early end in the run's folder
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `stemlode VERB …`; the exit status: 0 done, 1 failed, 2 bad usage."""
+    """Run `stemlode VERB …`; the exit status: 0 done, 1 failed, 2 bad usage.
+
+    A signal ends the process: 130 for Ctrl-C, 143 for SIGTERM.
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
+    signals.outlive_readers()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # any name can be shown on any terminal
@@ -93,33 +105,55 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(verb: str, argv: Sequence[str]) -> int:
     """Call a verb's module and turn what it raises into one line and an exit status."""
     _quiet()
-    module, needed, _ = VERBS[verb]
+    try:
+        with signals.heeded():
+            return importlib.import_module(VERBS[verb][0]).main(argv)
+    except KeyboardInterrupt:
+        _end()
+    except Exception as error:
+        if signals.received():  # a library made something else of it
+            _end()
+        return _complain(*_explained(error, verb))
+
+
+def _explained(error: Exception, verb: str) -> tuple[object, int]:
+    """What a verb raised as a line, and the exit status."""
     from stemlode.files import BadAddress  # noqa: PLC0415 (keeps --help fast)
     from stemlode.runs import BadUsage, Failed, reason  # noqa: PLC0415
 
-    try:
-        return importlib.import_module(module).main(argv)
-    except (BadUsage, BadAddress, Failed) as error:
-        return _complain(error, 1 if isinstance(error, Failed) else 2)
-    except ModuleNotFoundError as error:
+    if isinstance(error, (BadUsage, BadAddress, Failed)):
+        return error, 1 if isinstance(error, Failed) else 2
+    if isinstance(error, ModuleNotFoundError):
         missing = error.name or str(error)
         if missing.split(".", maxsplit=1)[0] in extras.OURS:
-            return _complain(f"{error}; this installation is broken, install stemlode again", 1)
-        return _complain(extras.line(missing, needed, f"stemlode {verb}"), 1)
-    except OSError as error:
+            return f"{error}; this installation is broken, install stemlode again", 1
+        return extras.line(missing, VERBS[verb][1], f"stemlode {verb}"), 1
+    if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{reason(error)}", 1)
-    except Exception as error:
-        if os.environ.get("STEMLODE_DEBUG"):
-            raise
-        line = f"{type(error).__name__}: {reason(error)}"
-        bug = "a bug of ours; STEMLODE_DEBUG=1 shows where"
-        memory = "not enough memory: give smaller sizes, or free some"
-        return _complain(f"{line} ({memory if _is_lack_of_memory(error) else bug})", 1)
-    except KeyboardInterrupt:
-        _complain("interrupted; run the same command again to resume", 1)
-        sys.stdout.flush()
-        os._exit(1)  # a local runner's threads would go on
+        return f"{where}{reason(error)}", 1
+    if os.environ.get("STEMLODE_DEBUG"):
+        raise error
+    line = f"{type(error).__name__}: {reason(error)}"
+    bug = "a bug of ours; STEMLODE_DEBUG=1 shows where"
+    memory = "not enough memory: give smaller sizes, or free some"
+    return f"{line} ({memory if _is_lack_of_memory(error) else bug})", 1
+
+
+def _end() -> NoReturn:
+    """End as a signal asked to, whatever threads still do; a rerun goes on."""
+    from stemlode.runs import give_up  # noqa: PLC0415
+
+    number = signals.received() or signal.SIGINT
+    why = signals.HEEDED[number]
+    trace = traceback.format_exc()
+    noting = threading.Thread(target=give_up, args=(f"{why}\n\n{trace}",), daemon=True)
+    noting.start()
+    noting.join(NOTING_S)  # a store may not answer
+    _complain(f"{why}; run the same command again to resume", 0)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(signals.status(number))
 
 
 def _is_lack_of_memory(error: Exception) -> bool:

@@ -15,7 +15,8 @@ from pathlib import Path
 from stemlode import files
 
 NAME = "_LOCK"
-_HELD: dict[tuple[int, str], int] = {}  # process, folder → descriptor, while it works there
+# process, folder → descriptor, while it works there; None where there are no locks
+_HELD: dict[tuple[int, str], int | None] = {}
 
 
 def claim(folder: str) -> str | None:
@@ -23,7 +24,10 @@ def claim(folder: str) -> str | None:
 
     A process may claim a folder again. Where the file system knows no locks, nobody is kept out.
     """
-    if not files.is_local(folder) or (os.getpid(), folder) in _HELD:
+    if (os.getpid(), folder) in _HELD:
+        return None
+    if not files.is_local(folder):
+        _HELD[os.getpid(), folder] = None
         return None
     Path(folder).mkdir(parents=True, exist_ok=True)
     path = Path(folder, NAME)
@@ -37,6 +41,7 @@ def claim(folder: str) -> str | None:
             return holder or "another process"
         except OSError:
             os.close(descriptor)
+            _HELD[os.getpid(), folder] = None
             return None
         if _is_at(path, descriptor):  # else its holder removed it in between
             break
@@ -55,6 +60,11 @@ def release(folder: str) -> None:
         with contextlib.suppress(OSError):
             Path(folder, NAME).unlink()
         os.close(descriptor)
+
+
+def held() -> list[str]:
+    """The folders that this process works in."""
+    return [folder for process, folder in _HELD if process == os.getpid()]
 
 
 @atexit.register

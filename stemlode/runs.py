@@ -9,6 +9,7 @@ column is. `run.json` states the versions of what was written (`schemas`, by tab
 through which every reader of a run goes, refuses a version that it does not know.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -25,6 +26,7 @@ from stemlode.plans import PLAN
 RECORD, SUCCESS = "run.json", "_SUCCESS"
 # The last failure's traceback, or the line of a run that was held back; and why a step failed.
 ERROR, CAUSE = "_ERROR.txt", "_CAUSE.json"
+PENDING = "_APPEND.json"  # what is being added to a run that is done
 PARTS = "_parts"  # what an attempt has finished of a run, for the next one to find
 OWN = (PLAN, RECORD, SUCCESS, ERROR, CAUSE, locks.NAME)  # files of every run folder
 # What any verb may leave below its folder, finished or killed; see `start` for what else.
@@ -192,6 +194,16 @@ def claim(output: str) -> None:
     """Failed where another process works in this folder; it is this process' until it ends."""
     if holder := locks.claim(output):
         raise Failed(f"--output {output}: {holder} works there; wait until it ends, or end it")
+
+
+def give_up(why: str) -> None:
+    """Leave word in every folder that this process works in; what cannot be written is let be."""
+    for folder in locks.held():
+        with contextlib.suppress(Exception):
+            done = files.exists(files.join(folder, SUCCESS))
+            begun = PENDING if done else PLAN
+            if files.exists(files.join(folder, begun)):
+                files.write_bytes(files.join(folder, ERROR), why.encode(errors="replace"))
 
 
 def _is_complete(run: Run, added: Mapping[str, Any], raisable: Collection[str]) -> bool:

@@ -3,10 +3,10 @@
 What was written once is read by every later Stemlode, so a schema changes in two ways only:
 
 - **A column more.** Give its `_field` the release that brings it (`since="0.2"`) and let it be
-  null. Tables of before have no such column and read as if it were null (`fitted`); what reads the
+  null. Tables of before have no such column and read as if it were null (`tables.fitted`); what reads the
   column must know what null means. A struct's fields are columns too.
 - **Anything else** (a type, a unit, what values mean): raise the table's number in `VERSIONS`,
-  which `run.json` states as `schemas`, and let `fitted`'s callers go on reading the old ones.
+  which `run.json` states as `schemas`, and let `tables.fitted` go on reading the old ones.
   A number that this Stemlode does not know is refused in a line by whatever reads the run.
 
 `tests/stemlode/test_schemas.py` holds the columns of version 1 and fails for any other change.
@@ -18,7 +18,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 SECONDS, DECIBELS, HERTZ, BYTES, NONE = "s", "dB", "Hz", "bytes", ""
 
@@ -388,71 +387,3 @@ def lacking(schema: pa.Schema, names: Sequence[str]) -> list[str]:
         for field in schema
         if field.name not in names and b"since" not in (field.metadata or {})
     ]
-
-
-def fitted(table: pa.Table, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
-    """A table as this Stemlode would have written it: columns that it lacks are null.
-
-    Args:
-        table: of any age; columns that the schema does not know are passed over.
-        columns: those that are wanted, in order (`mix.title`: the struct `mix` with no more than
-            that field); of all where None. One that the schema does not know stays as it is, or
-            is null.
-
-    Raises ValueError where a column that may not be null is missing or a column has another type.
-    """
-    fields = list(schema) if columns is None else _chosen(schema, columns)
-    held = [_column(table, field) for field in fields]
-    types = [field.with_type(column.type) for field, column in zip(fields, held, strict=True)]
-    return pa.table(held, pa.schema(types))
-
-
-def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
-    if field.name in table.column_names:
-        return _as(table[field.name], field, field.name)
-    if not field.nullable:
-        raise ValueError(f"no column {field.name}")
-    return pa.chunked_array([pa.nulls(table.num_rows, field.type)])
-
-
-def _chosen(schema: pa.Schema, columns: Sequence[str]) -> list[pa.Field]:
-    """The fields of some columns; structs with those of their fields that are named."""
-    inner: dict[str, list[str]] = {}
-    for column in columns:
-        name, _, below = column.partition(".")
-        inner.setdefault(name, []).append(below)
-    found = []
-    for name, wanted in inner.items():
-        if name not in schema.names:
-            found.append(pa.field(name, pa.null()))
-            continue
-        field = schema.field(name)
-        if "" not in wanted:
-            field = field.with_type(pa.struct(_chosen(pa.schema(list(field.type)), wanted)))
-        found.append(field)
-    return found
-
-
-def _as(column: pa.ChunkedArray, field: pa.Field, name: str) -> pa.ChunkedArray:
-    """A column as a field's type; ValueError where it is another."""
-    if column.type == field.type or pa.types.is_null(field.type):
-        return column
-    if pa.types.is_struct(field.type) and pa.types.is_struct(column.type):
-        held = {inner.name for inner in column.type}
-        parts = []
-        for below in field.type:
-            inner = f"{name}.{below.name}"
-            if below.name in held:
-                parts.append(_as(pc.struct_field(column, below.name), below, inner))
-            elif below.nullable:
-                parts.append(pa.chunked_array([pa.nulls(len(column), below.type)]))
-            else:
-                raise ValueError(f"no column {inner}")
-        arrays = [part.combine_chunks() for part in parts]
-        missing = pc.is_null(column).combine_chunks()
-        whole = pa.StructArray.from_arrays(arrays, fields=list(field.type), mask=missing)
-        return pa.chunked_array([whole], field.type)
-    try:
-        return column.cast(field.type)
-    except (ValueError, pa.ArrowException) as error:
-        raise ValueError(f"column {name} is {column.type}, not {field.type}") from error

@@ -64,7 +64,7 @@ def read(folder: str, name: str, columns: Sequence[str] | None = None) -> pa.Tab
 def read_part(path: str, columns: Sequence[str] | None = None) -> pa.Table:
     """One file of a table, in the columns of today: what an older one lacks is null.
 
-    `columns` are those that are wanted, as in `schemas.fitted`. Raises Failed where the file is
+    `columns` are those that are wanted, as in `fitted`. Raises Failed where the file is
     missing, damaged or another table.
     """
     schema = schemas.schema_of(path)
@@ -75,9 +75,26 @@ def read_part(path: str, columns: Sequence[str] | None = None) -> pa.Table:
     except (OSError, pa.ArrowException) as error:
         raise runs.Failed(f"{path}: unreadable table: {runs.reason(error)}") from error
     try:
-        return table if schema is None else schemas.fitted(table, schema, columns)
+        return table if schema is None else fitted(table, schema, columns)
     except ValueError as error:
         raise runs.Failed(f"{path}: {error}") from error
+
+
+def fitted(table: pa.Table, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """A table as this Stemlode would have written it: columns that it lacks are null.
+
+    Args:
+        table: of any age; columns that the schema does not know are passed over.
+        columns: those that are wanted, in order (`mix.title`: the struct `mix` with no more than
+            that field); of all where None. One that the schema does not know stays as it is, or
+            is null.
+
+    Raises ValueError where a column that may not be null is missing or a column has another type.
+    """
+    fields = list(schema) if columns is None else _chosen(schema, columns)
+    held = [_column(table, field) for field in fields]
+    types = [field.with_type(column.type) for field, column in zip(fields, held, strict=True)]
+    return pa.table(held, pa.schema(types))
 
 
 def footer(path: str) -> pq.FileMetaData:
@@ -114,3 +131,54 @@ def order(row: Row, key: Sequence[str]) -> tuple[list[str], str]:
 def file_name(name: str, part: int, parts: int) -> str:
     """A table's file below its run folder."""
     return f"{name}-{part:05d}-of-{parts:05d}.parquet"
+
+
+def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
+    if field.name in table.column_names:
+        return _as(table[field.name], field, field.name)
+    if not field.nullable:
+        raise ValueError(f"no column {field.name}")
+    return pa.chunked_array([pa.nulls(table.num_rows, field.type)])
+
+
+def _chosen(schema: pa.Schema, columns: Sequence[str]) -> list[pa.Field]:
+    """The fields of some columns; structs with those of their fields that are named."""
+    inner: dict[str, list[str]] = {}
+    for column in columns:
+        name, _, below = column.partition(".")
+        inner.setdefault(name, []).append(below)
+    found = []
+    for name, wanted in inner.items():
+        if name not in schema.names:
+            found.append(pa.field(name, pa.null()))
+            continue
+        field = schema.field(name)
+        if "" not in wanted:
+            field = field.with_type(pa.struct(_chosen(pa.schema(list(field.type)), wanted)))
+        found.append(field)
+    return found
+
+
+def _as(column: pa.ChunkedArray, field: pa.Field, name: str) -> pa.ChunkedArray:
+    """A column as a field's type; ValueError where it is another."""
+    if column.type == field.type or pa.types.is_null(field.type):
+        return column
+    if pa.types.is_struct(field.type) and pa.types.is_struct(column.type):
+        held = {inner.name for inner in column.type}
+        parts = []
+        for below in field.type:
+            inner = f"{name}.{below.name}"
+            if below.name in held:
+                parts.append(_as(pc.struct_field(column, below.name), below, inner))
+            elif below.nullable:
+                parts.append(pa.chunked_array([pa.nulls(len(column), below.type)]))
+            else:
+                raise ValueError(f"no column {inner}")
+        arrays = [part.combine_chunks() for part in parts]
+        missing = pc.is_null(column).combine_chunks()
+        whole = pa.StructArray.from_arrays(arrays, fields=list(field.type), mask=missing)
+        return pa.chunked_array([whole], field.type)
+    try:
+        return column.cast(field.type)
+    except (ValueError, pa.ArrowException) as error:
+        raise ValueError(f"column {name} is {column.type}, not {field.type}") from error

@@ -134,3 +134,15 @@ def test_every_contract_can_break(tmp_path: Path) -> None:
         assert _broken(tmp_path, contract), f"{file} may import {bad}"
         source.write_text(good)
     assert not any(_broken(tmp_path, contract) for contract in contracts[:3])
+
+
+def test_arrow_s_threads_hold_no_file_of_python_s() -> None:
+    """Where they still hold one when the process ends, it aborts: `terminate called without …`."""
+    found = [
+        f"{path.relative_to(PROJECT)}: {line.strip()}"
+        for room in ROOMS
+        for path in (PROJECT / room).rglob("*.py")
+        for line in path.read_text().splitlines()
+        if re.search(r"\bpq\.read_table\(|pre_buffer=True|\bread_csv\((?!pa\.BufferReader)", line)
+    ]
+    assert not found

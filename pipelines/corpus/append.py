@@ -20,7 +20,6 @@ from stemlode import files, locks, plans, runs, schemas, tables
 from stemlode.runs import BadUsage, Failed
 from stemlode.shards.tar import SHARD
 
-PENDING = "_APPEND.json"
 APPEND, RETRY = "append", "retry_rejects"
 _LEFT_OVER = re.compile(
     "|".join((f"{runs.PARTS}/.*", r"[a-z]+-append\d+-\d{5}-of-\d{5}\.parquet", SHARD.pattern))
@@ -145,7 +144,7 @@ def start(
     number = len(done) + 1
     facts = {"kind": kind, "number": number, "inputs": stamps}
     pending = runs.to_json(facts | ({"decoder": decoder} if decoder else {}))
-    path = files.join(output, PENDING)
+    path = files.join(output, runs.PENDING)
     try:
         runs.claim(output)
         if done and (done[-1]["kind"], done[-1]["inputs"]) == (kind, stamps):
@@ -223,4 +222,4 @@ def _clear(output: str) -> None:
             files.remove(path)
     files.remove(files.join(output, runs.PARTS))
     files.remove_temporaries(output)
-    files.remove(files.join(output, PENDING))
+    files.remove(files.join(output, runs.PENDING))

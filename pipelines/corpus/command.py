@@ -76,7 +76,7 @@ VERB = Verb(
     build,
     CorpusOptions,
     neutral=("append", "retry_rejects"),
-    writes=(SHARD.pattern, re.escape(append.PENDING)),
+    writes=(SHARD.pattern, re.escape(runs.PENDING)),
     optional_inputs=("pairs", "stems", "mapping", "vocals", "instrumentals", "splits"),
     decodes=True,
 )

@@ -101,7 +101,12 @@ def call(step: VerbCall) -> None:
     # -P and our own place first: a folder of the user's named `training` must not win.
     ours = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-P", "-m", "stemlode", *words]
-    status = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": ours}).returncode
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": ours}) as process:
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:  # which a terminal sends to both, and others only to us
+            process.terminate()
+            raise
     if status != 0:
         raise Failed(
             f"demo: `stemlode {step.verb}` ended with exit status {status}, see above; "

@@ -33,7 +33,7 @@ def read(folder: str, record: dict[str, Any]) -> tuple[pa.Table, list[str]]:
         if schema is not None and (why := _unlike(table.schema, schema)):
             wrong.append(f"{name}: its columns are not those of this version: {why}")
         elif schema is schemas.INDEX:
-            index.append(schemas.fitted(table, schema))
+            index.append(tables.fitted(table, schema))
         elif schema is schemas.REJECT:
             rejected += table.num_rows
     if rejected != record["counts"].get("rejected", rejected):

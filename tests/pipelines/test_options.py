@@ -17,7 +17,7 @@ from pipelines.match import command
 from pipelines.options import Verb
 from pipelines.prune import command as prune_command
 from stemlode import runs
-from stemlode.runs import BadUsage
+from stemlode.runs import BadUsage, Failed
 
 NEEDED = ["--catalog", "c.parquet", "--output", "out"]
 
@@ -87,3 +87,35 @@ def test_an_option_that_came_later_stays_as_a_run_was_begun(tmp_path: Path) -> N
     assert rule("--rule", "thesis") == rule("--rule=thesis") == ("thesis", True)
     assert rule("--overwrite") == ("thesis", False)
     assert verb.own(verb.parse(NEEDED))["rule"] == "thesis"
+
+
+@pytest.mark.parametrize("project", ["Bad Project!", "123456", "", "Upper", "-x"])
+def test_a_bad_project_is_bad_usage(project: str) -> None:
+    with pytest.raises(BadUsage, match=f"--project {project}: no id of a project"):
+        command.VERB.parse([*NEEDED, f"--project={project}"])
+
+
+@pytest.mark.parametrize("project", ["my-project-1", "example.com:old-one"])
+def test_a_project_may_have_a_domain(project: str) -> None:
+    command.VERB.parse([*NEEDED, f"--project={project}"])
+
+
+DATAFLOW = ["--runner=DataflowRunner", "--extra_package=stemlode.whl"]
+
+
+def test_dataflow_without_an_option_or_credentials_is_said_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CORE_PROJECT", "GOOGLE_CLOUD_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "gcloud"))
+    (tmp_path / "c.csv").write_text("track_id,title,artist,duration_s\n")
+    words = ["--catalog", str(tmp_path / "c.csv"), "--output", str(tmp_path / "out"), *DATAFLOW]
+    for more in ("--project=my-project", "--region=europe-west1", "--temp_location=gs://bucket/t"):
+        with pytest.raises(BadUsage, match=f"needs {more.split('=', maxsplit=1)[0]}"):
+            command.main(words)
+        words.append(more)
+    with pytest.raises(Failed, match="no Google credentials here; run `gcloud"):
+        command.main(words)
+    assert not (tmp_path / "out").exists()

@@ -191,7 +191,7 @@ def test_what_a_table_lacks_reads_as_null(
     table = pa.Table.from_pylist(rows, old)
     if strange:
         table = table.append_column("of_a_later_release", pa.array([1] * count))
-    found = schemas.fitted(table, NESTED)
+    found = tables.fitted(table, NESTED)
     assert found.schema.equals(whole.schema) and found.num_rows == count
     for row, before in zip(found.to_pylist(), whole.to_pylist(), strict=True):
         wanted = {name: None if name in lost else value for name, value in before.items()}
@@ -205,7 +205,7 @@ def test_a_struct_that_is_null_stays_null_in_its_row() -> None:
     table = pa.table({"s": pa.array([{"a": "x"}, None, {"a": None}], pa.struct(inner))})
     wide = pa.schema([pa.field("s", pa.struct([*inner, _since("b", pa.int32())]))])
     pieces = pa.concat_tables([table, table.slice(1)])  # chunks, one of them with an offset
-    found = schemas.fitted(pieces, wide)["s"].to_pylist()
+    found = tables.fitted(pieces, wide)["s"].to_pylist()
     assert found == [
         {"a": "x", "b": None}, None, {"a": None, "b": None}, None, {"a": None, "b": None},
     ]  # fmt: skip
@@ -213,7 +213,7 @@ def test_a_struct_that_is_null_stays_null_in_its_row() -> None:
 
 def test_columns_may_be_chosen_whether_the_table_has_them_or_not() -> None:
     table = pa.Table.from_pylist(_rows(schemas.CANDIDATE, 2), schemas.CANDIDATE)
-    found = schemas.fitted(
+    found = tables.fitted(
         table.drop_columns(["mix_audio_uri"]),
         schemas.CANDIDATE,
         ["mix_audio_uri", "mix.title", "mix.genre", "pair_id", "unheard_of"],
@@ -226,22 +226,22 @@ def test_columns_may_be_chosen_whether_the_table_has_them_or_not() -> None:
 def test_what_may_not_be_missing_or_is_another_thing_is_named() -> None:
     table = pa.Table.from_pylist(_rows(schemas.CANDIDATE, 2), schemas.CANDIDATE)
     with pytest.raises(ValueError, match=r"^no column song_id$"):
-        schemas.fitted(table.drop_columns(["song_id"]), schemas.CANDIDATE)
+        tables.fitted(table.drop_columns(["song_id"]), schemas.CANDIDATE)
     poor = [field for field in schemas.TRACK if field.name != "title"]
     at = table.column_names.index("mix")
     rows = [{field.name: _value(field, 0) for field in poor}] * 2
     without = table.set_column(at, "mix", pa.array(rows, pa.struct(poor)))
     with pytest.raises(ValueError, match=r"^no column mix\.title$"):
-        schemas.fitted(without, schemas.CANDIDATE)
+        tables.fitted(without, schemas.CANDIDATE)
     spelt = table.set_column(0, "pair_id", pa.array([["a"], ["b"]]))
     with pytest.raises(ValueError, match=r"column pair_id is list<.*>, not string"):
-        schemas.fitted(spelt, schemas.CANDIDATE)
+        tables.fitted(spelt, schemas.CANDIDATE)
 
 
 def test_strings_of_other_writers_are_strings() -> None:
     table = pa.Table.from_pylist(_rows(schemas.REJECT, 3), schemas.REJECT)
     for kind in (pa.large_string(), pa.dictionary(pa.int32(), pa.string()), pa.string_view()):
-        found = schemas.fitted(
+        found = tables.fitted(
             table.set_column(0, "stage", table["stage"].cast(kind)), schemas.REJECT
         )
         assert found.equals(table)

@@ -154,9 +154,9 @@ def _listed(table: str, place: str) -> list[str]:
     try:
         with files.open_input(table) as file:
             if table.endswith(".parquet"):
-                held = pq.read_table(file, use_threads=False)
+                held = pq.ParquetFile(file, pre_buffer=False).read(use_threads=False)
             elif table.endswith(".csv"):
-                held = pacsv.read_csv(file)
+                held = pacsv.read_csv(pa.BufferReader(file.read()))
             else:
                 raise BadUsage(f"--unlabelled {place}: a catalogue is a .parquet or a .csv file")
     except (OSError, pa.ArrowException) as error:

@@ -99,7 +99,7 @@ def batches(path: str, columns: Sequence[str] | None, dialect: Dialect) -> Itera
                 skip_rows_after_names=dialect.header_rows if is_first else 0,
             )
             is_first = False
-            for batch in pacsv.read_csv(io.BytesIO(data), read, parse, convert).to_batches(
+            for batch in pacsv.read_csv(pa.BufferReader(data), read, parse, convert).to_batches(
                 BATCH_ROWS
             ):
                 found, broken[:] = list(broken), []
