@@ -118,7 +118,7 @@ def by_part(name: str, seconds: float, device: torch.device) -> None:
     )
     for chosen in (("usdr", "csdr"), METRICS):
         watch = scoring.Stopwatch(lambda: clock(device))
-        scoring.score("song", whole, system, chosen, watch)
+        scoring.Scorer(chosen, device, watch).of_system("song", whole, system)
         spent = watch.seconds
         everything = sum(spent.values())
         shares = " | ".join(f"{spent[p]:.2f}" for p in ("nets", "oracle", "metrics"))

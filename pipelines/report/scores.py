@@ -89,8 +89,9 @@ def spreads(folder: Folder) -> list[SourceSpread]:
     held = [name for name in MEASURES if name in folder.columns("songs")]
     if not held:
         return []
-    table = folder.table("songs", ["song", "source", *held])
-    rows = table.to_pylist() if table is not None else []
+    also = [name for name in ("system",) if name in folder.columns("songs")]
+    table = folder.table("songs", ["song", "source", *also, *held])
+    rows = [{**row, "group": group(row)} for row in table.to_pylist()] if table else []
     values = {source: _values(rows, source, held) for source in _sources(rows)}
     return [
         SourceSpread(
@@ -146,16 +147,27 @@ def boxes(measures: Mapping[tuple[str, str], Mapping[str, float]]) -> Boxes | No
 
 
 def _sources(rows: Sequence[dict[str, Any]]) -> list[str]:
-    found = {str(row["source"]) for row in rows}
-    return sorted(found, key=lambda name: (name != "vocals", name))
+    found = {str(row["group"]) for row in rows}
+    return sorted(found, key=lambda name: (not name.startswith("vocals"), name))
+
+
+def group(row: Mapping[str, Any]) -> str:
+    """The source of a row, and whose estimate it is if not that of the checkpoints."""
+    whose = row.get("system")
+    return f"{row['source']} by {whose}" if whose else str(row["source"])
 
 
 def alone(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> set[str]:
     """The songs in which only one of several sources sounds."""
-    if len(_sources(rows)) < 2:
+    if len({row["source"] for row in rows}) < 2:
         return set()
     sounding = Counter(
-        str(row["song"]) for row in rows if any(real(row[name]) is not None for name in names)
+        song
+        for song, _ in {
+            (str(row["song"]), str(row["source"]))
+            for row in rows
+            if any(real(row[name]) is not None for name in names)
+        }
     )
     return {song for song, count in sounding.items() if count < 2}
 
@@ -170,7 +182,7 @@ def _values(
         by_song = {
             str(row["song"]): value
             for row in rows
-            if str(row["source"]) == source
+            if str(row["group"]) == source
             and str(row["song"]) not in left_out
             and (value := real(row[name])) is not None
         }

@@ -105,20 +105,21 @@ def training(folder: Folder) -> Training:
 
 
 def evaluation(folder: Folder) -> list[SourceScores]:
-    """The scores of `songs.parquet`, a part for each source; empty where there are none."""
+    """The scores of `songs.parquet`, a part for each source and separator, if any."""
     columns = folder.columns("songs")
     roles = {role: f"usdr_{role}" for role in ROLES if f"usdr_{role}" in columns}
     if not roles:
         return []
-    table = folder.table("songs", ["song", "source", *roles.values()])
+    also = [name for name in ("system",) if name in columns]
+    table = folder.table("songs", ["song", "source", *also, *roles.values()])
     by_source: dict[str, list[dict[str, Any]]] = {}
     rows = table.to_pylist() if table is not None else []
     alone = scores.alone(rows, list(roles.values()))
     for row in rows:
         if str(row["song"]) in alone:  # the mixture is the source itself: no score means anything
             row.update(dict.fromkeys(roles.values()))
-        by_source.setdefault(str(row["source"]), []).append(row)
-    order = sorted(by_source, key=lambda name: (name != "vocals", name))
+        by_source.setdefault(scores.group(row), []).append(row)
+    order = sorted(by_source, key=lambda name: (not name.startswith("vocals"), name))
     return [_scores(name, by_source[name], roles) for name in order]
 
 

@@ -6,6 +6,7 @@ mixture.
 """
 
 import argparse
+import functools
 import hashlib
 import io
 import json
@@ -23,38 +24,52 @@ from stemlode.arguments import Parser
 from stemlode.audio import AudioError
 from stemlode.layouts import folders
 from stemlode.runs import BadUsage, Failed
+from stemlode.tables import Row
 from training.checkpoint import load
 from training.data.corpus import open_corpus
 from training.devices import pick_device
-from training.evaluation import references, table
-from training.evaluation.scoring import Stopwatch, part_name, score
+from training.evaluation import estimates, references, table
+from training.evaluation.estimates import Estimates
+from training.evaluation.scoring import Scorer, part_name
 from training.evaluation.table import METRICS, SCHEMA
-from training.separation.options import add_chunking, chunking_of, cut, named_checkpoints
+from training.separation.options import add_chunking, chunking_of, cut, numbered
 from training.separation.system import System
 
 TABLE = "songs.parquet"
 WRITES = (re.escape(TABLE),)
+LOWEST_RATE, HIGHEST_RATE = 1000, 192_000  # Hz
 Listed = Sequence[references.Stems | references.ChunkedSong]
 
 
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode evaluate`; the exit status."""
     options = _parser().parse(argv)
-    for name in ("checkpoint", "output"):
-        if not getattr(options, name):
-            raise BadUsage(f"stemlode evaluate needs --{name} (see --help)")
+    if not options.output:
+        raise BadUsage("stemlode evaluate needs --output (see --help)")
+    if not (options.checkpoint or options.estimates):
+        raise BadUsage("stemlode evaluate needs --checkpoint or --estimates (see --help)")
     if bool(options.stems) == bool(options.corpus):
         raise BadUsage("stemlode evaluate needs either --stems or --corpus (see --help)")
     chunking, metrics = chunking_of(options), _metrics(options.metrics)
     device = pick_device(options.device)
     models = [load(folder, device) for folder in options.checkpoint]
-    system = System(models, chunking)
-    listed, given, decisive = _listed(options, system)
-    decisive |= {**cut(chunking), "metrics": ",".join(metrics)}
+    system = System(models, chunking) if models else None
+    others = estimates.opened([files.absolute(folder) for folder in options.estimates])
+    wanted = {stem for model in models for stem in model.recipe.separated}
+    wanted = wanted or {stem for other in others for stem in other.stems}
+    listed, given, decisive = _listed(options, wanted)
+    decisive |= {**cut(chunking), "metrics": ",".join(metrics), "score_rate": options.score_rate}
     output = files.absolute(options.output)
-    inputs = named_checkpoints(options.checkpoint) | given
+    inputs = numbered("checkpoint", options.checkpoint) | given
+    inputs |= numbered("estimates", options.estimates)
     run = runs.start(
-        "evaluate", output, decisive, inputs, overwrite=options.overwrite, writes=WRITES
+        "evaluate",
+        output,
+        decisive,
+        inputs,
+        overwrite=options.overwrite,
+        added={"score_rate": None},
+        writes=WRITES,
     )
     if run is None:
         print(f"evaluate: already complete in {output}")
@@ -63,14 +78,16 @@ def main(argv: Sequence[str]) -> int:
 
     rows: list[dict[str, Any]] = []
     rejects: dict[str, str] = {}
-    watch = Stopwatch()
+    scorer = Scorer(metrics, device, rate=options.score_rate)
     for song in tqdm(listed, "evaluate", unit="song", disable=None):
         try:
-            rows += _scored(run, song, system, metrics, watch)
+            found, faults = _scored(run, song, scorer, system, others)
         except AudioError as error:
-            rejects[song.name] = str(error)
-            left_out = runs.on_one_line(f"evaluate: left out {song.name}: {error}")
-            tqdm.write(left_out, file=sys.stderr)
+            found, faults = [], {song.name: str(error)}
+        rows += found
+        rejects |= faults
+        for name, why in faults.items():
+            tqdm.write(runs.on_one_line(f"evaluate: left out {name}: {why}"), file=sys.stderr)
     if not rows:
         raise Failed(f"none of {len(listed)} songs can be evaluated; the lines above say why")
     buffer = io.BytesIO()
@@ -86,11 +103,12 @@ def main(argv: Sequence[str]) -> int:
         {TABLE: hashlib.sha256(buffer.getvalue()).hexdigest()},
         scores=table.summary(rows),
         statistics=statistics,
-        seconds_of={name: round(taken, 3) for name, taken in watch.seconds.items()},
+        seconds_of={name: round(taken, 3) for name, taken in scorer.watch.seconds.items()},
         rejects=rejects,
     )
     files.remove(run.path(runs.PARTS))
-    print(f"evaluate: {len(listed) - len(rejects)} songs, {len(rejects)} rejected, in {output}")
+    songs = len({row["song"] for row in rows})
+    print(f"evaluate: {songs} songs, {len(rejects)} rejected, in {output}")
     print(table.text(statistics))
     return 0
 
@@ -98,24 +116,37 @@ def main(argv: Sequence[str]) -> int:
 def _scored(
     run: runs.Run,
     song: references.Stems | references.ChunkedSong,
-    system: System,
-    metrics: Sequence[str],
-    watch: Stopwatch,
-) -> list[dict[str, Any]]:
-    """A song's rows; those of a killed run are read again."""
+    scorer: Scorer,
+    system: System | None,
+    others: Sequence[Estimates],
+) -> tuple[list[Row], dict[str, str]]:
+    """A song's rows, and which estimates are left out and why; those of a killed run are read
+    again. AudioError if the song itself cannot be used."""
     part = run.path(part_name(song.name))
     if files.exists(part):
-        return json.loads(files.read_bytes(part))
-    known = watch.of("reading", song.load)
-    rows = score(song.name, known, system, metrics, watch)
-    files.write_bytes(part, json.dumps(rows).encode())
-    return rows
+        held = json.loads(files.read_bytes(part))
+        return (held["rows"], held["rejects"]) if isinstance(held, dict) else (held, {})
+    known = scorer.watch.of("reading", song.load)
+    rows = [] if system is None else scorer.of_system(song.name, known, system)
+    stems = None if system is None else [row["source"] for row in rows]
+    rejects: dict[str, str] = {}
+    for other in others:
+        try:
+            read = functools.partial(other.load, song, known, stems)
+            estimate = scorer.watch.of("reading", read)
+            among = stems or list(estimate)
+            rows += scorer.of_estimates(song.name, known, other.name, estimate, system, among)
+        except AudioError as error:
+            rejects[f"{song.name}, {other.name}"] = str(error)
+    files.write_bytes(part, json.dumps({"rows": rows, "rejects": rejects}).encode())
+    return rows, rejects
 
 
 def _listed(
-    options: argparse.Namespace, system: System
+    options: argparse.Namespace, wanted: set[str]
 ) -> tuple[Listed, dict[str, str], dict[str, Any]]:
-    """The songs to score, what is read for them, and the options that decide which they are."""
+    """The songs to score in these stems, what is read for them, and the options that decide which
+    songs they are."""
     if options.corpus:
         if options.mapping or options.layout != "auto":
             raise BadUsage("--layout and --mapping say how --stems lies, which is not given")
@@ -126,7 +157,6 @@ def _listed(
     decisive = {"layout": options.layout}
     if options.mapping:
         given["mapping"] = files.absolute(options.mapping)
-    wanted = {stem for model in system.models for stem in model.recipe.separated}
     listed = references.in_folder(
         given["stems"], options.layout, references.grouping(wanted), given.get("mapping")
     )
@@ -148,23 +178,40 @@ def _metrics(text: str) -> list[str]:
     return [name for name in METRICS if name in asked or "all" in asked]
 
 
-def _silent(rows: list[dict[str, Any]], source: str) -> int:
-    return sum(row["source"] == source and table.is_silent(row) for row in rows)
+def _silent(rows: list[Row], source: str) -> int:
+    return len({row["song"] for row in rows if row["source"] == source and table.is_silent(row)})
+
+
+def rate_hz(text: str) -> int:
+    """A sample rate, as an argparse type."""
+    value = int(text)
+    if not LOWEST_RATE <= value <= HIGHEST_RATE:
+        raise argparse.ArgumentTypeError(f"{text} is no rate from {LOWEST_RATE} to {HIGHEST_RATE}")
+    return value
 
 
 def _parser() -> Parser:
     parser = Parser(
         prog="stemlode evaluate",
-        description="Score checkpoints on songs whose sources are known: the mixture as estimate, "
-        "the nets' estimate, and an oracle's mask.",
+        description="Score checkpoints, or other separators' estimates, on songs whose sources are "
+        "known: the mixture as estimate, the estimate, and an oracle's mask.",
     )
     parser.add_argument(
         "--checkpoint",
         metavar="DIR",
         action="append",
+        default=[],
         help="folder written by `stemlode train`; again for a model of another source: what all "
         "of them leave of the mixture is then scored as `other`; or for the thesis' two U-Nets: "
         "vocals by one, accompaniment by the other",
+    )
+    parser.add_argument(
+        "--estimates",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="another separator's estimates, to score beside checkpoints or alone: a folder for "
+        "each song, named like it, with a file for each stem (SONG/vocals.wav); again for more",
     )
     parser.add_argument(
         "--stems",
@@ -190,6 +237,13 @@ def _parser() -> Parser:
         metavar="NAMES",
         help="of " + ", ".join(METRICS) + ", or all: SDR of whole songs; of 1 s frames; museval's "
         "ISR, SIR and SAR of these; mir_eval's SDR, NSDR, SIR and SAR in mono (usdr,csdr)",
+    )
+    parser.add_argument(
+        "--score-rate",
+        type=rate_hz,
+        metavar="HZ",
+        help="resample truths and estimates to this rate before they are scored (the thesis: "
+        "8192); by default each song is scored at its own",
     )
     parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
     add_chunking(parser)

@@ -1,8 +1,10 @@
 """The scores of one song: of the nets' estimates, of the mixture itself and of an oracle."""
 
+import functools
 import hashlib
 import time
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from stemlode.tables import Row
 from training.checkpoint import Checkpoint
 from training.evaluation import bsseval
 from training.evaluation.references import ReferenceSong
-from training.evaluation.table import COLUMNS, is_silent
+from training.evaluation.table import COLUMNS, ROLES, is_silent
 from training.models.metrics import energies, ratios_db, silent_frames, usdr_of
 from training.recipes.chunks import Chunking
 from training.separation.separate import complete, separate
@@ -38,37 +40,76 @@ class Stopwatch:
         return found
 
 
-def score(
-    name: str,
-    song: ReferenceSong,
-    system: System,
-    metrics: Collection[str],
-    watch: Stopwatch,
-) -> list[Row]:
-    """The rows of a song (`training.evaluation.table.SCHEMA`), one for each stem. AudioError if a
-    stem's true signal is missing."""
+@dataclass(frozen=True)
+class Scorer:
+    """How songs are scored: by which metrics, at which rate, where."""
 
-    def by_nets(model: Checkpoint) -> Parts:
-        return separate(song.mixture, song.sample_rate, model, system.chunking)
+    metrics: Collection[str]
+    device: torch.device
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    rate: int | None = None  # Hz; None for each song's own
 
-    def by_oracle(model: Checkpoint) -> Parts:
-        return oracle(song, model, system.chunking)
+    def of_system(self, name: str, song: ReferenceSong, system: System) -> list[Row]:
+        """The rows of a song (`training.evaluation.table.SCHEMA`), one for each stem of a system.
+        AudioError if a stem's true signal is missing."""
 
-    for model in system.models:
-        for stem in model.recipe.separated:
-            truth(song, stem)  # before a net is asked
-    estimate = watch.of("nets", lambda: stems_of(song, system, by_nets))
-    ideal = watch.of("oracle", lambda: stems_of(song, system, by_oracle))
-    stems = list(estimate)
-    references = {stem: _reference(song, stem, stems, system) for stem in stems}
-    found = {"mixture": dict.fromkeys(stems, song.mixture), "estimate": estimate, "oracle": ideal}
-    rows: dict[str, Row] = {
-        stem: {"song": name, "source": stem, "duration_s": song.mixture.shape[1] / song.sample_rate}
-        for stem in stems
-    }
-    device = next(system.models[0].core.parameters()).device
-    watch.of("metrics", lambda: _measure(rows, references, found, song, metrics, device))
-    return list(rows.values())
+        def by_nets(model: Checkpoint) -> Parts:
+            return separate(song.mixture, song.sample_rate, model, system.chunking)
+
+        def by_oracle(model: Checkpoint) -> Parts:
+            return oracle(song, model, system.chunking)
+
+        for model in system.models:
+            for stem in model.recipe.separated:
+                truth(song, stem)  # before a net is asked
+        estimate = self.watch.of("nets", lambda: stems_of(song, system, by_nets))
+        ideal = self.watch.of("oracle", lambda: stems_of(song, system, by_oracle))
+        stems = list(estimate)
+        references = {stem: _reference(song, stem, stems, system) for stem in stems}
+        return self._rows(name, song, references, {"estimate": estimate, "oracle": ideal})
+
+    def of_estimates(
+        self,
+        name: str,
+        song: ReferenceSong,
+        whose: str,
+        estimate: Parts,
+        system: System | None,
+        among: Sequence[str],
+    ) -> list[Row]:
+        """The rows of a song for estimates that were made elsewhere, of the stems `among` which it
+        is divided into, by `system` where that is what they are compared with."""
+        references = {stem: _reference(song, stem, among, system) for stem in estimate}
+        rows = self._rows(name, song, references, {"estimate": estimate})
+        return [row | {"system": whose} for row in rows]
+
+    def _rows(
+        self, name: str, song: ReferenceSong, references: Parts, found: dict[str, Parts]
+    ) -> list[Row]:
+        stems = list(references)
+        found = {"mixture": dict.fromkeys(stems, song.mixture), **found}
+        seconds = song.mixture.shape[1] / song.sample_rate
+        rows: dict[str, Row] = {
+            stem: {"song": name, "source": stem, "duration_s": seconds} for stem in stems
+        }
+        rate = self.rate or song.sample_rate
+        if rate != song.sample_rate:
+            references = _resampled(references, song.sample_rate, rate)
+            found = {role: _resampled(p, song.sample_rate, rate) for role, p in found.items()}
+        measured = functools.partial(
+            _measure, rows, references, found, rate, self.metrics, self.device
+        )
+        self.watch.of("metrics", measured)
+        return list(rows.values())
+
+
+def _resampled(parts: Parts, from_rate: int, to_rate: int) -> Parts:
+    """Parts at another rate; one array that stands for several is resampled once."""
+    done: dict[int, np.ndarray] = {}
+    for part in parts.values():
+        if id(part) not in done:
+            done[id(part)] = audio.resample(np.ascontiguousarray(part), from_rate, to_rate)
+    return {name: done[id(part)] for name, part in parts.items()}
 
 
 def stems_of(song: ReferenceSong, system: System, parts_of: Callable[[Checkpoint], Parts]) -> Parts:
@@ -99,10 +140,12 @@ def truth(song: ReferenceSong, name: str) -> np.ndarray:
     return song.source("other" if is_part else name)
 
 
-def _reference(song: ReferenceSong, stem: str, stems: Sequence[str], system: System) -> np.ndarray:
+def _reference(
+    song: ReferenceSong, stem: str, stems: Sequence[str], system: System | None
+) -> np.ndarray:
     """The true signal of a stem; for the rest that several nets leave, the sum of all sources that
     are not theirs."""
-    if len(system.models) == 1 or stem in system.estimated:
+    if system is None or len(system.models) == 1 or stem in system.estimated:
         return song.source(stem)
     left = [
         samples
@@ -131,24 +174,29 @@ def _measure(
     rows: dict[str, Row],
     references: Parts,
     found: dict[str, Parts],
-    song: ReferenceSong,
+    rate: int,
     metrics: Collection[str],
     device: torch.device,
 ) -> None:
-    """Fill in the columns of the metrics that are wanted."""
-    stems, window = list(references), round(FRAME_S * song.sample_rate)
+    """Fill in the columns of the metrics that are wanted; all signals are at `rate`."""
+    stems, window = list(references), round(FRAME_S * rate)
     true = _tensor(list(references.values()), device)
     guess = {role: _tensor([parts[s] for s in stems], device) for role, parts in found.items()}
     signal = energies(true, window)
     error = {role: energies(true - estimates, window) for role, estimates in guess.items()}
     for role, wrong in error.items():
-        for stem, value in zip(stems, usdr_of(signal, wrong, song.mixture.size), strict=True):
+        for stem, value in zip(stems, usdr_of(signal, wrong, true[0].numel()), strict=True):
             rows[stem][f"usdr_{role}"] = float(value)
     # A silent stem has no score, and the others are scored without it.
     sounds = [place for place, stem in enumerate(stems) if not is_silent(rows[stem])]
     heard = [stems[place] for place in sounds]
+    absent = {f"csdr_{role}" for role in ROLES if role not in found}
     for row in rows.values():
-        row |= {c.name: float("nan") for c in COLUMNS if c.metric in metrics and c.metric != "usdr"}
+        row |= {
+            column.name: float("nan")
+            for column in COLUMNS
+            if column.metric in metrics and column.metric != "usdr" and column.name not in absent
+        }
     if not heard:
         return
     if len(heard) < len(stems):

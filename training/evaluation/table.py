@@ -75,6 +75,11 @@ SCHEMA = pa.schema(
             )
             for column in COLUMNS
         ),
+        _field(
+            "system", pa.string(), "",
+            "Null for the estimates of the checkpoints, else the name of the folder of estimates.",
+            False,
+        ),
     ]
 )  # fmt: skip
 
@@ -84,22 +89,29 @@ def stems(rows: Sequence[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(row["source"] for row in rows))
 
 
+def group(row: dict[str, Any]) -> str:
+    """What a row is averaged with: the source, and whose estimate it is if not the checkpoints'."""
+    whose = row.get("system")
+    return f"{row['source']} by {whose}" if whose else str(row["source"])
+
+
 def is_silent(row: dict[str, Any]) -> bool:
     """Whether a row's source has nothing to score."""
     return math.isnan(row["usdr_mixture"])
 
 
 def spread(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Source → column → mean, sd, min, max, median, count of songs (thesis tables 4.5, 4.6).
+    """Group → column → mean, sd, min, max, median, count of songs (thesis tables 4.5, 4.6).
 
     Over the songs in which the source sounds, and another one too: "limited to clips that are known
     to contain vocals" (4.3); elsewhere the mixture is the accompaniment itself, and its score has
     no bound. The standard deviation is that of a sample; there is none of one song.
     """
-    sounding = Counter(row["song"] for row in rows if not is_silent(row))
+    pairs = {(row["song"], row["source"]) for row in rows if not is_silent(row)}
+    sounding = Counter(song for song, _ in pairs)
     found: dict[str, dict[str, dict[str, float | None]]] = {}
-    for source in stems(rows):
-        mine = [row for row in rows if row["source"] == source and not is_silent(row)]
+    for source in dict.fromkeys(map(group, rows)):
+        mine = [row for row in rows if group(row) == source and not is_silent(row)]
         heard = [row for row in mine if sounding[row["song"]] > 1]
         for column in COLUMNS:
             values = [row[column.name] for row in heard if row.get(column.name) is not None]
@@ -117,7 +129,7 @@ def spread(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, floa
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """SOURCE_COLUMN → the average over songs that the papers give: the mean for uSDR and for
+    """GROUP_COLUMN → the average over songs that the papers give: the mean for uSDR and for
     mir_eval's scores, the median for scores of frames."""
     averages = {column.name: column.average for column in COLUMNS}
     return {
@@ -131,10 +143,13 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
 def text(found: dict[str, dict[str, dict[str, float | None]]]) -> str:
     """`spread` as text: a table for each source, a line for each column."""
     lines = []
+    wide = max([20, *map(len, found)]) + 4  # room for the longest name
     for source, columns in found.items():
-        lines.append(f"{source + ', dB':<22}{'mean':>9}{'SD':>9}{'min':>9}{'max':>9}{'median':>9}")
+        lines.append(
+            f"{source + ', dB':<{wide - 2}}{'mean':>9}{'SD':>9}{'min':>9}{'max':>9}{'median':>9}"
+        )
         for name, facts in columns.items():
             values = [facts[key] for key in ("mean", "sd", "min", "max", "median")]
             shown = "".join(f"{'–' if v is None else f'{v:.2f}':>9}" for v in values)
-            lines.append(f"  {name:<20}{shown}")
+            lines.append(f"  {name:<{wide - 4}}{shown}")
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from stemlode.audio import AudioError
 from stemlode.runs import BadUsage, Failed
 from training.checkpoint import load
 from training.devices import pick_device
-from training.separation.options import add_chunking, chunking_of, cut, named_checkpoints
+from training.separation.options import add_chunking, chunking_of, cut, numbered
 from training.separation.separate import separate_file
 from training.separation.system import System
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
     decisive = {"inputs": inputs} | cut(chunking)
     if options.residual:
         decisive["residual"] = True
-    checkpoints = named_checkpoints(options.checkpoint)
+    checkpoints = numbered("checkpoint", options.checkpoint)
     run = _claimed(output, decisive, checkpoints, options.overwrite)
     if run is None:
         print(f"separate: already complete in {output}")

@@ -52,7 +52,9 @@ def cut(chunking: Chunking) -> dict[str, float]:
     return {"chunk_seconds": chunking.seconds, "hop_seconds": chunking.hop_seconds}
 
 
-def named_checkpoints(folders: Sequence[str]) -> dict[str, str]:
-    """Checkpoints as inputs of a run: checkpoint, checkpoint_2, …"""
-    first, *others = (files.absolute(folder) for folder in folders)
-    return {"checkpoint": first} | {f"checkpoint_{n}": path for n, path in enumerate(others, 2)}
+def numbered(option: str, folders: Sequence[str]) -> dict[str, str]:
+    """Folders of an option as inputs of a run: checkpoint, checkpoint_2, …"""
+    return {
+        option if number == 1 else f"{option}_{number}": files.absolute(folder)
+        for number, folder in enumerate(folders, 1)
+    }

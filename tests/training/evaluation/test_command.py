@@ -437,15 +437,15 @@ def test_a_killed_run_scores_only_what_is_left(
     some: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scored: list[str] = []
-    real = scoring.score
+    real = scoring.Scorer.of_system
 
-    def dying(name: str, *rest: Any) -> Any:
+    def dying(self: scoring.Scorer, name: str, *rest: Any) -> Any:
         scored.append(name)
         if scored.count("c") == 1 and name == "c":
             raise KeyboardInterrupt
-        return real(name, *rest)
+        return real(self, name, *rest)
 
-    monkeypatch.setattr(command, "score", dying)
+    monkeypatch.setattr(scoring.Scorer, "of_system", dying)
     with pytest.raises(KeyboardInterrupt):
         _evaluate(tiny_checkpoint, tmp_path / "out", "--stems", str(some))
     killed = _evaluate(tiny_checkpoint, tmp_path / "out", "--stems", str(some))
