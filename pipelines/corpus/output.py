@@ -5,7 +5,7 @@ Which sample goes to which shard is decided from ids and sizes alone, in pieces.
 """
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import Any
 
@@ -62,6 +62,7 @@ def write(
     shard_bytes: int,
     format: str,
     held: append.Held,
+    notes: Callable[[Mapping[str, float]], list[str]] | None = None,
 ) -> None:
     """Plan and write the shards and all tables, then finish the run.
 
@@ -71,6 +72,7 @@ def write(
         counts: (name, number) of what came in; those of what goes out are added.
         files: manifest rows of further tables that are written already.
         held: what the corpus holds before this run; append.Held() for nothing.
+        notes: what the user should know, from all counts.
     """
     into_shards, numbers = planned(samples, shard_bytes, held.shards)
     written = (
@@ -100,7 +102,7 @@ def write(
         _hours(written.index),
         _songs(written.index),
     ) | "Counts" >> beam.Flatten()
-    _ = (manifest, every) | transforms.Finish(run, clear=[runs.PARTS])
+    _ = (manifest, every) | transforms.Finish(run, [runs.PARTS], notes)
 
 
 def planned(

@@ -30,6 +30,7 @@ from pipelines.pseudolabel.teacher import Stretch, TeacherHandler
 from stemlode import files, runs
 from stemlode.audio import AudioError
 from stemlode.audio.decoding import Samples
+from stemlode.audio.info import differs, length_notes
 from stemlode.retry import patiently
 from stemlode.runs import BadUsage
 from stemlode.schemas import reject
@@ -38,7 +39,7 @@ from stemlode.tables import Row
 
 COUNTS = "tracks_read tracks_rejected tracks segments segments_silent segments_rejected "
 COUNTS += "segments_pseudo segments_clean_target segments_clean_residual "
-COUNTS += "songs samples shards rejected"
+COUNTS += "songs samples shards rejected tracks_decoded lengths_differ ends_missing"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class KnownTrack:
     segments: int
     active: list[int]
     samples: Samples | None
+    decoded_s: float
+    ended: bool
 
 
 class Listen(beam.DoFn):
@@ -76,6 +79,9 @@ class Listen(beam.DoFn):
                 row = reject(STAGE, track["track_id"], error.error, str(error), track)
                 yield TaggedOutput("rejects", row)
                 yield TaggedOutput("counts", ("tracks_rejected", 1))
+                if error.error == "cut_short":
+                    yield TaggedOutput("counts", ("tracks_decoded", 1))
+                    yield TaggedOutput("counts", ("lengths_differ", 1))
             else:
                 yield from self._facts(track, known)
                 yield from self._stretches(track, known)
@@ -87,12 +93,17 @@ class Listen(beam.DoFn):
         note = self.run.path(runs.PARTS, f"{name}.plan.json")
         noted = json.loads(files.read_bytes(note)) if files.exists(note) else None
         if noted is not None and not self._missing(name, noted["active"]):
-            return KnownTrack(name, noted["segments"], noted["active"], None)
-        heard = self.listener.hear(uri)
-        facts = {"segments": heard.segments, "active": heard.active}
+            return KnownTrack(name, samples=None, **noted)
+        heard = self.listener.hear(uri, track["duration_s"], track["duration_source"])
+        facts: Row = {
+            "segments": heard.segments,
+            "active": heard.active,
+            "decoded_s": len(heard.samples) / self.plan.cut.sample_rate,
+            "ended": heard.ended,
+        }
         data = json.dumps(facts).encode()
         patiently(lambda: files.write_bytes(note, data), f"--output {self.run.output}")
-        return KnownTrack(name, heard.segments, heard.active, heard.samples)
+        return KnownTrack(name, samples=heard.samples, **facts)
 
     def _missing(self, name: str, active: list[int]) -> bool:
         """Whether a part file of a track is not there."""
@@ -107,6 +118,10 @@ class Listen(beam.DoFn):
         yield TaggedOutput("counts", ("tracks", 1))
         yield TaggedOutput("counts", ("segments", known.segments))
         yield TaggedOutput("counts", ("segments_silent", silent))
+        yield TaggedOutput("counts", ("tracks_decoded", 1))
+        yield TaggedOutput("counts", ("ends_missing", int(not known.ended)))
+        other = differs(known.decoded_s, track["duration_s"])
+        yield TaggedOutput("counts", ("lengths_differ", int(other)))
         song = {
             "recording_id": track["track_id"],
             "song_id": song_id(track),
@@ -198,6 +213,7 @@ def _build(
         shard_bytes=plan.shard_bytes,
         format=plan.format,
         held=append.Held(),
+        notes=length_notes,
     )
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import soundfile
 import soxr
 
 from pipelines.pseudolabel.segments import Cut
 from stemlode import files
+from stemlode.audio import decoders
 from stemlode.ids import digest
 
 STAGE = "pseudolabel"
@@ -45,7 +45,7 @@ def track_name(track: dict[str, Any], plan: LabelPlan) -> str:
         "track": track,
         "plan": wanted,
         "file": files.stamps(track["audio_uri"]) if track["audio_uri"] else [],
-        "libraries": [soundfile.__libsndfile_version__, soxr.__version__, np.__version__],
+        "libraries": [decoders.name(), soxr.__version__, np.__version__],
     }
     return digest(json.dumps(facts, sort_keys=True, default=str))
 

@@ -6,6 +6,8 @@ segments"); then its segments come out in stretches, each a few batches long, so
 length costs no memory. Which segments lie in a stretch depends on the track alone.
 """
 
+import dataclasses
+import math
 import queue
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +21,7 @@ from pipelines.samples.recordings import Unusable
 from stemlode import audio
 from stemlode.audio import AudioError, activity
 from stemlode.audio.decoding import Decoder, Samples
+from stemlode.audio.info import check_whole
 from stemlode.audio.kinds import is_lossless
 from stemlode.retry import patiently
 
@@ -53,11 +56,15 @@ class Cut:
 
 @dataclass(frozen=True)
 class Segmented:
-    """A decoded track, and the first frames of its segments that are not silent."""
+    """A decoded track, and the first frames of its segments that are not silent.
+
+    `ended` is false where its file lacks the mark of an end that its format asks for.
+    """
 
     samples: Samples
     active: list[int]
     segments: int  # all of them
+    ended: bool = True
 
 
 class Segmenter:
@@ -67,9 +74,11 @@ class Segmenter:
         self.cut = cut
         self._idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
 
-    def hear(self, uri: str) -> Segmented:
-        """A track by where it lies. Raises AudioError where it cannot be used, Failed where it
-        cannot be reached."""
+    def hear(
+        self, uri: str, duration_s: float = math.nan, duration_source: str | None = None
+    ) -> Segmented:
+        """A track by where it lies, and how long it is by a catalogue. Raises AudioError where it
+        cannot be used, Failed where it cannot be reached."""
         if not uri:
             raise AudioError("no audio_uri", "no_audio_uri")
         if self.cut.lossless_only:
@@ -79,10 +88,11 @@ class Segmenter:
         except queue.Empty:
             decoder = Decoder(self.cut.sample_rate, channels=self.cut.channels)
         try:
-            samples = patiently(lambda: decoder.decode(uri), uri).samples
+            decoded = patiently(lambda: decoder.decode(uri), uri)
         finally:
             self._idle.put(decoder)
-        return heard(samples, self.cut)
+        check_whole(decoded.duration_s, duration_s, duration_source)
+        return dataclasses.replace(heard(decoded.samples, self.cut), ended=decoded.ended)
 
     def close(self) -> None:
         """End the processes."""

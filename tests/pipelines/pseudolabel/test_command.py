@@ -276,6 +276,23 @@ def test_half_of_a_catalogue_is_bad_and_the_other_half_is_labelled(
     assert {row["kind"] for row in index(output)} == {"pseudo"}
 
 
+def test_a_track_that_lost_its_end_is_a_reject_by_the_catalogue(
+    music: Path, tmp_path: Path
+) -> None:
+    rows = _catalogue(music)
+    rows[0]["duration_s"] += 20.0  # as scan stated it
+    rows[1] |= {"duration_s": rows[1]["duration_s"] + 20.0, "duration_source": "given"}
+    catalog = tmp_path / "catalogue.jsonl"
+    catalog.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert label(catalog, tmp_path / "out") == 0
+    check_counts(tmp_path / "out")
+    (refused,) = rejects(tmp_path / "out")
+    assert (refused["key"], refused["error"]) == (rows[0]["track_id"], "cut_short")
+    found = record(tmp_path / "out")
+    assert found["counts"]["lengths_differ"] == 2
+    assert f"40 % of the files (2 of {len(rows)})" in found["notes"][0]
+
+
 @pytest.mark.slow
 def test_a_catalogue_that_is_read_wrongly_labels_nothing(
     music: Path, tmp_path: Path, capsys: pytest.CaptureFixture
