@@ -174,9 +174,9 @@ def _surveyed(
 ) -> list[Surveyed]:
     if files.exists(run.path(FILE)):
         return _read(run.path(FILE))
-    uris, found = unlabelled.paths(place), []
-    heard = unlabelled.survey(uris, recipe, lossless_only=lossless_only, workers=workers)
-    for one in tqdm(heard, "unlabelled", len(uris), unit="file", disable=None):
+    known, found = unlabelled.lengths(place), []
+    heard = unlabelled.survey(known, recipe, lossless_only=lossless_only, workers=workers)
+    for one in tqdm(heard, "unlabelled", len(known), unit="file", disable=None):
         found.append(one)
         if one.reason and sum(bool(other.reason) for other in found) <= TOLD:
             tell(f"left out {one.uri}: {one.reason}")

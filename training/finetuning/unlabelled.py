@@ -5,8 +5,9 @@ file and notes its salient windows, or why the file cannot be used. After that, 
 seek to the pieces that are drawn and decode nothing else.
 """
 
+import math
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from stemlode import audio, files, runs
 from stemlode.audio import AudioError, activity
+from stemlode.audio.info import check_whole
 from stemlode.audio.kinds import is_lossless, is_named_audio
 from stemlode.runs import BadUsage, Failed
 from training.data import corpus, pools, windows
@@ -30,6 +32,8 @@ from training.recipes.base import Recipe
 
 LEAST_OF_RATE = 0.5  # of the model's rate; a file of less is left out
 ATTEMPTS = 20  # to read one segment, before the run fails
+Length = tuple[float, str | None]  # seconds, and how the catalogue knows them
+UNKNOWN: Length = (math.nan, None)
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,11 @@ class CorpusMixtures(Mixtures):
 def paths(place: str) -> list[str]:
     """The audio files of a folder, of a catalogue (Parquet or CSV with `audio_uri`), or of a run
     folder of `stemlode scan`, in order; BadUsage where there is none."""
+    return list(lengths(place))
+
+
+def lengths(place: str) -> dict[str, Length]:
+    """The same files, each with its length by the catalogue."""
     if not files.exists(place):
         raise BadUsage(f"--unlabelled {place}: does not exist")
     if files.exists(files.join(place, runs.SUCCESS)):
@@ -136,21 +145,24 @@ def paths(place: str) -> list[str]:
         tables = [
             name for name in sorted(tables) if name.rpartition("/")[2].startswith("catalogue-")
         ]
-        found = [uri for table in tables for uri in _listed(table, place)]
+        found = [file for table in tables for file in _listed(table, place)]
     elif files.is_file(place):
         found = _listed(place, place)
     else:
         every = files.list_files(place, follow_links=True)
-        found = [path for path in every if is_named_audio(path)]
+        found = [(path, UNKNOWN) for path in every if is_named_audio(path)]
     if not found:
         raise BadUsage(
             f"--unlabelled {place}: names no audio; give a folder of audio files, a catalogue with "
             "a column audio_uri, or a run folder of `stemlode scan`, `corpus` or `pseudolabel`"
         )
-    return list(dict.fromkeys(found))
+    once: dict[str, Length] = {}
+    for uri, length in found:
+        once.setdefault(uri, length)
+    return once
 
 
-def _listed(table: str, place: str) -> list[str]:
+def _listed(table: str, place: str) -> list[tuple[str, Length]]:
     try:
         with files.open_input(table) as file:
             if table.endswith(".parquet"):
@@ -163,14 +175,24 @@ def _listed(table: str, place: str) -> list[str]:
         raise Failed(f"--unlabelled {table}: unreadable: {runs.reason(error)}") from error
     if "audio_uri" not in held.column_names:
         raise BadUsage(f"--unlabelled {place}: the catalogue has no column audio_uri")
-    return [str(uri) for uri in held["audio_uri"].to_pylist() if uri]
+    nothing = [None] * len(held)
+    uris, seconds, sources = (
+        held[name].to_pylist() if name in held.column_names else nothing
+        for name in ("audio_uri", "duration_s", "duration_source")
+    )
+    return [
+        (str(uri), (float(length), source) if isinstance(length, int | float) else UNKNOWN)
+        for uri, length, source in zip(uris, seconds, sources, strict=True)
+        if uri
+    ]
 
 
 class Survey(Dataset[Surveyed]):
     """Every file decoded once, by worker processes."""
 
-    def __init__(self, uris: Sequence[str], recipe: Recipe, lossless_only: bool) -> None:
-        self.uris, self.lossless_only = uris, lossless_only
+    def __init__(self, known: Mapping[str, Length], recipe: Recipe, lossless_only: bool) -> None:
+        self.uris, self.lengths = list(known), list(known.values())
+        self.lossless_only = lossless_only
         self.rate, self.patch_s = recipe.sample_rate, recipe.patch_samples / recipe.sample_rate
 
     def __len__(self) -> int:
@@ -179,13 +201,13 @@ class Survey(Dataset[Surveyed]):
     def __getitem__(self, number: int) -> Surveyed:
         uri = self.uris[number]
         try:
-            return self._heard(uri)
+            return self._heard(uri, self.lengths[number])
         except AudioError as error:
             return Surveyed(uri, reason=str(error))
         except OSError as error:
             return Surveyed(uri, reason=f"cannot be read: {runs.reason(error)}")
 
-    def _heard(self, uri: str) -> Surveyed:
+    def _heard(self, uri: str, known: Length) -> Surveyed:
         info = audio.probe(uri)
         if self.lossless_only and not is_lossless(info.format):
             return Surveyed(uri, reason=f"lossy: {info.format} (--lossless-only)")
@@ -197,6 +219,7 @@ class Survey(Dataset[Surveyed]):
             meter.add(block.samples)
             frames += block.samples.shape[1]
         duration_s = frames / info.sample_rate
+        check_whole(duration_s, *known)
         if duration_s < self.patch_s:
             why = f"too short: {duration_s:.2g} s; an example lasts {self.patch_s:g} s"
             return Surveyed(uri, reason=why)
@@ -207,11 +230,11 @@ class Survey(Dataset[Surveyed]):
 
 
 def survey(
-    uris: Sequence[str], recipe: Recipe, *, lossless_only: bool, workers: int
+    known: Mapping[str, Length], recipe: Recipe, *, lossless_only: bool, workers: int
 ) -> Iterator[Surveyed]:
     """The survey of every file, in order."""
     items: Iterable[Surveyed] = DataLoader(
-        Survey(uris, recipe, lossless_only),
+        Survey(known, recipe, lossless_only),
         batch_size=None,
         num_workers=workers,
         collate_fn=corpus.as_is,

@@ -80,7 +80,7 @@ def test_pseudolabel_and_finetune_agree_on_what_is_lossless(
     noise = 0.1 * np.random.default_rng(0).standard_normal((7 * RATE, 2))
     soundfile.write(path, noise, RATE, format=form, subtype=subtype)
     model = RECIPES["bsrnn-vocals"]
-    (found,) = unlabelled.survey([path], model, lossless_only=True, workers=0)
+    (found,) = unlabelled.survey({path: unlabelled.UNKNOWN}, model, lossless_only=True, workers=0)
     assert found.reason.startswith("lossy") != lossless
     listener = Segmenter(Cut(RATE, 2, 3.0, 0.0, 4, lossless_only=True))
     try:

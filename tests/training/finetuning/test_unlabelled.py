@@ -20,7 +20,7 @@ from stemlode import audio
 from stemlode.runs import BadUsage, Failed
 from training.data.corpus import Bad, open_corpus
 from training.finetuning import pieces
-from training.finetuning.unlabelled import of_corpus, of_files, paths, survey
+from training.finetuning.unlabelled import UNKNOWN, lengths, of_corpus, of_files, paths, survey
 from training.recipes.bsrnn import BSRNNRecipe
 from training.recipes.registry import RECIPES
 
@@ -89,7 +89,9 @@ GOOD = {"a.wav", "mono.flac", "high.flac", "lossy.mp3", "lossy.ogg", "surround.w
 @pytest.mark.parametrize("workers", [0, 2])
 def test_every_file_is_used_or_has_a_reason(folder: Path, workers: int) -> None:
     listed = paths(str(folder))
-    found = list(survey(listed, _recipe(), lossless_only=False, workers=workers))
+    found = list(
+        survey(dict.fromkeys(listed, UNKNOWN), _recipe(), lossless_only=False, workers=workers)
+    )
     assert [one.uri for one in found] == listed == sorted(listed)
     reasons = {Path(one.uri).name: one.reason for one in found if one.reason}
     assert set(reasons) == set(REASONS) and len(found) == len(GOOD) + len(REASONS)
@@ -102,7 +104,7 @@ def test_every_file_is_used_or_has_a_reason(folder: Path, workers: int) -> None:
 
 
 def test_lossless_only_leaves_lossy_files_out(folder: Path) -> None:
-    found = survey(paths(str(folder)), _recipe(), lossless_only=True, workers=0)
+    found = survey(lengths(str(folder)), _recipe(), lossless_only=True, workers=0)
     reasons = {Path(one.uri).name: one.reason for one in found}
     assert {name for name in GOOD if reasons[name]} == {"lossy.mp3", "lossy.ogg"}
     assert reasons["lossy.mp3"] == "lossy: mp3/mp3 (--lossless-only)"
@@ -160,7 +162,9 @@ def test_a_mono_file_gives_equal_channels(folder: Path) -> None:
 
 def test_windows_are_drawn_alike_and_pieces_lie_within_them(folder: Path) -> None:
     listed = paths(str(folder))
-    held = of_files(list(survey(listed, _recipe(), lossless_only=False, workers=0)))
+    held = of_files(
+        list(survey(dict.fromkeys(listed, UNKNOWN), _recipe(), lossless_only=False, workers=0))
+    )
     rejects: list[Bad] = []
     rng = random.Random(1)
     drawn = [held.draw(rng, (2, RATE // 10), RATE, rejects) for _ in range(120)]
@@ -175,7 +179,7 @@ def test_windows_are_drawn_alike_and_pieces_lie_within_them(folder: Path) -> Non
 def test_a_file_that_goes_away_is_passed_and_noted(folder: Path, tmp_path: Path) -> None:
     for name in ("a.wav", "lossy.ogg"):
         shutil.copy(folder / name, tmp_path)
-    held = of_files(list(survey(paths(str(tmp_path)), _recipe(), lossless_only=False, workers=0)))
+    held = of_files(list(survey(lengths(str(tmp_path)), _recipe(), lossless_only=False, workers=0)))
     (tmp_path / "lossy.ogg").write_bytes(b"overwritten by something else")
     rejects: list[Bad] = []
     drawn = [held.draw(random.Random(n), (2, 100), RATE, rejects) for n in range(20)]
@@ -223,9 +227,24 @@ def test_a_corpus_gives_its_mixtures_of_the_train_split(corpus_folder: Path) -> 
 def test_damaged_files_of_all_kinds_are_told_apart(test_data: Path) -> None:
     listed = paths(str(test_data / "audio" / "broken"))
     recipe = dataclasses.replace(_recipe(), patch_seconds=0.5)
-    found = list(survey(listed, recipe, lossless_only=False, workers=0))
+    found = list(survey(dict.fromkeys(listed, UNKNOWN), recipe, lossless_only=False, workers=0))
     reasons = {Path(one.uri).name: one.reason for one in found}
     assert len(reasons) == len(listed) == 8
     assert {name for name, reason in reasons.items() if not reason} <= {"bit_rot.mp3"}
     assert reasons["zero_channels.wav"] == "zero channels"
     assert reasons["truncated.flac"].startswith("truncated or damaged")
+
+
+def test_a_file_that_lost_its_end_is_left_out_by_the_catalogue(
+    folder: Path, tmp_path: Path
+) -> None:
+    rows = [
+        {"audio_uri": str(folder / "lossy.mp3"), "duration_s": 16.0, "duration_source": source}
+        for source in ("stated", "given")
+    ]
+    for row in rows:
+        table = tmp_path / f"{row['duration_source']}.parquet"
+        pq.write_table(pa.Table.from_pylist([row]), table)
+        (found,) = survey(lengths(str(table)), _recipe(), lossless_only=False, workers=0)
+        short = row["duration_source"] == "stated"
+        assert found.reason.startswith("cut short: 8.0 of 16.0 s") == short, found
