@@ -136,7 +136,8 @@ def _read(part: Part, read: dict[tuple[str, int], audio.Audio]) -> audio.Audio:
         try:
             read[part.uri, part.stream] = audio.read(part.uri, stream=part.stream)
         except AudioError as error:
-            raise AudioError(f"{part.uri.rpartition('/')[2]}: {error}") from error
+            why = f"{part.uri.rpartition('/')[2]}: {error}"
+            raise AudioError(why, error.error) from error
     return read[part.uri, part.stream]
 
 

@@ -16,6 +16,7 @@ from stemlode.audio import AudioError, decoders, mixdown
 
 LEAD_S = 0.1  # decoded before a piece: an MP3 or AAC frame needs those before it
 BLOCK_FRAMES = 8192
+LEAST = 0.9  # of a piece; one that is shorter is looked for from the file's beginning
 DecodedPiece = tuple[np.ndarray, int]  # [channels, frames] and their rate
 
 
@@ -62,7 +63,9 @@ def _sought(source: decoders.Source, start_s: float, seconds: float) -> DecodedP
     if first_s is None:
         return None
     skip = round((start_s - first_s) * rate)
-    return np.concatenate(parts, axis=1)[:, skip : skip + math.ceil(seconds * rate) + 1], rate
+    found = np.concatenate(parts, axis=1)[:, skip : skip + math.ceil(seconds * rate) + 1]
+    # Where it ends early, another link of an Ogg file may follow, which seeking does not find.
+    return (found, rate) if found.shape[1] > LEAST * seconds * rate else None
 
 
 def _skipped(uri: str, start_s: float, seconds: float) -> DecodedPiece:
