@@ -336,3 +336,13 @@ def _replace_batch(texts: pa.Array, replacements: Iterable[Step]) -> pa.Array:
             replaced = pc.replace_substring_regex(texts.filter(found), pattern, replacement)
             texts = pc.replace_with_mask(texts, found, replaced)
     return texts
+
+
+def unknown_words(fuzzy_titles: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """Words that describe versions and are not in the table: word, number (of these titles)."""
+    described = fuzzy_titles.filter(pc.match_substring(fuzzy_titles, "|"))
+    words = pc.split_pattern(pc.replace_substring_regex(described, r"^[^|]*\|", ""), " ")
+    words = pc.list_flatten(words)
+    words = words.filter(pc.invert(pc.match_substring_regex(words, version_words.KNOWN)))
+    counted = pa.table({"word": words}).group_by("word").aggregate([([], "count_all")])
+    return counted.rename_columns(["word", "number"])

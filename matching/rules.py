@@ -21,6 +21,9 @@ LARGE = pa.schema(
 )
 
 
+MOST_WORDS = 50  # unknown ones that are named
+
+
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """What makes two tracks a pair.

@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from matching import version_words
 from matching.latin import replacement
 from matching.links import WORK
-from matching.rules import LARGE, LONG_S, Rule
+from matching.rules import LARGE, LONG_S, MOST_WORDS, Rule
 from matching.titles import DIGITS, NUMERALS
 from sql import titles
 from sql.durations import FORMS, NUMBER
@@ -76,6 +77,8 @@ class Found:
         rules.LONG_S).
     large: the keys that would give too many pairs and give none (schema rules.LARGE).
     releases: of each year, how many there are and how many of them hold an instrumental.
+    words: the most frequent words that describe instrumentals and are none of the rule's, and how
+        many each describes.
     facts: what the engine says of the job.
     """
 
@@ -84,6 +87,7 @@ class Found:
     counts: dict[str, int]
     large: pa.Table
     releases: dict[int, tuple[int, int]]
+    words: dict[str, int]
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -109,6 +113,8 @@ def statement(
         "numerals": "|".join(NUMERALS),
         "with_digits": digits,
         "long_s": str(LONG_S),
+        "known_words": titles.literal(version_words.KNOWN),
+        "most_words": str(MOST_WORDS),
         **{name: _text(source, name) for name in TEXTS},
         **(_extended(source, rule) if rule.is_extended else _thesis()),
     }
@@ -151,7 +157,8 @@ def found(result: pa.Table, facts: Mapping[str, Any] | None = None) -> Found:
         int(row["year"]): (int(row["releases"]), int(row["with_instrumentals"]))
         for row in _rows(result, "year").to_pylist()
     }
-    return Found(ordered, _rows(result, "record"), numbers, large, years, facts or {})
+    words = {row["word"]: int(row["number"]) for row in _rows(result, "word").to_pylist()}
+    return Found(ordered, _rows(result, "record"), numbers, large, years, words, facts or {})
 
 
 def _rows(result: pa.Table, name: str) -> pa.Table:

@@ -5,9 +5,10 @@
 -- (sql/titles.py) and the keys under which a track may meet its counterpart. The parameters are
 -- unidecode's table, the aliases of artists and the rule's numbers.
 --
--- Result rows are of five kinds: `candidate`; `record`, a row of the catalogue as it stands that is
+-- Result rows are of six kinds: `candidate`; `record`, a row of the catalogue as it stands that is
 -- in a pair, has an error or shares its id with another; `count`, a name and a number; `large`, a
--- key that would give too many pairs and gives none; `year`, its releases.
+-- key that would give too many pairs and gives none; `year`, its releases; `word`, one that describes
+-- instrumentals and is none of the rule's, and how many.
 
 WITH
 source AS (
@@ -469,6 +470,20 @@ years AS (
     ON instrumental_releases.release_year = releases.release_year
 ),
 
+each_word AS (
+  SELECT word
+  FROM (SELECT SPLIT(descriptors, ' ') AS words FROM instrumentals) AS described, UNNEST(words) AS word
+),
+
+unknown_words AS (
+  SELECT word, COUNT(*) AS number
+  FROM each_word
+  WHERE word != '' AND NOT REGEXP_CONTAINS(word, {{known_words}})
+  GROUP BY word
+  ORDER BY number DESC, word
+  LIMIT {{most_words}}
+),
+
 totals AS (
   SELECT
     COUNT(*) AS tracks_read,
@@ -497,13 +512,15 @@ counts AS (
 )
 
 SELECT
-  candidates AS candidate, NULL AS record, NULL AS count, NULL AS large, NULL AS year
+  candidates AS candidate, NULL AS record, NULL AS count, NULL AS large, NULL AS year, NULL AS word
 FROM candidates
 UNION ALL
-SELECT NULL, record, NULL, NULL, NULL FROM records
+SELECT NULL, record, NULL, NULL, NULL, NULL FROM records
 UNION ALL
-SELECT NULL, NULL, counts, NULL, NULL FROM counts
+SELECT NULL, NULL, counts, NULL, NULL, NULL FROM counts
 UNION ALL
-SELECT NULL, NULL, NULL, large, NULL FROM large
+SELECT NULL, NULL, NULL, large, NULL, NULL FROM large
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, years FROM years
+SELECT NULL, NULL, NULL, NULL, years, NULL FROM years
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, unknown_words FROM unknown_words

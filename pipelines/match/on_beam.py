@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import AsDict, AsList, AsSingleton, TaggedOutput
 
 from matching import originals, rules
+from matching.extended import unknown_words
 from matching.links import links
 from matching.row_hashes import row_hashes
 from pipelines import transforms
@@ -64,7 +65,8 @@ class Select(beam.DoFn):
         self.rule = task.rule
 
     def process(self, part: CataloguePart, keys: bytes, repeated: bytes) -> Iterator[Any]:
-        """Yields slices by key, tagged `repeated` slices by id, `rejects`, `counts`, `releases`."""
+        """Yields slices by key, tagged `repeated` slices by id, `rejects`, `counts`, `releases`
+        and `words`."""
         chosen, doubtful = [LINKED.empty_table()], [DOUBTFUL.empty_table()]
         for batch in self.catalogue.batches(part):
             checked = tracks.check(batch, self.task.aliases)
@@ -80,6 +82,8 @@ class Select(beam.DoFn):
             again = _among(row_hashes(keyed["track_id"].combine_chunks()), repeated)
             for count in _kinds(keyed.filter(~again)):
                 yield TaggedOutput("counts", count)
+            for word in _words(keyed.filter(~again)):
+                yield TaggedOutput("words", word)
             rows, artists, links_ = links(keyed, self.rule)
             wanted = _among(row_hashes(artists, links_), keys) & ~again[rows]
             chosen.append(
@@ -105,12 +109,14 @@ class Deduplicate(beam.DoFn):
         self.rule, self.buckets = rule, buckets
 
     def process(self, bucket: tuple[int, Iterable[bytes]]) -> Iterator[Any]:
-        """Yields slices by key, and tagged `rejects` and `counts`."""
+        """Yields slices by key, and tagged `rejects`, `counts` and `words`."""
         table, further = tracks.once(_joined(bucket[1]))
         for row in further:
             yield TaggedOutput("rejects", row)
         for count in _kinds(table):
             yield TaggedOutput("counts", count)
+        for word in _words(table):
+            yield TaggedOutput("words", word)
         rows, artists, keys = links(table, self.rule)
         found = table.select(FOUND.names).take(pa.array(rows))
         yield from _slices(_linked(found, artists, keys), KEY, self.buckets)
@@ -179,12 +185,14 @@ def build(
     )
     selected = parts | "Select" >> beam.ParDo(
         Select(catalogue, task, buckets), AsSingleton(keys), AsSingleton(repeated)
-    ).with_outputs("repeated", "rejects", "counts", "releases", main="tracks")
+    ).with_outputs("repeated", "rejects", "counts", "releases", "words", main="tracks")
     once = (
         selected.repeated
         | "GroupRepeated" >> beam.GroupByKey()
         | "Deduplicate"
-        >> beam.ParDo(Deduplicate(rule, buckets)).with_outputs("rejects", "counts", main="tracks")
+        >> beam.ParDo(Deduplicate(rule, buckets)).with_outputs(
+            "rejects", "counts", "words", main="tracks"
+        )
     )
     paired = (
         (selected.tracks, once.tracks)
@@ -229,6 +237,12 @@ def build(
         | "EachYear" >> beam.CombinePerKey(_union)
         | "CountReleases" >> beam.MapTuple(lambda key, found: (key, len(found) // 8))
     )
+    words = (
+        (selected.words, once.words)
+        | "AllWords" >> beam.Flatten()
+        | "CountWords" >> beam.CombinePerKey(sum)
+        | "MostWords" >> beam.combiners.Top.Of(rules.MOST_WORDS, key=record.often, reverse=True)
+    )
     _ = (
         pipeline
         | "TheEnd" >> beam.Create([None])
@@ -242,6 +256,7 @@ def build(
             AsDict(counts | "AddUp" >> beam.CombinePerKey(sum)),
             AsList(paired.large),
             AsDict(releases),
+            AsSingleton(words),
             AsDict(by_reason),
         )
     )
@@ -256,6 +271,7 @@ def _finish(
     totals: dict[str, int],
     large: list[Row],
     releases: dict[tuple[str, int], int],
+    words: list[tuple[str, int]],
     by_reason: dict[str, rejections.RejectTally],
 ) -> None:
     """The last step waits for all others; a remote launcher may be gone by then.
@@ -266,7 +282,7 @@ def _finish(
     years = {year for _, year in releases}
     by_year = {y: (releases.get(("every", y), 0), releases.get(("some", y), 0)) for y in years}
     held_back = judged and rejections.verdict(judged, totals["tracks_read"], by_reason)
-    record.finish(run, task, totals, outputs, large, by_year, held_back, engine="beam")
+    record.finish(run, task, totals, outputs, large, by_year, dict(words), held_back, engine="beam")
 
 
 class _Least(beam.PTransform):
@@ -322,6 +338,12 @@ def _kinds(keyed: pa.Table) -> Iterator[tuple[str, int]]:
     yield "empty_keys", int((~has_key).sum())
     yield "instrumentals", int((has_key & marked).sum())
     yield "mixtures", int((has_key & ~marked).sum())
+
+
+def _words(keyed: pa.Table) -> Iterator[tuple[str, int]]:
+    """Words beside the markers of instrumentals that the rule does not know, and how many."""
+    unknown = unknown_words(keyed["fuzzy_title"].filter(pc.is_valid(keyed["marker"])))
+    yield from zip(*unknown.to_pydict().values(), strict=True)
 
 
 def _slices(table: pa.Table, columns: Sequence[str], buckets: int) -> Iterator[Slice]:

@@ -60,6 +60,7 @@ def write(
         {row["path"]: row["sha256"] for row in written},
         matched.found.large.to_pylist(),
         matched.found.releases,
+        matched.found.words,
         rejections.verdict(catalog, matched.rows_read, by_reason),
         engine=engine,
         **matched.found.facts,

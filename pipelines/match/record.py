@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from matching.rules import LONG_S, Rule, song_key
+from matching.rules import LONG_S, MOST_WORDS, Rule, song_key
 from pipelines.catalogue.aliases import Aliases
 from pipelines.catalogue.tracks import LONG, WHOLE_SECONDS
 from stemlode import runs, schemas
@@ -73,6 +73,7 @@ def finish(
     outputs: Mapping[str, str],
     large: Iterable[Row],
     releases: Mapping[int, tuple[int, int]],
+    words: Mapping[str, int],
     held_back: str | None,
     **facts: Any,
 ) -> None:
@@ -80,7 +81,8 @@ def finish(
 
     `totals` are COUNTS and those of tracks.duration_counts, `large` the keys that were left out
     (rows of rules.LARGE), `releases` how many there are of each year, and how many of them hold an
-    instrumental, `held_back` why it should not count as done (`rejections.verdict`).
+    instrumental, `words` those beside markers that the rule does not know, and how many
+    instrumentals each describes, `held_back` why it should not count as done (`rejections.verdict`).
     """
     left_out = sorted(large, key=lambda key: (-key["candidates"], *map(str, key.values())))
     counts = {name: totals.get(name, 0) for name in COUNTS}
@@ -100,8 +102,14 @@ def finish(
         durations=durations,
         releases=by_year,
         large_keys=left_out[:MOST_LISTED],
+        unknown_words=dict(sorted(words.items(), key=often)[:MOST_WORDS]),
         **facts,
     )
+
+
+def often(word: tuple[str, int]) -> tuple[int, str]:
+    """Sorts words by how often they are met."""
+    return -word[1], word[0]
 
 
 def duration_notes(totals: Mapping[str, int], rule: Rule) -> Iterable[str]:

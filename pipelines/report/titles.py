@@ -11,6 +11,7 @@ from pipelines.pages.charts import Histogram
 from pipelines.pages.inputs import Folder
 
 MOST_KEYS = 20
+MOST_WORDS = 40
 FIRST_YEAR, LAST_YEAR = 1860, 2100  # sound has not been recorded for longer
 
 
@@ -19,18 +20,20 @@ class Titles:
     """What a match says beside its counts.
 
     notes: sentences. shares: of releases with instrumentals, by year (thesis figure 3.5). years:
-    (year, releases, with instrumentals). large: keys that were left out, the largest first.
+    (year, releases, with instrumentals). large: keys that were left out, the largest first. words:
+    beside markers that the rule does not know, each with how many instrumentals it describes.
     """
 
     notes: list[str]
     shares: Histogram | None
     years: list[tuple[int, int, int]]
     large: list[dict[str, Any]]
+    words: list[tuple[str, int]]
 
     @property
     def is_empty(self) -> bool:
         """Nothing to show."""
-        return not (self.notes or self.years or self.large)
+        return not (self.notes or self.years or self.large or self.words)
 
 
 def titles(match: Folder) -> Titles:
@@ -42,6 +45,7 @@ def titles(match: Folder) -> Titles:
         shares=charts.shares([(year, some / every) for year, every, some in years]),
         years=years,
         large=_large(match.record.get("large_keys")),
+        words=_words(match),
     )
 
 
@@ -69,3 +73,9 @@ def _large(keys: Any) -> list[dict[str, Any]]:
             names = {n: str(facts.get(n, "")) for n in ("artist_id", "fuzzy_title")}
             found.append({**names, **sizes, "candidates": pairs})
     return found[:MOST_KEYS]
+
+
+def _words(match: Folder) -> list[tuple[str, int]]:
+    numbers = {word: inputs.whole(number) for word, number in match.facts("unknown_words").items()}
+    found = [(word, number) for word, number in numbers.items() if number and number > 0]
+    return sorted(found, key=lambda word: (-word[1], word[0]))[:MOST_WORDS]

@@ -264,6 +264,30 @@ def test_buckets_have_to_be_some(tmp_path: Path) -> None:
         run(tmp_path / "tracks.parquet", tmp_path / "out", "--buckets=0")
 
 
+# Words that the rule does not know
+
+
+@pytest.mark.parametrize("engine", ["beam", "duckdb"])
+def test_unknown_words_beside_markers_are_counted_by_every_engine(
+    engine: str, tmp_path: Path
+) -> None:
+    titles = [
+        "Blue",
+        "Blue (Riddim Inst.)",
+        "Red (Inst. Riddim Tuba)",
+        "Red (Live Inst.)",
+        "Sun (Tuba)",
+    ]
+    again = ["Blue (Kazoo Inst.)", "Blue (Kazoo Inst.)"]  # one id: one track
+    rows = [f"{n},a,{title},60" for n, title in enumerate(titles)] + [f"x,a,{t},60" for t in again]
+    catalog = tmp_path / "tracks.csv"
+    catalog.write_text("track_id,artist_id,title,duration_s\n" + "\n".join(rows))
+    arguments = [f"--catalog={catalog}", f"--output={tmp_path}/out", f"--engine={engine}"]
+    assert match_command.main([*arguments, "--rule=extended"]) == 0
+    words = runs.record(f"{tmp_path}/out")["unknown_words"]
+    assert words == {"riddim": 2, "kazoo": 1, "tuba": 1}
+
+
 # A rule that has changed since
 
 

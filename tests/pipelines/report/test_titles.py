@@ -41,6 +41,14 @@ def test_figure_3_5_notes_and_large_keys(tmp_path: Path) -> None:
     assert "<b>intro" not in html
 
 
+def test_words_that_the_rule_does_not_know_are_listed_by_how_often(tmp_path: Path) -> None:
+    words = {"riddim": 2, "<b>tuba": 7, "bad": "many", "none": 0}
+    run = matched(tmp_path / "m", unknown_words=words)
+    assert titles.titles(run).words == [("<b>tuba", 7), ("riddim", 2)]
+    html = page.page([run])
+    assert "&lt;b&gt;tuba" in html and "<b>tuba" not in html
+
+
 def test_the_bars_are_the_shares(tmp_path: Path) -> None:
     chart = titles.titles(matched(tmp_path / "m", releases=YEARS)).shares
     assert chart is not None
@@ -57,6 +65,8 @@ def test_a_match_without_anything_to_say_has_no_section(tmp_path: Path) -> None:
     "facts",
     [
         {"releases": {"2020": {"releases": 0, "with_instrumentals": 0}}},
+        {"unknown_words": ["tuba"]},
+        {"unknown_words": {"tuba": -1}},
         {"releases": {"2020": {"releases": 1, "with_instrumentals": 2}}},
         {"releases": {"x": YEARS["1999"], "99999999": YEARS["1999"], "²": YEARS["1999"]}},
         {"releases": {"2020": [1]}, "notes": {"a": 1}, "large_keys": {"a": 1}},
