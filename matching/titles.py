@@ -166,15 +166,6 @@ def _occurrences(word: bytes, text: bytes) -> np.ndarray:
     return np.array(found, np.int64)
 
 
-def is_instrumental_batch(titles: pa.Array | pa.ChunkedArray) -> pa.BooleanArray:
-    """`is_instrumental` for every title of an Arrow array of strings; nulls stay null."""
-    return _in_blocks(_is_instrumental_block, titles, pa.bool_())
-
-
-def _is_instrumental_block(titles: pa.Array) -> pa.BooleanArray:
-    return pc.if_else(titles.is_valid(), _marker_block(titles).is_valid(), None)
-
-
 def _in_blocks(
     function: Callable[[pa.Array], pa.Array], texts: pa.Array | pa.ChunkedArray, kind: pa.DataType
 ) -> pa.Array:

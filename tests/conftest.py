@@ -4,12 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.bigquery_server import bigquery_client  # noqa: F401 (a fixture)
 from tests.installed import distributions, install  # noqa: F401 (fixtures)
 from tests.stores import gs, s3, store  # noqa: F401 (fixtures)
 
 PROJECT = Path(__file__).resolve().parent.parent
+settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ import soundfile
 from pipelines.samples import delays
 from stemlode import audio
 from stemlode.audio import AudioError, mixdown
-from stemlode.audio.powers import sum_squares
 from stemlode.retry import read_fault
 
 QUIETEST_DB = -120.0  # what digital silence counts as
@@ -156,13 +155,9 @@ def flac(samples: np.ndarray, sample_rate: int, bits: int = 16) -> bytes:
     return file.getvalue()
 
 
-def energy_db(samples: np.ndarray, scale: float, bits: int = 16) -> float:
-    """Mean power of integer samples in dB re full scale, to 0.001 dB and no less than −120."""
-    return level_db(sum_squares(samples), samples.size, scale, bits)
-
-
 def level_db(squares: float, count: int, scale: float, bits: int = 16) -> float:
-    """The same of as many samples whose squares' sum is known."""
+    """Mean power of integer samples in dB re full scale, to 0.001 dB and no less than −120, by the
+    sum of their squares and their number."""
     power = squares / max(count, 1) * (scale / full_scale(bits)) ** 2
     return round(max(QUIETEST_DB, 10 * math.log10(power)) if power else QUIETEST_DB, 3)
 

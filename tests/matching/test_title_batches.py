@@ -15,7 +15,6 @@ from matching.latin import latinise
 TWINS = [
     (titles.fuzzy, titles.fuzzy_batch),
     (titles.marker, titles.marker_batch),
-    (titles.is_instrumental, titles.is_instrumental_batch),
     (titles.artist_key, titles.artist_key_batch),
 ]
 both = pytest.mark.parametrize(("scalar", "batch"), TWINS, ids=lambda f: f.__name__)
