@@ -118,9 +118,9 @@ def duration_notes(totals: Mapping[str, int], rule: Rule) -> Iterable[str]:
     whole, long = totals.get(WHOLE_SECONDS, 0), totals.get(LONG, 0)
     if whole / tracks > NOTABLE:
         yield (
-            f"{whole:,} of {tracks:,} durations are whole seconds: what differs by less than "
-            f"{rule.tolerance_s:g} s was compared after rounding, so pairs near the tolerance may "
-            "be missing or too many; --tolerance sets it"
+            f"{whole:,} of {tracks:,} durations are whole seconds: if they were rounded, what "
+            f"differs by less than {rule.tolerance_s:g} s was compared after rounding, so pairs "
+            "near the tolerance may be missing or too many; --tolerance sets it"
         )
     if long > tracks / 2:
         yield (

@@ -141,10 +141,15 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 def text(found: dict[str, dict[str, dict[str, float | None]]]) -> str:
-    """`spread` as text: a table for each source, a line for each column."""
+    """`spread` as text: a table for each source, a line for each column, in the order of COLUMNS.
+
+    `run.json` keeps them by name, so that a table read from there looks as it did when written.
+    """
+    order = {column.name: number for number, column in enumerate(COLUMNS)}
     lines = []
     wide = max([20, *map(len, found)]) + 4  # room for the longest name
-    for source, columns in found.items():
+    for source, unsorted in sorted(found.items(), key=lambda one: (one[0] != "vocals", one[0])):
+        columns = dict(sorted(unsorted.items(), key=lambda one: order.get(one[0], len(order))))
         lines.append(
             f"{source + ', dB':<{wide - 2}}{'mean':>9}{'SD':>9}{'min':>9}{'max':>9}{'median':>9}"
         )

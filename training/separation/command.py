@@ -53,6 +53,9 @@ def main(argv: Sequence[str]) -> int:
     system = System(models, chunking, options.residual)
     stems = system.stems
     inputs = list(dict.fromkeys(files.absolute(path) for path in options.inputs))
+    for path in inputs:
+        if "://" not in path and Path(path).is_dir():
+            raise BadUsage(f"{path}: is a folder; name the files in it")
     output = files.absolute(options.output)
     decisive = {"inputs": inputs} | cut(chunking)
     if options.residual:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from stemlode import audio
+from stemlode import audio, cli
 from stemlode.audio import mixdown
 from stemlode.runs import BadUsage, Failed
 from training import checkpoint
@@ -280,3 +280,13 @@ def test_names_that_break_lines_are_shown_on_one(
     captured = capsys.readouterr()
     assert "c\\nd.wav: " in captured.err and "\x1b[2J" not in captured.err + captured.out
     assert all(line.endswith(".wav") for line in captured.out.splitlines())
+
+
+def test_a_folder_is_refused_before_the_output_is_claimed(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "music").mkdir()
+    words = [str(tmp_path / "music"), "--checkpoint", str(tiny_checkpoint)]
+    assert cli.main(["separate", *words, "--output", str(tmp_path / "out")]) == 2
+    assert "music: is a folder; name the files in it" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
