@@ -82,7 +82,8 @@ def finish(
     `totals` are COUNTS and those of tracks.duration_counts, `large` the keys that were left out
     (rows of rules.LARGE), `releases` how many there are of each year, and how many of them hold an
     instrumental, `words` those beside markers that the rule does not know, and how many
-    instrumentals each describes, `held_back` why it should not count as done (`rejections.verdict`).
+    instrumentals each describes, `held_back` why it should not count as done
+    (`rejections.verdict`).
     """
     left_out = sorted(large, key=lambda key: (-key["candidates"], *map(str, key.values())))
     counts = {name: totals.get(name, 0) for name in COUNTS}
