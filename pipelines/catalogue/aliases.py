@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from matching.titles import artist_key_batch
-from pipelines.catalogue import columns as catalogue_columns
 from pipelines.catalogue import reading
+from pipelines.catalogue.columns import NotUtf8, text
 from pipelines.catalogue.formats.encodings import NotText
 from pipelines.catalogue.formats.rows import JsonRows, Rows, plain
 from pipelines.catalogue.sources.files import Files
@@ -125,8 +125,8 @@ def _batches(path: str, mapped: dict[str, str]) -> Iterator[pa.Table]:
 
 def _text(path: str, first: int, rows: Rows, name: str) -> pa.StringArray:
     try:
-        return catalogue_columns.text(rows.column(name), strict=True)
-    except catalogue_columns.NotUtf8 as error:
+        return text(rows.column(name), strict=True)
+    except NotUtf8 as error:
         row = first + error.row + 1
         raise BadUsage(f"{OPTION} {path}: row {row}: {name} is not UTF-8") from error
 

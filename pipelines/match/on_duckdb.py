@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.catalogue import columns as catalogue_columns
 from pipelines.catalogue import reading, tracks
+from pipelines.catalogue.columns import year
 from pipelines.catalogue.formats.rows import ArrowRows, CataloguePart
 from pipelines.catalogue.reading import ARTIST_IDS, Catalogue, RowBatch, Table
 from pipelines.catalogue.sources.files import format_of
@@ -205,7 +205,7 @@ def _copied(start: int, batch: RowBatch, task: Task) -> pa.Table:
     columns |= {name: named[name] for name in {*named} & {*_wanted(task)}}
     for name in {*_wanted(task)} - {*reading.NEEDED, *columns, ARTIST_IDS}:
         columns[name] = batch.text(name, good, strict=False)
-    columns["release_year"] = catalogue_columns.year(columns["release_year"])
+    columns["release_year"] = year(columns["release_year"])
     return pa.table({**columns, PLACE: pc.add(good, start)})
 
 

@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader, Dataset
 from stemlode import runs
 from stemlode.runs import Failed
 from training.data import corpus
-from training.data import windows as data_windows
 from training.data.corpus import Bad, Corpus
 from training.data.examples import Batch, TrainingSet, training_batches
 from training.data.pools import Pool, backings, kind_of, start_in_chunk, windows
+from training.data.windows import UNREADABLE, read
 from training.devices import ALONE, World
 from training.recipes.base import Recipe
 from training.state import Progress
@@ -156,10 +156,8 @@ class Draws(Dataset[Drawn]):
                 row, pool.starts[window], self.window_s, self.mixing.patch_seconds, rng.random()
             )
             try:
-                found = data_windows.read(
-                    self.folder, row, source, start_s, shape, self.recipe.sample_rate
-                )
-            except data_windows.UNREADABLE as error:
+                found = read(self.folder, row, source, start_s, shape, self.recipe.sample_rate)
+            except UNREADABLE as error:
                 rejects.append(Bad(row["sample_id"], runs.reason(error)))
                 continue
             return row, found

@@ -26,7 +26,7 @@ from stemlode.audio.kinds import is_lossless, is_named_audio
 from stemlode.runs import BadUsage, Failed
 from training.data import corpus, pools, windows
 from training.data.corpus import Bad, Corpus
-from training.finetuning import pieces as finetuning_pieces
+from training.finetuning import pieces
 from training.finetuning.boosting import Segment
 from training.recipes.base import Recipe
 
@@ -101,7 +101,7 @@ class FileMixtures(Mixtures):
         spare = max(0.0, activity.WINDOW_S - seconds)
         latest = max(0.0, float(self.durations[row]) - seconds)
         start_s = min(latest, float(self.starts[window]) + place * spare)
-        return finetuning_pieces.read(self.uris[row], start_s, shape, rate)
+        return pieces.read(self.uris[row], start_s, shape, rate)
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,10 @@ from stemlode.runs import BadUsage, Failed
 from training.recipes import chunks
 from training.recipes.chunks import Chunking
 from training.teachers import spectra
-from training.teachers import teacher as teachers_teacher
 from training.teachers.spectra import Net
-from training.teachers.teacher import Teacher
+from training.teachers.teacher import FACTS, Teacher, checked
 
-KNOWN = (*teachers_teacher.FACTS, "samples", "batch", "input", *spectra.FACTS)
+KNOWN = (*FACTS, "samples", "batch", "input", *spectra.FACTS)
 
 
 def load(path: str, device: torch.device) -> Teacher:
@@ -42,7 +41,7 @@ def load(path: str, device: torch.device) -> Teacher:
     facts = description(path)
     of_spectra = facts.get("input") == "spectrogram"
     known = {**facts, "channels": None} if of_spectra else facts
-    teacher = teachers_teacher.checked(path, "", known, device, lambda mixture: mixture)
+    teacher = checked(path, "", known, device, lambda mixture: mixture)
     data = _bytes(path)
     net = _onnx(path, data, device) if path.lower().endswith(".onnx") else _script(path, device)
     net = spectra.waveforms(net, facts) if of_spectra else net

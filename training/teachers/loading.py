@@ -42,9 +42,9 @@ def load(name: str, device: torch.device | str | None = None) -> Teacher:
     if ENTRY.fullmatch(name):
         return _of_entry(name, place)
     if name.lower().endswith((".onnx", ".pt", ".pth", ".ts")):
-        from training.teachers import files as teachers_files  # noqa: PLC0415 (ONNX is an extra)
+        from training.teachers import files as of_file  # noqa: PLC0415 (ONNX is an extra)
 
-        return teachers_files.load(name, place)
+        return of_file.load(name, place)
     if not files.exists(name):
         raise BadUsage(f"--teacher {name}: no such file or folder, nor module:function")
     path = _checkpoint_file(name)
