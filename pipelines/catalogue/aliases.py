@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from matching.titles import artist_key_batch
-from pipelines.catalogue import reading
 from pipelines.catalogue.columns import NotUtf8, text
 from pipelines.catalogue.formats.encodings import NotText
 from pipelines.catalogue.formats.rows import JsonRows, Rows, plain
+from pipelines.catalogue.listing import tables_at
+from pipelines.catalogue.mapping import mapping
 from pipelines.catalogue.sources.files import Files
 from stemlode.runs import BadUsage
 from stemlode.tables import Row
@@ -77,10 +78,8 @@ def read(path: str, columns: str | None = None) -> Aliases:
     such table or where a control character would break the SQL's parameter, Failed where a file
     cannot be read.
     """
-    mapped = reading.mapping(columns, OURS)
-    found = [
-        batch for file in reading.tables_at(path, OPTION, FILES) for batch in _batches(file, mapped)
-    ]
+    mapped = mapping(columns, OURS)
+    found = [batch for file in tables_at(path, OPTION, FILES) for batch in _batches(file, mapped)]
     return of(pa.concat_tables([_SCHEMA.empty_table(), *found]))
 
 

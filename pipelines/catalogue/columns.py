@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.catalogue.formats.rows import as_text
+from pipelines.catalogue.formats.rows import EXACT, as_text
 from sql.durations import FORMS, NUMBER, Form
 
 WHITESPACE = " \t\n\v\f\r"
@@ -43,7 +43,7 @@ def text(column: pa.Array, encoding: str | None = None, *, strict: bool = False)
         else:
             column = column.cast(pa.large_binary()).view(pa.large_string())
     if pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), None, column)
+        return _without_points(column)
     try:
         strings = column.cast(pa.string())
     except pa.ArrowException:  # lists, structs and the like
@@ -53,6 +53,15 @@ def text(column: pa.Array, encoding: str | None = None, *, strict: bool = False)
     except pa.ArrowInvalid:
         strings = _decoded(strings.cast(pa.binary()), "utf-8", strict)
     return pc.if_else(pc.equal(strings, ""), None, strings)
+
+
+def _without_points(column: pa.Array) -> pa.StringArray:
+    """Floats as text; whole ones, which pandas makes of integers beside nulls, as integers."""
+    numbers = column.cast(pa.float64())
+    known = pc.if_else(pc.is_nan(numbers), None, numbers)
+    whole = pc.and_(pc.equal(known, pc.floor(known)), pc.less(pc.abs(known), EXACT))
+    integers = pc.if_else(whole, known, None).cast(pa.int64()).cast(pa.string())
+    return pc.coalesce(integers, pc.if_else(pc.is_nan(column), None, column).cast(pa.string()))
 
 
 def _decoded(column: pa.Array, encoding: str, strict: bool) -> pa.StringArray:

@@ -7,7 +7,8 @@ from typing import Any
 from pipelines.catalogue import partitions, rejections
 from pipelines.catalogue.formats import encodings
 from pipelines.catalogue.formats.dialect import PLAIN, UNITS, Dialect
-from pipelines.catalogue.reading import COLUMNS, SEPARATOR, Catalogue
+from pipelines.catalogue.mapping import COLUMNS, constants, mapping
+from pipelines.catalogue.reading import SEPARATOR, Catalogue
 from stemlode import arguments, plans
 from stemlode.runs import BadUsage
 
@@ -23,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OURS=THEIRS,…",
         help="what the catalogue calls our columns, for instance title=name,duration_s=length; "
         f"ours are {', '.join(COLUMNS)}, of which an artist or an artist_id "
-        "will do, and track_id, title and duration_s are needed; prune needs audio_uri",
+        "will do, and track_id, title and duration_s are needed; prune needs audio_uri; "
+        "a name with a comma stands in double quotes",
     )
     add(
         encodings.OPTION,
@@ -60,6 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="durations that are text have a comma for a decimal point",
     )
     add(
+        "--constant",
+        metavar="OURS=VALUE",
+        action="append",
+        help="what all rows have in a column that the files lack, such as artist='Taylor Swift'; "
+        "may be repeated",
+    )
+    add(
         "--partitions",
         choices=(partitions.HIVE,),
         help="hive: folders such as artist=Muse/ are columns; else their names mean nothing",
@@ -77,6 +86,7 @@ def catalogue_of(path: str, view: Any) -> Catalogue:
         raise BadUsage(f"{encodings.OPTION} {view.encoding}: no encoding that Python knows")
     if view.list_separator == "":
         raise BadUsage("--list-separator: is empty")
+    constants(view.constant, mapping(view.columns))
     return Catalogue(path, view.columns, Dialect(**{name: getattr(view, name) for name in ADDED}))
 
 

@@ -2,35 +2,39 @@
 
 import contextlib
 import dataclasses
-import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from fsspec.core import url_to_fs
 
 from pipelines.catalogue import columns as catalogue_columns
 from pipelines.catalogue import partitions
 from pipelines.catalogue.formats import encodings
+from pipelines.catalogue.formats.arrow_types import settled_type
 from pipelines.catalogue.formats.dialect import PLAIN, Dialect
 from pipelines.catalogue.formats.rows import CataloguePart, JsonRows, Rows, plain
+from pipelines.catalogue.listing import tables_at
+from pipelines.catalogue.mapping import (
+    ARTIST_IDS,
+    COLUMNS,
+    DURATION,
+    MILLISECONDS,
+    constants,
+    mapping,
+)
 from pipelines.catalogue.sources import musicbrainz
-from pipelines.catalogue.sources.files import ENDINGS, Files
-from stemlode import files, runs, schemas
+from pipelines.catalogue.sources.files import Files
 from stemlode.runs import BadUsage
 from stemlode.tables import Row
 
-ARTIST_IDS = "artist_ids"  # all artists of a track: a list, or text with SEPARATOR between them
-SEPARATOR = ";"  # where the dialect has none
-DURATION, MILLISECONDS = "duration_s", "duration_ms"  # the latter where there is no duration_s
-COLUMNS = (*(name for name in schemas.TRACK.names if name != "extra"), ARTIST_IDS, MILLISECONDS)
+SEPARATOR = ";"  # in artist_ids that are text, where the dialect has none
 REQUIRED = ("track_id", "title", DURATION)
 ARTIST = ("artist_id", "artist")  # one of them is enough
 NEEDED = (*REQUIRED, MILLISECONDS, *ARTIST)
+CONSTANT = ", or with --constant what all rows have"
 OPENERS = 16
 
 
@@ -87,6 +91,23 @@ class RowBatch:
             dialect, column = self.table.dialect, self.column(ours).take(rows)
             separator = dialect.list_separator or separator
             return catalogue_columns.lists(column, separator, dialect.encoding, strict=strict)
+
+    def inexact(self, ours: str) -> np.ndarray:
+        """Where one of our columns holds floats that stand for no whole number for certain."""
+        if self._is_shared(ours):
+            return np.zeros(len(self), bool)
+        return self.rows.inexact(self._name(ours))
+
+    def refuse_inexact(self, ours: str, rows: pa.Array) -> None:
+        """BadUsage where such floats are ids that are optional, so that their row counts."""
+        found = np.flatnonzero(self.inexact(ours)[rows])
+        if found.size:
+            row = self.first + rows[int(found[0])].as_py() + 1
+            value = self.text(ours, rows)[int(found[0])].as_py()
+            raise BadUsage(
+                f"{self.path}: row {row}, column {self._name(ours)}: the float {value} is no id; "
+                "write ids as integers or text"
+            )
 
     @contextlib.contextmanager
     def _strictly(self, ours: str, rows: pa.Array | None) -> Iterator[None]:
@@ -185,7 +206,7 @@ class Catalogue:
         for rows in source.batches(part, wanted):
             for name in table.shared:
                 if isinstance(rows, JsonRows) and any(name in row for row in rows.objects):
-                    raise _twice(part.path, name)
+                    raise self._twice(part.path, name)
             yield RowBatch(part.path, rows, table, first)
             first += len(rows)
 
@@ -228,7 +249,7 @@ class Catalogue:
         types = self.source.column_types(path)
         for ours, theirs in self.table(path).names.items():
             kind = types.get(theirs, pa.null())
-            if ours in NEEDED and not _fits(ours, kind):
+            if ours in NEEDED and not _fits(ours, settled_type(kind)):
                 wanted = "numbers" if ours in (DURATION, MILLISECONDS) else "text"
                 raise BadUsage(
                     f"{path}: column {theirs} holds {kind}, not {wanted}; "
@@ -237,11 +258,19 @@ class Catalogue:
 
     def _shared(self, path: str, inside: list[str]) -> dict[str, str | None]:
         """The columns that all rows of a file share."""
-        shared = partitions.of(path) if self.dialect.partitions else {}
-        for name in shared:
-            if name in inside:
-                raise _twice(path, name)
-        return shared
+        folders = partitions.of(path) if self.dialect.partitions else {}
+        fixed = constants(self.dialect.constant, mapping(self.columns))
+        for name in (*folders, *fixed):
+            if name in inside or (name in folders and name in fixed):
+                raise self._twice(path, name)
+        return {**folders, **fixed}
+
+    def _twice(self, path: str, name: str) -> BadUsage:
+        if any(entry.partition("=")[0].strip() == name for entry in self.dialect.constant or ()):
+            what = f"and so is --constant {name}, which is for files that lack it"
+        else:
+            what = f"and a folder names it too; rename one, or leave out {partitions.OPTION}"
+        return BadUsage(f"{path}: column {name} is in the file, {what}")
 
     def _lacks(self, path: str, theirs: list[str], missing: list[str]) -> BadUsage:
         """What to say of a file that lacks columns."""
@@ -267,51 +296,12 @@ class Catalogue:
             return found
         which = "ones" if len(missing) > 1 else "one"
         wanted = ",".join(f"{ours}=NAME" for ours in missing)
-        return f"say which {which} to take with --columns {wanted}"
+        constant = "" if {*missing} & {"track_id", "title", DURATION} else CONSTANT
+        return f"say which {which} to take with --columns {wanted}{constant}"
 
     def _checked_parts(self, path: str) -> list[CataloguePart]:
         self.check_types(path)
         return self.source.parts(path)
-
-
-def tables_at(path: str, option: str, source: Files) -> list[str]:
-    """The tables at a path, below it or matching it as a glob; BadUsage where there are none."""
-    if not runs.fingerprintable(path):
-        raise BadUsage(f"{option} {path}: no such file or folder")
-    found = [file for file in _files_at(path) if source.holds(file)]
-    if not found:
-        endings = ", ".join(ENDINGS)
-        raise BadUsage(f"{option} {path}: no file that ends in {endings}")
-    return found
-
-
-def mapping(columns: str | None, known: Sequence[str] = COLUMNS) -> dict[str, str]:
-    """`ours=theirs,…` as a dict; BadUsage for anything else."""
-    found: dict[str, str] = {}
-    for entry in (columns or "").split(",") if columns else []:
-        ours, equals, theirs = (word.strip() for word in entry.partition("="))
-        if not equals or not theirs:
-            raise BadUsage(f"--columns {columns}: write ours=theirs,… such as title=name")
-        if ours not in known:
-            near = difflib.get_close_matches(ours, known, 1, cutoff=0)[0]
-            raise BadUsage(f"--columns {columns}: no column {ours} of ours; did you mean {near}?")
-        found[ours] = theirs
-    if {DURATION, MILLISECONDS} <= found.keys():
-        raise BadUsage(f"--columns {columns}: take one of {DURATION} and {MILLISECONDS}")
-    return found
-
-
-def _twice(path: str, name: str) -> BadUsage:
-    return BadUsage(
-        f"{path}: column {name} is in the file, and a folder names it too; rename one, or leave "
-        f"out {partitions.OPTION}"
-    )
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    """Whether values are bytes of any encoding."""
-    inner = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
-    return pa.types.is_binary(inner) or pa.types.is_large_binary(inner)
 
 
 def _in_milliseconds(names: dict[str, str], mapped: dict[str, str], theirs: list[str]) -> bool:
@@ -322,35 +312,17 @@ def _in_milliseconds(names: dict[str, str], mapped: dict[str, str], theirs: list
 
 
 def _fits(ours: str, kind: pa.DataType) -> bool:
-    if pa.types.is_nested(kind):
+    if pa.types.is_nested(kind) or pa.types.is_interval(kind):
         return False
     if ours in (DURATION, MILLISECONDS) and not pa.types.is_duration(kind):
         return not (pa.types.is_temporal(kind) or pa.types.is_boolean(kind))
     return True
 
 
-def _files_at(path: str) -> list[str]:
-    """A file itself, or the tables in a folder (a run's outputs but its rejects), or in a glob."""
-    fs, name = url_to_fs(path)
-    if fs.isfile(name):
-        return [path]
-    if not fs.isdir(name):
-        found = sorted(str(entry) for entry in fs.glob(name) if fs.isfile(entry) or fs.isdir(entry))
-        whole = found if files.is_local(path) else [fs.unstrip_protocol(entry) for entry in found]
-        shown = [entry for entry in whole if _is_table(PurePosixPath(entry).name)]
-        return [file for entry in shown for file in _files_at(entry)]
-    if files.exists(files.join(path, runs.PLAN)):
-        outputs = sorted(runs.record(path)["outputs"])
-        return [files.join(path, below) for below in outputs if _is_table(below)]
-    root = name.rstrip("/") + "/"
-    listed = files.list_files(path, follow_links=True)
-    below = [(found, url_to_fs(found)[1].removeprefix(root)) for found in listed]
-    return [found for found, relative in below if _is_table(relative)]
-
-
-def _is_table(name: str) -> bool:
-    hidden = any(part[0] in "._" for part in PurePosixPath(name).parts)
-    return not hidden and not PurePosixPath(name).name.startswith(("rejects-", runs.RECORD))
+def _is_bytes(kind: pa.DataType) -> bool:
+    """Whether values are bytes of any encoding."""
+    inner = kind.value_type if pa.types.is_large_list(kind) else kind
+    return pa.types.is_binary(inner) or pa.types.is_large_binary(inner)
 
 
 def _extra(value: Any) -> Row:

@@ -14,11 +14,20 @@ SHOWN = 40  # characters of an example
 RejectTally = tuple[int, Row]  # how many rejects a reason has, and the one that sorts first
 _WHY = {**MESSAGES, "bad_row": "the line is no row"}
 _WAYS_OUT = {  # what to type; an id that is there once more says nothing against a row
+    "bad_id": "ids are written as integers or text",
     "no_track_id": "another column is taken with --columns track_id=NAME",
     "no_title": "another column is taken with --columns title=NAME",
     "no_artist": "another column is taken with --columns artist=NAME",
     "bad_duration": "another column is taken with --columns duration_s=NAME",
     "bad_row": "CSV has its --delimiter between the values, JSON an object a line or an array",
+}
+_BLAMED = {
+    "bad_id": ["track_id", "artist_id"],
+    "no_track_id": ["track_id"],
+    "no_title": ["title"],
+    "no_artist": ["artist"],
+    "bad_duration": ["duration_s", "duration_ms"],
+    "bad_row": ["line"],
 }
 _COMMA = re.compile(r"\s*\d+,\d+\s*")
 
@@ -75,7 +84,5 @@ def _too_many(rows: int, counts: Mapping[str, int]) -> list[str]:
 def _value(reason: str, reject: Row) -> str:
     """What a reject has where it should have something else; empty for nothing."""
     record = json.loads(reject["record"])
-    names = {"no_track_id": ["track_id"], "no_title": ["title"], "no_artist": ["artist"]}
-    names |= {"bad_duration": ["duration_s", "duration_ms"], "bad_row": ["line"]}
-    values = [record[name] for name in names[reason] if record.get(name) not in (None, "")]
+    values = [record[name] for name in _BLAMED[reason] if record.get(name) not in (None, "")]
     return str(values[0]) if values else ""

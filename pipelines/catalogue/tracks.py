@@ -15,6 +15,7 @@ from pipelines.catalogue import reading
 from pipelines.catalogue.columns import first, seconds, year
 from pipelines.catalogue.formats.dialect import UNITS
 from pipelines.catalogue.formats.rows import plain
+from pipelines.catalogue.mapping import ARTIST_IDS, DURATION, MILLISECONDS
 from pipelines.catalogue.reading import RowBatch
 from stemlode import schemas
 from stemlode.ids import digest
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 STAGE = "match"
 NO_ID = "(no track_id)"
 MESSAGES = {  # in the order in which they are looked for; a row's first one counts
+    "bad_id": "an id is a float that stands for no whole number for certain",
     "no_track_id": "the track has no id",
     "no_title": "the track has no title",
     "no_artist": "the track has neither an artist nor an artist id",
@@ -38,7 +40,7 @@ _ERRORS = list(MESSAGES)
 KEYED = pa.schema(
     [
         *(schemas.TRACK.field(name) for name in ("track_id", "artist_id", "title", "duration_s")),
-        pa.field(reading.ARTIST_IDS, pa.list_(pa.string())),
+        pa.field(ARTIST_IDS, pa.list_(pa.string())),
         pa.field("work_id", pa.string()),
         pa.field("fuzzy_title", pa.string()),
         pa.field("marker", pa.string()),
@@ -76,14 +78,15 @@ def check(batch: RowBatch, aliases: "Aliases | None" = None) -> Tracks:
     artist_id = _artist_ids(own, artist, aliases)
     duration_s = _durations(batch)
     error = np.full(len(batch), -1)
-    for number, column in reversed(list(enumerate((track_id, title, artist_id, duration_s)))):
+    for number, column in reversed([*enumerate((track_id, title, artist_id, duration_s), 1)]):
         error[np.asarray(pc.is_null(column))] = number
+    error[batch.inexact("track_id") | batch.inexact("artist_id")] = 0
     return Tracks(track_id, artist_id, title, duration_s, error)
 
 
 def needed(rule: Rule) -> tuple[str, ...]:
     """Our columns that a rule looks at."""
-    further = ("album", reading.ARTIST_IDS, "work_id", "recording_id")
+    further = ("album", ARTIST_IDS, "work_id", "recording_id")
     return (*reading.NEEDED, *(further if rule.is_extended else ()))
 
 
@@ -100,8 +103,10 @@ def named(batch: RowBatch, rule: Rule, rows: pa.Int64Array) -> dict[str, pa.Arra
     """
     if not rule.is_extended:
         return {}
+    for name in ("work_id", ARTIST_IDS):
+        batch.refuse_inexact(name, rows)
     found: dict[str, pa.Array] = {n: batch.text(n, rows) for n in ("album", "work_id")}
-    return {**found, reading.ARTIST_IDS: batch.texts(reading.ARTIST_IDS, rows, reading.SEPARATOR)}
+    return {**found, ARTIST_IDS: batch.texts(ARTIST_IDS, rows, reading.SEPARATOR)}
 
 
 def marked(batch: RowBatch, tracks: Tracks, rule: Rule) -> pa.Table:
@@ -116,7 +121,7 @@ def marked(batch: RowBatch, tracks: Tracks, rule: Rule) -> pa.Table:
 def _keyed(batch: RowBatch, tracks: Tracks, rule: Rule, rows: pa.Int64Array) -> pa.Table:
     columns = {name: getattr(tracks, name).take(rows) for name in KEYED.names[:4]}
     columns |= {
-        reading.ARTIST_IDS: pa.nulls(len(rows), pa.list_(pa.string())),
+        ARTIST_IDS: pa.nulls(len(rows), pa.list_(pa.string())),
         "work_id": pa.nulls(len(rows), pa.string()),
         **named(batch, rule, rows),
     }
@@ -233,9 +238,9 @@ _OTHERS = [
 
 
 def _durations(batch: RowBatch) -> pa.DoubleArray:
-    ours, unit = reading.DURATION, batch.table.dialect.duration_unit or "s"
+    ours, unit = DURATION, batch.table.dialect.duration_unit or "s"
     if not batch.has(ours):
-        ours, unit = reading.MILLISECONDS, "ms"
+        ours, unit = MILLISECONDS, "ms"
     comma = batch.table.dialect.decimal_comma
     return seconds(batch.column(ours), UNITS[unit], decimal_comma=comma)
 
@@ -271,6 +276,6 @@ def _resolved(uris: pa.StringArray, path: str) -> pa.StringArray:
 
 def _shown(error: str, record: Row) -> str:
     """The value that is to blame, where there is one to show."""
-    names = (reading.DURATION, reading.MILLISECONDS) if error == "bad_duration" else ()
+    names = (DURATION, MILLISECONDS) if error == "bad_duration" else ()
     value = next((record[name] for name in names if record.get(name) is not None), None)
     return "" if value is None else f": {str(value)[:40]}"

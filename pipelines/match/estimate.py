@@ -25,7 +25,8 @@ from matching.rules import Rule
 from pipelines.catalogue import rejections, tracks
 from pipelines.catalogue.aliases import Aliases
 from pipelines.catalogue.formats.rows import CataloguePart
-from pipelines.catalogue.reading import ARTIST_IDS, SEPARATOR, Catalogue, RowBatch
+from pipelines.catalogue.mapping import ARTIST_IDS
+from pipelines.catalogue.reading import SEPARATOR, Catalogue, RowBatch
 from pipelines.match import record
 from stemlode.tables import Row
 

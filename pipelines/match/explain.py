@@ -15,7 +15,8 @@ from matching.extended import BETWEEN
 from matching.links import links
 from matching.rules import Rule
 from pipelines.catalogue import tracks
-from pipelines.catalogue.reading import ARTIST_IDS, Catalogue, RowBatch
+from pipelines.catalogue.mapping import ARTIST_IDS
+from pipelines.catalogue.reading import Catalogue, RowBatch
 from pipelines.match.record import Task
 from stemlode import runs
 from stemlode.runs import BadUsage

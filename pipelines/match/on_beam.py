@@ -23,7 +23,8 @@ from matching.row_hashes import row_hashes
 from pipelines import transforms
 from pipelines.catalogue import rejections, tracks
 from pipelines.catalogue.formats.rows import CataloguePart
-from pipelines.catalogue.reading import ARTIST_IDS, Catalogue, RowBatch
+from pipelines.catalogue.mapping import ARTIST_IDS
+from pipelines.catalogue.reading import Catalogue, RowBatch
 from pipelines.match import record
 from pipelines.match.record import COUNTS, Task
 from stemlode import runs, schemas

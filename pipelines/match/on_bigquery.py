@@ -11,6 +11,7 @@ from google.cloud import bigquery
 
 from pipelines.catalogue import reading
 from pipelines.catalogue.formats.rows import ArrowRows
+from pipelines.catalogue.mapping import COLUMNS, DURATION
 from pipelines.catalogue.reading import RowBatch, Table
 from pipelines.match.output import Matched, sorted_out
 from pipelines.match.record import Task
@@ -76,10 +77,10 @@ class InBigQuery:
             maximum_bytes_billed=maximum_bytes_billed,
             storage_api=self.storage_api,
         )
-        names = {ours: self.source.columns.get(ours, ours) for ours in reading.COLUMNS}
+        names = {ours: self.source.columns.get(ours, ours) for ours in COLUMNS}
         names = {ours: theirs for ours, theirs in names.items() if theirs in self.source.kinds}
-        if reading.DURATION not in self.source.columns:
-            names.pop(reading.DURATION, None)
+        if DURATION not in self.source.columns:
+            names.pop(DURATION, None)
         table = Table(names)
         batches = (RowBatch(self.given, ArrowRows(b), table) for b in found.records.to_batches())
         named, rejects = sorted_out(batches, task)

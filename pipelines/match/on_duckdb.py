@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from pipelines.catalogue import reading, tracks
 from pipelines.catalogue.columns import year
 from pipelines.catalogue.formats.rows import ArrowRows, CataloguePart
-from pipelines.catalogue.reading import ARTIST_IDS, Catalogue, RowBatch, Table
+from pipelines.catalogue.mapping import ARTIST_IDS
+from pipelines.catalogue.reading import Catalogue, RowBatch, Table
 from pipelines.catalogue.sources.files import format_of
 from pipelines.match.output import Matched, sorted_out
 from pipelines.match.record import Task

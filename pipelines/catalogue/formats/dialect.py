@@ -1,5 +1,6 @@
 """What a file does not say of itself. Free of Beam."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 UNITS = {"s": 1, "ms": 1000, "ticks": 10_000_000}  # of durations, and how many are in a second
@@ -15,6 +16,7 @@ class Dialect:
     list_separator: in a text that lists artist ids (";" where it is None) or ISRCs (none).
     duration_unit: one of UNITS, of numbers in duration_s.
     decimal_comma: whether durations in text have a comma where others have a point.
+    constant: columns that all rows share and the files lack, `ours=value` each.
     partitions: "hive" where folders name columns (`artist=Muse/`), else folders mean nothing.
     """
 
@@ -24,6 +26,7 @@ class Dialect:
     list_separator: str | None = None
     duration_unit: str | None = None
     decimal_comma: bool = False
+    constant: Sequence[str] | None = None
     partitions: str | None = None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.catalogue.formats.arrow_types import settled
 from pipelines.catalogue.formats.rows import BATCH_ROWS, PART_ROWS, ArrowRows, CataloguePart, Rows
 from stemlode import files
 
@@ -39,7 +40,7 @@ def batches(part: CataloguePart, columns: Sequence[str] | None) -> Iterator[Rows
         table = pq.ParquetFile(file)
         wanted = None if columns is None else list(columns)
         for batch in table.iter_batches(BATCH_ROWS, row_groups=part.row_groups, columns=wanted):
-            yield ArrowRows(batch)
+            yield ArrowRows(settled(batch))
 
 
 def native(path: str) -> pa.NativeFile:

@@ -1,16 +1,20 @@
 """A batch of a catalogue's rows as they stand, whatever file they are from. Free of Beam."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from stemlode.runs import BadUsage
 from stemlode.tables import Row
 
 BATCH_ROWS = 1 << 16
 PART_ROWS = 1 << 20
+EXACT, EXACT_32 = 2.0**53, 2.0**24  # below, a whole float64 or float32 stands for one integer
 
 Broken = tuple[str, str]  # a line that is no row, and why
 
@@ -34,6 +38,9 @@ class Rows(Protocol):
     def column(self, name: str) -> pa.Array:
         """A column of text, or of the type it has in the file; nulls where it is missing."""
 
+    def inexact(self, name: str) -> np.ndarray:
+        """Where a column holds floats that stand for no whole number for certain, bool."""
+
     def records(self, rows: np.ndarray) -> list[Row]:
         """Some rows with all their columns."""
 
@@ -54,11 +61,21 @@ class ArrowRows:
 
     def records(self, rows: np.ndarray) -> list[Row]:
         chosen = self.batch.take(pa.array(rows, pa.int64()))
-        try:
-            return chosen.to_pylist()
-        except UnicodeDecodeError:  # a file may break its promise to hold UTF-8
-            columns = [_as_bytes(column) for column in chosen.columns]
-            return pa.RecordBatch.from_arrays(columns, chosen.schema.names).to_pylist()
+        columns = [_values(name, chosen.column(name)) for name in chosen.schema.names]
+        return [
+            dict(zip(chosen.schema.names, row, strict=True)) for row in zip(*columns, strict=True)
+        ]
+
+    def inexact(self, name: str) -> np.ndarray:
+        column = self.column(name)
+        found = np.zeros(len(self), bool)
+        if pa.types.is_large_list(column.type):
+            rows, column = np.asarray(pc.list_parent_indices(column)), pc.list_flatten(column)
+        else:
+            rows = np.arange(len(self))
+        if pa.types.is_floating(column.type):
+            found[rows[_inexact(column)]] = True
+        return found
 
 
 @dataclass
@@ -74,6 +91,9 @@ class JsonRows:
     def column(self, name: str) -> pa.Array:
         return pa.array([as_text(row.get(name)) for row in self.objects], pa.string())
 
+    def inexact(self, name: str) -> np.ndarray:
+        return np.array([_is_inexact(row.get(name)) for row in self.objects], bool)
+
     def records(self, rows: np.ndarray) -> list[Row]:
         return [self.objects[row] for row in rows]
 
@@ -82,7 +102,7 @@ def as_text(value: Any) -> str | None:
     """Any value of a JSON file or of a nested column as text; whole numbers without a fraction."""
     if value is None or isinstance(value, str):
         return None if value is None else _utf8(value)
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
         return str(int(value))
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
@@ -109,7 +129,54 @@ def _utf8(text: str) -> str:
     return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
+def _inexact(floats: pa.Array) -> np.ndarray:
+    numbers = floats.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    most = EXACT if floats.type == pa.float64() else EXACT_32
+    with np.errstate(invalid="ignore"):
+        exact = (np.abs(numbers) < most) & (numbers == np.floor(numbers))
+    return ~(exact | np.isnan(numbers))
+
+
+def _is_inexact(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(_is_inexact(entry) for entry in value)
+    if not isinstance(value, float) or np.isnan(value):
+        return False
+    return not (value.is_integer() and abs(value) < EXACT)
+
+
+def _values(name: str, column: pa.Array) -> list[Any]:
+    """A column's values as Python has them, as text where it has none such.
+
+    Bytes in place of text that is no UTF-8: a file may break its promise. Raises BadUsage for a
+    type that nothing can be made of.
+    """
+    makers: list[Callable[[], list[Any]]] = [
+        column.to_pylist,
+        lambda: _as_bytes(column).to_pylist(),  # text that is none
+        lambda: column.cast(pa.string()).to_pylist(),  # dates beyond those that Python knows
+        lambda: column.cast(pa.int64()).to_pylist(),  # time zones that nobody knows
+    ]
+    for make in makers:
+        try:
+            return make()
+        except (ValueError, OverflowError, KeyError, pa.ArrowException):
+            continue
+    raise BadUsage(f"column {name} holds {column.type}, of which nothing can be made; leave it out")
+
+
 def _as_bytes(column: pa.Array) -> pa.Array:
-    if pa.types.is_string(column.type):
+    """Text as bytes, in lists and structs too."""
+    kind = column.type
+    if pa.types.is_string(kind):
         return column.view(pa.binary())
-    return column.view(pa.large_binary()) if pa.types.is_large_string(column.type) else column
+    if pa.types.is_large_string(kind):
+        return column.view(pa.large_binary())
+    if pa.types.is_large_list(kind):
+        inner = _as_bytes(column.values)
+        return pa.LargeListArray.from_arrays(column.offsets, inner, mask=column.is_null())
+    if pa.types.is_struct(kind):
+        inner = [_as_bytes(field) for field in column.flatten()]
+        names = [field.name for field in kind]
+        return pa.StructArray.from_arrays(inner, names, mask=column.is_null())
+    return column

@@ -60,7 +60,7 @@ def test_an_alias_s_id_replaces_given_and_derived_ones(tmp_path: Path) -> None:
     without, found = tracks.check(batch), tracks.check(batch, known)
     assert found.artist_id.to_pylist()[:3] == ["S", "S", "s1"]
     assert found.artist_id[3:].equals(without.artist_id[3:])
-    assert found.error.tolist() == without.error.tolist() == [-1] * 5 + [2]
+    assert found.error.tolist() == without.error.tolist() == [-1] * 5 + [3]
     nothing = aliases.read(str(table(tmp_path / "b.csv", [])))
     assert tracks.check(batch, nothing).artist_id.equals(without.artist_id)
     assert nothing.as_parameter() == ""

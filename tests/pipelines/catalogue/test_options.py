@@ -23,7 +23,9 @@ def test_nothing_said_is_the_plain_dialect() -> None:
 def test_all_that_can_be_said() -> None:
     said = ["--encoding=cp1251", "--header-rows=3", "--list-separator=, ", "--duration-unit=ticks"]
     said += ["--decimal-comma", "--partitions=hive", "--delimiter=tab"]
-    assert parsed(*said) == Dialect("cp1251", "\t", 3, ", ", "ticks", True, "hive")
+    said += ["--constant=artist=A", "--constant=album=B"]
+    constant = ["artist=A", "album=B"]
+    assert parsed(*said) == Dialect("cp1251", "\t", 3, ", ", "ticks", True, constant, "hive")
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,7 @@ def test_all_that_can_be_said() -> None:
         ("--list-separator=", "--list-separator: is empty"),
         ("--duration-unit=h", "--duration-unit"),
         ("--partitions=dir", "--partitions"),
+        ("--constant=artst=x", "did you mean artist"),
     ],
 )
 def test_what_makes_no_sense(flag: str, said: str) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from pipelines.catalogue import tracks
 from pipelines.catalogue.formats import parquet
-from pipelines.catalogue.reading import NEEDED, Catalogue, RowBatch, mapping
+from pipelines.catalogue.mapping import mapping
+from pipelines.catalogue.reading import NEEDED, Catalogue, RowBatch
 from stemlode import files, runs, schemas, tables
 from stemlode.runs import BadUsage, Failed
 
