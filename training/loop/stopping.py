@@ -5,7 +5,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
+
+from stemlode.runs import Failed
 
 
 class Terminated(Exception):
@@ -20,16 +22,24 @@ class Termination:
 
     def __init__(self) -> None:
         self.asked, self.at_once = False, False
-        self.before: Any = None
+        self.before: Any = signal.getsignal(signal.SIGTERM)
+        self.installed = False
 
     def __enter__(self) -> "Termination":
         if threading.current_thread() is threading.main_thread():
             self.before = signal.signal(signal.SIGTERM, self._asked)
+            self.installed = True
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.before is not None:
+        if self.installed:
             signal.signal(signal.SIGTERM, self.before)
+
+    def hand_on(self) -> NoReturn:
+        """End as the process would have ended without the delay."""
+        signal.signal(signal.SIGTERM, self.before)
+        signal.raise_signal(signal.SIGTERM)
+        raise Failed("ended by SIGTERM; run again to resume")  # where whoever runs this ignores it
 
     @contextmanager
     def breaks_off(self, wanted: bool) -> Iterator[None]:

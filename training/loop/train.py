@@ -11,6 +11,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +53,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
 
     `initial` are weights to begin with (of the `state_dict` of `Recipe.nets`, or some of it) in
     place of random ones. Several processes each call it, with their part of the material. Where
-    `termination` is asked for, the state is saved and Failed is raised.
+    `termination` is asked for, the state is saved before the process ends.
     """
     termination = termination or Termination()
     torch.manual_seed(options.seed)
@@ -99,9 +100,11 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
         state.preserve(run.path(state.LAST), learning, progress, unlogged, world)
         saved_step, saved_at = progress.step, time.monotonic()
 
-    def ended_early() -> Failed:
+    def end_early() -> NoReturn:
         save()
-        return Failed(f"ended by SIGTERM after step {progress.step}, saved; run again to resume")
+        if world.first:
+            tell(f"step {progress.step:,} is saved")
+        termination.hand_on()
 
     while True:
         # A run that resumes may first have to log or validate the step that it was saved after.
@@ -147,7 +150,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
                 progress.seconds = world.shared(progress.seconds)  # all stop at one step
             bar.update()
             if stops:
-                raise ended_early()
+                end_early()
             continue
 
         # The step is taken; now the log, the validation and the state.
@@ -163,7 +166,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
                     scores = material.validate(judged)
                     heard = material.previews(judged) if world.first else []
             except Terminated:
-                raise ended_early() from None
+                end_early()
             judged.train()
             score = scores.get("valid_loss", line["loss"])
             if not (math.isfinite(score) and weights_are_finite(nets)):

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from stemlode import runs
-from stemlode.runs import BadUsage, Failed
+from stemlode import runs, signals
+from stemlode.runs import BadUsage
 from tests.training.conftest import TINY
 from training import checkpoint
 from training.loop import command, warm_start
@@ -116,7 +116,11 @@ def test_fewer_steps_and_other_changes_are_refused(corpus_folder: Path, tmp_path
 
 @pytest.mark.parametrize("step", [1, 4, 6])
 def test_sigterm_saves_the_step_and_ends(
-    step: int, corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: int,
+    corpus_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """At a step like any other, at one that is to be validated, and at the last one."""
     steps, real = 0, Material.prepare
@@ -131,8 +135,9 @@ def test_sigterm_saves_the_step_and_ends(
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patched:
         patched.setattr(Material, "prepare", signalled)
-        with pytest.raises(Failed, match=f"SIGTERM after step {step}, saved; run again"):
+        with signals.heeded(), pytest.raises(KeyboardInterrupt):
             _train(corpus_folder, tmp_path / "ended", *OFTEN, "--steps", "6")
+    assert f"step {step} is saved" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
     assert not (tmp_path / "ended/_SUCCESS").exists()
     _train(corpus_folder, tmp_path / "ended", *OFTEN, "--steps", "6")
@@ -154,7 +159,7 @@ def test_sigterm_breaks_a_validation_off(
             os.kill(os.getpid(), signal.SIGTERM)
         real(self, *rest)
 
-    with monkeypatch.context() as patched, pytest.raises(Failed, match="SIGTERM after step"):
+    with monkeypatch.context() as patched, signals.heeded(), pytest.raises(KeyboardInterrupt):
         patched.setattr(Material, "_note", signalled)
         _train(corpus_folder, tmp_path / "ended", *OFTEN, "--steps", "6")
     _train(corpus_folder, tmp_path / "ended", *OFTEN, "--steps", "6")
@@ -176,8 +181,10 @@ def test_sigterm_to_the_whole_group_leaves_the_workers_time(
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGTERM)
     _, told = process.communicate(timeout=60)
-    assert process.returncode == 1 and "Traceback" not in told
-    assert told.strip().splitlines()[-1].startswith("error: ended by SIGTERM after step")
+    assert process.returncode == 143 and "Traceback" not in told
+    saved, why = told.strip().splitlines()[-2:]
+    assert saved.startswith("train: step ") and saved.endswith(" is saved")
+    assert why.startswith("error: terminated (SIGTERM); run the same command again")
     subprocess.run(ended, check=True, capture_output=True)
     whole = [*words, "--output", str(tmp_path / "whole"), "--steps", "200"]
     subprocess.run(whole, check=True, capture_output=True)
