@@ -72,11 +72,13 @@ class Finish(beam.PTransform):
         run: runs.Run,
         clear: Sequence[str] = (),
         notes: Callable[[Mapping[str, float]], list[str]] | None = None,
+        held_back: Callable[[runs.Run, Mapping[str, float], list[str]], str | None] | None = None,
     ) -> None:
         """`clear` names folders below the output that only served the way there; `notes` says of
-        the counts what the user should know."""
+        the counts what the user should know; `held_back` says of the run, its counts and its files
+        why it is no success (see `Run.finish`), if it is none."""
         super().__init__()
-        self.run, self.clear, self.notes = run, tuple(clear), notes
+        self.run, self.clear, self.notes, self.held_back = run, tuple(clear), notes, held_back
 
     def expand(self, inputs: tuple[beam.PCollection, beam.PCollection]) -> beam.PCollection:
         manifest, counts = inputs
@@ -95,6 +97,8 @@ class Finish(beam.PTransform):
                 files.remove(self.run.path(folder))
             notes = self.notes(counts) if self.notes else []
             facts: dict[str, Any] = {"notes": notes} if notes else {}
+            if self.held_back and (why := self.held_back(self.run, counts, [*outputs])):
+                facts |= {"held_back": why, "acceptable": False}
             self.run.finish(counts, outputs, **facts)
 
         patiently(finish, f"--output {self.run.output}")

@@ -76,6 +76,7 @@ class Run:
         outputs: dict[str, str],
         *,
         held_back: str | None = None,
+        acceptable: bool = True,
         **facts: Any,
     ) -> None:
         """Clear what killed attempts left, then write `run.json` and, last of all, `_SUCCESS`.
@@ -83,7 +84,8 @@ class Run:
         `counts` are whole numbers or sums by name, `outputs` maps a file's path below the output
         folder to its SHA-256, `facts` are further entries of the record. `held_back` says in one
         line why what was written should not count as done: it goes into `_ERROR.txt` in place of
-        `_SUCCESS`, and Failed is raised with it. `accept` makes such a run a finished one.
+        `_SUCCESS`, and Failed is raised with it. `accept` makes such a run a finished one, if it
+        is `acceptable`.
         """
         from stemlode import schemas  # noqa: PLC0415 - the decoding process does without Arrow
 
@@ -98,6 +100,7 @@ class Run:
             "outputs": dict(sorted(outputs.items())),
             "schemas": schemas.versions_of(outputs),
             **({"decoder": self.decoder} if self.decoder else {}),
+            **({} if acceptable else {"acceptable": False}),
             **facts,
         }
         files.write_bytes(self.path(RECORD), to_json(record))
@@ -113,6 +116,7 @@ class Run:
         try:
             held = json.loads(files.read_bytes(self.path(RECORD)))
             same = (held["options"], held["inputs"]) == (self.options, self.inputs)
+            same = same and held.get("acceptable", True)
             whole = same and all(
                 files.exists(self.path(name)) and files.sha256(self.path(name)) == sha256
                 for name, sha256 in held["outputs"].items()

@@ -7,7 +7,7 @@ byte ranges of part files. Every step skips what an earlier attempt has finished
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -17,8 +17,8 @@ from pipelines.corpus import append, grouping, inputs, output, splits
 from pipelines.corpus.encode import Encode
 from pipelines.corpus.options import CorpusOptions, plan_of
 from pipelines.launch import launch
-from pipelines.options import Verb
-from stemlode import runs, tables
+from pipelines.options import SharedOptions, Verb
+from stemlode import files, runs, tables
 from stemlode.runs import BadUsage
 from stemlode.shards.tar import SHARD
 
@@ -41,7 +41,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
         songs=encoded.songs,
         rejects=(encoded.rejects, apart, left) | "AllRejects" >> beam.Flatten(),
         counts=(came, encoded.counts) | "AllCounts" >> beam.Flatten(),
-        files=sketch_files,
+        further=sketch_files,
         shard_bytes=plan.shard_bytes,
         format=plan.format,
         held=held,
@@ -91,7 +91,10 @@ def main(argv: Sequence[str]) -> int:
         raise BadUsage(
             "--append tries the rejects of its inputs as well: leave --retry-rejects out"
         )
-    if not (view.append or view.retry_rejects):
-        return launch(VERB, argv)
-    kind = append.APPEND if view.append else append.RETRY
-    return launch(VERB, argv, start=functools.partial(append.start, kind=kind))
+    start: Callable[..., runs.Run | None] = runs.start
+    if view.append or view.retry_rejects:
+        kind = append.APPEND if view.append else append.RETRY
+        start = functools.partial(append.start, kind=kind)
+    status = launch(VERB, argv, start=start)
+    output.check_holds(files.absolute(options.view_as(SharedOptions).output))
+    return status

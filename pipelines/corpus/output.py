@@ -5,7 +5,8 @@ Which sample goes to which shard is decided from ids and sizes alone, in pieces.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -14,11 +15,13 @@ from apache_beam.pvalue import AsDict, TaggedOutput
 
 from pipelines import transforms
 from pipelines.corpus import append
-from stemlode import runs, schemas
+from stemlode import files, runs, schemas, tables
 from stemlode.retry import patiently
+from stemlode.runs import Failed
 from stemlode.shards import parquet, tar
 from stemlode.shards.tar import Sample
 
+CAUSES = 5  # of rejects that are named where nothing came of the inputs
 Bucket = tuple[str, str]  # split, first digits of the sample id
 Numbered = tuple[str, int]  # split, number of the shard
 
@@ -58,7 +61,7 @@ def write(
     songs: beam.PCollection,
     rejects: beam.PCollection,
     counts: beam.PCollection,
-    files: beam.PCollection,
+    further: beam.PCollection,
     shard_bytes: int,
     format: str,
     held: append.Held,
@@ -70,7 +73,7 @@ def write(
         samples: shards.Sample, each once.
         songs, rejects: rows of schemas.SONG and schemas.REJECT.
         counts: (name, number) of what came in; those of what goes out are added.
-        files: manifest rows of further tables that are written already.
+        further: manifest rows of further tables that are written already.
         held: what the corpus holds before this run; append.Held() for nothing.
         notes: what the user should know, from all counts.
     """
@@ -92,7 +95,7 @@ def write(
         run, f"songs{suffix}", schemas.SONG, ["recording_id"]
     )
     manifest = (
-        written.shards, index_files, song_files, files, reject_files,
+        written.shards, index_files, song_files, further, reject_files,
     ) | "Manifest" >> beam.Flatten()  # fmt: skip
     every = (
         counts,
@@ -102,7 +105,31 @@ def write(
         _hours(written.index),
         _songs(written.index),
     ) | "Counts" >> beam.Flatten()
-    _ = (manifest, every) | transforms.Finish(run, [runs.PARTS], notes)
+    _ = (manifest, every) | transforms.Finish(
+        run, [runs.PARTS], notes, None if held.kind else nothing_came
+    )
+
+
+def nothing_came(run: runs.Run, counts: Mapping[str, float], outputs: Sequence[str]) -> str | None:
+    """Why a corpus is none: it holds no sample. None where it holds any."""
+    if counts.get("samples"):
+        return None
+    found: Counter[str] = Counter()
+    for name in outputs:
+        if name.startswith("rejects-"):
+            found.update(tables.count_by(tables.read_part(run.path(name), ["error"]), "error"))
+    most = [f"{cause} ({count:,})" for cause, count in found.most_common(CAUSES)]
+    why = f"rejected because: {', '.join(most)}" if most else "its inputs hold nothing to cut"
+    return f"--output {run.output}: {run.verb} gave no sample; {why}"
+
+
+def check_holds(folder: str) -> None:
+    """Failed where a finished corpus holds no sample, as those of before might."""
+    if files.exists(files.join(folder, runs.SUCCESS)):
+        record = runs.record(folder)
+        run = runs.Run(record["verb"], folder, {}, {}, 0.0)
+        if why := nothing_came(run, record["counts"], record["outputs"]):
+            raise Failed(why)
 
 
 def planned(

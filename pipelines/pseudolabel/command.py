@@ -209,7 +209,7 @@ def _build(
         songs=found["songs"],
         rejects=(unread, found["rejects"]) | "AllRejects" >> beam.Flatten(),
         counts=(zeros, counts, found["counts"]) | "AllCounts" >> beam.Flatten(),
-        files=pipeline | "NoFurtherTables" >> beam.Create([]),
+        further=pipeline | "NoFurtherTables" >> beam.Create([]),
         shard_bytes=plan.shard_bytes,
         format=plan.format,
         held=append.Held(),
@@ -260,8 +260,5 @@ def main(argv: Sequence[str]) -> int:
         device=plan.device,
     )
     folder = files.absolute(options.view_as(SharedOptions).output)
-    if files.exists(files.join(folder, runs.SUCCESS)):
-        counts = runs.record(folder)["counts"]
-        if not counts["samples"]:
-            print(f"note: no label came of {counts['tracks_read']} tracks; the rejects say why")
+    output.check_holds(folder)
     return status

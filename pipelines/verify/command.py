@@ -108,6 +108,8 @@ def main(argv: Sequence[str]) -> int:
     if wrong:
         more = f", the first {SHOWN} above" if len(wrong) > SHOWN else ""
         raise Failed(f"{folder}: {len(wrong)} things are wrong{more}")
+    if not counts.get("samples"):
+        raise Failed(f"{folder}: holds no sample; its rejects, if it has any, say why")
     print(
         f"verify: {folder} is whole: {counts.get('samples', 0):,} samples of "
         f"{counts.get('songs', 0):,} songs in {counts.get('shards', 0):,} shards, "

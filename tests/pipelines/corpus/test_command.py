@@ -436,12 +436,43 @@ def test_every_song_may_keep_its_own_rate(tmp_path: Path) -> None:
         assert held.shape == (2, row["sample_rate"] // 2)
 
 
-def test_no_pair_kept_is_an_empty_corpus(tmp_path: Path) -> None:
+def test_a_corpus_of_nothing_is_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
     _write_pairs(tmp_path / "pairs", [])
-    assert _run(tmp_path / "out", "--pairs", str(tmp_path / "pairs")) == 0
-    assert _index(tmp_path / "out") == []
-    counts = runs.record(str(tmp_path / "out"))["counts"]
-    assert (counts["samples"], counts["shards"], counts["rejected"]) == (0, 0, 0)
+    for _ in range(2):  # and a rerun is none either
+        assert _run(out, "--pairs", str(tmp_path / "pairs")) == 1
+        said = capsys.readouterr().err
+        line = f"error: --output {out}: corpus gave no sample; its inputs hold nothing to cut\n"
+        assert said == line
+        assert not (out / "_SUCCESS").exists()
+        assert (out / "_ERROR.txt").read_text() == line.removeprefix("error: ")
+
+
+def test_a_corpus_of_nothing_says_what_was_rejected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "stems" / "a").mkdir(parents=True)
+    (tmp_path / "stems" / "a" / "vocals.wav").write_bytes(b"no audio")
+    (tmp_path / "stems" / "a" / "drums.wav").write_bytes(b"none either")
+    assert _run(tmp_path / "out", "--stems", str(tmp_path / "stems")) == 1
+    assert "corpus gave no sample; rejected because: " in capsys.readouterr().err
+
+
+def test_an_empty_corpus_of_before_is_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, pairs = tmp_path / "out", ["--pairs", str(tmp_path / "pairs")]
+    _write_pairs(tmp_path / "pairs", [])
+    assert _run(out, *pairs) == 1
+    (out / "_SUCCESS").touch()  # as they were left
+    (out / "_ERROR.txt").unlink()
+    capsys.readouterr()
+    assert _run(out, *pairs) == 1
+    assert cli.main(["verify", str(out)]) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert "corpus gave no sample" in first and "holds no sample" in second
 
 
 def test_bad_usage_is_one_line_and_writes_nothing(

@@ -352,15 +352,17 @@ def test_a_teacher_of_the_wrong_length_labels_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     music, output = loud(tmp_path / "music"), tmp_path / "out"
-    assert label(music, output, "--window-seconds", "0", teacher="short") == 0
-    said = capsys.readouterr().out
-    assert f"rejected because: teacher_failed ({len(rejects(output))})" in said
-    assert "note: no label came of 1 tracks; the rejects say why" in said
-    check_counts(output)
-    assert {row["error"] for row in rejects(output)} == {"teacher_failed"}
-    assert "gave [4, 2, 2, 47999], not [4, 2, 2, 48000]" in rejects(output)[0]["message"]
-    assert not index(output)
-    assert verify_command.check(str(output))[0] == []
+    assert label(music, output, "--window-seconds", "0", teacher="short") == 1
+    (table,) = output.glob("rejects-*")
+    found = list(tables.rows(str(table)))
+    said = capsys.readouterr().err
+    why = f"pseudolabel gave no sample; rejected because: teacher_failed ({len(found)})"
+    assert why in said and not (output / "_SUCCESS").exists()
+    assert {row["error"] for row in found} == {"teacher_failed"}
+    assert "gave [4, 2, 2, 47999], not [4, 2, 2, 48000]" in found[0]["message"]
+    flags = ["--window-seconds", "0", "--allow-rejects"]
+    assert label(music, output, *flags, teacher="short") == 1
+    assert not (output / "_SUCCESS").exists()
 
 
 @pytest.mark.slow
