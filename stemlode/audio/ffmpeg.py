@@ -1,6 +1,8 @@
 """FFmpeg, through PyAV: all compressed sound, and PCM of more than two channels."""
 
 import contextlib
+import errno
+import io
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -90,9 +92,12 @@ class FFmpeg:
         """
         import av  # noqa: PLC0415 - PCM and shards are read without
 
+        bounded = _Bounded(file)
         try:
-            found = av.open(file, format=container, metadata_errors="replace")
+            found = av.open(bounded, format=container, metadata_errors="replace")
         except (av.FFmpegError, ValueError):
+            if bounded.overrun:
+                raise AudioError("damaged: it points outside itself", "damaged") from None
             raise AudioError("not audio, or of an unknown format") from None
         with found:
             yield cls(found, stream, stated_s, ended)
@@ -124,8 +129,9 @@ class FFmpeg:
                     first = pts if first is None else first
                     last_s = (pts - first) * self._unit_s + frame.samples / frame.sample_rate
                 if not queue.add(frame):
-                    heard_s += queue.seconds
-                    yield queue.drained()
+                    if queue.frames:
+                        heard_s += queue.seconds
+                        yield queue.drained()
                     queue = _Queue(self._unit_s, self._start_s)
                     queue.add(frame)
             if queue.frames >= block_frames:
@@ -217,6 +223,24 @@ class FFmpeg:
         if self._name == "ogg" and self.stream.duration is not None:
             return max(0.0, self.stream.duration * self._unit_s)
         return self._all_s if len(self.container.streams) == 1 else 0.0
+
+
+class _Bounded:
+    """A file that refuses a place outside itself as C does, by a number: PyAV would print an
+    exception. `overrun` where it was asked for one."""
+
+    def __init__(self, file: Bytes | Section) -> None:
+        self._file, self.overrun = file, False
+        self.read, self.tell = file.read, file.tell
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (ValueError, OverflowError, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
+        self.overrun = True
+        return -1
 
 
 class _Junk:
