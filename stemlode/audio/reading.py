@@ -1,18 +1,21 @@
-"""Audio in and out: libsndfile first, FFmpeg (PyAV) for what it does not read. Free of Beam.
+"""Audio in and out: every format heard whole, or named as damaged. Free of Beam.
 
-Vorbis goes to FFmpeg too, which decodes it twice as fast to the same samples.
+Which library decodes a file follows from its format and codec (see `decoders`); docs/audio.md says
+for each format what states its length and what is held to that.
 
 Files are read in blocks, and mixed down and resampled block by block, so that a mono read at a low
 rate never holds the full-rate signal, whatever a header claims. Content decides the format, not
 the file's name. A local path is opened as it stands; anything with a scheme goes through fsspec.
 
+What is read has one or two channels; more are mixed down (see `mixdown`). Where the rate or the
+channels change on the way, as in files that were joined, the first ones are kept.
+
 What a damaged file does:
 
-* A file that holds less than its own header states (FLAC, WAV, AIFF, MP3 with a LAME header, MP4,
-  Matroska, …), or whose middle does not decode, is an AudioError that says how much decodes.
-* A header that leaves the length open, as streaming writers do (a WAV of 4 GiB, a FLAC of unknown
-  length), and formats that state none (MP3 without such a header, Ogg): what is there is read.
-* Garbage before the first or after the last decodable packet (tags, cut frames) is skipped.
+* A file that holds less than its own header states, or whose middle does not decode, is an
+  AudioError that says how much decodes.
+* A length that is but an estimate ends no reading and rejects no file: what is there is read.
+* Tags, zeros and garbage before, behind or (tags) between what decodes are skipped.
 * NaN or infinite samples, or samples more than 60 dB above full scale, are an AudioError.
 * A file without a single sample is an AudioError; digital silence is audio.
 
