@@ -23,12 +23,14 @@ TEXTS = ("track_id", "artist_id", "artist", "title", "album")
 SECONDS, MILLISECONDS = "duration_s", "duration_ms"  # the latter where the source has no other
 DURATIONS = (SECONDS, MILLISECONDS)
 EXTENDED = ("artist_ids", "work_id", "recording_id")  # what only the extended rule looks at
-COLUMNS = (*TEXTS, *DURATIONS, "release_year", *EXTENDED)
+IS_VIDEO = "is_video"
+COLUMNS = (*TEXTS, *DURATIONS, "release_year", IS_VIDEO, *EXTENDED)
 WHITESPACE = r" \t\n\v\f\r"
 LATIN_END = 0x20000  # unidecode knows no code point beyond
 ROW = "stemlode_row"  # stands for a whole row of the catalogue; no column may have this name
 QUOTE = r"[\x22\x27]?"  # one of either kind, or none
 TEXT, INTEGER, FLOAT, DATE = "text", "integer", "float", "date"  # kinds of columns
+BOOLEAN = "boolean"
 TEXTS_LIST = f"{TEXT} list"
 CANDIDATE = pa.schema(
     [
@@ -109,6 +111,8 @@ def statement(
         "record": ROW,
         "duration_s": _seconds(source),
         "release_year": _year(source),
+        "is_video": _flag(source, IS_VIDEO),
+        "videos_apart": _VIDEOS_APART if IS_VIDEO in source.columns else "",
         "looked_at": "artist IS NOT NULL" if aliased else "artist_id IS NULL",
         "numerals": "|".join(NUMERALS),
         "with_digits": digits,
@@ -208,6 +212,19 @@ def _number(source: Source, ours: str) -> str:
     if kind not in (INTEGER, FLOAT):
         raise NotPlain(f"column {source.columns[ours]} is no number")
     return f"CAST({column} AS FLOAT64)"
+
+
+def _flag(source: Source, ours: str) -> str:
+    """Yes or no; what is not said is no."""
+    column, kind = _column(source, ours)
+    if column is None:
+        return "FALSE"
+    if kind == BOOLEAN:
+        return f"COALESCE({column}, FALSE)"
+    if kind not in (TEXT, INTEGER):
+        raise NotPlain(f"column {source.columns[ours]} says neither yes nor no")
+    text = f"LOWER(TRIM(CAST({column} AS STRING), '{WHITESPACE}'))"
+    return f"COALESCE({text} IN ('true', 'yes', '1'), FALSE)"
 
 
 def _trimmed(column: str | None) -> str:
@@ -331,6 +348,7 @@ UNION DISTINCT
     FROM checked
     WHERE error IS NULL AND BYTE_LENGTH(album) != CHAR_LENGTH(album)"""
 
+_VIDEOS_APART = "AND mix.is_video = instrumental.is_video"
 _OWN = """\
 {name} AS (
   SELECT *, artist_id AS link_artist, fuzzy_title AS link
@@ -372,7 +390,8 @@ _SEVERAL = f"""\
 
 {{name}} AS (
   SELECT DISTINCT
-    track_id, marker, recording_id, duration_s, fuzzy_title, title_key, link_artist, link
+    track_id, marker, recording_id, is_video, duration_s, fuzzy_title, title_key, link_artist,
+    link
   FROM {{name}}_several
   WHERE link_artist != ''
 )"""

@@ -20,6 +20,7 @@ source AS (
     {{title}} AS title,
     {{album}} AS album,
     {{release_year}} AS release_year,
+    {{is_video}} AS is_video,
     {{artist_ids}} AS artist_ids,
     {{work_id}} AS work_id,
     {{recording_id}} AS recording_id,
@@ -255,6 +256,7 @@ others AS (
     linked_others.fuzzy_title,
     linked_others.title_key,
     linked_others.recording_id,
+    linked_others.is_video,
     linked_others.duration_s,
     linked_others.link_artist,
     linked_others.link
@@ -382,6 +384,7 @@ linked_pairs AS (
     AND mix.span = instrumental.span
   WHERE ABS(mix.duration_s - instrumental.duration_s) < @tolerance_s
     AND COALESCE(mix.recording_id != instrumental.recording_id, TRUE)
+    {{videos_apart}}
 ),
 
 {{pairs}},

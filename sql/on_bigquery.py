@@ -10,13 +10,14 @@ from google.cloud import bigquery
 
 from matching.rules import Rule
 from sql import match, names
-from sql.match import DATE, FLOAT, INTEGER, TEXT, Found, NotPlain, Source
+from sql.match import BOOLEAN, DATE, FLOAT, INTEGER, TEXT, Found, NotPlain, Source
 
 KINDS = {
     "STRING": TEXT,
     **dict.fromkeys(("INTEGER", "INT64"), INTEGER),
     **dict.fromkeys(("FLOAT", "FLOAT64", "NUMERIC", "BIGNUMERIC"), FLOAT),
     "DATE": DATE,
+    **dict.fromkeys(("BOOL", "BOOLEAN"), BOOLEAN),
 }
 ANSWER_S = 10.0  # how long a server may take to answer the first time, with retries
 TYPES = {  # what Arrow's types are loaded as

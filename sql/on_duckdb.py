@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from matching.rules import Rule
 from sql import match
-from sql.match import DATE, FLOAT, INTEGER, TEXT, Found, NotPlain, Source
+from sql.match import BOOLEAN, DATE, FLOAT, INTEGER, TEXT, Found, NotPlain, Source
 
 # Relations that are small, or read more than once: as tables of their own, DuckDB knows their sizes
 # and reads the catalogue again instead of holding it.
@@ -55,6 +55,7 @@ KINDS = {
     ),
     **dict.fromkeys(("INTEGER", "UINTEGER"), INTEGER),
     "DATE": DATE,
+    "BOOLEAN": BOOLEAN,
 }
 
 

@@ -12,6 +12,7 @@ from pipelines.catalogue.formats.rows import EXACT, as_text
 from sql.durations import FORMS, NUMBER, Form
 
 WHITESPACE = " \t\n\v\f\r"
+YES = ("true", "yes", "1")
 WRITTEN = r"^\s*\[(?s:.*)\]\s*$"  # a list in a text
 _ENTRY = r"""\s*(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[-+.\w]+)\s*"""
 _PYTHON = re.compile(rf"\s*\[(?:{_ENTRY}(?:,{_ENTRY})*,?)?\s*\]\s*", re.DOTALL)
@@ -141,6 +142,14 @@ def _listed(text: str) -> list[str | None] | None:
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             return None
     return [as_text(entry) for entry in value] if isinstance(value, list) else None
+
+
+def flags(column: pa.Array) -> pa.BooleanArray:
+    """A column of any type as yes or no; what is not said is no."""
+    if pa.types.is_boolean(column.type):
+        return pc.fill_null(column, False)
+    texts = pc.utf8_lower(pc.ascii_trim(text(column), WHITESPACE))
+    return pc.fill_null(pc.is_in(texts, value_set=pa.array(YES)), False)
 
 
 def seconds(

@@ -9,7 +9,13 @@ from stemlode.runs import BadUsage
 
 ARTIST_IDS = "artist_ids"  # all artists of a track: a list, or text with a separator
 DURATION, MILLISECONDS = "duration_s", "duration_ms"  # the latter where there is no duration_s
-COLUMNS = (*(name for name in schemas.TRACK.names if name != "extra"), ARTIST_IDS, MILLISECONDS)
+IS_VIDEO = "is_video"  # whether it is the sound of a video: these pair with each other
+COLUMNS = (
+    *(name for name in schemas.TRACK.names if name != "extra"),
+    ARTIST_IDS,
+    MILLISECONDS,
+    IS_VIDEO,
+)
 
 
 def mapping(columns: str | None, known: Sequence[str] = COLUMNS) -> dict[str, str]:

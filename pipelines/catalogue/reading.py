@@ -21,6 +21,7 @@ from pipelines.catalogue.mapping import (
     ARTIST_IDS,
     COLUMNS,
     DURATION,
+    IS_VIDEO,
     MILLISECONDS,
     constants,
     mapping,
@@ -136,7 +137,7 @@ class RowBatch:
 
     def further(self, rows: np.ndarray) -> list[str | None]:
         """The columns that are none of ours, a JSON object a row; None where there are none."""
-        further = {ARTIST_IDS} | ({MILLISECONDS} if self.has(DURATION) else set())
+        further = {ARTIST_IDS, IS_VIDEO} | ({MILLISECONDS} if self.has(DURATION) else set())
         known = {theirs for ours, theirs in self.table.names.items() if ours not in further}
         found: list[str | None] = []
         for record in self._records(rows):

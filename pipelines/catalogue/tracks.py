@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from matching.rules import LONG_S, Rule, read_titles
 from matching.titles import artist_key_batch, marker_batch
 from pipelines.catalogue import reading
-from pipelines.catalogue.columns import first, seconds, year
+from pipelines.catalogue.columns import first, flags, seconds, year
 from pipelines.catalogue.formats.dialect import UNITS
 from pipelines.catalogue.formats.rows import plain
-from pipelines.catalogue.mapping import ARTIST_IDS, DURATION, MILLISECONDS
+from pipelines.catalogue.mapping import ARTIST_IDS, DURATION, IS_VIDEO, MILLISECONDS
 from pipelines.catalogue.reading import RowBatch
 from stemlode import schemas
 from stemlode.ids import digest
@@ -45,6 +45,7 @@ KEYED = pa.schema(
         pa.field("fuzzy_title", pa.string()),
         pa.field("marker", pa.string()),
         pa.field("other_titles", pa.string()),
+        pa.field(IS_VIDEO, pa.bool_()),
     ]
 )
 
@@ -87,7 +88,7 @@ def check(batch: RowBatch, aliases: "Aliases | None" = None) -> Tracks:
 def needed(rule: Rule) -> tuple[str, ...]:
     """Our columns that a rule looks at."""
     further = ("album", ARTIST_IDS, "work_id", "recording_id")
-    return (*reading.NEEDED, *(further if rule.is_extended else ()))
+    return (*reading.NEEDED, IS_VIDEO, *(further if rule.is_extended else ()))
 
 
 def keyed(batch: RowBatch, tracks: Tracks, rule: Rule, rows: np.ndarray | None = None) -> pa.Table:
@@ -128,6 +129,7 @@ def _keyed(batch: RowBatch, tracks: Tracks, rule: Rule, rows: pa.Int64Array) -> 
     albums = columns.get("album", columns["work_id"])
     said = read_titles(columns["title"], albums, rule)
     columns |= dict(zip(("fuzzy_title", "marker", "other_titles"), said, strict=True))
+    columns[IS_VIDEO] = flags(batch.column(IS_VIDEO).take(rows))
     return pa.table([columns[name] for name in KEYED.names], KEYED)
 
 

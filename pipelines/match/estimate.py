@@ -25,7 +25,7 @@ from matching.rules import Rule
 from pipelines.catalogue import rejections, tracks
 from pipelines.catalogue.aliases import Aliases
 from pipelines.catalogue.formats.rows import CataloguePart
-from pipelines.catalogue.mapping import ARTIST_IDS
+from pipelines.catalogue.mapping import ARTIST_IDS, IS_VIDEO
 from pipelines.catalogue.reading import SEPARATOR, Catalogue, RowBatch
 from pipelines.match import record
 from stemlode.tables import Row
@@ -40,6 +40,7 @@ FACTS = pa.schema(
         *(tracks.KEYED.field(name) for name in ("artist_id", "duration_s", ARTIST_IDS, "work_id")),
         *(tracks.KEYED.field(name) for name in ("fuzzy_title", "marker", "other_titles")),
         pa.field("recording_id", pa.string()),
+        tracks.KEYED.field(IS_VIDEO),
         pa.field("id_hash", pa.uint64()),
         pa.field("has_audio", pa.bool_()),
     ]
@@ -354,17 +355,19 @@ def _found_once(
 ) -> tuple[float, np.ndarray]:
     """The share of what is found under keys that is a new candidate; the linked rows with any.
 
-    Two tracks may share several keys, and recordings of one id are no candidates. Where there are
-    too many pairs to look at, those of some keys stand for all.
+    Two tracks may share several keys, and recordings of one id are no candidates, nor are a video
+    and what is none. Where there are too many pairs to look at, those of some keys stand for all.
     """
     has = _covered(len(linked), reach, left_out)
-    if not rule.is_extended:
+    if not rule.is_extended and not pc.any(table[IS_VIDEO]).as_py():
         return 1.0, has
     chosen = ~left_out & (np.cumsum(np.where(left_out, 0, reach.per_key())) <= MOST_PAIRS)
     mixtures, instrumentals = reach.pairs(chosen)
     recordings = table["recording_id"].combine_chunks()
     ours, theirs = (recordings.take(pa.array(rows[some])) for some in (mixtures, instrumentals))
+    is_video = np.asarray(table[IS_VIDEO])[rows]
     differ = ~np.asarray(pc.fill_null(pc.equal(ours, theirs), False), bool)
+    differ &= is_video[mixtures] == is_video[instrumentals]
     if chosen.sum() + left_out.sum() == chosen.size:
         has = np.zeros(len(linked), bool)
         has[mixtures[differ]] = has[instrumentals[differ]] = True

@@ -15,7 +15,7 @@ from matching.extended import BETWEEN
 from matching.links import links
 from matching.rules import Rule
 from pipelines.catalogue import tracks
-from pipelines.catalogue.mapping import ARTIST_IDS
+from pipelines.catalogue.mapping import ARTIST_IDS, IS_VIDEO
 from pipelines.catalogue.reading import Catalogue, RowBatch
 from pipelines.match.record import Task
 from stemlode import runs
@@ -156,6 +156,8 @@ def _reasons(sides: Sequence[Side], rule: Rule) -> Iterator[str]:
         )
     if rule.is_extended and one.recording_id is not None and one.recording_id == other.recording_id:
         yield f"both are recording {runs.on_one_line(one.recording_id)}"
+    if bool(one.row.get(IS_VIDEO)) != bool(other.row.get(IS_VIDEO)):
+        yield "one of them alone is a video"
 
 
 def _apart(one: Side, other: Side) -> str:

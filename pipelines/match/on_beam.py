@@ -23,14 +23,14 @@ from matching.row_hashes import row_hashes
 from pipelines import transforms
 from pipelines.catalogue import rejections, tracks
 from pipelines.catalogue.formats.rows import CataloguePart
-from pipelines.catalogue.mapping import ARTIST_IDS
+from pipelines.catalogue.mapping import ARTIST_IDS, IS_VIDEO
 from pipelines.catalogue.reading import Catalogue, RowBatch
 from pipelines.match import record
 from pipelines.match.record import COUNTS, Task
 from stemlode import runs, schemas
 from stemlode.tables import Row
 
-SAID = ("fuzzy_title", "marker", "other_titles")  # by a title
+SAID = ("fuzzy_title", "marker", "other_titles", IS_VIDEO)  # by a title, and of it
 FOUND = pa.schema([*schemas.TRACK, *(tracks.KEYED.field(name) for name in SAID)])
 DOUBTFUL = FOUND.append(tracks.KEYED.field(ARTIST_IDS))
 LINKED = pa.schema([*FOUND, pa.field("link_artist", pa.string()), pa.field("link", pa.string())])
@@ -151,6 +151,8 @@ class Propose(beam.DoFn):
         if self.task.rule.is_extended:
             other = _differ(table["recording_id"], mixtures, instrumentals)
             mixtures, instrumentals = mixtures[other], instrumentals[other]
+        alike = ~_differ(table[IS_VIDEO], mixtures, instrumentals)
+        mixtures, instrumentals = mixtures[alike], instrumentals[alike]
         for start in range(0, len(mixtures), PAIRS_AT_ONCE):
             chunk = slice(start, start + PAIRS_AT_ONCE)
             mixes = table.take(pa.array(mixtures[chunk])).to_pylist()

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.catalogue import reading, tracks
-from pipelines.catalogue.columns import year
+from pipelines.catalogue.columns import flags, year
 from pipelines.catalogue.formats.rows import ArrowRows, CataloguePart
-from pipelines.catalogue.mapping import ARTIST_IDS
+from pipelines.catalogue.mapping import ARTIST_IDS, IS_VIDEO
 from pipelines.catalogue.reading import Catalogue, RowBatch, Table
 from pipelines.catalogue.sources.files import format_of
 from pipelines.match.output import Matched, sorted_out
@@ -204,6 +204,7 @@ def _copied(start: int, batch: RowBatch, task: Task) -> pa.Table:
     columns = {name: getattr(checked, name).take(good) for name in CHECKED}
     named = tracks.named(batch, task.rule, good)
     columns |= {name: named[name] for name in {*named} & {*_wanted(task)}}
+    columns[IS_VIDEO] = flags(batch.column(IS_VIDEO).take(good))
     for name in {*_wanted(task)} - {*reading.NEEDED, *columns, ARTIST_IDS}:
         columns[name] = batch.text(name, good, strict=False)
     columns["release_year"] = year(columns["release_year"])

@@ -8,7 +8,9 @@ from typing import Any
 from pipelines.catalogue.formats.json_rows import Objects
 from stemlode.tables import Row
 
+UNKNOWN = "125ec42a-7229-4250-afc5-e057484327fe"  # the artist [unknown], who is many
 RECORDINGS = "recording"  # the file in a dump's archive
+_NO_TITLES = ("[unknown]", "[untitled]", "[silence]", "[data track]")  # of no title, or no music
 _MARKERS = ("instrumental", "karaoke")  # attributes of a performance, too
 _OTHERS = {  # what only objects of another kind have
     "iswcs": "works",
@@ -40,12 +42,14 @@ def track(recording: Row) -> Row:
 
     The title gets the disambiguation as a comment, for that is where MusicBrainz says that a
     recording is an instrumental or live; where neither says so, it gets what the relation to the
-    work says. `artist` is the credit as printed, `artist_id` the first artist of it, `work_id` the
-    work where there is exactly one. The length is in milliseconds there.
+    work says. What stands for no title is none. `artist` is the credit as printed, `artist_id` the
+    first artist of it who is known, `work_id` the work where there is exactly one. The length is in
+    milliseconds there.
     """
     credits = [entry for entry in _list(recording.get("artist-credit")) if isinstance(entry, dict)]
     artists = [entry["artist"] for entry in credits if isinstance(entry.get("artist"), dict)]
     ids = [artist["id"] for artist in artists if isinstance(artist.get("id"), str)]
+    known = [one for one in ids if one != UNKNOWN]
     isrcs = [code for code in _list(recording.get("isrcs")) if isinstance(code, str)]
     performances = [
         relation
@@ -53,20 +57,24 @@ def track(recording: Row) -> Row:
         if isinstance(relation, dict) and isinstance(relation.get("work"), dict)
     ]
     works = {str(relation["work"].get("id")) for relation in performances}
-    length = recording.get("length")
+    length, printed = recording.get("length"), _text(recording.get("title")).strip()
     is_number = isinstance(length, int | float) and not isinstance(length, bool)
     return {
         "track_id": recording.get("id"),
-        "title": _title(recording, performances),
-        "artist": "".join(_text(e.get("name")) + _text(e.get("joinphrase")) for e in credits),
-        "artist_id": ids[0] if ids else None,
-        "artist_ids": ids,
+        "title": None if printed.lower() in _NO_TITLES else _title(recording, performances),
+        "printed_title": printed if printed.lower() in _NO_TITLES else None,
+        "artist": "".join(_text(e.get("name")) + _text(e.get("joinphrase")) for e in credits)
+        if known or not ids
+        else None,
+        "artist_id": known[0] if known else None,
+        "artist_ids": known,
         "duration_s": length / 1000 if is_number else None,  # type: ignore[operator]
         "isrc": isrcs[0] if isrcs else None,
         "recording_id": recording.get("id"),
         "work_id": works.pop() if len(works) == 1 else None,
         "release_year": recording.get("first-release-date"),
         "disambiguation": recording.get("disambiguation") or None,
+        "is_video": True if recording.get("video") is True else None,
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.catalogue.columns import first, lists
+from pipelines.catalogue.columns import first, flags, lists
 from sql import match, on_duckdb
 from sql.match import TEXT, Source
 
@@ -67,3 +67,11 @@ def test_sql_reads_the_same_lists() -> None:
     cleaned = [[entry.strip() for entry in row if entry.strip()] for row in found]
     expected = lists(pa.array(texts), ";").to_pylist()
     assert cleaned == [[entry for entry in row or [] if entry] for row in expected]
+
+
+@pytest.mark.parametrize(
+    "some",
+    [[True, False, None], [1, 0, None], [1.0, 0.5, None], ["true", "no", None], [" YES ", "2", ""]],
+)
+def test_flags(some: list[Any]) -> None:
+    assert flags(pa.array(some)).to_pylist() == [True, False, False]

@@ -8,8 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from matching.rules import RULES
 from pipelines.catalogue import options
-from stemlode import tables
+from pipelines.catalogue.reading import Catalogue
+from pipelines.catalogue.sources import musicbrainz
+from pipelines.match import estimate
+from stemlode import runs, tables
 from stemlode.runs import BadUsage
 from tests.pipelines.match.test_bad_catalogues import adds_up
 from tests.pipelines.match.test_command import GOOD, PARTNER
@@ -115,3 +119,48 @@ def test_a_dialect_that_has_to_be_said(rule: str, tmp_path: Path) -> None:
         (pair,) = found
         assert (pair["artist_id"], pair["mix"]["isrc"]) == ("y", "GB1")
         assert pair["duration_difference_s"] == pytest.approx(0.00025)
+
+
+def dumped(number: int, title: str, artist: str = "a", **facts: Any) -> Row:
+    """A recording of a MusicBrainz dump, shortened."""
+    credit = {"name": artist.upper(), "joinphrase": "", "artist": {"id": artist}}
+    row = {"id": f"r{number}", "title": title, "length": 200_000, "video": False}
+    return {**row, "artist-credit": [credit], "isrcs": [], "relations": [], **facts}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["thesis", "extended"])
+def test_a_dump_s_videos_and_what_has_no_title(rule: str, tmp_path: Path) -> None:
+    instrumental = {"disambiguation": "instrumental"}
+    rows = [
+        dumped(0, "Song"),
+        dumped(1, "Song", **instrumental),
+        dumped(2, "Song", video=True),
+        dumped(3, "Song", video=True, **instrumental),
+        dumped(4, "Intro", artist=musicbrainz.UNKNOWN),
+        dumped(5, "Intro", artist=musicbrainz.UNKNOWN, **instrumental),
+    ]
+    nameless = ["[unknown]", "[untitled]", "[silence]", "[data track]", "[Untitled]"]
+    for number, title in enumerate(nameless):
+        rows += [dumped(10 + number, title), dumped(20 + number, title, **instrumental)]
+    catalog = tmp_path / "recording"
+    catalog.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = alike(catalog, tmp_path, f"--rule={rule}", "--allow-rejects")
+    pairs = {(pair["mix_track_id"], pair["instrumental_track_id"]) for pair in found}
+    assert pairs == {("r0", "r1"), ("r2", "r3")}
+    counts = runs.record(str(tmp_path / "beam"))["counts"]
+    assert (counts["empty_keys"], counts["rejected"]) == (0, 2 * len(nameless) + 2)
+    given = Catalogue(str(catalog))
+    assert estimate.expected(given, RULES[rule], 100).candidates == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [[True, False], ["yes", None], [1, 0], ["1", "0"]])
+def test_videos_of_any_catalogue(flags: list[Any], tmp_path: Path) -> None:
+    rows = [{**GOOD, "is_video": flags[0]}, {**PARTNER, "is_video": flags[1]}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "c.parquet")
+    assert alike(tmp_path / "c.parquet", tmp_path) == []
+    rows[1]["is_video"] = flags[0]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "c.parquet")
+    (pair,) = alike(tmp_path / "c.parquet", tmp_path / "again")
+    assert "is_video" in json.loads(pair["mix"]["extra"])

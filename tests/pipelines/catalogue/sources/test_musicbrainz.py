@@ -148,3 +148,14 @@ def test_values_of_other_types_harm_nobody(value: Any) -> None:
     for name in ("title", "disambiguation", "artist-credit", "isrcs", "relations"):
         row = musicbrainz.track(recording(0, **{name: value}))
         assert row["track_id"] == "recording-0"
+
+
+def test_videos_and_artists_that_nobody_knows() -> None:
+    assert musicbrainz.track(recording(0))["is_video"] is None
+    assert musicbrainz.track(recording(0, video=True))["is_video"] is True
+    unknown = {"name": "[unknown]", "joinphrase": "", "artist": {"id": musicbrainz.UNKNOWN}}
+    row = musicbrainz.track(recording(0, **{"artist-credit": [unknown]}))
+    assert (row["artist"], row["artist_id"], row["artist_ids"]) == (None, None, [])
+    known = recording(0)["artist-credit"][0]
+    row = musicbrainz.track(recording(0, **{"artist-credit": [unknown, known]}))
+    assert (row["artist"], row["artist_id"]) == ("[unknown]The Supremes", "artist-1")
