@@ -1,1 +1,1 @@
-"""The Beam pipelines, one file a verb, and what they share."""
+"""The Beam pipelines and the pages: one folder per verb, and what they share."""

@@ -201,7 +201,7 @@ def is_local(options: PipelineOptions) -> bool:
 
 
 def _check_workers_get_our_code(options: PipelineOptions) -> None:
-    """Remote workers import our rooms: from our wheel, or from an image that has it."""
+    """Remote workers import our code: from our wheel, or from an image that has it."""
     setup = options.view_as(SetupOptions)
     given = (
         setup.extra_packages,
@@ -227,8 +227,8 @@ def _check_project(options: PipelineOptions) -> None:
     project = options.view_as(GoogleCloudOptions).project
     if project is not None and not PROJECT.fullmatch(project):
         raise BadUsage(
-            f"--project {project}: no id of a project: it begins with a small letter and holds "
-            "small letters, digits, '-', '.' and ':'; a project's number or display name is none"
+            f"--project {project}: not a project id: it begins with a small letter and holds "
+            "small letters, digits, '-', '.' and ':'; its number or display name will not do"
         )
 
 

@@ -1,1 +1,1 @@
-"""The ground that every room stands on: the command line, files, runs, tables, schemas."""
+"""What every other folder stands on: the command line, files, runs, tables, schemas."""

@@ -1,4 +1,4 @@
-"""The command line: one verb, one line, one room behind it."""
+"""The command line: a verb in each line of `VERBS`, and the module that runs it."""
 
 import contextlib
 import difflib

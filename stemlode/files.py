@@ -1,6 +1,6 @@
-"""One file layer for local paths, gs:// and s3://, shared by Beam workers and the training room.
+"""One file layer for local paths, gs:// and s3://, shared by Beam workers and training.
 
-Writes are atomic: a temporary name beside the final one, then a rename, so that a crash never
+Writes are atomic: a temporary name next to the final one, then a rename, so that a crash never
 leaves half a file under a final name. Free of Beam.
 """
 

@@ -1,7 +1,7 @@
 """What a run was asked to do: `_PLAN.json`, and whether a rerun asks for the same.
 
-An option that is added to a verb later is missing in the plans of before, where it means the
-behaviour of its time. The verb declares that value:
+An option that is added to a verb later is missing in older plans, where it means what the
+verb did then. The verb declares that value:
 
     runs.start(verb, output, options, inputs, added={"mend": "off"})     # or Verb(added=…)
 

@@ -1,4 +1,4 @@
-"""Passing faults of input and output are no verdict: try again, then stop. One rule for all.
+"""Faults of input and output that may pass: try again a few times, then stop. One rule for all.
 
 What lasts, such as a full disk or a file that may not be read, is not tried again. Free of Beam.
 """
@@ -39,9 +39,9 @@ def repeatedly(
     passing: Callable[[BaseException], bool] = passes,
     waits_s: tuple[float, ...] | None = None,
 ) -> _T:
-    """What `call` returns, tried again after each pause while what it raises is passing.
+    """What `call` returns, tried again after each pause while what it raises may pass.
 
-    Raises the last error, or the first that is not passing.
+    Raises the last error, or the first one that lasts.
     """
     for wait_s in WAITS_S if waits_s is None else waits_s:
         try:

@@ -4,7 +4,7 @@ A run folder holds `_PLAN.json` from the start (verb, options, fingerprints of t
 and at the end `run.json` (counts, seconds, hashes of the outputs) and `_SUCCESS`. A rerun with
 the same plan resumes, or does nothing where `_SUCCESS` is there. Free of Beam.
 
-Runs of before go on: `plans` says how an option that came later is declared, `schemas` how a
+Older runs go on: `plans` says how an option that came later is declared, `schemas` how a
 column is. `run.json` states the versions of what was written (`schemas`, by table), and `record`,
 through which every reader of a run goes, refuses a version that it does not know.
 """
@@ -42,7 +42,7 @@ LIBRARIES = (
 
 
 class BadUsage(Exception):
-    """The user asked for what cannot be: one line that names the option or file; exit status 2."""
+    """What was asked for is not possible: one line that names the option or file; exit status 2."""
 
 
 class Failed(Exception):
@@ -146,7 +146,7 @@ def start(
     raisable: Collection[str] = (),
     decoder: str | None = None,
 ) -> Run | None:
-    """Claim an output folder; None where this very run is already complete there.
+    """Claim an output folder; None where the same run is already complete there.
 
     A run that goes on keeps the options of its plan. `added` are options that came later to the
     verb, each with what a plan without it means (see `plans`). Where an option of `raisable` is
@@ -211,7 +211,7 @@ def give_up(why: str) -> None:
 
 
 def _is_complete(run: Run, added: Mapping[str, Any], raisable: Collection[str]) -> bool:
-    """Whether this very run is done; BadUsage where its folder holds something else."""
+    """Whether the same run is done; BadUsage where its folder holds something else."""
     held = _held_plan(run.output)
     if held is not None and (
         found := plans.difference(held, run.verb, run.options, run.inputs, added, raisable)
@@ -244,7 +244,7 @@ def record(folder: str) -> dict[str, Any]:
         what = (
             "is not finished (run it again to resume)"
             if files.exists(files.join(folder, PLAN))
-            else "is no run folder"
+            else "is not a run folder"
             if files.exists(folder)
             else "does not exist"
         )
@@ -257,9 +257,9 @@ def record(folder: str) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise Failed(f"{path}: unreadable: {reason(error)}") from error
     if not isinstance(found, dict) or not isinstance(found.get("verb"), str):
-        raise Failed(f"{path}: no run record: it names no verb")
+        raise Failed(f"{path}: not a run record: it names no verb")
     if not isinstance(found.get("outputs"), dict):
-        raise Failed(f"{path}: no run record: outputs is no object")
+        raise Failed(f"{path}: not a run record: outputs is not an object")
     if unknown := schemas.unknown_version(found.get("schemas")):
         raise Failed(f"{path}: {unknown}")
     return found
@@ -320,7 +320,7 @@ def _held_plan(output: str) -> bytes | None:
 
 
 def _may_lie_around(path: str) -> bool:
-    """Whether a run that was killed before it wrote its plan may have left this."""
+    """Whether a run that was killed before it wrote its plan may have left this file."""
     return files.is_temporary(path) or path.rsplit("/", 1)[-1] == locks.NAME
 
 
@@ -333,9 +333,10 @@ def check_apart(output: str, inputs: dict[str, str]) -> None:
     for name, path in inputs.items():
         at = files.join(path, "")
         if at.startswith(out):
-            raise BadUsage(f"--output {output}: --{name} {path} lies there; choose another folder")
+            what = f"--{name} {path} is {'that folder too' if at == out else 'inside it'}"
+            raise BadUsage(f"--output {output}: {what}; choose another folder")
         if out.startswith(at) and not files.exists(files.join(path, SUCCESS)):
-            raise BadUsage(f"--output {output}: lies in --{name} {path}; choose one outside it")
+            raise BadUsage(f"--output {output}: is inside --{name} {path}; choose one outside it")
 
 
 def _clear(verb: str, output: str, held: bytes, writes: Sequence[str]) -> None:

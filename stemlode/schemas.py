@@ -3,8 +3,8 @@
 What was written once is read by every later Stemlode, so a schema changes in two ways only:
 
 - **A column more.** Give its `_field` the release that brings it (`since="0.2"`) and let it be
-  null. Tables of before have no such column and read as if it were null (`tables.fitted`); what reads the
-  column must know what null means. A struct's fields are columns too.
+  null. Older tables have no such column and read as if it were null (`tables.fitted`); what reads
+  the column must know what null means. A struct's fields are columns too.
 - **Anything else** (a type, a unit, what values mean): raise the table's number in `VERSIONS`,
   which `run.json` states as `schemas`, and let `tables.fitted` go on reading the old ones.
   A number that this Stemlode does not know is refused in a line by whatever reads the run.

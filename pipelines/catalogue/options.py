@@ -30,13 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         encodings.OPTION,
         metavar="NAME",
-        help="the encoding of text, such as cp1251; strict UTF-8 where it is not said",
+        help="the encoding of text, such as cp1251; strict UTF-8 by default",
     )
     add(
         "--delimiter",
         metavar="MARK",
         type=_delimiter,
-        help="between the values of CSV: one character, or tab; a comma where it is not said",
+        help="between the values of CSV: one character, or tab; a comma by default",
     )
     add(
         "--header-rows",
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--list-separator",
         metavar="TEXT",
         help="between the entries of artist_ids and isrc where these are text; in artist_ids it is "
-        f"{SEPARATOR} where it is not said",
+        f"{SEPARATOR} by default",
     )
     add(
         "--duration-unit",
@@ -100,5 +100,5 @@ def _delimiter(text: str) -> str:
     """A mark between values, as an argparse type."""
     mark = "\t" if text in ("tab", "\\t") else text
     if len(mark) != 1 or not mark.isascii() or mark.isalnum() or mark in '"\r\n':
-        raise argparse.ArgumentTypeError(f"{text!r} is no mark between values, such as ; or tab")
+        raise argparse.ArgumentTypeError(f"{text!r} separates no values; write ; or tab, say")
     return mark

@@ -223,5 +223,5 @@ def main(argv: Sequence[str]) -> int:
     """Run `stemlode scan`; the exit status."""
     folder = VERB.given(VERB.parse(argv))["music"]
     if files.is_file(folder):
-        raise BadUsage(f"--music {folder}: is a file; name the folder that it lies in")
+        raise BadUsage(f"--music {folder}: is a file; name the folder that holds it")
     return launch(VERB, argv)

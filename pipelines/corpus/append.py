@@ -1,6 +1,6 @@
 """Additions to a finished corpus: more songs, or another try at those that were rejected.
 
-What is there stays as it is: new samples go into new shards, numbered on, with tables of their own
+What is there stays untouched: new samples go into new shards, numbered on, with tables of their own
 (`index-append1-…`). Until the last step replaces `run.json`, the folder is the corpus it was, so
 that readers may go on; `_APPEND.json` says what is being added, for a rerun to resume. No Beam.
 """
@@ -122,7 +122,7 @@ def start(
     writes: Sequence[str] = (),
     decoder: str | None = None,
 ) -> Addition | None:
-    """Claim a finished corpus for an addition; None where this very one was the last.
+    """Claim a finished corpus for an addition; None where the same addition was the last one.
 
     Raises BadUsage where there is no finished corpus, or one that was cut otherwise; Failed where
     the folder cannot be written or another process works there. Nothing is removed but what

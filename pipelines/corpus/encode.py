@@ -23,7 +23,7 @@ from stemlode.shards.tar import Sample
 class Encode(beam.DoFn):
     """A recording and its group → its samples in a part file, or one reject.
 
-    Main output: shards.Sample; further outputs `rejects`, `songs` and `counts`.
+    Main output: `tar.Sample`; further outputs `rejects`, `songs` and `counts`.
     """
 
     def __init__(self, run: runs.Run, plan: CorpusPlan) -> None:

@@ -37,12 +37,12 @@ class CorpusOptions(VerbOptions):
         parser.add_argument(
             "--append",
             action="store_true",
-            help="add the songs of these inputs that a finished corpus does not hold",
+            help="add those songs of the inputs that a finished corpus does not hold yet",
         )
         parser.add_argument(
             "--retry-rejects",
             action="store_true",
-            help="try only those again that a finished corpus rejected",
+            help="try again only what a finished corpus rejected",
         )
         parser.add_argument(
             "--chunk-seconds",

@@ -70,7 +70,7 @@ def write(
     """Plan and write the shards and all tables, then finish the run.
 
     Args:
-        samples: shards.Sample, each once.
+        samples: `tar.Sample`, each once.
         songs, rejects: rows of schemas.SONG and schemas.REJECT.
         counts: (name, number) of what came in; those of what goes out are added.
         further: manifest rows of further tables that are written already.

@@ -122,7 +122,7 @@ def read_list(path: str) -> dict[str, str]:
     except (OSError, ValueError, csv.Error) as error:
         raise BadUsage(f"--splits {path}: {reason(error)}") from error
     if not rows or [cell.strip().lower() for cell in rows[0]] != ["song", "split"]:
-        raise BadUsage(f"--splits {path}: begins with a line `song,split`")
+        raise BadUsage(f"--splits {path}: must begin with a line `song,split`")
     found: dict[str, str] = {}
     for number, row in enumerate(rows[1:], 2):
         if not row:

@@ -1,6 +1,6 @@
-"""The demo's catalogue: a thousand tracks of dirty metadata, and audio for those that match.
+"""The demo's catalogue: a thousand tracks with messy metadata, and audio for those that match.
 
-Every pair that the thesis' rule finds is listed in `demo_pairs`; all other rows are here to be
+Every pair that the thesis' rule finds is listed in `pairs`; all other rows are here to be
 refused, each for a reason that real catalogues give. Everything is drawn from one seed: the same
 seed gives the same rows and the same files.
 """
@@ -44,7 +44,7 @@ from stemlode.tables import Row
 
 TRACKS, STEMS = "tracks.parquet", "stems"
 ROWS = 1000
-INVENTED = 30  # pairs beside those of demo_pairs
+INVENTED = 30  # pairs beside those of `pairs`
 SONG_S = (24.1, 25.6)
 HELD_OUT = ("brass-lantern", "slow-comet", "winter-parade")
 HELD_OUT_S = 24.0
@@ -198,7 +198,7 @@ def write_song(folder: str, song: SongFiles) -> None:
 
 
 def transform(samples: Frames, copy: Copy) -> Frames:
-    """What befell a copy: [2, frames] at 44.1 kHz → [2, frames'] at the copy's rate."""
+    """What was done to a copy: [2, frames] at 44.1 kHz → [2, frames'] at the copy's rate."""
     if copy.dull:
         samples = lfilter([0.75], [1, -0.25], samples).astype(np.float32)
     gain = min(10 ** (copy.gain_db / 20), 0.999 / max(float(np.abs(samples).max()), 1e-9))

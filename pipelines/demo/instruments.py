@@ -1,6 +1,6 @@
 """The synthesised band of the demo: drums, bass, and what plays the chords.
 
-Every function is pure NumPy, takes a `numpy.random.Generator` for all its chance, and returns
+Every function is pure NumPy, draws from the `numpy.random.Generator` it is given, and returns
 float32 at `SAMPLE_RATE`. Notes are wavetable voices: the table's harmonics decay at three speeds,
 so that a note begins bright and ends dull, as struck and plucked strings do.
 """

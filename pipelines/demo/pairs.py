@@ -10,7 +10,7 @@ from pipelines.demo.instruments import SAMPLE_RATE
 
 @dataclass(frozen=True)
 class Copy:
-    """A file made of a song, and what befell it on its way into the catalogue.
+    """A file made of a song, and what was done to it on its way into the catalogue.
 
     `sound` is mixture, accompaniment or vocals; or garbage (bytes that are no audio), missing (a
     path without a file) or none (no path). `shift_s` > 0 puts silence before the start, < 0 cuts

@@ -1,6 +1,6 @@
 """Invented artists, titles and the ways in which catalogues misprint them, for the demo.
 
-No name here is meant to be anyone's. Every dirt below was seen in real catalogues.
+No name here is meant to be anyone's. Every misprint below was seen in real catalogues.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """What `stemlode match` would find, without writing anything. Free of Beam.
 
-from stemlode.tables import Row
 Up to MOST_TRACKS tracks are looked at, all of them, and counted as a run counts them. Of a larger
 catalogue the artists are sampled by a hash of their ids: the more tracks one has, the likelier, and
 those who have most for certain, for they hold the largest keys. What is found is scaled up. An

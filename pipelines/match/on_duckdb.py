@@ -99,7 +99,7 @@ def _plain_table(given: Catalogue, paths: list[str]) -> Table:
     """What the files call our columns; NotPlain where DuckDB would not read what Arrow reads."""
     for path in paths:
         if not files.is_local(path) or format_of(path) != "parquet":
-            raise NotPlain(f"{path} is no local Parquet file")
+            raise NotPlain(f"{path} is not a local Parquet file")
         schema = pq.read_schema(files.system(path)[1])
         lists = given.table(path).names.get(ARTIST_IDS)
         if lists is not None and not pa.types.is_nested(schema.field(lists).type):

@@ -89,10 +89,14 @@ class MatchOptions(VerbOptions):
         add(
             "--memory",
             default=MEMORY,
-            help="duckdb: what it may hold before it spills",
+            help="duckdb: memory it may use before it spills to disk",
         )
-        add("--threads", type=int, help="duckdb: how many; one a core by default")
-        add("--spill", metavar="FOLDER", help="duckdb: where it spills; the system's by default")
+        add("--threads", type=int, help="duckdb: how many; one per core by default")
+        add(
+            "--spill",
+            metavar="FOLDER",
+            help="duckdb: where it spills to; by default the system's temporary folder",
+        )
         add(
             "--maximum-bytes-billed",
             type=int,

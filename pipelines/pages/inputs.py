@@ -142,10 +142,10 @@ def _record(folder: str) -> dict[str, Any]:
     except RecursionError as error:
         raise Failed(f"{path}: unreadable: nested too deeply") from error
     if not isinstance(record, dict) or not isinstance(record.get("verb"), str):
-        raise Failed(f"{path}: no run record: it names no verb")
+        raise Failed(f"{path}: not a run record: it names no verb")
     for entry in ("options", "inputs", "versions", "counts", "outputs"):
         if not isinstance(record.get(entry, {}), dict):
-            raise Failed(f"{path}: no run record: {entry} is no object")
+            raise Failed(f"{path}: not a run record: {entry} is not an object")
     return record
 
 

@@ -1,4 +1,4 @@
-"""Excerpts of real audio for the report, as pictures and players inside the page. Free of Beam."""
+"""Excerpts of real audio as pictures and players inside a page. Free of Beam."""
 
 import base64
 import io

@@ -28,10 +28,10 @@ PLAIN = {
 
 
 def visible(value: Any) -> Any:
-    """Text with its invisible troublemakers shown; anything else as it is.
+    """Text with its invisible characters shown; anything else as it is.
 
     Control characters and marks that change the direction of writing become their code points,
-    halves of surrogate pairs the replacement character. Escaping is Jinja's.
+    lone surrogates the replacement character. Escaping is Jinja's.
     """
     if isinstance(value, Markup) or not isinstance(value, str):
         return value

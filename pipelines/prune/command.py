@@ -33,7 +33,7 @@ from stemlode.tables import Row
 
 
 class Score(beam.DoFn):
-    """The candidates of a part → rows of schemas.SCORED_PAIR; further outputs as in `scored`."""
+    """The candidates of a part → rows of schemas.SCORED_PAIR; further outputs as in `output`."""
 
     def __init__(self, run: runs.Run, settings: Settings, thresholds: Thresholds) -> None:
         self.run = run

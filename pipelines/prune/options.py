@@ -68,7 +68,7 @@ class PruneOptions(VerbOptions):
             "--trim-db",
             type=float,
             default=silence.TRIM_DB,
-            help="sound this far below the loudest is silence, and stripped at both ends",
+            help="sound this far below the loudest is silence, and is trimmed at both ends",
         )
         add(
             "--sample-rate",
@@ -101,7 +101,7 @@ class PruneOptions(VerbOptions):
             "--pairs-per-part",
             type=int,
             default=scoring.PAIRS_PER_PART,
-            help="pairs that are scored between two saved states; larger groups are split",
+            help="pairs scored between two saves; larger groups are split",
         )
 
 

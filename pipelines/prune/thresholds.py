@@ -32,14 +32,14 @@ def read(path: str) -> Thresholds:
         if not files.is_file(path):
             raise BadUsage(f"{where}: {'not a file' if files.exists(path) else 'no such file'}")
         if files.size(path) > LARGEST_BYTES:
-            raise BadUsage(f"{where}: no thresholds file: too large")
+            raise BadUsage(f"{where}: not a thresholds file: too large")
         found = json.loads(files.read_bytes(path))
     except OSError as error:
         raise BadUsage(f"{where}: cannot be read: {runs.reason(error)}") from error
     except (ValueError, RecursionError) as error:
-        raise BadUsage(f"{where}: no thresholds file: not JSON") from error
+        raise BadUsage(f"{where}: not a thresholds file: not JSON") from error
     if not isinstance(found, dict):
-        raise BadUsage(f"{where}: no thresholds file: not an object with {MIN} and {MAX}")
+        raise BadUsage(f"{where}: not a thresholds file: not an object with {MIN} and {MAX}")
     low, high = (_number(where, found, name) for name in (MIN, MAX))
     wrong = _wrong(low, high)
     if wrong:

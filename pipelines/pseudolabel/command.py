@@ -246,7 +246,7 @@ def main(argv: Sequence[str]) -> int:
     if "music" in given and (flags := catalogue_options.given(view)):
         raise BadUsage(f"{flags[0]} says how --catalog is written, which is not given")
     if "music" in given and files.is_file(given["music"]):
-        raise BadUsage(f"--music {given['music']}: is a file; name the folder that it lies in")
+        raise BadUsage(f"--music {given['music']}: is a file; name the folder that holds it")
     plan = plan_of(options)
     if "catalog" in given and runs.fingerprintable(given["catalog"]):
         catalogue_options.catalogue_of(given["catalog"], view).parts()

@@ -32,7 +32,7 @@ PartFile = tuple[list[Sample], Row]
 
 
 class EncodeStretches(beam.DoFn):
-    """Labelled stretches → shards.Sample; further outputs `rejects` and `counts`."""
+    """Labelled stretches → `tar.Sample`; further outputs `rejects` and `counts`."""
 
     def __init__(self, run: runs.Run, plan: LabelPlan) -> None:
         self.run, self.plan = run, plan
@@ -81,7 +81,7 @@ def outputs(part: PartFile) -> Iterator[Any]:
 
 
 class _Encoded:
-    """A labelled stretch, as encoding.part takes it."""
+    """A labelled stretch, as `parts.part` takes it."""
 
     def __init__(
         self, plan: LabelPlan, stretch: Stretch, labelled: Any, encoders: ThreadPoolExecutor

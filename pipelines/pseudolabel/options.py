@@ -51,13 +51,13 @@ class PseudolabelOptions(VerbOptions):
         parser.add_argument(
             "--lossless-only",
             action="store_true",
-            help="refuse files that are lossy by their name or codec",
+            help="refuse files whose codec is lossy",
         )
         parser.add_argument(
             "--batch-size", type=int, default=8, help="segments that the teacher gets at a time"
         )
         parser.add_argument(
-            "--device", help="what the teacher runs on; a GPU where there is one, if not said"
+            "--device", help="what the teacher runs on; by default a GPU where there is one"
         )
         parser.add_argument(
             "--io-threads",

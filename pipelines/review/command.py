@@ -106,7 +106,7 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     add(
         "--stratified",
         action="store_true",
-        help="draw alike from every 0.1 of the difference, where a random sample would hold few "
+        help="draw as many from every 0.1 of the difference, where a random sample would hold few "
         "pairs near the thresholds; estimates are weighted back",
     )
     add("--seed", type=int, metavar="N", help="of the random sample (default 0)")
@@ -119,7 +119,7 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
         "the page can change it",
     )
     add("--output", metavar="FOLDER", help="for judgements and thresholds (default SCORED-review)")
-    add("--overwrite", action="store_true", help="throw earlier judgements away and start over")
+    add("--overwrite", action="store_true", help="discard earlier judgements and start over")
     add("--port", type=int, default=0, help="of the page (default: any that is free)")
     add("--no-browser", dest="browser", action="store_false", help="only print the address")
     options = parser.parse(argv)

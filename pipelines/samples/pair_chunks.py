@@ -1,4 +1,4 @@
-"""A pair's sides on one clock, cut into chunks, with the vocals where they can be had. No Beam."""
+"""A pair on one clock, cut into chunks, with the vocals where they can be had. No Beam."""
 
 import math
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def _check(recording: Recording) -> None:
 
 
 def _sources(recording: Recording, rate: int, delay: float) -> tuple[list[AlignedSource], int]:
-    """Both sides, `delay` frames beyond what prune's offset is to the nearest frame."""
+    """Both recordings, `delay` frames beyond what prune's offset is to the nearest frame."""
     (mixture,), (accompaniment,) = recording.parts["mixture"], recording.parts["accompaniment"]
     return chunks.aligned_pair(
         mixture.uri,

@@ -20,7 +20,7 @@ def part(
     Args:
         name: a digest of all that decides the samples.
         samples: called where they are not there: index rows (schemas.INDEX without shard, offset
-            and size) and files by extension, as shards.write_part takes them.
+            and size) and files by extension, as `tar.write_part` takes them.
         facts: called after the last sample: what is to be known of them without making them again.
 
     Raises OSError where the disk or the store does not take them, and what `samples` raises.

@@ -136,7 +136,7 @@ def _listed(folder: str, option: str) -> tuple[list[str], list[Song]]:
     BadUsage, naming the option, for what is a file itself.
     """
     if files.is_file(folder):
-        raise BadUsage(f"--{option} {folder}: is a file; name the folder that it lies in")
+        raise BadUsage(f"--{option} {folder}: is a file; name the folder that holds it")
     errors: list[OSError] = []
     paths = files.list_files(folder, follow_links=True, unreadable=errors.append)
     closed = []

@@ -91,7 +91,7 @@ def test_an_option_that_came_later_stays_as_a_run_was_begun(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("project", ["Bad Project!", "123456", "", "Upper", "-x"])
 def test_a_bad_project_is_bad_usage(project: str) -> None:
-    with pytest.raises(BadUsage, match=f"--project {project}: no id of a project"):
+    with pytest.raises(BadUsage, match=f"--project {project}: not a project id"):
         command.VERB.parse([*NEEDED, f"--project={project}"])
 
 

@@ -93,4 +93,4 @@ def _dumped(path: str, archive: tarfile.TarFile) -> IO[bytes]:
         found = archive.extractfile(member) if DUMP in member.name else None
         if found is not None:
             return found
-    raise BadUsage(f"{path}: is no MusicBrainz dump: it holds nothing in {DUMP}")
+    raise BadUsage(f"{path}: not a MusicBrainz dump: it holds nothing in {DUMP}")

@@ -190,6 +190,6 @@ def test_a_catalogue_inside_the_music_is_refused_for_it_would_change_the_music(
     tmp_path: Path,
 ) -> None:
     _audio(tmp_path / "in" / "song.flac")
-    with pytest.raises(runs.BadUsage, match=r"--output .* lies in --music"):
+    with pytest.raises(runs.BadUsage, match=r"--output .* is inside --music"):
         scan.main([str(tmp_path / "in"), "--output", str(tmp_path / "in" / "out")])
     assert not (tmp_path / "in" / "out").exists()

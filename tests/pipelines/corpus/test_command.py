@@ -482,7 +482,7 @@ def test_bad_usage_is_one_line_and_writes_nothing(
     cases = {
         "needs --pairs, --stems": [],
         "--pairs": ["--pairs", str(tmp_path / "nothing")],
-        "no run folder": ["--pairs", str(music / "audio")],
+        "not a run folder": ["--pairs", str(music / "audio")],
         "no song folders": ["--stems", str(music / "audio")],
         "--split": [*pairs, "--split", "train=0.5"],
         "--shard-bytes": [*pairs, "--shard-bytes", "many"],

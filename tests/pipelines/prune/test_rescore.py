@@ -132,7 +132,7 @@ def test_what_is_no_run_of_prune_is_bad_usage(scored: Path, tmp_path: Path) -> N
     for folder, why in (
         (tmp_path / "gone", "does not exist"),
         (scored / "candidates", "a run of match"),
-        (scored, "no run folder"),
+        (scored, "not a run folder"),
     ):
         with pytest.raises(BadUsage, match=why):
             command.main(["--rescore", str(folder), *output])

@@ -29,7 +29,7 @@ def pairs(tmp_path: Path) -> Path:
     [
         ([], "the following arguments are required: SCORED"),
         (["{here}/nothing"], "nothing does not exist"),
-        (["{here}"], "is no run folder"),
+        (["{here}"], "is not a run folder"),
         (["{here}/match"], "holds a run of match; name a folder that prune wrote"),
         (["{here}/empty"], "holds no pair: there is nothing to review"),
         (["{here}/dead"], "holds only unreadable pairs: there is nothing to review"),
@@ -39,7 +39,7 @@ def pairs(tmp_path: Path) -> Path:
         (["{here}/pairs", "--target-precision", "nan"], "--target-precision nan"),
         (["{here}/pairs", "--port", "65536"], "--port 65536: between 0 and 65535"),
         (["{here}/pairs", "--stratify"], "did you mean --stratified?"),
-        (["{here}/pairs", "--output", "{here}/pairs"], "lies there; choose another folder"),
+        (["{here}/pairs", "--output", "{here}/pairs"], "is that folder too; choose another"),
         (["{here}/pairs", "--output", "{here}/other"], "holds something else"),
         (
             ["{here}/pairs", "--output", "memory://there"],

@@ -362,7 +362,7 @@ def test_a_corpus_that_is_not_finished_is_refused(damaged: Path, tmp_path: Path)
         corpus.open_corpus(str(damaged))
     with pytest.raises(BadUsage, match=r"--corpus .*does not exist"):
         corpus.open_corpus(str(tmp_path / "none"))
-    with pytest.raises(BadUsage, match=r"--corpus .*no run folder"):
+    with pytest.raises(BadUsage, match=r"--corpus .*not a run folder"):
         corpus.open_corpus(str(tmp_path))
 
 

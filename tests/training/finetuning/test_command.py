@@ -293,7 +293,7 @@ def test_segments_of_which_the_teacher_is_not_sure_are_left_out(
 BAD = {
     "no such checkpoint": (["nowhere"], BadUsage, "CHECKPOINT .*nowhere.*holds no"),
     "no labelled set": (["TEACHER", "--labelled", ""], BadUsage, "needs --labelled"),
-    "no corpus": (["TEACHER", "--labelled", "SONGS"], BadUsage, "--corpus .*is no run folder"),
+    "no corpus": (["TEACHER", "--labelled", "SONGS"], BadUsage, "--corpus .*is not a run folder"),
     "nothing there": (["TEACHER", "--unlabelled", "void"], BadUsage, "--unlabelled .*not exist"),
     "offline on files": (["TEACHER", "--mode", "offline"], BadUsage, "offline needs a folder that"),
     "offline on a corpus": (

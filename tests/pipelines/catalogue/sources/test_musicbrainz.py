@@ -121,7 +121,7 @@ def test_recordings_are_tracks(name: str, tmp_path: Path) -> None:
         ("mbdump/work", {"id": "w", "title": "x", "iswcs": []}, "dump of works"),
         ("mbdump/artist", {"id": "a", "name": "x", "sort-name": "x"}, "dump of artists"),
         ("mbdump/release", {"id": "r", "artist-credit": [], "barcode": None}, "dump of releases"),
-        ("elsewhere", {"id": "r"}, "is no MusicBrainz dump"),
+        ("elsewhere", {"id": "r"}, "not a MusicBrainz dump"),
     ],
 )
 def test_other_dumps_are_named(member: str, row: dict, words: str, tmp_path: Path) -> None:
