@@ -69,7 +69,9 @@ def test_odd_rows_cost_themselves_alone(rule: str, tmp_path: Path) -> None:
     pairs = tables.read(str(beam), "candidates").select(["mix_track_id", "instrumental_track_id"])
     found = {tuple(pair.values()) for pair in pairs.to_pylist()}
     assert {("long too", "long marked"), ("rtl", "rtl marked")} <= found
-    assert not any("emoji" in id_ for pair in found for id_ in pair)
+    # A title without letters is a key of its own in the extended rule, and none in the thesis'.
+    of_signs = {pair for pair in found if any("emoji" in id_ for id_ in pair)}
+    assert of_signs == ({("emoji", "emoji marked")} if rule == "extended" else set())
     causes = {row["error"] for row in tables.read(str(beam), "rejects").to_pylist()}
     assert causes == {"no_track_id", "no_title", "no_artist", "bad_duration", "duplicate_id"}
 
@@ -128,7 +130,8 @@ def test_artists_works_recordings_and_years_in_every_way(rule: str, tmp_path: Pa
     beam = by("beam", tmp_path / "lists.parquet", tmp_path / "a", *flags)
     counts = same(beam, by("duckdb", tmp_path / "lists.parquet", tmp_path / "b", *flags))
     assert adds_up(counts) and counts["candidates"] > 10
-    assert counts["left_out"] and counts["not_chosen"] and counts["empty_keys"]
+    assert counts["left_out"] and counts["not_chosen"]
+    assert counts["empty_keys"] or rule == "extended"  # where signs are a key
     assert {"1999", "2004"} <= runs.record(str(beam))["releases"].keys()
     # As text with ";" between, in milliseconds, without the columns' types.
     loose = [
