@@ -451,7 +451,7 @@ def test_order_parts_and_reruns_change_no_byte(tmp_path: Path, test_data: Path) 
         (tmp_path / name).mkdir()
         _prune(tmp_path / name, given, "--pairs-per-part", parts)
         outcomes.append(_tables(tmp_path / name / "pairs"))
-        assert not (tmp_path / name / "pairs" / prune_command.PARTS).exists()
+        assert not (tmp_path / name / "pairs" / runs.PARTS).exists()
     assert outcomes[0] == outcomes[1]
     before = _hashes(tmp_path / "a/pairs")
     _prune(tmp_path / "a", rows, "--pairs-per-part", "3")  # which does not change the output
@@ -557,7 +557,7 @@ def test_killed_and_run_again_gives_the_same_bytes(
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     parts: list[Path] = []
     for _ in range(6000):
-        parts = sorted((output / prune_command.PARTS).glob("*.json"))
+        parts = sorted((output / runs.PARTS).glob("*.json"))
         if process.poll() is not None or (
             (output / runs.PLAN).exists() and len(parts) >= parts_before
         ):
@@ -570,9 +570,7 @@ def test_killed_and_run_again_gives_the_same_bytes(
     subprocess.run(command, check=True, capture_output=True)
     assert _tables(output) == _tables(tmp_path / "whole/pairs")
     found = _hashes(output)
-    assert not [
-        name for name in found if name.endswith(files.TEMPORARY) or prune_command.PARTS in name
-    ]
+    assert not [name for name in found if name.endswith(files.TEMPORARY) or runs.PARTS in name]
 
 
 @pytest.mark.slow
