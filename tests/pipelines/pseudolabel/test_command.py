@@ -375,12 +375,13 @@ def test_a_lack_of_memory_ends_the_run_and_is_no_verdict(
 
 
 @pytest.mark.slow
-def test_labels_without_confidence_are_refused(music: Path, tmp_path: Path) -> None:
+def test_labels_without_confidence_are_refused(
+    music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = tmp_path / "out"
-    assert label(music, output, "--min-confidence", "0.5", teacher="halves") == 0
-    check_counts(output)
-    assert not index(output)
-    assert {row["error"] for row in rejects(output)} == {"low_confidence"}
+    assert label(music, output, "--min-confidence", "0.5", teacher="halves") == 1
+    assert "gave no sample" in (said := capsys.readouterr().err) and "low_confidence" in said
+    assert not (output / runs.SUCCESS).exists()
 
 
 @pytest.mark.slow
