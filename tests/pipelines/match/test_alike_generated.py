@@ -90,9 +90,7 @@ further = st.one_of(
     array(
         maybe(st.fixed_dictionaries({"x": texts, "y": whole})),
         pa.struct([("x", pa.string()), ("y", pa.int8())]),
-        pa.struct(
-            [("x", pa.large_string()), ("y", pa.float64())]
-        ),  # no views: pyarrow cannot write them there,
+        pa.struct([("x", pa.large_string()), ("y", pa.float64())]),  # pyarrow writes no views in it
     ),
     array(maybe(st.lists(st.lists(whole))), pa.list_(pa.list_view(pa.int8()))),
     array(
