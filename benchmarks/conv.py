@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 
 import torch
-from torch import nn
 
 from training.models import precision
 from training.recipes.base import Recipe
@@ -40,7 +39,7 @@ def step(recipe: Recipe, device: torch.device, batch: int, way: str) -> Callable
     if not plain:
         nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if compiled:
-        for net in nets.values() if isinstance(nets, nn.ModuleDict) else [nets]:
+        for net in recipe.cores(nets):
             net.compile()
     adam = torch.optim.Adam(nets.parameters(), recipe.learning_rate, fused=compiled or None)
     shape = (batch, recipe.audio_channels, recipe.patch_samples)
@@ -50,7 +49,7 @@ def step(recipe: Recipe, device: torch.device, batch: int, way: str) -> Callable
     def work() -> None:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = compiled
         adam.zero_grad(set_to_none=True)
-        with precision.lowered(torch.float32 if plain else precision.choose(None, device, nets)):
+        with precision.lowered(precision.FULL if plain else precision.choose(None, device, nets)):
             loss = recipe.losses(nets, mixture, 0.5 * mixture, residual).mean()
         loss.backward()
         adam.step()

@@ -60,7 +60,7 @@ def speed(device: torch.device, name: str, batch_size: int, ratio: float, rounds
             pools = boosting.Pools()
             if batch.segments:
                 mixture = torch.stack([one.mixture for one in batch.segments]).to(device)
-                with torch.inference_mode(), precision.lowered(kind):
+                with torch.inference_mode():
                     target, missed = teacher.separate(mixture, recipe.target)
                     heard = labels.label(mixture, target, missed)
                 pools = boosting.pools(batch.segments, mixture, target.clone(), heard)
@@ -93,7 +93,11 @@ def _batch(
 
 
 def _learn(
-    recipe: Recipe, nets: nn.Module, adam: torch.optim.Adam, batch: object, kind: torch.dtype
+    recipe: Recipe,
+    nets: nn.Module,
+    adam: torch.optim.Adam,
+    batch: object,
+    kind: precision.Precision,
 ) -> None:
     assert isinstance(batch, boosting.Batch)
     adam.zero_grad(set_to_none=True)

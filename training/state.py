@@ -139,7 +139,8 @@ def restore(
                     for k in MOMENTS
                 },
             }
-        learning.scaler.load_state_dict(facts["scaler"])
+        if facts["scaler"]:  # empty in runs without one, which may have one now
+            learning.scaler.load_state_dict(facts["scaler"])
         learning.material.rejects.update(facts["rejects"])
         learning.material.restore(_under("extra.", tensors), facts["extra"])
         torch.set_rng_state(tensors[f"random.cpu.{world.rank}"])

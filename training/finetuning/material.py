@@ -25,7 +25,6 @@ from training.finetuning.boosting import Gathering, Pools, Segment, UnlabelledBa
 from training.finetuning.sets import Unlabelled
 from training.loop.material import Material
 from training.loop.options import Options
-from training.models import precision
 from training.recipes.base import Recipe
 from training.state import Progress
 from training.teachers import labels, loading
@@ -86,7 +85,6 @@ class Boosting(Material):
         self.heard: Counter[str] = Counter()  # since the last validation
         self.total: Counter[str] = Counter()
         self.nets = recipe.nets()
-        self.kind = precision.choose(options.precision, device, self.nets)
         self.nets.load_state_dict(start.trained.core.state_dict())
         self.nets.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.nets.eval().requires_grad_(False)
@@ -142,7 +140,7 @@ class Boosting(Material):
             outcome = torch.tensor([one.outcome for one in segments], device=self.device)
             none = torch.zeros(len(segments))
             return torch.stack(known).to(self.device), Labels(outcome, none, none, none)
-        with torch.inference_mode(), precision.lowered(self.kind):
+        with torch.inference_mode():  # in full precision, whatever the student learns in
             target, missed = self.teacher.separate(mixture, self.recipe.target)
             found = labels.label(mixture, target, missed)
             if self.rules.min_confidence:

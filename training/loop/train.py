@@ -66,7 +66,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
     betas, fused = (recipe.beta1, recipe.beta2), device.type == "cuda"
     adam = torch.optim.Adam(nets.parameters(), recipe.learning_rate, betas=betas, fused=fused)
     kind = precision.choose(options.precision, device, nets)
-    scaler = torch.amp.GradScaler(device.type, enabled=kind is torch.float16)
+    scaler = torch.amp.GradScaler(device.type, enabled=kind.scales)
     learning = state.Learning(nets, average, adam, scaler, material)
     progress, unlogged, log = Progress(), Unlogged(), []
     torch.manual_seed(options.seed + world.rank)
@@ -83,7 +83,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
     batches = ahead(material, progress)
     coming = next(batches)
     work = pace.work_of(recipe, nets, coming.batch)  # of one segment
-    watch = Pace(device, pace.matmul_rate(device, kind))
+    watch = Pace(device, pace.matmul_rate(device, kind.nets))
     if options.compile:
         for net in recipe.cores(nets):
             net.compile()
@@ -208,6 +208,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
         scores={"valid_loss" if material.validates else "loss": progress.best_loss},
         best_step=progress.best_step,
         device=str(device),
+        precision=kind.facts(),
         training_seconds=round(progress.seconds, 3),
         rejects=dict(sorted(material.rejects.items())[:REPORTED_REJECTS]),
         **material.record(),

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.models import bsrnn_bands
+from training.models import bsrnn_bands, precision
 from training.models.bsrnn_bands import Group
 
 EPSILON = 1e-5  # of every normalisation
@@ -66,7 +66,7 @@ class ResidualRNN(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(features))
         self.bias = nn.Parameter(torch.zeros(features))
-        self.lstm = nn.LSTM(features, hidden, batch_first=True, bidirectional=True)
+        self.lstm = precision.LSTM(features, hidden, batch_first=True, bidirectional=True)
         self.out = nn.Linear(2 * hidden, features)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -85,6 +85,7 @@ def test_a_run_leaves_a_checkpoint_a_log_and_a_record(whole: Path) -> None:
     best = min((row for row in log if "valid_loss" in row), key=lambda row: row["valid_loss"])
     assert record["best_step"] == best["step"]
     assert record["scores"] == {"valid_loss": best["valid_loss"]}
+    assert record["precision"] == {"nets": "fp32", "recurrent": "fp32", "scaled": False}
     assert record["counts"]["steps"] == 12 and record["counts"]["rejected"] == 0
     found = checkpoint.load(str(whole))
     assert found.step == best["step"] and found.recipe.name == "unet-vocals"

@@ -10,6 +10,7 @@ from tests.training.conftest import TINY
 from training import checkpoint
 from training.data.examples import Batch, to_device
 from training.loop import command, pace, train
+from training.models import precision
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 BSRNN = ["--layers", "1", "--features", "8", "--hidden", "8", "--mask-hidden", "8"]
@@ -84,3 +85,37 @@ def test_a_gpu_multiplies_faster_in_bf16() -> None:
     device = torch.device("cuda")
     rates = [pace.matmul_rate(device, kind) for kind in (torch.float32, torch.bfloat16)]
     assert 1e11 < rates[0] < rates[1]
+
+
+def _operations(tensor: torch.Tensor) -> set[str]:
+    """The names of all steps of a tensor's backward pass."""
+    found, left = set(), [tensor.grad_fn]
+    while left:
+        step = left.pop()
+        if step is not None and step.name() not in found:
+            found.add(step.name())
+            left += [following for following, _ in step.next_functions]
+    return found
+
+
+@pytest.mark.parametrize("name", ["bf16", "fp16"])
+def test_recurrent_layers_take_cudnns_way_in_the_type_that_is_recorded(name: str) -> None:
+    """Autocast by itself would make fp16 of either."""
+    device = torch.device("cuda")
+    layer = precision.LSTM(16, 8, batch_first=True, bidirectional=True).to(device)
+    chosen = precision.choose(name, device, layer)
+    with precision.lowered(chosen), torch.autocast("cuda", chosen.nets):
+        outputs, _ = layer(torch.randn(4, 9, 16, device=device))
+    assert outputs.dtype is chosen.recurrent
+    assert any(step.startswith("CudnnRnnBackward") for step in _operations(outputs))
+    outputs.float().sum().backward()
+    gradients = [parameter.grad for parameter in layer.parameters()]
+    assert all(g is not None and g.dtype is torch.float32 and bool(g.any()) for g in gradients)
+    assert all(parameter.dtype is torch.float32 for parameter in layer.parameters())
+
+
+def test_a_run_records_what_it_computed_in(corpus_folder: Path, tmp_path: Path) -> None:
+    _train(corpus_folder, tmp_path / "run", "bsrnn-vocals-small", "--steps", "2")
+    facts = json.loads((tmp_path / "run/run.json").read_text())["precision"]
+    assert facts["nets"] == "bf16" and facts["recurrent"] in ("bf16", "fp16")
+    assert facts["scaled"] == (facts["recurrent"] == "fp16")
