@@ -97,17 +97,22 @@ def test_a_query_with_columns_of_other_names_and_types(bigquery_client: bigquery
         UNION ALL SELECT 2, 7, 'X [Instrumental]', '60.75', NULL
         UNION ALL SELECT 3, 7, 'X', '1:01', NULL
         UNION ALL SELECT 4, 7, NULL, '60.75', NULL -- has no title
+        UNION ALL SELECT 5, 7, 'X', 'a minute', NULL
     """
     names = {"track_id": "id", "title": "name", "duration_s": "length"}
     found = find(bigquery_client, query, Rule("it's", 1.0), **names)
-    (pair,) = found.candidates.to_pylist()
-    assert pair["pair_id"] == digest("1", "2")
-    assert (pair["artist_id"], pair["rule"]) == ("7", "it's")
-    assert pair["duration_difference_s"] == -0.75
+    differences = {
+        digest("1", "2"): -0.75,
+        digest("3", "2"): 0.25,
+    }  # 1:01 is a minute and one second
+    assert {
+        pair["pair_id"]: pair["duration_difference_s"] for pair in found.candidates.to_pylist()
+    } == differences
+    assert {(p["artist_id"], p["rule"]) for p in found.candidates.to_pylist()} == {("7", "it's")}
     assert found.counts["errors"] == 2
-    assert sorted(found.records["id"].to_pylist()) == [1, 2, 3, 4]
+    assert sorted(found.records["id"].to_pylist()) == [1, 2, 3, 4, 5]
     numeric = f"SELECT * REPLACE (CAST('60.5' AS NUMERIC) AS length) FROM ({query})"
-    assert find(bigquery_client, numeric, **names).candidates.num_rows == 2
+    assert find(bigquery_client, numeric, **names).candidates.num_rows == 3
 
 
 def test_a_dry_run_counts_bytes_and_runs_nothing(bigquery_client: bigquery.Client) -> None:
