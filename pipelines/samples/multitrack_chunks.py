@@ -9,6 +9,8 @@ import numpy as np
 from pipelines.samples import chunks
 from pipelines.samples.chunks import AlignedSource
 from pipelines.samples.recordings import Facts, Recording, Shape, Unusable
+from stemlode import audio
+from stemlode.audio.info import ends_early
 
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 LARGEST_MISS_DB = -6.0  # beyond this, a mixture is not that of its stems
@@ -53,10 +55,22 @@ def multitrack_chunks(
         facts.sum_error_db = _ratio_db(missed, power)
     if missed > power * 10 ** (LARGEST_MISS_DB / 10):
         raise Unusable(
-            f"the stems do not sum to the mixture (error {facts.sum_error_db:+.1f} dB); "
+            f"the stems do not sum to the mixture (error {facts.sum_error_db:+.1f} dB)"
+            f"{ends_early(_lengths(recording))}; "
             "take the mixture away where it is not their plain sum",
             "sum",
         )
+
+
+def _lengths(recording: Recording) -> dict[str, float]:
+    """File name → seconds that it decodes to; asked only for an error's text."""
+    return {
+        part.uri.rpartition("/")[2]: sum(
+            block.duration_s for block in audio.blocks(part.uri, stream=part.stream, mono=True)
+        )
+        for parts in recording.parts.values()
+        for part in parts
+    }
 
 
 def _ratio_db(missed: float, power: float) -> float:

@@ -89,6 +89,17 @@ def check_whole(decoded_s: float, catalogue_s: float, source: str | None) -> Non
         )
 
 
+def ends_early(lengths_s: Mapping[str, float]) -> str:
+    """Name → length of files that should be equally long: a clause for an error's text that names
+    those which end before the longest does; empty where none `differs`."""
+    longest = max(lengths_s.values(), default=0.0)
+    return "".join(
+        f"; {name} ends at {seconds:.1f} of {longest:.1f} s"
+        for name, seconds in sorted(lengths_s.items())
+        if differs(seconds, longest)
+    )
+
+
 def length_notes(counts: Mapping[str, float]) -> list[str]:
     """What a user should know of the files that were decoded, from the counts `tracks_decoded`,
     `lengths_differ` and `ends_missing`."""

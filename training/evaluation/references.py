@@ -3,7 +3,7 @@
 import io
 import json
 import tarfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import soundfile
 
 from stemlode import audio, files
 from stemlode.audio import AudioError
+from stemlode.audio.info import ends_early
 from stemlode.layouts import folders, songs
 from stemlode.layouts.grouping import GROUPINGS
 from stemlode.layouts.songs import Part
@@ -67,7 +68,8 @@ class Stems:
             for name, parts in sorted(self.song.parts.items())
         }
         song = _complete(_same_shape(sources), rate)
-        _check_sum(song)
+        lengths = {uri.rpartition("/")[2]: held.duration_s for (uri, _), held in read.items()}
+        _check_sum(song, lengths)
         return song
 
 
@@ -211,8 +213,9 @@ def _complete(found: dict[str, np.ndarray], rate: int) -> ReferenceSong:
     return ReferenceSong(mixture, sources, rate)
 
 
-def _check_sum(song: ReferenceSong) -> None:
-    """AudioError if the mixture is not that of its stems; a corpus refuses the same songs."""
+def _check_sum(song: ReferenceSong, lengths_s: Mapping[str, float]) -> None:
+    """AudioError if the mixture is not that of its stems; a corpus refuses the same songs. It names
+    the files, given with their lengths, that end early: a cut stem is the likeliest reason."""
     if "vocals" not in song.sources:
         return
     total = song.source("vocals") + song.source("accompaniment")
@@ -220,4 +223,6 @@ def _check_sum(song: ReferenceSong) -> None:
     missed = float(np.sum(np.square(song.mixture - total), dtype=np.float64))
     if missed > power * 10 ** (LARGEST_MISS_DB / 10):
         error_db = 10 * np.log10(missed / max(power, 1e-12 * missed))
-        raise AudioError(f"the stems do not sum to the mixture (error {error_db:+.1f} dB)")
+        raise AudioError(
+            f"the stems do not sum to the mixture (error {error_db:+.1f} dB){ends_early(lengths_s)}"
+        )

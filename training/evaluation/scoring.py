@@ -22,6 +22,7 @@ from training.recipes.chunks import Chunking
 from training.separation.separate import complete, separate
 from training.separation.system import Parts, System
 
+CANCELLED_DB = -70.0  # the mean of the channels, re the channels; 16 bits round at -98 dBFS
 FRAME_S = 1.0  # of cSDR and BSS Eval v4: windows side by side, as in SiSEC 2018
 
 
@@ -213,7 +214,7 @@ def _measure(
     if "bsseval" in metrics:
         _by_museval(rows, heard, true, guess["estimate"], window)
     if "mir_eval" in metrics:
-        _by_mir_eval(rows, heard, true.mean(1), guess)
+        _by_mir_eval(rows, heard, true, guess)
 
 
 def _by_museval(
@@ -229,14 +230,35 @@ def _by_museval(
 def _by_mir_eval(
     rows: dict[str, Row], stems: Sequence[str], true: Tensor, guess: dict[str, Tensor]
 ) -> None:
-    """Score the mean of the channels: the thesis is about mono signals (4.2.2)."""
-    ratios = bsseval.bss_eval_sources(true, guess["estimate"].mean(1))
-    before = bsseval.bss_eval_sources(true, guess["mixture"].mean(1))
+    """Score the mean of the channels: the thesis is about mono signals (4.2.2).
+
+    What cancels out there is silent, has no score, and is none of the sources beside the others.
+    Where a single one is left of several, it is the mixture itself, and nothing has a score.
+    """
+    heard = [place for place in range(len(stems)) if not cancels(true[place])]
+    if len(heard) < min(2, len(stems)):
+        return
+    stems, mono = [stems[place] for place in heard], true[heard].mean(1)
+    ratios, before = (
+        bsseval.bss_eval_sources(mono, guess[role][heard].mean(1))
+        for role in ("estimate", "mixture")
+    )
+    silent = [cancels(guess["estimate"][place]) for place in heard]
     for place, stem in enumerate(stems):
+        if silent[place]:
+            continue
         rows[stem]["mir_sdr"] = float(ratios.sdr[place])
         rows[stem]["mir_nsdr"] = float(ratios.sdr[place] - before.sdr[place])
         rows[stem]["mir_sir"] = float(ratios.sir[place])
         rows[stem]["mir_sar"] = float(ratios.sar[place])
+
+
+def cancels(samples: Tensor) -> bool:
+    """Whether samples [channels, frames] are silent, or nothing is left of them in the mean of the
+    channels but the rounding of their numbers (CANCELLED_DB)."""
+    power = samples.double().square().mean()
+    left = samples.double().mean(0).square().mean()
+    return bool(left <= power * 10 ** (CANCELLED_DB / 10))
 
 
 def _frames(

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -350,7 +351,7 @@ def test_real_multitracks_sum_exactly_however_loud(test_data: Path, tmp_path: Pa
 
 def test_what_is_missing_of_a_multitrack_is_its_exact_rest(tmp_path: Path) -> None:
     vocals, drums = (
-        soundfile.read(_noise(tmp_path / f"{n}.wav", 1.2, n), dtype="int16")[0] for n in (1, 2)
+        soundfile.read(_noise(tmp_path / f"{n}.wav", 2.4, n), dtype="int16")[0] for n in (1, 2)
     )
     mixture = vocals + drums
     layouts = {
@@ -359,6 +360,7 @@ def test_what_is_missing_of_a_multitrack_is_its_exact_rest(tmp_path: Path) -> No
         "both": {"vocals": vocals, "accompaniment": drums},
         "another mixture": {"vocals": vocals, "drums": drums, "mixture": vocals - drums},
         "no voice": {"drums": drums, "mixture": mixture},
+        "cut": {"vocals": vocals, "drums": drums[: RATE // 4], "mixture": mixture - 2 * drums},
         "twice": {"vocals": vocals, "VOCALS": vocals, "drums": drums},
     }
     for song, stems in layouts.items():
@@ -378,8 +380,10 @@ def test_what_is_missing_of_a_multitrack_is_its_exact_rest(tmp_path: Path) -> No
             np.testing.assert_array_equal(held[name][0], signal[frames])
     rejects = tables.read(str(tmp_path / "out"), "rejects").to_pylist()
     reasons = {Path(row["key"]).name: row["message"] for row in rejects}
-    assert set(reasons) == {"another mixture", "no voice", "twice"}
+    assert set(reasons) == {"another mixture", "cut", "no voice", "twice"}
     assert "do not sum to the mixture" in reasons["another mixture"]
+    assert "; take the mixture away" in reasons["another mixture"]
+    assert re.search(r"dB\); drums\.wav ends at \d+\.\d of \d+\.\d s; take", reasons["cut"])
     assert "two files of one source" in reasons["twice"]
 
 

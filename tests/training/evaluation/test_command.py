@@ -107,11 +107,15 @@ def test_broken_songs_are_rejected_and_the_rest_is_scored(
     for part, samples in zip(("vocals", "mixture"), sing(3, 1), strict=True):
         audio.write(f"{some}/unlike/{part}.wav", samples, RATE)
     audio.write(f"{some}/unlike/drums.wav", sing(4, 1)[0], RATE)
+    vocals, drums = 4 * sing(5, 4)[0], sing(5, 4)[1]
+    for part, samples in (("mixture", vocals + drums), ("vocals", vocals[:, :RATE]), ("d", drums)):
+        audio.write(f"{some}/cut/{part}.wav", samples, RATE, "FLOAT")
     audio.write(f"{some}/alone\nand\x1b[2Jodd/vocals.wav", sing(1, 1)[0], RATE)
     rows = _evaluate(tiny_checkpoint, tmp_path / "out", "--stems", str(some))
     assert {song for song, _ in rows} == {"instrumental", "c"}
     record = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert record["counts"]["rejected"] == 3
+    assert record["counts"]["rejected"] == 4
+    assert record["rejects"]["cut"].endswith("dB); vocals.wav ends at 1.0 of 4.0 s")
     assert "vocals.wav" in record["rejects"]["a"]
     assert "do not sum to the mixture" in record["rejects"]["unlike"]
     assert "holds vocals" in record["rejects"]["alone\nand\x1b[2Jodd"]
