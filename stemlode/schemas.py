@@ -300,6 +300,65 @@ LANDMARKS = pa.schema(
     ]
 )
 
+SALIENCE = pa.schema(
+    [
+        _field("sample_id", "str", NONE, "Id of the chunk, as in the corpus.", required=True),
+        _field("song_id", "str", NONE, "Id of the song, as in the corpus.", required=True),
+        _field("split", "str", NONE, "train, valid or test.", required=True),
+        _field("shard", "str", NONE, "Path of the shard below this folder.", required=True),
+        _field("offset", "i64", BYTES, "Where the sample's tar header begins.", required=True),
+        _field("size", "i64", BYTES, "Of the sample's tar entry, padding included.", required=True),
+        _field(
+            "first_frame",
+            "i64",
+            "256 samples at 22,050 Hz",
+            "Which frame of the song the first column is.",
+            required=True,
+        ),
+        _field(
+            "first_sample",
+            "i32",
+            "samples at 22,050 Hz",
+            "Where in the chunk that frame is centred.",
+            required=True,
+        ),
+        _field("frames", "i32", "count", "Columns that the chunk holds.", required=True),
+        _field(
+            "voiced", "f64", "0…1", "How many of them reach the threshold of 0.4.", required=True
+        ),
+        _field(
+            "targets",
+            "str",
+            NONE,
+            "single: one ridge a frame; multi: all that the teacher gave.",
+            required=True,
+        ),
+        _field(
+            "teacher", "str", NONE, "Who gave the pitch: swift-f0 or deep-salience.", required=True
+        ),
+        _field("teacher_sha256", "str", NONE, "Of the teacher's weights.", required=True),
+        _field(
+            "voices_share",
+            "f64",
+            "0…1",
+            "How much of the song's voiced time Deep Salience hears several voices; null if not asked.",
+        ),
+        _field(
+            "several_voices",
+            "bool",
+            NONE,
+            "Whether that is too much for one ridge a frame; null if not asked.",
+        ),
+        _field(
+            "sha256",
+            "str→str",
+            NONE,
+            "Of each file of the sample, by its extension.",
+            required=True,
+        ),
+    ]
+)
+
 REJECT = pa.schema(
     [
         _field("stage", "str", NONE, "The verb that could not use the record.", required=True),
@@ -334,6 +393,7 @@ TABLES = {
     "index": INDEX,
     "songs": SONG,
     "landmarks": LANDMARKS,
+    "salience": SALIENCE,
     "rejects": REJECT,
 }
 VERSIONS = {**dict.fromkeys(TABLES, 1), "shards": 1}  # of what is written now

@@ -126,6 +126,22 @@ source! string
 song_id! string
 values list<item: int32>
 frames list<item: int32>""",
+    "salience": """sample_id! string
+song_id! string
+split! string
+shard! string
+offset! int64
+size! int64
+first_frame! int64
+first_sample! int32
+frames! int32
+voiced! double
+targets! string
+teacher! string
+teacher_sha256! string
+voices_share double
+several_voices bool
+sha256! map<string, string>""",
     "rejects": """stage! string
 key! string
 error! string
