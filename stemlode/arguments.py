@@ -2,6 +2,8 @@
 
 import argparse
 import difflib
+import shutil
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -18,6 +20,9 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, **options)
+        width = max(40, shutil.get_terminal_size().columns - 2)  # as argparse does with the rest
+        paragraphs = (self.description or "").split("\n\n")
+        self.description = "\n\n".join(textwrap.fill(text, width) for text in paragraphs)
 
     def error(self, message: str) -> NoReturn:
         """One line that names the option."""

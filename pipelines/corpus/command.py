@@ -45,6 +45,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
         shard_bytes=plan.shard_bytes,
         format=plan.format,
         held=held,
+        notes=None if held.kind else functools.partial(splits.notes, plan.ratios),
     )
 
 

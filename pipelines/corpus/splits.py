@@ -40,6 +40,19 @@ def parse_ratios(text: str) -> dict[str, float]:
     return ratios
 
 
+def notes(ratios: Mapping[str, float], counts: Mapping[str, float]) -> list[str]:
+    """What a user should know of a corpus' splits, from its counts: of few songs none may have
+    fallen to a split that was asked for."""
+    held = {name for name in SPLITS if counts.get(f"samples_{name}")}
+    missing = [name for name in ("train", "valid") if ratios.get(name) and name not in held]
+    if not held or not missing:
+        return []
+    return [
+        f"no song fell to {' and '.join(missing)}; without `valid` nothing tells training when to "
+        "stop: put songs there with --splits, or give it a larger share with --split"
+    ]
+
+
 def split_of(group: str, ratios: Mapping[str, float], seed: int) -> str:
     """The split of a group: SHA-256 of seed and group as a number in [0, 1), cut by the ratios."""
     point = int(digest(str(seed), group)[:_DIGITS], 16) / 16**_DIGITS

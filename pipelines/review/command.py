@@ -45,8 +45,8 @@ you left off, and a larger --sample adds pairs to the ones that you have judged.
 """
 EXAMPLES = """\
 examples:
-  stemlode review pairs                       a random sample of 100, as in the thesis
-  stemlode review pairs --stratified          as many from every range of the difference
+  stemlode review pairs                       a random sample of 100 (thesis)
+  stemlode review pairs --stratified          as many from every difference
   stemlode review pairs --sample 200          later: goes on with 100 more
   stemlode review gs://b/pairs --output here  judgements stay on this machine
   stemlode review pairs --no-browser --port 8765   on a server, reached by

@@ -23,12 +23,17 @@ def test_help_names_every_verb() -> None:
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)
-def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_verb_explains_itself(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as end:
         cli.main([verb, "--help"])
     assert end.value.code == 0
     said = capsys.readouterr().out
     assert f"stemlode {verb}" in said and ("--output" in said or verb == "verify")
+    _, _, below = said.partition("\n\n")  # the usage is one line that can be copied
+    assert max(map(len, below.splitlines())) <= 80
 
 
 def test_a_misspelt_verb_is_bad_usage_with_a_suggestion() -> None:

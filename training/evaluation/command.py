@@ -193,6 +193,8 @@ def rate_hz(text: str) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="stemlode evaluate",
+        usage="stemlode evaluate --checkpoint DIR … and/or --estimates DIR …\n"
+        "                         (--stems DIR | --corpus DIR) --output DIR [options]",
         description="Score checkpoints, or other separators' estimates, on songs whose sources are "
         "known: the mixture as estimate, the estimate, and an oracle's mask.",
     )

@@ -126,6 +126,7 @@ def main(argv: Sequence[str]) -> int:
     """Run `stemlode export`; the exit status."""
     parser = Parser(
         prog="stemlode export",
+        usage="stemlode export CHECKPOINT --output FILE.onnx [options]",
         description="Write the nets of a checkpoint, without the transforms around them, as an "
         "ONNX file for any batch and any number of frames, and beside it a JSON file that says "
         "which transforms these are.",

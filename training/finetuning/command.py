@@ -40,8 +40,8 @@ pseudo-labels. The copy learns from mixtures of these and of the labelled source
 better than its teacher on the valid split of the labelled set, it becomes the teacher. A rerun
 resumes a killed run."""
 WRITES = (*train_verb.WRITES, re.escape(sets.FILE))
-EPILOG = """One run fine-tunes one source, the one that the checkpoint estimates. The unlabelled set
-must not hold songs of the valid and test splits."""
+EPILOG = """One run fine-tunes one source, the one that the checkpoint estimates. The
+unlabelled set must not hold songs of the valid and test splits."""
 
 
 def main(argv: Sequence[str]) -> int:

@@ -113,7 +113,7 @@ def parser_of(recipe: Recipe | None) -> Parser:
         "--steps, --patience or --minutes it goes on with a finished one. Several GPUs: "
         "torchrun --nproc-per-node N -m stemlode train …",
         epilog=f"recipes:\n{patterns()}\n\n--list prints each one; stemlode train RECIPE --help "
-        "lists the recipe's own options.",
+        "lists its own options.",
     )
     parser.add_argument("recipe", metavar="RECIPE", type=_known, help="one of those below")
     parser.add_argument("--list", action=_List, nargs=0, help="print every recipe and do nothing")

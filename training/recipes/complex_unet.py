@@ -174,6 +174,6 @@ RECIPES = tuple(
 NAMES = (
     (
         "complex-unet-{vocals,drums,bass,guitar}[-noncomplex|-sdr|-sdrmag][-small]",
-        "U-Net of chapter 6: complex mask, SDR and magnitude loss, or as the suffix says",
+        "U-Net of chapter 6: complex mask, SDR and magnitude loss, or the suffix'",
     ),
 )

@@ -217,6 +217,6 @@ RECIPES = tuple(
 NAMES = (
     (
         "unet-{vocals,instrumental,noskip}[-small]",
-        "magnitude U-Net of the thesis, chapter 4; noskip: its baseline without skips",
+        "magnitude U-Net of the thesis, chapter 4; noskip: baseline without skips",
     ),
 )

@@ -110,6 +110,7 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="stemlode separate",
+        usage="stemlode separate INPUT … --checkpoint DIR … --output DIR [options]",
         description="Split audio files into their sources, as 32-bit float WAV files of the "
         "input's length, rate and channels (more than two are mixed down to two); those of one net "
         "for one source, and those with --residual, sum to the input.",

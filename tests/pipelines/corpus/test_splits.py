@@ -59,3 +59,14 @@ def test_a_share_of_nothing_gets_nothing(group: str, seed: int) -> None:
 def test_bad_ratios_are_named(text: str) -> None:
     with pytest.raises(BadUsage, match="--split"):
         splits.parse_ratios(text)
+
+
+def test_a_split_that_stays_empty_is_said() -> None:
+    ratios = splits.parse_ratios("train=0.9,valid=0.1")
+    assert not splits.notes(ratios, {"samples_train": 9, "samples_valid": 1})
+    (note,) = splits.notes(ratios, {"samples_train": 9})
+    assert "no song fell to valid" in note and "--splits" in note
+    (note,) = splits.notes(ratios, {"samples_test": 9})
+    assert "no song fell to train and valid" in note
+    assert not splits.notes(splits.parse_ratios("train=1"), {"samples_train": 9})
+    assert not splits.notes(ratios, {})  # a corpus of nothing has words of its own
