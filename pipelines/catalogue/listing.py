@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 from fsspec.core import url_to_fs
 
-from pipelines.catalogue.sources.files import ENDINGS, Files
+from pipelines.catalogue.sources.files import Files
 from stemlode import files, runs
 from stemlode.runs import BadUsage
 
@@ -15,8 +15,7 @@ def tables_at(path: str, option: str, source: Files) -> list[str]:
         raise BadUsage(f"{option} {path}: no such file or folder")
     found = [file for file in _files_at(path) if source.holds(file)]
     if not found:
-        endings = ", ".join(ENDINGS)
-        raise BadUsage(f"{option} {path}: no file that ends in {endings}")
+        raise BadUsage(f"{option} {path}: no {source.wanted}")
     return found
 
 

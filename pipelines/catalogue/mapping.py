@@ -33,7 +33,10 @@ def mapping(columns: str | None, known: Sequence[str] = COLUMNS) -> dict[str, st
         ours, theirs = entry["ours"], (entry["plain"] or "").strip()
         if entry["quoted"] is not None:
             theirs = entry["quoted"].replace('""', '"')
-        found[_ours("--columns", columns, ours, known)] = theirs
+        name = _ours("--columns", columns, ours, known)
+        if name in found:
+            raise BadUsage(f"--columns {columns}: {name} is given twice")
+        found[name] = theirs
         place = entry.end()
     if columns is not None and columns.endswith(","):
         raise BadUsage(f"--columns {columns}: nothing follows the last comma")

@@ -9,6 +9,7 @@ from pipelines.catalogue.formats import encodings
 from pipelines.catalogue.formats.dialect import PLAIN, UNITS, Dialect
 from pipelines.catalogue.mapping import COLUMNS, constants, mapping
 from pipelines.catalogue.reading import SEPARATOR, Catalogue
+from pipelines.catalogue.sources import named
 from stemlode import arguments, plans
 from stemlode.runs import BadUsage
 
@@ -16,9 +17,18 @@ from stemlode.runs import BadUsage
 ADDED: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(Dialect)}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that say how a catalogue is written."""
+def add_arguments(parser: argparse.ArgumentParser, *aliases: str) -> None:
+    """The options that say how a catalogue is written; `aliases` also name the source."""
     add = parser.add_argument
+    add(
+        named.OPTION,
+        *aliases,
+        metavar="NAME",
+        type=named.name,
+        help="what wrote the catalogue, where its columns are known: "
+        f"{', '.join(named.SOURCES)}, or {named.DUCKDB}TABLE for a table in a DuckDB file "
+        "(docs/catalogues.md)",
+    )
     add(
         "--columns",
         metavar="OURS=THEIRS,…",

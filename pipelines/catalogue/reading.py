@@ -26,7 +26,7 @@ from pipelines.catalogue.mapping import (
     constants,
     mapping,
 )
-from pipelines.catalogue.sources import musicbrainz
+from pipelines.catalogue.sources import musicbrainz, named
 from pipelines.catalogue.sources.files import Files
 from stemlode.runs import BadUsage
 from stemlode.tables import Row
@@ -37,6 +37,7 @@ ARTIST = ("artist_id", "artist")  # one of them is enough
 NEEDED = (*REQUIRED, MILLISECONDS, *ARTIST)
 CONSTANT = ", or with --constant what all rows have"
 OPENERS = 16
+SHOWN = 30  # columns in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +174,7 @@ class Catalogue:
     @property
     def source(self) -> Files:
         """What knows how its files are read."""
-        return Files(self.dialect)
+        return named.source(self.dialect)
 
     def parts(self) -> list[CataloguePart]:
         """What there is to read, cut into parts.
@@ -213,18 +214,19 @@ class Catalogue:
 
     def table(self, path: str) -> Table:
         """What a file calls our columns; BadUsage where it lacks one that is needed or mapped."""
-        inside = self.source.column_names(path)
+        source = self.source
+        inside = source.column_names(path)
         shared = self._shared(path, inside)
         theirs = [*inside, *shared]
         mapped = mapping(self.columns)
-        names = {ours: mapped.get(ours, ours) for ours in COLUMNS}
-        is_open = self.source.is_open(path)
+        names = self._names(path, theirs)
+        is_open, dialect = source.is_open(path), source.dialect
         if is_open and not inside:
-            return Table(names, shared, self.dialect)  # a file without rows is no mistake
+            return Table(names, shared, dialect)  # a file without rows is no mistake
         twice = [name for name in theirs if theirs.count(name) > 1]
         if twice:
-            way_out = self.source.way_out(path, {*REQUIRED}) or "rename one"
-            raise BadUsage(f"{path}: has two columns {twice[0]}; {way_out}")
+            way_out = source.way_out(path, {*REQUIRED}) or "rename one"
+            raise BadUsage(f"{path}: has two columns {twice[0] or 'without a name'}; {way_out}")
         required = tuple(
             MILLISECONDS if ours == DURATION and _in_milliseconds(names, mapped, theirs) else ours
             for ours in REQUIRED
@@ -240,10 +242,26 @@ class Catalogue:
         if not any(names[ours] in theirs for ours in ARTIST) and "artist" not in missing:
             missing.append("artist")
         if missing:
-            raise self._lacks(path, theirs, missing)
+            raise self._lacks(path, theirs, missing, names)
         # Any row of an open file may have a column that the first rows lack.
         found = {ours: name for ours, name in names.items() if is_open or name in theirs}
-        return Table(found, shared, self.dialect)
+        return Table(found, shared, dialect)
+
+    def _names(self, path: str, theirs: list[str]) -> dict[str, str]:
+        """What a file calls our columns: as the user says, else as its source does."""
+        mapped, usual = mapping(self.columns), dict(self.source.calls(path))
+        if {DURATION, MILLISECONDS} & mapped.keys():
+            usual.pop(DURATION, None)
+            usual.pop(MILLISECONDS, None)
+        known = {
+            ours: next((name for name in names if name in theirs), names[0])
+            for ours, names in usual.items()
+            if ours not in theirs or {*names} & {*theirs}
+        }
+        fixed = constants(self.dialect.constant, mapped)
+        if twice := [ours for ours in known if ours in fixed and known[ours] in theirs]:
+            raise self._twice(path, twice[0])
+        return {ours: ours for ours in COLUMNS} | known | mapped
 
     def check_types(self, path: str) -> None:
         """BadUsage where a needed column has a type that no value of it can be read from."""
@@ -273,27 +291,35 @@ class Catalogue:
             what = f"and a folder names it too; rename one, or leave out {partitions.OPTION}"
         return BadUsage(f"{path}: column {name} is in the file, {what}")
 
-    def _lacks(self, path: str, theirs: list[str], missing: list[str]) -> BadUsage:
+    def _lacks(
+        self, path: str, theirs: list[str], missing: list[str], names: dict[str, str]
+    ) -> BadUsage:
         """What to say of a file that lacks columns."""
-        mapped = mapping(self.columns)
-        kind = musicbrainz.other_kind(theirs)
-        if kind and not mapped:
+        source = self.source
+        if {*missing} & {DURATION, MILLISECONDS} and (why := source.hopeless(path, theirs)):
+            return BadUsage(f"{path}: {why}")
+        likely = None if source.what else named.likely(theirs)
+        if likely:
+            return BadUsage(f"{path}: looks like {likely}")
+        kind = None if source.what else musicbrainz.other_kind(theirs)
+        if kind and not mapping(self.columns):
             return BadUsage(
                 f"{path}: looks like a MusicBrainz dump of {kind}; "
                 "a catalogue is the one of recordings (recording.tar.xz)"
             )
         some = "columns" if len(missing) > 1 else "column"
+        wanted = ", ".join(names.get(ours, ours) for ours in missing)
+        what = f"is not {source.what}: " if source.what else ""
         return BadUsage(
-            f"{path}: no {some} {', '.join(mapped.get(ours, ours) for ours in missing)}; it has "
-            f"{', '.join(theirs) or 'none'}; {self._way_out(path, missing)}"
+            f"{path}: {what}no {some} {wanted}; it has {_shown(theirs)}; "
+            f"{self._way_out(path, missing, names)}"
         )
 
-    def _way_out(self, path: str, missing: list[str]) -> str:
+    def _way_out(self, path: str, missing: list[str], names: dict[str, str]) -> str:
         """Which option mends it."""
-        mapped = mapping(self.columns)
         if not self.dialect.partitions and {*missing} & partitions.of(path).keys():
             return f"folders are read as columns with {partitions.OPTION}"
-        if found := self.source.way_out(path, {mapped.get(ours, ours) for ours in missing}):
+        if found := self.source.way_out(path, {names.get(ours, ours) for ours in missing}):
             return found
         which = "ones" if len(missing) > 1 else "one"
         wanted = ",".join(f"{ours}=NAME" for ours in missing)
@@ -305,11 +331,18 @@ class Catalogue:
         return self.source.parts(path)
 
 
+def _shown(names: list[str]) -> str:
+    """Columns as a message has them."""
+    further = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN]) or 'none'}{further}"
+
+
 def _in_milliseconds(names: dict[str, str], mapped: dict[str, str], theirs: list[str]) -> bool:
     """Whether a file's durations are those in milliseconds: where it says so, or has no others."""
     if MILLISECONDS in mapped:
         return DURATION not in mapped
-    return names[DURATION] not in theirs and DURATION not in mapped and MILLISECONDS in theirs
+    is_called = names[MILLISECONDS] in theirs or names[MILLISECONDS] != MILLISECONDS
+    return names[DURATION] not in theirs and DURATION not in mapped and is_called
 
 
 def _fits(ours: str, kind: pa.DataType) -> bool:

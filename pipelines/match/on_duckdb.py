@@ -97,6 +97,8 @@ def _as_it_stands(given: Catalogue, task: Task, limits: Limits, folder: Path) ->
 
 def _plain_table(given: Catalogue, paths: list[str]) -> Table:
     """What the files call our columns; NotPlain where DuckDB would not read what Arrow reads."""
+    if given.dialect.catalog_format:
+        raise NotPlain("the files are of a source with columns of its own")
     for path in paths:
         if not files.is_local(path) or format_of(path) != "parquet":
             raise NotPlain(f"{path} is not a local Parquet file")

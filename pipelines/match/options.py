@@ -84,7 +84,7 @@ class MatchOptions(VerbOptions):
             help="write nothing; say what two titles are read as, or with --catalog two track ids, "
             "and why they pair or do not",
         )
-        catalogue_options.add_arguments(parser)
+        catalogue_options.add_arguments(parser, "--format")
         add("--buckets", type=int, default=64, help="beam: how many groups the work is spread over")
         add(
             "--memory",

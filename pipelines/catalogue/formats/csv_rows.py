@@ -15,6 +15,7 @@ import pyarrow.csv as pacsv
 
 from pipelines.catalogue.formats import csv_blocks, text
 from pipelines.catalogue.formats.dialect import Dialect
+from pipelines.catalogue.formats.encodings import BOM
 from pipelines.catalogue.formats.rows import BATCH_ROWS, ArrowRows, Broken, JsonRows, Rows
 from stemlode.runs import BadUsage, Failed
 
@@ -58,6 +59,8 @@ def header(path: str, dialect: Dialect) -> Header:
                 *itertools.islice(rows, dialect.header_rows), fillvalue=""
             )
             names = [".".join(filter(None, parts)) for parts in columns]
+        if not names:
+            raise BadUsage(f"{path}: is empty: it has neither a header nor rows")
         return Header(delimiter, names, stated is not None)
 
 
@@ -92,6 +95,8 @@ def batches(path: str, columns: Sequence[str] | None, dialect: Dialect) -> Itera
                 _check_header(path, lines, dialect.header_rows)
             if not data.strip(b"\r\n"):
                 continue
+            # Arrow takes one mark away, if need be from a value; a header needs its line's end.
+            data = BOM + data + (b"" if data.endswith((b"\r", b"\n")) else b"\n")
             read = pacsv.ReadOptions(
                 use_threads=False,
                 block_size=len(data),
@@ -128,10 +133,11 @@ def likely_header_rows(path: str, dialect: Dialect, wanted: set[str]) -> int | N
     """How many header rows there seem to be, where later ones have names that are wanted."""
     best, most = None, 0
     for count in range(1, 5):
-        names = header(path, Dialect(dialect.encoding, dialect.delimiter, count)).names
-        found = len(wanted & {part for name in names for part in name.split(".")})
-        if found > most:
-            best, most = count, found
+        with contextlib.suppress(csv.Error):  # of rows that are no header
+            names = header(path, Dialect(dialect.encoding, dialect.delimiter, count)).names
+            found = len(wanted & {part for name in names for part in name.split(".")})
+            if found > most:
+                best, most = count, found
     return best if best and best > dialect.header_rows else None
 
 

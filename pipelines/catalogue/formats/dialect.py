@@ -18,6 +18,8 @@ class Dialect:
     decimal_comma: whether durations in text have a comma where others have a point.
     constant: columns that all rows share and the files lack, `ours=value` each.
     partitions: "hive" where folders name columns (`artist=Muse/`), else folders mean nothing.
+    catalog_format: the source's name (`beets`, `duckdb:TABLE`), where the files are of one that is
+        known; None for Parquet, CSV and JSON by their names' ends.
     """
 
     encoding: str | None = None
@@ -28,6 +30,7 @@ class Dialect:
     decimal_comma: bool = False
     constant: Sequence[str] | None = None
     partitions: str | None = None
+    catalog_format: str | None = None
 
 
 PLAIN = Dialect()

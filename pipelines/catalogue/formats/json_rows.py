@@ -10,12 +10,14 @@ from typing import IO
 from pipelines.catalogue.formats import text
 from pipelines.catalogue.formats.dialect import Dialect
 from pipelines.catalogue.formats.rows import BATCH_ROWS, Broken, JsonRows, Rows
+from pipelines.catalogue.formats.text import Opening
 from stemlode.runs import Failed, reason
 from stemlode.tables import Row
 
 PEEK_ROWS = 1000
 CHUNK = 1 << 20  # characters
 MOST = 1 << 25  # of one entry
+SHOWN = 200  # bytes of a line that is longer
 SPACE = " \t\n\r"  # JSON's own
 _SPACE = re.compile(f"[{SPACE}]*")
 _DECODER = json.JSONDecoder()
@@ -23,16 +25,23 @@ Objects = Iterator[tuple[Row | None, Broken | None]]  # an object, or a line tha
 Reading = Callable[[Objects], Objects]  # what a source makes of a file's objects
 
 
-def names(path: str, reading: Reading, dialect: Dialect) -> list[str]:
-    """The columns that the first rows have; later ones may have more."""
-    with text.opened(path, dialect.encoding) as file:
+def names(
+    path: str, reading: Reading, dialect: Dialect, opening: Opening | None = None
+) -> list[str]:
+    """The columns that the first rows have; later ones may have more.
+
+    `opening` opens what is read where that is not simply the file.
+    """
+    with text.opened(path, dialect.encoding, opening=opening) as file:
         first = itertools.islice(reading(_objects(path, file)), PEEK_ROWS)
         return list(dict.fromkeys(key for row, _ in first if row for key in row))
 
 
-def batches(path: str, reading: Reading, dialect: Dialect) -> Iterator[Rows]:
+def batches(
+    path: str, reading: Reading, dialect: Dialect, opening: Opening | None = None
+) -> Iterator[Rows]:
     """All objects of a file, and the lines that are none."""
-    with text.opened(path, dialect.encoding) as file:
+    with text.opened(path, dialect.encoding, opening=opening) as file:
         rows = reading(_objects(path, file))
         while batch := list(itertools.islice(rows, BATCH_ROWS)):
             good = [row for row, _ in batch if row is not None]
@@ -42,14 +51,18 @@ def batches(path: str, reading: Reading, dialect: Dialect) -> Iterator[Rows]:
 def _objects(path: str, file: IO[bytes]) -> Objects:
     """Each entry of an array, or each line that is not blank: an object, or why it is none."""
     start = b""
-    for line in file:
-        if start := line.lstrip(SPACE.encode()):
-            break
+    while (line := file.readline(MOST)) and not (start := line.lstrip(SPACE.encode())):
+        continue
     if start.startswith(b"["):
         for entry in _entries(path, start, file):
             yield (entry, None) if isinstance(entry, dict) else (None, _no_object(entry))
         return
-    for line in itertools.chain([start], file):
+    for line in itertools.chain([start], iter(lambda: file.readline(MOST), b"")):
+        if len(line) >= MOST and not line.endswith(b"\n"):
+            while (more := file.readline(MOST)) and not more.endswith(b"\n"):
+                continue
+            yield None, (line[:SHOWN].decode(errors="replace"), f"longer than {MOST >> 20} MiB")
+            continue
         said = line.decode().strip()
         if not said:
             continue

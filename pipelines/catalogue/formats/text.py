@@ -2,9 +2,11 @@
 
 import contextlib
 import csv
+import functools
 import io
 import lzma
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
@@ -19,35 +21,45 @@ from stemlode.runs import BadUsage, Failed, reason
 CODECS = {".gz": "gzip", ".zst": "zstd"}
 ARCHIVES = (".tar", ".tar.xz", ".tar.gz")  # of a MusicBrainz dump
 DUMP = "mbdump/"  # its folder there
+Opening = Callable[[], contextlib.AbstractContextManager[IO[bytes]]]  # of what a file holds
 _DAMAGE = (
     OSError,
     EOFError,
     zlib.error,
     lzma.LZMAError,
     tarfile.TarError,
+    zipfile.BadZipFile,
+    NotImplementedError,  # a way of packing that zipfile does not know
+    RuntimeError,  # an archive with a password
     csv.Error,
     pa.ArrowException,
+    UnicodeDecodeError,  # in the names of Arrow's columns
 )
 
 
 @contextlib.contextmanager
 def opened(
-    path: str, encoding: str | None, row_of: Callable[[IO[str], int], str] = lambda _, line: ""
+    path: str,
+    encoding: str | None,
+    row_of: Callable[[IO[str], int], str] = lambda _, line: "",
+    opening: Opening | None = None,
 ) -> Iterator[IO[bytes]]:
     """What a file of text holds, unpacked, as UTF-8 without a byte order mark.
 
     `encoding` is its own, strict UTF-8 where it is None. Raises NotText at the first byte that is
-    none of it; there, `row_of` says of which row a line is, from all text.
+    none of it; there, `row_of` says of which row a line is, from all text. `opening` opens what is
+    read where that is not simply the file.
     """
     own = encoding or encodings.UTF_8
+    unpacked = opening or functools.partial(_unpacked, path)
     try:
-        with _unpacked(path) as file:
+        with unpacked() as file:
             reader: io.RawIOBase = encodings.Utf8(file, own)
             yield io.BufferedReader(reader, encodings.CHUNK)
     except encodings.BadByte as error:
-        with _unpacked(path) as file:
+        with unpacked() as file:
             number, sample = encodings.line_at(file, error.place, own)
-        with _unpacked(path) as file:
+        with unpacked() as file:
             row = row_of(io.TextIOWrapper(file, own, errors="replace", newline=""), number)
         named = "UTF-8" if encoding is None else encoding
         likely = encodings.likely(sample)

@@ -1,6 +1,7 @@
 """Catalogues whose files say by their names' end how they are written. Free of Beam."""
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 import pyarrow as pa
@@ -38,8 +39,17 @@ class Files:
     """Parquet, CSV and JSON Lines; a MusicBrainz dump's recordings as tracks.
 
     What is read raises Failed, with the file's name, where that is damaged, and BadUsage where the
-    dialect does not fit.
+    dialect does not fit. Sources that users name (`beets`, `discogs`) are made of it:
+
+    wanted: which files are looked for.
+    what: what a file of the source is; empty where any table will do.
+    signs: columns by which such a file is recognised where nobody named the source.
     """
+
+    wanted = f"file that ends in {', '.join(ENDINGS)}"
+    what = ""
+    signs: Sequence[frozenset[str]] = ()
+    reading: json_rows.Reading = staticmethod(musicbrainz.tracks)
 
     def __init__(
         self, dialect: Dialect = PLAIN, mended: Callable[[NotText], str] = NotText.mended
@@ -50,6 +60,10 @@ class Files:
     def holds(self, path: str) -> bool:
         """Whether a file is a table of tracks."""
         return format_of(path) is not None
+
+    def calls(self, path: str) -> Mapping[str, Sequence[str]]:
+        """What a file calls our columns if the user does not say, likelier names first."""
+        return {}
 
     def is_csv(self, path: str) -> bool:
         """Whether a file has a delimiter and a header."""
@@ -65,35 +79,43 @@ class Files:
             return f"it looks as if it had --header-rows {rows}"
         return None
 
+    def hopeless(self, path: str, theirs: Sequence[str]) -> str | None:
+        """Why no option mends a file without durations, where its kind never has any."""
+        return None
+
     def is_open(self, path: str) -> bool:
         """Whether any row may have a column that the first rows lack."""
         return format_of(path) == "json"
 
     def column_names(self, path: str) -> list[str]:
         """A file's columns in order."""
-        with naming(path, self._mended):
+        with self.naming(path):
             if format_of(path) == "parquet":
                 return parquet.names(path)
             if format_of(path) == "json":
-                return json_rows.names(path, musicbrainz.tracks, self.dialect)
+                return json_rows.names(path, self.reading, self.dialect)
             return csv_rows.header(path, self.dialect).names
 
     def column_types(self, path: str) -> dict[str, pa.DataType]:
         """The types of a file's columns; empty for formats that know none."""
-        with naming(path, self._mended):
+        with self.naming(path):
             return parquet.types(path) if format_of(path) == "parquet" else {}
 
     def parts(self, path: str) -> list[CataloguePart]:
         """A file cut where it can be read from."""
-        with naming(path, self._mended):
+        with self.naming(path):
             return parquet.parts(path) if format_of(path) == "parquet" else [CataloguePart(path)]
 
     def batches(self, part: CataloguePart, columns: Sequence[str] | None = None) -> Iterator[Rows]:
         """All rows of a part, with some columns or all."""
-        with naming(part.path, self._mended):
+        with self.naming(part.path):
             if format_of(part.path) == "parquet":
                 yield from parquet.batches(part, columns)
             elif format_of(part.path) == "json":
-                yield from json_rows.batches(part.path, musicbrainz.tracks, self.dialect)
+                yield from json_rows.batches(part.path, self.reading, self.dialect)
             else:
                 yield from csv_rows.batches(part.path, columns, self.dialect)
+
+    def naming(self, path: str) -> contextlib.AbstractContextManager[None]:
+        """Failed or BadUsage with the file's name for whatever is wrong with the file."""
+        return naming(path, self._mended)

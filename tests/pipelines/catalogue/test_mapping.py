@@ -97,6 +97,12 @@ def test_a_constant_that_a_file_has(name: str, tmp_path: Path) -> None:
         Catalogue(path, None, Dialect(constant=["artist=B"])).parts()
 
 
+@pytest.mark.parametrize("columns", ["title=a,title=b", 'title=a,artist=b, title="a"'])
+def test_a_column_that_is_mapped_twice(columns: str) -> None:
+    with pytest.raises(BadUsage, match="--columns .*: title is given twice"):
+        mapping(columns)
+
+
 def test_a_missing_artist_says_that_a_constant_would_do(tmp_path: Path) -> None:
     path = write(tmp_path / "c.csv", {**ROW, "title": "x"})
     with pytest.raises(BadUsage, match="--columns artist=NAME, or with --constant"):

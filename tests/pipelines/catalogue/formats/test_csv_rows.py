@@ -83,6 +83,27 @@ def test_no_header_at_all(tmp_path: Path) -> None:
     assert [row["title"] for row in found] == ["Song", "Other"]
 
 
+def test_a_header_alone_has_no_rows(tmp_path: Path) -> None:
+    for end in ("", "\n", "\r", "\r\n\r\n"):
+        (tmp_path / "c.csv").write_text("track_id,title,artist,duration_s" + end, newline="")
+        assert read(tmp_path / "c.csv") == []
+
+
+def test_a_block_may_begin_like_a_file_of_utf_8(tmp_path: Path) -> None:
+    """The next block begins after the last line's end, with the mark that a file may have."""
+    for inside in ("\n", "x"):
+        rows = [["1", inside, "a", "2"], ["\ufeff3", "b", "c", "4"]]
+        lines = [",".join(ROW), *(",".join(f'"{v}"' if v == "\n" else v for v in r) for r in rows)]
+        (tmp_path / "c.csv").write_text("".join(f"{line}\r" for line in lines), newline="")
+        assert [[row[name] for name in ROW] for row in read(tmp_path / "c.csv")] == rows
+
+
+def test_rows_that_are_no_header_spoil_no_message(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text('id,name\n1,"a"b\n')
+    with pytest.raises(BadUsage, match="no columns track_id, title"):
+        read(tmp_path / "c.csv")
+
+
 def test_a_header_that_breaks_off(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text('a,b\ntrack_id,"title\n1,2\n')
     with pytest.raises((Failed, BadUsage), match=r"c\.csv"):
@@ -141,6 +162,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
     states=st.booleans(),
 )
 @example([["1", "x", "\ufeff", "2"]], ",", csv.QUOTE_MINIMAL, "\n", "utf-8", False)
+@example([["1", "", "", ""], ["\ufeff", "", "", ""]], ",", csv.QUOTE_MINIMAL, "\r", "utf-8", False)
 def test_whatever_a_writer_writes_comes_back(
     tmp_path: Path,
     rows: list,
