@@ -99,7 +99,7 @@ def test_a_constant_that_a_file_has(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("columns", ["title=a,title=b", 'title=a,artist=b, title="a"'])
 def test_a_column_that_is_mapped_twice(columns: str) -> None:
-    with pytest.raises(BadUsage, match="--columns .*: title is given twice"):
+    with pytest.raises(BadUsage, match=r"--columns .*: title is given twice"):
         mapping(columns)
 
 
