@@ -18,10 +18,11 @@ from stemlode.runs import BadUsage, Failed
 from training import checkpoint
 from training.checkpoint import BEST
 from training.data import corpus
-from training.devices import pick_device
+from training.devices import ALONE, pick_device
 from training.finetuning import sets
 from training.finetuning.material import Boosting, Rules, Start
 from training.loop import command as train_verb
+from training.loop import memory
 from training.loop.command import decisive_fields, summary
 from training.loop.options import add_field, add_loop, loop_of
 from training.loop.stopping import Termination
@@ -76,6 +77,7 @@ def main(argv: Sequence[str]) -> int:
     else:
         place, sure = inputs["unlabelled"], rules.min_confidence
         unlabelled = sets.shards(place, recipe, start.sha256, sure, folder)
+    memory.check(*(recipe, device, options, ALONE, output), overwrite=given.overwrite, teachers=1)
     added = registry.added(recipe)
     run = runs.start(
         "finetune",

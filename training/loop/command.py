@@ -10,7 +10,7 @@ from training import console, devices, state
 from training.checkpoint import BEST, CONFIG, MODEL
 from training.data import corpus, levels
 from training.devices import World, pick_device
-from training.loop import one_batch, previews, warm_start
+from training.loop import memory, one_batch, previews, warm_start
 from training.loop.material import Material
 from training.loop.one_batch import OneBatch
 from training.loop.options import Options, changed, loop_of, parser_of
@@ -72,6 +72,8 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
         start = warm_start.read(inputs["from"], recipe)
         if world.first:
             console.tell(start.line())
+    # Before there is a plan, from which other options would differ.
+    memory.check(recipe, device, options, world, output, overwrite=given.overwrite)
     run: Run | None = None
     if world.first:
         decisive = decisive_fields(recipe) | options.decisive | {"processes": world.size}

@@ -23,6 +23,7 @@ class Options:
     compile: bool = False
     tensorboard: bool = False
     overfit_one_batch: bool = False
+    force: bool = False  # to begin although memory is short
 
     @property
     def decisive(self) -> dict[str, Any]:
@@ -51,6 +52,9 @@ def add_loop(parser: Parser) -> None:
         help="torch.compile the nets: pays for long runs of convolutional nets on a GPU",
     )
     parser.add_argument(
+        "--force", action="store_true", help="begin although the memory will not do"
+    )
+    parser.add_argument(
         "--tensorboard", action="store_true", help="write the log for TensorBoard too"
     )
 
@@ -66,6 +70,7 @@ def loop_of(given: argparse.Namespace) -> Options:
         compile=given.compile,
         tensorboard=given.tensorboard,
         overfit_one_batch=getattr(given, "overfit_one_batch", False),
+        force=given.force,
     )
 
 

@@ -232,7 +232,7 @@ def test_gradients_that_are_not_finite_stop_a_run_whose_loss_is(
 
     def steep(self: Any, nets: Any, *batch: Any) -> torch.Tensor:
         nonlocal count
-        count += nets.training
+        count += nets.training and len(batch[0]) > 1  # one alone is what memory is estimated by
         losses = real(self, nets, *batch)
         weight = next(nets.parameters()).flatten()[0]
         return losses + (weight - weight.detach()).sqrt() if count == 6 else losses
