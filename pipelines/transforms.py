@@ -11,6 +11,9 @@ from stemlode import files, runs
 from stemlode.retry import patiently
 from stemlode.tables import ROWS_PER_FILE, Row, file_name, order, place, write
 
+# Why a run is no success, of itself, its counts and its files; None for one that is.
+HeldBack = Callable[[runs.Run, Mapping[str, float], Sequence[str]], str | None]
+
 
 class WriteTable(beam.PTransform):
     """Rows (dicts) → Parquet files `{name}-00000-of-00001.parquet`, and a manifest row for each.
@@ -72,7 +75,7 @@ class Finish(beam.PTransform):
         run: runs.Run,
         clear: Sequence[str] = (),
         notes: Callable[[Mapping[str, float]], list[str]] | None = None,
-        held_back: Callable[[runs.Run, Mapping[str, float], list[str]], str | None] | None = None,
+        held_back: HeldBack | None = None,
     ) -> None:
         """`clear` names folders below the output that only served the way there; `notes` says of
         the counts what the user should know; `held_back` says of the run, its counts and its files
@@ -93,12 +96,12 @@ class Finish(beam.PTransform):
         outputs = {row["path"]: row["sha256"] for row in manifest}
 
         def finish() -> None:
-            for folder in self.clear:
-                files.remove(self.run.path(folder))
             notes = self.notes(counts) if self.notes else []
             facts: dict[str, Any] = {"notes": notes} if notes else {}
             if self.held_back and (why := self.held_back(self.run, counts, [*outputs])):
                 facts |= {"held_back": why, "acceptable": False}
+            for folder in () if "held_back" in facts else self.clear:  # a rerun may need them
+                files.remove(self.run.path(folder))
             self.run.finish(counts, outputs, **facts)
 
         patiently(finish, f"--output {self.run.output}")

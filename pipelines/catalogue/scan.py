@@ -5,9 +5,10 @@ frame by frame, for which the file is read (see docs/audio.md). A tag library wo
 """
 
 import argparse
+import functools
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -182,7 +183,23 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     _ = (
         (tracks, rejects) | "Manifest" >> beam.Flatten(),
         counts,
-    ) | transforms.Finish(run)
+    ) | transforms.Finish(run, held_back=functools.partial(nothing_found, folder))
+
+
+def nothing_found(
+    folder: str, run: runs.Run, counts: Mapping[str, float], outputs: Sequence[str]
+) -> str | None:
+    """Why a catalogue is none: it holds no track. None where it holds any."""
+    if counts["tracks"]:
+        return None
+    files_said = f"{counts['files']:,} files, {counts['not_audio']:,} of which have other endings"
+    if not counts["rejected"]:
+        held = files_said if counts["files"] else "no file at all"
+        return f"--music {folder}: holds no audio: {held} (--extensions says which are audio)"
+    return (
+        f"--music {folder}: no track came of it: {files_said}, and {counts['rejected']:,} are "
+        f"rejected; {run.output}/rejects-*.parquet say why"
+    )
 
 
 def listed(folder: str, wanted: set[str]) -> Iterator[Any]:

@@ -66,6 +66,7 @@ def write(
     format: str,
     held: append.Held,
     notes: Callable[[Mapping[str, float]], list[str]] | None = None,
+    held_back: transforms.HeldBack | None = None,
 ) -> None:
     """Plan and write the shards and all tables, then finish the run.
 
@@ -76,6 +77,7 @@ def write(
         further: manifest rows of further tables that are written already.
         held: what the corpus holds before this run; append.Held() for nothing.
         notes: what the user should know, from all counts.
+        held_back: why the run is no success, where something else than a corpus of nothing is.
     """
     into_shards, numbers = planned(samples, shard_bytes, held.shards)
     written = (
@@ -106,7 +108,7 @@ def write(
         _songs(written.index),
     ) | "Counts" >> beam.Flatten()
     _ = (manifest, every) | transforms.Finish(
-        run, [runs.PARTS], notes, None if held.kind else nothing_came
+        run, [runs.PARTS], notes, held_back or (None if held.kind else nothing_came)
     )
 
 

@@ -9,7 +9,7 @@ rerun skips those that are there.
 import dataclasses
 import functools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -214,7 +214,18 @@ def _build(
         format=plan.format,
         held=append.Held(),
         notes=length_notes,
+        held_back=functools.partial(
+            _held_back, None if view.allow_rejects or catalogue is None else catalogue.path
+        ),
     )
+
+
+def _held_back(
+    judged: str | None, run: runs.Run, counts: Mapping[str, float], outputs: Sequence[str]
+) -> str | None:
+    """Why a run is no success; `judged` is the catalogue whose rejects may be why."""
+    why = tracks.held_back(judged, run, counts, outputs) if judged else None
+    return why or output.nothing_came(run, counts, outputs)
 
 
 def _is_one_process(options: PipelineOptions) -> bool:

@@ -1,6 +1,6 @@
 """The tracks to label: rows of a catalogue, or the files of a folder, each id once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +12,9 @@ from pipelines.catalogue import rejections, scan, tracks
 from pipelines.catalogue.formats.rows import CataloguePart
 from pipelines.catalogue.reading import Catalogue
 from pipelines.pseudolabel.plan import STAGE
-from stemlode import schemas
+from stemlode import runs, schemas, tables
 from stemlode.audio import kinds
 from stemlode.ids import digest
-from stemlode.runs import Failed
 from stemlode.tables import Row
 
 # Tracks that a worker takes at a time, decoding some ahead: an eighth, so that workers can share
@@ -33,8 +32,8 @@ def read(
     """Parts of some tracks each, (number, rows of schemas.TRACK); rejects; counts.
 
     Only references travel. Which part a track lies in depends on its id and their number alone.
-    A catalogue of which most rows are rejected for one reason fails before any track is given,
-    unless that is allowed.
+    Of a catalogue of which most rows are rejected for one reason no track is given, unless that is
+    allowed.
     """
     found = (
         _of_folder(pipeline, music or "")
@@ -82,14 +81,25 @@ def _of_catalogue(pipeline: beam.Pipeline, catalogue: Catalogue, allow_rejects: 
         | "Judge" >> beam.Create([catalogue.path])
         | "Verdict" >> beam.Map(_judged, AsSingleton(rows), AsDict(by_reason))
     )
-    tracks = found.tracks | "OnceJudged" >> beam.Map(lambda row, _: row, AsSingleton(judged))
+    tracks = found.tracks | "OnceJudged" >> beam.FlatMap(
+        lambda row, why: [] if why else [row], AsSingleton(judged)
+    )
     return SimpleNamespace(tracks=tracks, rejects=found.rejects, counts=found.counts)
 
 
 def _judged(catalog: str, rows: int, by_reason: dict[str, rejections.RejectTally]) -> str:
-    if line := rejections.verdict(catalog, rows, by_reason):
-        raise Failed(line)
-    return catalog
+    """Why the catalogue is held back; empty where it is not."""
+    return rejections.verdict(catalog, rows, by_reason) or ""
+
+
+def held_back(
+    catalog: str, run: runs.Run, counts: Mapping[str, float], outputs: Sequence[str]
+) -> str | None:
+    """The same of a run whose rejects are written."""
+    names = [name for name in outputs if name.startswith("rejects-")]
+    columns = ["stage", "key", "error", "record"]
+    found = (row for n in names for row in tables.read_part(run.path(n), columns).to_pylist())
+    return rejections.verdict(catalog, int(counts["tracks_read"]), rejections.tallied(found))
 
 
 def _of_folder(pipeline: beam.Pipeline, folder: str) -> Any:

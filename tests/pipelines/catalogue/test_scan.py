@@ -1,6 +1,7 @@
 """Scan: a folder of audio becomes a catalogue; nothing is decoded, nothing is lost."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -193,3 +194,24 @@ def test_a_catalogue_inside_the_music_is_refused_for_it_would_change_the_music(
     with pytest.raises(runs.BadUsage, match=r"--output .* is inside --music"):
         scan.main([str(tmp_path / "in"), "--output", str(tmp_path / "in" / "out")])
     assert not (tmp_path / "in" / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "holds no audio: no file at all"),
+        (["notes.txt"], r"holds no audio: 1 files, 1 of which have other endings \(--extensions"),
+        (["a.wav", "b.txt"], r"no track came of it: 2 files, .* 1 are rejected; .*rejects-"),
+    ],
+)
+def test_a_catalogue_of_nothing_is_no_success(
+    names: list[str], message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    for name in names:
+        (tmp_path / "in" / "deep" / name).write_text("no sound")
+    with pytest.raises(runs.Failed, match=message):
+        scan.main([str(tmp_path / "in"), f"--output={tmp_path / 'out'}"])
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+    counts = json.loads((tmp_path / "out" / "run.json").read_text())["counts"]
+    assert counts["files"] == len(names) == counts["rejected"] + counts["not_audio"]

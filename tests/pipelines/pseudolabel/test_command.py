@@ -304,6 +304,10 @@ def test_a_catalogue_that_is_read_wrongly_labels_nothing(
     assert label(catalog, tmp_path / "out") == 1
     said = capsys.readouterr().err
     assert f"{len(rows) - 1} of {len(rows)} rows are rejected" in said and ";5'" in said
+    table = tables.read_part(str(tmp_path / "out" / "rejects-00000-of-00001.parquet"), ["error"])
+    assert table["error"].to_pylist() == ["bad_duration"] * (len(rows) - 1)
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+    assert said.removeprefix("error: ") == (tmp_path / "out" / "_ERROR.txt").read_text()
     assert not [*(tmp_path / "out").rglob("*.part")]
     assert label(catalog, tmp_path / "out", "--allow-rejects") == 0
     check_counts(tmp_path / "out")
