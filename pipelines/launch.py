@@ -15,6 +15,7 @@ from pipelines import causes
 from pipelines.options import SharedOptions, Verb, check_service, is_local
 from stemlode import files, runs, tables
 from stemlode.audio import decoders
+from stemlode.retry import UNREACHABLE
 from stemlode.runs import BadUsage, Failed
 
 CAUSES = 5  # of rejects that are named at the end; the table has all
@@ -75,9 +76,11 @@ def carry_out(
         added=verb.added,
         writes=verb.writes,
         decoder=decoders.name() if verb.decodes else None,
+        **({"again": True} if start is runs.start and _retries(verb, options) else {}),
     )
     if run is None:
         print(f"{verb.name}: already complete in {output}")
+        _say_unreached(runs.record(output))
         return 0
     if getattr(options.view_as(verb.options), "allow_rejects", False) and run.accept():
         _say(runs.record(output), output)
@@ -96,6 +99,10 @@ def carry_out(
     return 0
 
 
+def _retries(verb: Verb, options: PipelineOptions) -> bool:
+    return bool(getattr(options.view_as(verb.options), "retry_rejects", False))
+
+
 def _say(record: dict, output: str) -> None:
     print(f"{record['verb']}: done in {record['seconds']:.1f} s, in {output}")
     for name, count in record["counts"].items():
@@ -109,8 +116,15 @@ def _say(record: dict, output: str) -> None:
         most = [f"{cause} ({count:,})" for cause, count in causes.most_common(CAUSES)]
         more = ", …" if len(causes) > CAUSES else ""
         print(f"  rejected because: {', '.join(most)}{more}")
+    _say_unreached(record)
     for note in record.get("notes", []):
         print(f"note: {note}")
+
+
+def _say_unreached(record: dict) -> None:
+    if missed := record["counts"].get(UNREACHABLE):
+        some = "1 file" if missed == 1 else f"{missed:,} files"
+        print(f"note: {some} could not be reached; --retry-rejects tries again")
 
 
 def _explained(error: Exception, run: runs.Run) -> BadUsage | Failed:

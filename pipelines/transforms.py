@@ -8,11 +8,17 @@ import pyarrow as pa
 from apache_beam.pvalue import AsDict, AsList, AsSingleton
 
 from stemlode import files, runs
-from stemlode.retry import patiently
+from stemlode.retry import UNREACHABLE, patiently
 from stemlode.tables import ROWS_PER_FILE, Row, file_name, order, place, write
 
 # Why a run is no success, of itself, its counts and its files; None for one that is.
 HeldBack = Callable[[runs.Run, Mapping[str, float], Sequence[str]], str | None]
+
+
+def reject_counts(row: Row) -> list[tuple[str, int]]:
+    """What a reject counts as."""
+    found = [("rejected", 1)]
+    return [*found, (UNREACHABLE, 1)] if row["error"] == UNREACHABLE else found
 
 
 class WriteTable(beam.PTransform):
@@ -77,7 +83,8 @@ class Finish(beam.PTransform):
         notes: Callable[[Mapping[str, float]], list[str]] | None = None,
         held_back: HeldBack | None = None,
     ) -> None:
-        """`clear` names folders below the output that only served the way there; `notes` says of
+        """`clear` names folders below the output that only served the way there, and stay where
+        files could not be reached, for an attempt that tries these again; `notes` says of
         the counts what the user should know; `held_back` says of the run, its counts and its files
         why it is no success (see `Run.finish`), if it is none."""
         super().__init__()
@@ -100,7 +107,8 @@ class Finish(beam.PTransform):
             facts: dict[str, Any] = {"notes": notes} if notes else {}
             if self.held_back and (why := self.held_back(self.run, counts, [*outputs])):
                 facts |= {"held_back": why, "acceptable": False}
-            for folder in () if "held_back" in facts else self.clear:  # a rerun may need them
+            again = "held_back" in facts or counts.get(UNREACHABLE)  # a rerun may need them
+            for folder in () if again else self.clear:
                 files.remove(self.run.path(folder))
             self.run.finish(counts, outputs, **facts)
 

@@ -23,6 +23,7 @@ from stemlode import extras
 
 TEMPORARY = ".tmp"  # every temporary file of ours ends with this
 _ENDLESS = (stat.S_IFIFO, stat.S_IFCHR, stat.S_IFSOCK)
+_WEB = ("http", "https")
 _OURS = re.compile(rf"(?:^|[./])[0-9a-f]{{32}}{re.escape(TEMPORARY)}$")
 
 
@@ -164,10 +165,13 @@ def stamps(path: str) -> list[list[str]]:
     listed and yet not there (a link that leads nowhere) has neither.
     """
     fs, name = system(path)
-    found = list_files(path, follow_links=True) if is_local(path) else fs.find(name)
-    found = found or fs.glob(name)
+    if fs.protocol == _WEB:  # a page is no folder: `find` would read all of it for its links
+        facts = [(name, info)] if (info := _info(fs, name)) else []
+    else:
+        found = list_files(path, follow_links=True) if is_local(path) else fs.find(name)
+        found = found or fs.glob(name)
+        facts = [(entry, _info(fs, entry)) for entry in sorted(map(str, found))]
     changed = ("mtime", "updated", "LastModified", "ETag", "etag")
-    facts = [(entry, _info(fs, entry)) for entry in sorted(map(str, found))]
     return [
         [entry, str(info.get("size")), str(next((info[k] for k in changed if k in info), ""))]
         for entry, info in facts

@@ -3,14 +3,19 @@
 What lasts, such as a full disk or a file that may not be read, is not tried again. Free of Beam.
 """
 
+import contextlib
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from stemlode.runs import Failed, reason
+from stemlode.runs import Failed, Run, reason
 
 WAITS_S = (1.0, 4.0, 16.0)
+UNREACHABLE = "unreachable"  # why such a file is rejected, in a word
+NOT_TRIED = "not tried"
+_SAID = "cannot be reached"
+IN_A_ROW = 5  # files of one store that could not be reached: then it gets no further tries
 _LASTING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 _LASTING |= {errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 _LASTING |= {errno.ENXIO, errno.EINVAL, errno.EPROTONOSUPPORT}
@@ -63,3 +68,64 @@ def patiently(call: Callable[[], _T], what: str) -> _T:
     except OSError as error:
         name = error.filename if isinstance(error, ReadFault) else what
         raise Failed(f"{name}: {reason(error)}; run again to resume") from error
+
+
+class Unreachable(OSError):
+    """A file that could not be had, tried again or not: no verdict on the file itself."""
+
+    error = UNREACHABLE  # as an AudioError has it
+
+
+def reach(call: Callable[[], _T]) -> _T:
+    """What `call` makes of a file, tried again as by `repeatedly`; Unreachable where an OSError
+    stays."""
+    try:
+        return repeatedly(call)
+    except OSError as error:
+        said = reason(error)
+        raise Unreachable(said if said.startswith(_SAID) else f"{_SAID}: {said}") from error
+
+
+class Stores:
+    """Where a run's files lie, and which of these places do not answer.
+
+    A store that failed for IN_A_ROW files in a row gets no further tries. Only what may pass
+    counts: a store that refuses a file has answered, and asking for the next one costs no waiting.
+    """
+
+    def __init__(self) -> None:
+        self._failed: dict[str, int] = {}
+
+    @contextlib.contextmanager
+    def file(self, uri: str) -> Iterator[None]:
+        """What is done with one file, by `reach`; Unreachable at once where its store is out."""
+        store = store_of(uri)
+        if self._failed.get(store, 0) >= IN_A_ROW:
+            raise Unreachable(f"{NOT_TRIED}: {store} failed for {IN_A_ROW} files in a row")
+        failed = 0
+        try:
+            yield
+        except Unreachable as error:
+            cause = error.__cause__
+            failed = self._failed.get(store, 0) + 1 if cause and passes(cause) else 0
+            raise
+        finally:
+            self._failed[store] = failed
+
+
+_OF_RUNS: dict[str, Stores] = {}
+
+
+def stores_of(run: Run) -> Stores:
+    """What this process knows of a run's stores; its workers that are other processes find out
+    for themselves."""
+    return _OF_RUNS.setdefault(f"{run.started} {run.output}", Stores())
+
+
+def store_of(uri: str) -> str:
+    """The store that a file lies in: a bucket, a web server, or this machine's disk."""
+    scheme, _, rest = uri.partition("://")
+    if not rest or scheme == "file":
+        return "the local disk"
+    host = rest.partition("/")[0].rpartition("@")[2]  # no password goes into a table
+    return f"{scheme}://{host}"

@@ -145,6 +145,7 @@ def start(
     writes: Sequence[str] = (),
     raisable: Collection[str] = (),
     decoder: str | None = None,
+    again: bool = False,
 ) -> Run | None:
     """Claim an output folder; None where the same run is already complete there.
 
@@ -159,6 +160,7 @@ def start(
     are regular expressions of the names of all files, below the folder, that the verb writes or
     ever wrote beside its tables. `decoder` names what reads the run's audio: another one may give
     other samples, so that a half-finished run of another is refused; a finished one is finished.
+    `again` opens a finished run again that could not reach some of its files.
     """
     check_apart(output, inputs)
     stamps = {name: fingerprint(path) for name, path in inputs.items()}
@@ -167,9 +169,12 @@ def start(
     plan = to_json({"verb": verb, "options": options, "inputs": run.inputs, **named})
     try:
         held = _held_plan(output)
-        if not overwrite and _is_complete(run, added or {}, raisable):
+        again = again and _lacks_files(output)
+        if not overwrite and _is_complete(run, added or {}, raisable, again=again):
             return None
         claim(output)
+        if not overwrite and held is not None and _lacks_files(output):
+            _reopen(run, writes)
         if overwrite and held is not None:
             _clear(verb, output, held, writes)
         if _is_complete(run, added or {}, raisable):  # by another process, in between
@@ -210,7 +215,30 @@ def give_up(why: str) -> None:
                 files.write_bytes(files.join(folder, ERROR), why.encode(errors="replace"))
 
 
-def _is_complete(run: Run, added: Mapping[str, Any], raisable: Collection[str]) -> bool:
+def _lacks_files(folder: str) -> bool:
+    """Whether a run came to its end, and could not reach some of its files."""
+    path = files.join(folder, RECORD)
+    try:
+        found = json.loads(files.read_bytes(path)) if files.exists(path) else {}
+        return bool(found["counts"]["unreachable"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def _reopen(run: Run, writes: Sequence[str]) -> None:
+    """Remove what such a run wrote at its end, which is made again from its parts.
+
+    The mark of success goes first and the record last: killed half-way, it can be done again.
+    """
+    outputs = json.loads(files.read_bytes(run.path(RECORD))).get("outputs", {})
+    ours = [name for name in outputs if ".." not in name.split("/") and _is_ours(name, writes)]
+    for name in (SUCCESS, *ours, RECORD):
+        files.remove(run.path(name))
+
+
+def _is_complete(
+    run: Run, added: Mapping[str, Any], raisable: Collection[str], *, again: bool = False
+) -> bool:
     """Whether the same run is done; BadUsage where its folder holds something else."""
     held = _held_plan(run.output)
     if held is not None and (
@@ -224,7 +252,7 @@ def _is_complete(run: Run, added: Mapping[str, Any], raisable: Collection[str]) 
         return False
     before = plans.read(held)
     raised = before is not None and plans.raised(before["options"], run.options, raisable)
-    if files.exists(run.path(SUCCESS)) and not raised:
+    if files.exists(run.path(SUCCESS)) and not raised and not again:
         return True
     if run.decoder and (begun := plans.decoder(held)) != run.decoder:
         raise BadUsage(

@@ -101,7 +101,7 @@ def write(
     ) | "Manifest" >> beam.Flatten()  # fmt: skip
     every = (
         counts,
-        rejects | "CountRejects" >> beam.Map(lambda _: ("rejected", 1)),
+        rejects | "CountRejects" >> beam.FlatMap(transforms.reject_counts),
         written.shards | "CountShards" >> beam.Map(lambda _: ("shards", 1)),
         written.index | "CountSamples" >> beam.FlatMap(_sample_counts),
         _hours(written.index),

@@ -8,6 +8,7 @@ before under other thresholds, without reading audio.
 """
 
 import dataclasses
+import functools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -20,6 +21,7 @@ from apache_beam.pvalue import AsSingleton
 
 from matching.sound.decisions import Thresholds
 from matching.sound.scores import Settings
+from pipelines import unreachable
 from pipelines.launch import carry_out, pipeline_of
 from pipelines.options import Verb
 from pipelines.prune import estimate, inputs, output, rescore, scoring
@@ -27,7 +29,8 @@ from pipelines.prune.options import ADDED, PruneOptions, settings_of, settle
 from pipelines.prune.scoring import Heard, Listener
 from stemlode import files, runs, tables
 from stemlode.ids import digest
-from stemlode.retry import patiently
+from stemlode.retry import UNREACHABLE, patiently, stores_of
+from stemlode.runs import BadUsage
 from stemlode.schemas import reject
 from stemlode.tables import Row
 
@@ -39,6 +42,9 @@ class Score(beam.DoFn):
         self.run = run
         self.listener = Listener(settings, thresholds)
 
+    def setup(self) -> None:
+        self.listener.stores = stores_of(self.run)
+
     def process(self, part: tuple[int, Iterable[Row]]) -> Iterator[Any]:
         rows = sorted(part[1], key=lambda row: (row["song_id"], row["pair_id"]))
         heard = self._part(rows)
@@ -47,26 +53,41 @@ class Score(beam.DoFn):
             yield from output.outputs(row | heard.measures[pair_id], heard.seconds.get(pair_id))
         for item in heard.unreadable.items():
             yield beam.pvalue.TaggedOutput("rejects", item)
-        for name, number in work_of(heard).items():
+        uris = {row[f"{role}_audio_uri"] for row in rows for role in scoring.ROLES}
+        counts = work_of(heard) | {unreachable.TRIED: len(uris - {None, ""})}
+        for name, number in counts.items():
             yield beam.pvalue.TaggedOutput("counts", (name, number))
 
     def teardown(self) -> None:
         self.listener.close()
 
     def _part(self, rows: list[Row]) -> Heard:
-        """A part's result: an earlier attempt's, or made now and kept."""
+        """A part's result: what an earlier attempt kept of it, and what is made now.
+
+        Songs of which all files could be reached are kept; the next attempt tries the others again.
+        """
         name = digest(*(json.dumps(row, sort_keys=True) for row in rows))
         path = self.run.path(runs.PARTS, f"{name}.json")
-        if files.exists(path):
-            return Heard(**json.loads(files.read_bytes(path)))
-        heard = Heard()
-        for _, song in groupby(rows, key=lambda row: row["song_id"]):
-            heard.add(self.listener.hear(song))
-        for counter, number in work_of(heard).items():  # of this attempt, as a runner shows it
+        kept = Heard(**json.loads(files.read_bytes(path))) if files.exists(path) else Heard()
+        left = [row for row in rows if row["pair_id"] not in kept.measures]
+        if not left:
+            return kept
+        now, passing = Heard(), Heard()
+        for _, song in groupby(left, key=lambda row: row["song_id"]):
+            heard = self.listener.hear(song)
+            missed = any(row["error"] == UNREACHABLE for row in heard.unreadable.values())
+            (passing if missed else now).add(heard)
+        attempt = Heard()
+        for heard in (now, passing):
+            attempt.add(heard)
+        for counter, number in work_of(attempt).items():  # as a runner shows it
             Metrics.counter("prune", counter).inc(number)
-        data = json.dumps(dataclasses.asdict(heard), sort_keys=True).encode()
-        patiently(lambda: files.write_bytes(path, data), path)
-        return heard
+        if now.measures:
+            kept.add(now)
+            data = json.dumps(dataclasses.asdict(kept), sort_keys=True).encode()
+            patiently(lambda: files.write_bytes(path, data), path)
+        kept.add(passing)
+        return kept
 
 
 def work_of(heard: Heard) -> dict[str, int]:
@@ -121,7 +142,8 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
         >> beam.ParDo(Score(run, settings, window)).with_outputs(*output.TAGS, main="pairs")
     )
     rejects = (placed.rejects, found.rejects) | "Rejected" >> beam.Flatten()
-    output.write(run, found.pairs, rejects, found.counts, found.lengths, clear=[runs.PARTS])
+    held_back = functools.partial(unreachable.verdict, most=view.max_unreachable)
+    output.write(run, found.pairs, rejects, found.counts, found.lengths, [runs.PARTS], held_back)
 
 
 VERB = Verb(
@@ -131,7 +153,7 @@ VERB = Verb(
     build,
     PruneOptions,
     optional_inputs=("candidates",),
-    neutral=("pairs_per_part", "thresholds", "rescore", "estimate"),
+    neutral=("pairs_per_part", "thresholds", "rescore", "estimate", *unreachable.OPTIONS),
     dry=("estimate",),
     added=ADDED,
     decodes=True,
@@ -144,7 +166,10 @@ def main(argv: Sequence[str]) -> int:
     given = VERB.given(options)
     settle(options, argv, given)
     view = options.view_as(PruneOptions)
+    unreachable.check(view.max_unreachable)
     if view.rescore:
+        if view.retry_rejects:
+            raise BadUsage("--retry-rejects needs the audio, which --rescore does not read")
         inputs.check_scored(view.rescore)
         return carry_out(VERB, options, {"rescore": view.rescore}, pipeline_of(VERB, options))
     inputs.check(given["candidates"])

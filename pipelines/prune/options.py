@@ -10,6 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from matching.sound import alignment, decisions, difference, silence
 from matching.sound.decisions import Thresholds
 from matching.sound.scores import Settings
+from pipelines import unreachable
 from pipelines.options import VerbOptions
 from pipelines.prune import rescore, scoring, thresholds
 from stemlode import files
@@ -97,6 +98,7 @@ class PruneOptions(VerbOptions):
             default=alignment.MAX_OFFSET_S,
             help="seconds by which an instrumental may be shifted",
         )
+        unreachable.add_arguments(parser)
         add(
             "--pairs-per-part",
             type=int,

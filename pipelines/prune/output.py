@@ -40,11 +40,12 @@ def write(
     counts: beam.PCollection,
     lengths: beam.PCollection,
     clear: Sequence[str] = (),
+    held_back: transforms.HeldBack | None = None,
 ) -> None:
     """The end of the pipeline: tables, counts, and the run's record.
 
     `rejects` are (track id, row of schemas.REJECT), of which one a track is kept; `counts` are
-    (name, number), `lengths` (one of SUMS, seconds).
+    (name, number), `lengths` (one of SUMS, seconds); the rest is as for transforms.Finish.
     """
     pipeline = pairs.pipeline
     rejected = (  # the same track may be in the candidates of two songs
@@ -68,9 +69,9 @@ def write(
         pipeline | "Zeros" >> beam.Create([(name, 0) for name in COUNTS]),
         counts,
         sums,
-        rejected | "CountRejects" >> beam.Map(lambda _: ("rejected", 1)),
+        rejected | "CountRejects" >> beam.FlatMap(transforms.reject_counts),
     ) | "Counts" >> beam.Flatten()
-    _ = (manifest, every) | transforms.Finish(run, clear, length_notes)
+    _ = (manifest, every) | transforms.Finish(run, clear, length_notes, held_back)
 
 
 def _in_hours(name: str, time_us: int) -> tuple[str, float]:

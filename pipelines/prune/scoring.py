@@ -16,7 +16,7 @@ from stemlode import schemas
 from stemlode.audio import AudioError
 from stemlode.audio.decoding import Decoded, Decoder
 from stemlode.audio.info import check_whole, differs
-from stemlode.retry import patiently
+from stemlode.retry import Stores, Unreachable, reach
 from stemlode.tables import Row
 
 ROLES = ("mix", "instrumental")
@@ -88,15 +88,13 @@ class Listener:
         self.settings, self.thresholds = settings, thresholds
         self.decoder = Decoder(settings.sample_rate)
         self.decoder_cpu_s = 0.0
+        self.stores = Stores()
 
     def close(self) -> None:
         self.decoder.close()
 
     def hear(self, candidates: Iterable[Row]) -> Heard:
-        """Rows of schemas.CANDIDATE with one song_id → what became of each.
-
-        Raises Failed where audio lies somewhere that cannot be reached.
-        """
+        """Rows of schemas.CANDIDATE with one song_id → what became of each."""
         pairs = sorted(candidates, key=in_order)
         heard = Heard()
         held: dict[str, DecodedTrack] = {}
@@ -127,8 +125,9 @@ class Listener:
             return DecodedTrack(Unheard("no_audio_uri", "no audio_uri"))
         begun = time.perf_counter()
         try:
-            decoded = patiently(lambda: self.decoder.decode(uri), uri)
-        except AudioError as error:
+            with self.stores.file(uri):
+                decoded = reach(lambda: self.decoder.decode(uri))
+        except (AudioError, Unreachable) as error:
             return DecodedTrack(Unheard(error.error, str(error)))
         finally:
             heard.decode_ms += 1000 * (time.perf_counter() - begun)

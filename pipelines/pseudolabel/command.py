@@ -18,6 +18,7 @@ from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.pvalue import TaggedOutput
 
+from pipelines import unreachable
 from pipelines.catalogue import options as catalogue_options
 from pipelines.corpus import append, output
 from pipelines.launch import carry_out, pipeline_of
@@ -31,7 +32,7 @@ from stemlode import files, runs
 from stemlode.audio import AudioError
 from stemlode.audio.decoding import Samples
 from stemlode.audio.info import differs, length_notes
-from stemlode.retry import patiently
+from stemlode.retry import Unreachable, patiently, reach, stores_of
 from stemlode.runs import BadUsage
 from stemlode.schemas import reject
 from stemlode.shards import tar
@@ -72,10 +73,12 @@ class Listen(beam.DoFn):
 
     def process(self, part: tuple[int, Iterable[Row]]) -> Iterator[Any]:
         rows = sorted(part[1], key=lambda row: row["track_id"])
+        uris = {row["audio_uri"] for row in rows} - {None, ""}
+        yield TaggedOutput("counts", (unreachable.TRIED, len(uris)))
         for track, future in ahead(rows, self._known, self.plan.decoders):
             try:
                 known = future.result()
-            except AudioError as error:
+            except (AudioError, Unreachable) as error:
                 row = reject(STAGE, track["track_id"], error.error, str(error), track)
                 yield TaggedOutput("rejects", row)
                 yield TaggedOutput("counts", ("tracks_rejected", 1))
@@ -88,8 +91,12 @@ class Listen(beam.DoFn):
 
     def _known(self, track: Row) -> KnownTrack:
         """A track's segments: as an earlier attempt noted, or by listening to it."""
+        with stores_of(self.run).file(track["audio_uri"] or ""):
+            return self._looked_up(track)
+
+    def _looked_up(self, track: Row) -> KnownTrack:
         uri = track["audio_uri"] or ""
-        name = patiently(lambda: track_name(track, self.plan), uri)
+        name = reach(lambda: track_name(track, self.plan))
         note = self.run.path(runs.PARTS, f"{name}.plan.json")
         noted = json.loads(files.read_bytes(note)) if files.exists(note) else None
         if noted is not None and not self._missing(name, noted["active"]):
@@ -215,16 +222,24 @@ def _build(
         held=append.Held(),
         notes=length_notes,
         held_back=functools.partial(
-            _held_back, None if view.allow_rejects or catalogue is None else catalogue.path
+            _held_back,
+            None if view.allow_rejects or catalogue is None else catalogue.path,
+            most=view.max_unreachable,
         ),
     )
 
 
 def _held_back(
-    judged: str | None, run: runs.Run, counts: Mapping[str, float], outputs: Sequence[str]
+    judged: str | None,
+    run: runs.Run,
+    counts: Mapping[str, float],
+    outputs: Sequence[str],
+    *,
+    most: float,
 ) -> str | None:
     """Why a run is no success; `judged` is the catalogue whose rejects may be why."""
     why = tracks.held_back(judged, run, counts, outputs) if judged else None
+    why = why or unreachable.verdict(run, counts, outputs, most=most)
     return why or output.nothing_came(run, counts, outputs)
 
 
@@ -239,7 +254,7 @@ VERB = Verb(
     (),
     build,
     PseudolabelOptions,
-    neutral=("allow_rejects", "teacher", "io_threads", "accelerator"),
+    neutral=("allow_rejects", "teacher", "io_threads", "accelerator", *unreachable.OPTIONS),
     optional_inputs=("catalog", "music"),
     writes=(tar.SHARD.pattern,),
     added=catalogue_options.ADDED,
@@ -258,6 +273,7 @@ def main(argv: Sequence[str]) -> int:
         raise BadUsage(f"{flags[0]} says how --catalog is written, which is not given")
     if "music" in given and files.is_file(given["music"]):
         raise BadUsage(f"--music {given['music']}: is a file; name the folder that holds it")
+    unreachable.check(view.max_unreachable)
     plan = plan_of(options)
     if "catalog" in given and runs.fingerprintable(given["catalog"]):
         catalogue_options.catalogue_of(given["catalog"], view).parts()

@@ -4,6 +4,7 @@ import argparse
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines import unreachable
 from pipelines.catalogue import options as catalogue_options
 from pipelines.corpus.options import FORMATS
 from pipelines.options import VerbOptions, is_local
@@ -53,6 +54,7 @@ class PseudolabelOptions(VerbOptions):
             action="store_true",
             help="refuse files whose codec is lossy",
         )
+        unreachable.add_arguments(parser)
         parser.add_argument(
             "--batch-size", type=int, default=8, help="segments that the teacher gets at a time"
         )

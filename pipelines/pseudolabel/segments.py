@@ -23,7 +23,7 @@ from stemlode.audio import AudioError, activity
 from stemlode.audio.decoding import Decoder, Samples
 from stemlode.audio.info import check_whole
 from stemlode.audio.kinds import is_lossless
-from stemlode.retry import patiently
+from stemlode.retry import reach
 
 _TOUCH_S = 1e-3  # what a segment and a salient window must share
 _STRETCH_SEGMENTS = 32  # at least, where a track has as many
@@ -78,7 +78,7 @@ class Segmenter:
         self, uri: str, duration_s: float = math.nan, duration_source: str | None = None
     ) -> Segmented:
         """A track by where it lies, and how long it is by a catalogue. Raises AudioError where it
-        cannot be used, Failed where it cannot be reached."""
+        cannot be used, Unreachable where it cannot be had."""
         if not uri:
             raise AudioError("no audio_uri", "no_audio_uri")
         if self.cut.lossless_only:
@@ -88,7 +88,7 @@ class Segmenter:
         except queue.Empty:
             decoder = Decoder(self.cut.sample_rate, channels=self.cut.channels)
         try:
-            decoded = patiently(lambda: decoder.decode(uri), uri)
+            decoded = reach(lambda: decoder.decode(uri))
         finally:
             self._idle.put(decoder)
         check_whole(decoded.duration_s, duration_s, duration_source)
@@ -160,6 +160,6 @@ def _touches(first: int, windows: np.ndarray, cut: Cut) -> bool:
 
 def _check_lossless(uri: str) -> None:
     """Unusable where a file's header names a lossy codec."""
-    kind = patiently(lambda: audio.probe(uri), uri).format
+    kind = reach(lambda: audio.probe(uri)).format
     if not is_lossless(kind):
         raise Unusable(f"{kind}: not lossless", "lossy")

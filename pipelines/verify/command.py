@@ -11,6 +11,7 @@ from tqdm import tqdm
 from pipelines.verify import index, shards
 from stemlode import files, runs
 from stemlode.arguments import Parser
+from stemlode.retry import UNREACHABLE
 from stemlode.runs import BadUsage, Failed
 from stemlode.shards import tar
 
@@ -31,7 +32,7 @@ def check(folder: str, workers: int = 1) -> tuple[list[str], dict[str, Any]]:
     outputs: dict[str, str] = record["outputs"]
     if not any(name.startswith("index-") for name in outputs):
         raise BadUsage(f"{folder}: holds a run of {record['verb']}, not a corpus")
-    wrong = [*_plan(folder, record), *_listing(folder, outputs)]
+    wrong = [*_plan(folder, record), *_listing(folder, record)]
     rows, about_tables = index.read(folder, record)
     wrong += about_tables
     rows_of = index.by_shard(rows)
@@ -62,12 +63,15 @@ def _plan(folder: str, record: dict[str, Any]) -> Iterator[str]:
         yield f"{runs.PLAN}: {runs.reason(error)}"
 
 
-def _listing(folder: str, outputs: dict[str, str]) -> Iterator[str]:
+def _listing(folder: str, record: dict[str, Any]) -> Iterator[str]:
     """Files that are there and not in the record; those missing are found when they are read."""
     root = files.join(folder, "")
+    kept = files.join(runs.PARTS, "") if record["counts"].get(UNREACHABLE) else None
     for path in files.list_files(folder):
         name = path.removeprefix(root)
-        if name not in outputs and name not in runs.OWN:
+        if kept and name.startswith(kept):
+            continue  # for an attempt that tries again what could not be reached
+        if name not in record["outputs"] and name not in runs.OWN:
             yield f"{name}: not in {runs.RECORD}; a killed run left it, or it is none of ours"
 
 

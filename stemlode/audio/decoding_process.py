@@ -97,17 +97,16 @@ def _fetched(line: socket.socket, uri: str) -> Iterator[str]:
     send(line, {"fetching": True})
     signal.setitimer(signal.ITIMER_REAL, STALL_S + LIMIT_S)
     with _temporary() as copy:
-        with opening.open_bytes(uri) as remote:
-            size, told = 0, time.monotonic()
-            while piece := remote.read(_PIECE_BYTES):
-                size += len(piece)
-                if size > LARGEST_BYTES:
-                    raise AudioError(f"larger than {LARGEST_BYTES >> 30} GiB", "too_long")
-                _write(copy.fileno(), memoryview(piece))
-                if time.monotonic() - told > _TOLD_EVERY_S:
-                    told = time.monotonic()
-                    signal.setitimer(signal.ITIMER_REAL, STALL_S + LIMIT_S)
-                    send(line, {"fetching": True})
+        size, told = 0, time.monotonic()
+        for piece in opening.pieces(uri, _PIECE_BYTES):
+            size += len(piece)
+            if size > LARGEST_BYTES:
+                raise AudioError(f"larger than {LARGEST_BYTES >> 30} GiB", "too_long")
+            _write(copy.fileno(), memoryview(piece))
+            if time.monotonic() - told > _TOLD_EVERY_S:
+                told = time.monotonic()
+                signal.setitimer(signal.ITIMER_REAL, STALL_S + LIMIT_S)
+                send(line, {"fetching": True})
         send(line, {"fetching": False})
         yield f"/dev/fd/{copy.fileno()}"
 

@@ -10,8 +10,9 @@ from typing import IO, Any, TypeVar
 
 from stemlode import files, retry
 from stemlode.audio.info import AudioError
+from stemlode.runs import reason
 
-_GONE = (404, 410)  # of HTTP
+_GONE, _REFUSED = (404, 410), (401, 402, 403, 407, 451)  # of HTTP
 _STORES = (
     "gs://",
     "gcs://",
@@ -128,6 +129,30 @@ def opened_bytes(uri: str) -> Iterator[Bytes]:
         remote.raise_error()
 
 
+def pieces(uri: str, size: int) -> Iterator[bytes]:
+    """A remote file's bytes in order; AudioError as `open_bytes`, OSError where they stop coming.
+
+    The clients of stores and web servers raise exceptions of their own for a broken connection.
+    """
+    with open_bytes(uri) as file:
+        count = 0
+        while piece := _read(file, size):
+            count += len(piece)
+            yield piece
+        whole = getattr(file, "size", None)
+        if isinstance(whole, int) and count < whole:
+            raise OSError(errno.EIO, f"reading broke off after {count:,} of {whole:,} bytes")
+
+
+def _read(file: IO[bytes], size: int) -> bytes:
+    try:
+        return file.read(size)
+    except (OSError, ImportError):
+        raise
+    except Exception as error:
+        raise OSError(errno.EIO, f"reading broke off: {reason(error)}") from error
+
+
 def open_bytes(uri: str) -> IO[bytes]:
     """A file's bytes; AudioError for what no second try will open."""
     local = is_local(uri)
@@ -135,7 +160,10 @@ def open_bytes(uri: str) -> IO[bytes]:
         return files.open_local(str(local_path(uri))) if local else files.open_input(uri)
     except FileNotFoundError as error:
         cause = error.__cause__  # fsspec says "not found" of a web server that is down as well
-        if isinstance(cause, OSError) or getattr(cause, "status", _GONE[0]) not in _GONE:
+        status = getattr(cause, "status", _GONE[0])
+        if status in _REFUSED:
+            raise PermissionError(f"cannot be reached: {cause}") from error
+        if isinstance(cause, OSError) or status not in _GONE:
             raise OSError(f"cannot be reached: {cause}") from error
         raise AudioError("no such file", "missing") from None
     except ValueError as error:  # a null character in a path, a scheme that nobody knows
@@ -146,3 +174,9 @@ def open_bytes(uri: str) -> IO[bytes]:
         if error.errno == errno.EPROTONOSUPPORT and not uri.startswith(_STORES):
             raise AudioError(f"cannot be opened: {error.strerror}") from None
         raise
+    except ImportError:
+        raise
+    except Exception as error:  # of a store's client, when the store is down
+        if local:
+            raise
+        raise OSError(errno.EIO, f"cannot be reached: {reason(error)}") from error

@@ -494,7 +494,7 @@ def test_finished_parts_are_not_scored_again(
 
 
 @pytest.mark.slow
-def test_a_passing_fault_is_tried_again_and_a_lasting_one_ends_the_run(
+def test_a_passing_fault_is_tried_again_and_a_lasting_one_is_a_reject(
     tmp_path: Path, test_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = test_data / "audio/multitrack/mallory"
@@ -512,11 +512,11 @@ def test_a_passing_fault_is_tried_again_and_a_lasting_one_ends_the_run(
 
     with monkeypatch.context() as patch:
         patch.setattr(Decoder, "decode", down)
-        with pytest.raises(runs.Failed, match=r"mixture\.mp3: connection reset; run again"):
-            _prune(tmp_path, rows)
-        assert not (tmp_path / "pairs" / runs.SUCCESS).exists()
+        assert _decisions(_prune(tmp_path, rows)) == {"mallory": "unreadable"}
+        assert {row["error"] for row in _rejects(tmp_path)} == {"unreachable"}
         patch.setattr(Decoder, "decode", shaky)
-        assert _decisions(_prune(tmp_path, rows)) == {"mallory": "kept"}
+        again = _prune(tmp_path, rows, "--retry-rejects")
+        assert _decisions(again) == {"mallory": "kept"}
     assert _rejects(tmp_path) == []
 
 
