@@ -1,6 +1,7 @@
 """Runs a verb: claims the output folder, does the work, says what came of it."""
 
 import contextlib
+import dataclasses
 import logging
 import os
 import traceback
@@ -14,8 +15,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines import causes
 from pipelines.options import SharedOptions, Verb, check_service, is_local
 from stemlode import files, runs, tables
+from stemlode.addresses.rules import REFUSED, UNREACHABLE, Rules
 from stemlode.audio import decoders
-from stemlode.retry import UNREACHABLE
 from stemlode.runs import BadUsage, Failed
 
 CAUSES = 5  # of rejects that are named at the end; the table has all
@@ -78,6 +79,8 @@ def carry_out(
         decoder=decoders.name() if verb.decodes else None,
         **({"again": True} if start is runs.start and _retries(verb, options) else {}),
     )
+    if run is not None:
+        run = dataclasses.replace(run, rules=_rules(verb, options, inputs))
     if run is None:
         print(f"{verb.name}: already complete in {output}")
         _say_unreached(runs.record(output))
@@ -97,6 +100,14 @@ def carry_out(
     else:
         print(f"{verb.name}: handed over to the runner; {output} will hold _SUCCESS at the end")
     return 0
+
+
+def _rules(verb: Verb, options: PipelineOptions, inputs: Mapping[str, str]) -> Rules:
+    view = options.view_as(verb.options)
+    named = [inputs[name] for name in verb.named if name in inputs]
+    allowed = getattr(view, "allow_uri", None) or []
+    follow = not getattr(view, "no_follow_links", False)
+    return runs.rules([*inputs.values()], named, allowed, follow=follow)
 
 
 def _retries(verb: Verb, options: PipelineOptions) -> bool:
@@ -122,9 +133,13 @@ def _say(record: dict, output: str) -> None:
 
 
 def _say_unreached(record: dict) -> None:
-    if missed := record["counts"].get(UNREACHABLE):
-        some = "1 file" if missed == 1 else f"{missed:,} files"
-        print(f"note: {some} could not be reached; --retry-rejects tries again")
+    for name, what, how in (
+        (UNREACHABLE, "could not be reached", ""),
+        (REFUSED, "were refused for their addresses", " with --allow-uri"),
+    ):
+        if missed := record["counts"].get(name):
+            some = "1 file" if missed == 1 else f"{missed:,} files"
+            print(f"note: {some} {what}; --retry-rejects{how} tries again")
 
 
 def _explained(error: Exception, run: runs.Run) -> BadUsage | Failed:

@@ -67,6 +67,31 @@ class VerbOptions(PipelineOptions):
     """
 
 
+ADDRESSES = ("allow_uri", "no_follow_links")  # options of verbs that open what a catalogue names
+
+
+def add_addresses(parser: argparse.ArgumentParser) -> None:
+    """Those options."""
+    parser.add_argument(
+        "--allow-uri",
+        action="append",
+        metavar="BEGINNING",
+        help="open files of the catalogue whose addresses begin so, or that lie in this folder, "
+        "although it is none of the run's inputs', local, private or of another kind "
+        "(docs/addresses.md); may be given again",
+    )
+    add_no_follow_links(parser)
+
+
+def add_no_follow_links(parser: argparse.ArgumentParser) -> None:
+    """Of verbs that take a folder for what it holds."""
+    parser.add_argument(
+        "--no-follow-links",
+        action="store_true",
+        help="reject links that lead out of the folders of the run's inputs",
+    )
+
+
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
     """Shows a default only where there is one."""
 
@@ -84,7 +109,8 @@ class Verb:
     nothing and needs no output folder, with one in `without_inputs` no inputs either. `added` are
     options that came later to the verb, each with what a plan without it means (see
     `stemlode.plans`). `writes` are its files (see `runs.start`). The plans of those that read audio
-    (`decodes`) name the decoders.
+    (`decodes`) name the decoders. In the folders of its inputs in `named` lie the files that they
+    name (see `runs.rules`).
     """
 
     name: str
@@ -100,6 +126,7 @@ class Verb:
     added: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     decodes: bool = False
     writes: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
 
     def own(self, options: PipelineOptions) -> dict[str, Any]:
         """The verb's own options that decide the output, by name."""

@@ -8,17 +8,18 @@ import pyarrow as pa
 from apache_beam.pvalue import AsDict, AsList, AsSingleton
 
 from stemlode import files, runs
-from stemlode.retry import UNREACHABLE, patiently
+from stemlode.addresses.rules import NOT_OPENED
+from stemlode.retry import patiently
 from stemlode.tables import ROWS_PER_FILE, Row, file_name, order, place, write
 
 # Why a run is no success, of itself, its counts and its files; None for one that is.
 HeldBack = Callable[[runs.Run, Mapping[str, float], Sequence[str]], str | None]
 
 
-def reject_counts(row: Row) -> list[tuple[str, int]]:
-    """What a reject counts as."""
-    found = [("rejected", 1)]
-    return [*found, (UNREACHABLE, 1)] if row["error"] == UNREACHABLE else found
+def reject_counts(row: Row, *, also: bool = True) -> list[tuple[str, int]]:
+    """What a reject counts as; `also` by what it is where its file was not opened."""
+    counted = also and row["error"] in NOT_OPENED
+    return [("rejected", 1), *([(row["error"], 1)] if counted else [])]
 
 
 class WriteTable(beam.PTransform):
@@ -82,13 +83,16 @@ class Finish(beam.PTransform):
         clear: Sequence[str] = (),
         notes: Callable[[Mapping[str, float]], list[str]] | None = None,
         held_back: HeldBack | None = None,
+        *,
+        again: bool = False,
     ) -> None:
-        """`clear` names folders below the output that only served the way there, and stay where
-        files could not be reached, for an attempt that tries these again; `notes` says of
+        """`clear` names folders below the output that only served the way there; `notes` says of
         the counts what the user should know; `held_back` says of the run, its counts and its files
-        why it is no success (see `Run.finish`), if it is none."""
+        why it is no success (see `Run.finish`), if it is none; `again`: the folders stay where
+        files were not opened, for an attempt that tries these again."""
         super().__init__()
         self.run, self.clear, self.notes, self.held_back = run, tuple(clear), notes, held_back
+        self.again = again
 
     def expand(self, inputs: tuple[beam.PCollection, beam.PCollection]) -> beam.PCollection:
         manifest, counts = inputs
@@ -107,8 +111,8 @@ class Finish(beam.PTransform):
             facts: dict[str, Any] = {"notes": notes} if notes else {}
             if self.held_back and (why := self.held_back(self.run, counts, [*outputs])):
                 facts |= {"held_back": why, "acceptable": False}
-            again = "held_back" in facts or counts.get(UNREACHABLE)  # a rerun may need them
-            for folder in () if again else self.clear:
+            again = self.again and any(counts.get(name) for name in NOT_OPENED)
+            for folder in () if again or "held_back" in facts else self.clear:  # a rerun needs them
                 files.remove(self.run.path(folder))
             self.run.finish(counts, outputs, **facts)
 

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from stemlode import runs, tables
-from stemlode.retry import NOT_TRIED, UNREACHABLE, store_of
+from stemlode.addresses.rules import UNREACHABLE
+from stemlode.retry import NOT_TRIED, store_of
 from stemlode.runs import BadUsage
 
 MOST = 0.01  # of a run's files
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--retry-rejects",
         action="store_true",
-        help="try those files again that a finished run could not reach",
+        help="try those files again that a finished run could not reach, or was not allowed to",
     )
     parser.add_argument(
         "--max-unreachable",

@@ -20,10 +20,11 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from stemlode import extras
+from stemlode.addresses import web
+from stemlode.addresses.rules import WEB, Address, refusal, scheme
 
 TEMPORARY = ".tmp"  # every temporary file of ours ends with this
 _ENDLESS = (stat.S_IFIFO, stat.S_IFCHR, stat.S_IFSOCK)
-_WEB = ("http", "https")
 _OURS = re.compile(rf"(?:^|[./])[0-9a-f]{{32}}{re.escape(TEMPORARY)}$")
 
 
@@ -34,12 +35,15 @@ class BadAddress(ValueError):
 def system(path: str) -> tuple[AbstractFileSystem, str]:
     """The file system that a path lies on, and the path's name there.
 
-    What has no "://" is a local path, whatever else is in it ("::", "~", "[x]*").
-    Raises BadAddress, or OSError where the package that knows the scheme is not installed.
+    What does not begin with a scheme and "://" is a local path, whatever else is in it ("::", "~",
+    "[x]*"). Raises BadAddress, or OSError where the package that knows the scheme is not installed.
     """
-    if "://" in path:
+    if (found := scheme(path)) is not None:
         try:
-            return url_to_fs(path)
+            if found[1] in WEB and not found[0]:
+                rules = path.rules if isinstance(path, Address) else None
+                return web.system(rules), str(path)
+            return url_to_fs(str(path))
         except ImportError as error:
             raise OSError(errno.EPROTONOSUPPORT, _needed(path, error), path) from error
         except (ValueError, TypeError) as error:
@@ -94,12 +98,15 @@ def size(path: str) -> int:
     return int(fs.size(name))
 
 
-def open_input(path: str) -> IO[bytes]:
-    """A seekable binary reader; of a local file, as `open_local`."""
+def open_input(path: str, *, in_order: bool = False) -> IO[bytes]:
+    """A seekable binary reader; of a local file, as `open_local`.
+
+    `in_order` promises not to seek: then a file of a web server comes in one answer, not in parts.
+    """
     fs, name = system(path)
     if isinstance(fs, LocalFileSystem):
         return open_local(name)
-    return fs.open(name, "rb")
+    return fs.open(name, "rb", **({"block_size": 0} if in_order and fs.protocol == WEB else {}))
 
 
 def open_local(name: str) -> IO[bytes]:
@@ -130,22 +137,28 @@ def list_files(
     *,
     follow_links: bool = False,
     unreadable: Callable[[OSError], None] | None = None,
+    leaving: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Every file below a folder, sorted; empty where the folder does not exist.
 
     `follow_links` also looks into linked local folders, as inputs want; what is ours to remove is
     never found through a link. With it, `unreadable` is told of folders that cannot be looked into
-    (`error.filename`), which otherwise count as empty.
+    (`error.filename`), which otherwise count as empty, and `leaving` of links that lead out of the
+    folder, which then are not followed.
     """
     fs, name = system(folder)
     if not fs.exists(name):
         return []
     if is_local(folder):
-        return sorted(_linked(name, unreadable) if follow_links else fs.find(name))
+        return sorted(_linked(name, unreadable, leaving) if follow_links else fs.find(name))
     return sorted(fs.unstrip_protocol(found) for found in fs.find(name))
 
 
-def _linked(folder: str, unreadable: Callable[[OSError], None] | None) -> list[str]:
+def _linked(
+    folder: str,
+    unreadable: Callable[[OSError], None] | None,
+    leaving: Callable[[str], None] | None,
+) -> list[str]:
     """The files below a local folder and its linked folders; a link to a folder above ends."""
     if not Path(folder).is_dir():
         return [folder]
@@ -154,18 +167,33 @@ def _linked(folder: str, unreadable: Callable[[OSError], None] | None) -> list[s
         here = Path(path)
         above = {part.resolve() for part in (here, *here.parents)}
         folders[:] = [name for name in folders if (here / name).resolve() not in above]
+        if leaving is not None:
+            for held in (folders, names):
+                for name in [name for name in held if _leaves(here / name, folder)]:
+                    held.remove(name)
+                    leaving(str(here / name))
         found += [str(here / name) for name in names]
     return found
+
+
+def _leaves(path: Path, folder: str) -> bool:
+    """Whether a path is a link out of a folder."""
+    return path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(
+        os.path.realpath(folder)
+    )
 
 
 def stamps(path: str) -> list[list[str]]:
     """Name, size and time of change of every file at a path or below it, or that a glob matches.
 
     Tells whether an input has changed without reading it. Hashes stand in for times on S3. What is
-    listed and yet not there (a link that leads nowhere) has neither.
+    listed and yet not there (a link that leads nowhere) has neither. What a catalogue names and is
+    refused is not looked at.
     """
+    if refusal(path) is not None:
+        return []
     fs, name = system(path)
-    if fs.protocol == _WEB:  # a page is no folder: `find` would read all of it for its links
+    if fs.protocol == WEB:  # a page is no folder: `find` would read all of it for its links
         facts = [(name, info)] if (info := _info(fs, name)) else []
     else:
         found = list_files(path, follow_links=True) if is_local(path) else fs.find(name)

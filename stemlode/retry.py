@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from stemlode.addresses.rules import UNREACHABLE
 from stemlode.runs import Failed, Run, reason
 
 WAITS_S = (1.0, 4.0, 16.0)
-UNREACHABLE = "unreachable"  # why such a file is rejected, in a word
 NOT_TRIED = "not tried"
 _SAID = "cannot be reached"
 IN_A_ROW = 5  # files of one store that could not be reached: then it gets no further tries

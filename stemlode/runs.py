@@ -21,6 +21,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from stemlode import files, locks, plans
+from stemlode.addresses.rules import NOT_OPENED, Rules, scheme
 from stemlode.plans import PLAN
 
 RECORD, SUCCESS = "run.json", "_SUCCESS"
@@ -59,6 +60,7 @@ class Run:
     inputs: dict[str, str]
     started: float
     decoder: str | None = None  # what reads its audio, where it reads any
+    rules: Rules = dataclasses.field(default_factory=Rules)  # for what its catalogue names
 
     def path(self, *names: str) -> str:
         """A path below the output folder."""
@@ -100,6 +102,8 @@ class Run:
             "outputs": dict(sorted(outputs.items())),
             "schemas": schemas.versions_of(outputs),
             **({"decoder": self.decoder} if self.decoder else {}),
+            **({} if self.rules.roots is None else {"roots": [*self.rules.roots]}),
+            **({"allow_uri": [*self.rules.allowed]} if self.rules.allowed else {}),
             **({} if acceptable else {"acceptable": False}),
             **facts,
         }
@@ -160,7 +164,7 @@ def start(
     are regular expressions of the names of all files, below the folder, that the verb writes or
     ever wrote beside its tables. `decoder` names what reads the run's audio: another one may give
     other samples, so that a half-finished run of another is refused; a finished one is finished.
-    `again` opens a finished run again that could not reach some of its files.
+    `again` opens a finished run again that did not open some of its files.
     """
     check_apart(output, inputs)
     stamps = {name: fingerprint(path) for name, path in inputs.items()}
@@ -216,12 +220,12 @@ def give_up(why: str) -> None:
 
 
 def _lacks_files(folder: str) -> bool:
-    """Whether a run came to its end, and could not reach some of its files."""
+    """Whether a run came to its end, and did not open some of its files."""
     path = files.join(folder, RECORD)
     try:
         found = json.loads(files.read_bytes(path)) if files.exists(path) else {}
-        return bool(found["counts"]["unreachable"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return any(found["counts"].get(name) for name in NOT_OPENED)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
 
 
@@ -291,6 +295,35 @@ def record(folder: str) -> dict[str, Any]:
     if unknown := schemas.unknown_version(found.get("schemas")):
         raise Failed(f"{path}: {unknown}")
     return found
+
+
+def rules(
+    inputs: Sequence[str], named: Sequence[str], allowed: Sequence[str] = (), *, follow: bool = True
+) -> Rules:
+    """What may be opened of what the inputs name: these may be finished runs, and hand on what
+    they recorded.
+
+    Args:
+        inputs: all that is read.
+        named: those of them in whose own folder a catalogue's files may lie.
+        allowed: what the user allows beside that.
+        follow: whether links may lead out of the roots.
+    """
+    roots = dict.fromkeys(_folder(path) for path in named)
+    opened = dict.fromkeys(path if scheme(path) else files.absolute(path) for path in allowed)
+    records = [record(path) for path in inputs if files.exists(files.join(path, SUCCESS))]
+    for found in records:
+        roots |= dict.fromkeys(map(str, found.get("roots") or ()))
+        opened |= dict.fromkeys(map(str, found.get("allow_uri") or ()))
+    known = bool(named or records) and all("roots" in found for found in records)
+    return Rules(tuple(roots) if known else None, tuple(opened), follow)
+
+
+def _folder(path: str) -> str:
+    """The folder that an input is, or lies in; of a glob, what stands before its first sign."""
+    if files.is_file(path) or not files.exists(path):
+        path = re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0]
+    return path.rstrip("/") or "/"
 
 
 def fingerprint(path: str) -> str:

@@ -9,15 +9,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 
 class Web:
     """Serves a folder. `faults` maps a file's name to what happens to who asks for it: a status,
-    `reset`, `half` (the connection ends half-way), or a call that says so at each request."""
+    `reset`, `half` (the connection ends half-way), or a call that says so at each request; `moved`
+    maps names to addresses elsewhere, `moved_on_get` those that show it only to who wants it."""
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         self.folder, self.port = folder, port
         self.faults: dict[str, Any] = {}
+        self.moved: dict[str, str] = {}
+        self.moved_on_get: dict[str, str] = {}
         self.asked: Counter[str] = Counter()
         self.server: http.server.ThreadingHTTPServer | None = None
 
@@ -50,7 +54,7 @@ class _Server(http.server.ThreadingHTTPServer):
 def _handler(web: Web) -> type[http.server.BaseHTTPRequestHandler]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            name = self.path.lstrip("/")
+            name = unquote(self.path.lstrip("/"))
             web.asked[name] += self.command == "GET"
             fault = web.faults.get(name)
             if isinstance(fault, Callable):
@@ -62,6 +66,15 @@ def _handler(web: Web) -> type[http.server.BaseHTTPRequestHandler]:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 self.close_connection = True
                 return self.connection.close()
+            there = web.moved.get(name)
+            if name in web.moved_on_get:
+                there = web.moved_on_get[name] if self.command == "GET" else None
+                name = name if there else "a.wav"
+            if there:
+                self.send_response(302)
+                self.send_header("Location", there)
+                self.end_headers()
+                return None
             path = web.folder / name
             if not path.is_file():
                 return self.send_error(404)

@@ -19,8 +19,9 @@ from apache_beam.pvalue import TaggedOutput
 from matching.titles import artist_key
 from pipelines import transforms
 from pipelines.launch import launch
-from pipelines.options import Verb, VerbOptions
+from pipelines.options import Verb, VerbOptions, add_no_follow_links
 from stemlode import audio, files, runs, schemas
+from stemlode.addresses.rules import REFUSED, SAID
 from stemlode.audio import kinds, opening
 from stemlode.ids import digest
 from stemlode.runs import BadUsage
@@ -52,6 +53,7 @@ class ScanOptions(VerbOptions):
             default=",".join(kinds.EXTENSIONS),
             help="file name endings that are audio; other files are left out and counted",
         )
+        add_no_follow_links(parser)
 
 
 class ReadTags(beam.DoFn):
@@ -155,9 +157,10 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     """The pipeline: folder → files → tags → catalogue."""
     folder = VERB.given(options)["music"]
     endings = options.view_as(ScanOptions).extensions.lower().split(",")
+    follow = not options.view_as(ScanOptions).no_follow_links
     wanted = {ending.strip().lstrip(".") for ending in endings}
     folders = pipeline | "Folder" >> beam.Create([folder])
-    found = folders | "List" >> beam.FlatMap(listed, wanted).with_outputs(
+    found = folders | "List" >> beam.FlatMap(listed, wanted, follow=follow).with_outputs(
         "rejects", "counts", main="audio"
     )
     read = (
@@ -202,11 +205,23 @@ def nothing_found(
     )
 
 
-def listed(folder: str, wanted: set[str]) -> Iterator[Any]:
+def listed(folder: str, wanted: set[str], *, follow: bool = True) -> Iterator[Any]:
     """Audio files by their endings; a name that no table can hold is a reject, and so is a folder
-    that cannot be looked into."""
+    that cannot be looked into, and a link that leads out of the folder if it must not."""
     closed: list[OSError] = []
-    found = files.list_files(folder, follow_links=True, unreadable=closed.append)
+    leaving: list[str] = []
+    found = files.list_files(
+        folder,
+        follow_links=True,
+        unreadable=closed.append,
+        leaving=None if follow else leaving.append,
+    )
+    for path in leaving:
+        shown = path.encode("utf-8", "backslashreplace").decode()
+        yield TaggedOutput("counts", ("files", 1))
+        message = f"{SAID}: a link that leads out of the folder (--no-follow-links)"
+        name = shown.removeprefix(folder).lstrip("/")
+        yield TaggedOutput("rejects", reject("scan", name, REFUSED, message, {"path": shown}))
     for error in closed:
         shown = str(error.filename).encode("utf-8", "backslashreplace").decode()
         name = shown.removeprefix(folder).lstrip("/") or "."
@@ -233,6 +248,8 @@ VERB = Verb(
     build,
     ScanOptions,
     positional="music",
+    added={"no_follow_links": False},
+    named=("music",),
 )
 
 

@@ -158,7 +158,8 @@ def start(
         locks.release(output)
         raise Failed(f"--output {output}: cannot be written: {runs.reason(error)}") from error
     options = record["options"]
-    return Addition(verb, output, options, stamps, time.time(), decoder, kind, number)
+    begun = time.time()
+    return Addition(verb, output, options, stamps, begun, decoder, kind=kind, number=number)
 
 
 def held(run: runs.Run) -> Held:

@@ -17,7 +17,7 @@ from pipelines.corpus import append, grouping, inputs, output, splits
 from pipelines.corpus.encode import Encode
 from pipelines.corpus.options import CorpusOptions, plan_of
 from pipelines.launch import launch
-from pipelines.options import SharedOptions, Verb
+from pipelines.options import ADDRESSES, SharedOptions, Verb
 from stemlode import files, runs, tables
 from stemlode.runs import BadUsage
 from stemlode.shards.tar import SHARD
@@ -27,7 +27,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     """The pipeline: recordings → part files → plan → shards → index."""
     plan, given, held = plan_of(options), VERB.given(options), append.held(run)
     view = options.view_as(CorpusOptions)
-    found, kept_counts = inputs.read(pipeline, given, view.layout, view.sources)
+    found, kept_counts = inputs.read(pipeline, given, view.layout, view.sources, run.rules)
     alike, sketch_files = grouping.alike(found, view.fingerprints, run, held)
     grouped, apart = grouping.grouped(found, AsList(alike), held)
     encoded = grouped | "Encode" >> beam.ParDo(Encode(run, plan)).with_outputs(
@@ -76,7 +76,7 @@ VERB = Verb(
     (),
     build,
     CorpusOptions,
-    neutral=("append", "retry_rejects"),
+    neutral=("append", "retry_rejects", *ADDRESSES),
     writes=(SHARD.pattern, re.escape(runs.PENDING)),
     optional_inputs=("pairs", "stems", "mapping", "vocals", "instrumentals", "splits"),
     decodes=True,

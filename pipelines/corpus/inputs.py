@@ -13,19 +13,20 @@ from pipelines.corpus.append import Held
 from pipelines.samples import recordings
 from pipelines.samples.recordings import Recording
 from stemlode import tables
+from stemlode.addresses.rules import Rules
 from stemlode.layouts import folders
 from stemlode.layouts.songs import Song
 
 
 def read(
-    pipeline: beam.Pipeline, given: dict[str, str], layout: str, grouping: str
+    pipeline: beam.Pipeline, given: dict[str, str], layout: str, grouping: str, rules: Rules
 ) -> tuple[beam.PCollection, beam.PCollection]:
     """Every recording that was given, and how many of which kind."""
     read = (
         pipeline
         | "Tables" >> beam.Create(tables.parts(given["pairs"], "pairs") if "pairs" in given else [])
         | "SpreadTables" >> beam.Reshuffle()
-        | "ReadPairs" >> beam.FlatMap(_kept_pairs).with_outputs("counts", main="pairs")
+        | "ReadPairs" >> beam.FlatMap(_kept_pairs, rules).with_outputs("counts", main="pairs")
     )
     songs = recordings.of_songs(songs_in_folders(given, layout, grouping))
     unpaired = sum(song.kind == "unpaired" for song in songs)
@@ -99,11 +100,11 @@ def _listed(recording: Recording, lists: dict[str, str]) -> Recording:
     return dataclasses.replace(recording, split=splits.listed(splits.facts_of(recording), lists))
 
 
-def _kept_pairs(path: str) -> Iterator[Any]:
+def _kept_pairs(path: str, rules: Rules) -> Iterator[Any]:
     """The recordings of one file of verified pairs."""
     for row in tables.rows(path):
         if row["decision"] == "kept":
             yield TaggedOutput("counts", ("pairs", 1))
-            yield recordings.of_pair(row)
+            yield recordings.of_pair(row, rules)
         else:
             yield TaggedOutput("counts", ("pairs_not_kept", 1))

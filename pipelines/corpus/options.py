@@ -8,7 +8,7 @@ import re
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.corpus import splits
-from pipelines.options import VerbOptions
+from pipelines.options import VerbOptions, add_addresses
 from pipelines.samples.recordings import Shape
 from stemlode import extras
 from stemlode.layouts import folders, grouping
@@ -44,6 +44,7 @@ class CorpusOptions(VerbOptions):
             action="store_true",
             help="try again only what a finished corpus rejected",
         )
+        add_addresses(parser)
         parser.add_argument(
             "--chunk-seconds",
             type=float,

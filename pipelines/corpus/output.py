@@ -67,6 +67,7 @@ def write(
     held: append.Held,
     notes: Callable[[Mapping[str, float]], list[str]] | None = None,
     held_back: transforms.HeldBack | None = None,
+    again: bool = False,
 ) -> None:
     """Plan and write the shards and all tables, then finish the run.
 
@@ -78,6 +79,7 @@ def write(
         held: what the corpus holds before this run; append.Held() for nothing.
         notes: what the user should know, from all counts.
         held_back: why the run is no success, where something else than a corpus of nothing is.
+        again: as for transforms.Finish.
     """
     into_shards, numbers = planned(samples, shard_bytes, held.shards)
     written = (
@@ -101,15 +103,14 @@ def write(
     ) | "Manifest" >> beam.Flatten()  # fmt: skip
     every = (
         counts,
-        rejects | "CountRejects" >> beam.FlatMap(transforms.reject_counts),
+        rejects | "CountRejects" >> beam.FlatMap(transforms.reject_counts, also=again),
         written.shards | "CountShards" >> beam.Map(lambda _: ("shards", 1)),
         written.index | "CountSamples" >> beam.FlatMap(_sample_counts),
         _hours(written.index),
         _songs(written.index),
     ) | "Counts" >> beam.Flatten()
-    _ = (manifest, every) | transforms.Finish(
-        run, [runs.PARTS], notes, held_back or (None if held.kind else nothing_came)
-    )
+    why = held_back or (None if held.kind else nothing_came)
+    _ = (manifest, every) | transforms.Finish(run, [runs.PARTS], notes, why, again=again)
 
 
 def nothing_came(run: runs.Run, counts: Mapping[str, float], outputs: Sequence[str]) -> str | None:

@@ -73,6 +73,7 @@ VERB = Verb(
         "bigquery_endpoint",
     ),
     dry=("estimate", "explain"),
+    named=("catalog",),
     without_inputs=("explain",),
     added=ADDED,
 )

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from pipelines.pages.charts import Histogram, histogram
 from pipelines.pages.inputs import Folder, real
-from stemlode import schemas
+from stemlode import runs, schemas
+from stemlode.addresses.rules import Address
 
 STACK = ("kept", *(d for d in reversed(schemas.DECISIONS) if d not in ("kept", "unreadable")))
 COLUMNS = (
@@ -87,7 +88,7 @@ def closest_calls(prune: Folder) -> tuple[list[ShownPair], list[ShownPair]]:
     order = np.lexsort((table["pair_id"].to_pylist(), room)) if len(room) else np.zeros(0, int)
     worst = [int(i) for i in order if kept[i]][:CLOSEST]
     best = [int(i) for i in order[::-1] if not kept[i]][:CLOSEST]
-    return _pairs(table, worst), _pairs(table, best)
+    return _pairs(prune, table, worst), _pairs(prune, table, best)
 
 
 def examples(prune: Folder) -> list[list[ShownPair]]:
@@ -112,11 +113,12 @@ def examples(prune: Folder) -> list[list[ShownPair]]:
             middle = len(piece) // 2
             around = sorted(range(len(piece)), key=lambda i, m=middle: abs(i - m))  # type: ignore[misc]
             if around:
-                chosen.append(_pairs(table, [int(piece[i]) for i in around[:3]]))
+                chosen.append(_pairs(prune, table, [int(piece[i]) for i in around[:3]]))
     return chosen
 
 
-def _pairs(table: pa.Table, rows: Sequence[int]) -> list[ShownPair]:
+def _pairs(prune: Folder, table: pa.Table, rows: Sequence[int]) -> list[ShownPair]:
+    rules = runs.rules([prune.path], [])
     taken: list[dict[str, Any]] = table.take(pa.array(rows, pa.int64())).to_pylist()
     return [
         ShownPair(
@@ -131,8 +133,8 @@ def _pairs(table: pa.Table, rows: Sequence[int]) -> list[ShownPair]:
             gain_db=real(row["gain_db"]),
             polarity=-1 if row["polarity"] == -1 else 1,
             duration_s=real(row["mix.duration_s"]),
-            mix_uri=row["mix_audio_uri"],
-            instrumental_uri=row["instrumental_audio_uri"],
+            mix_uri=Address(row["mix_audio_uri"] or "", rules),
+            instrumental_uri=Address(row["instrumental_audio_uri"] or "", rules),
         )
         for row in taken
     ]

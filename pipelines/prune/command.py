@@ -23,13 +23,14 @@ from matching.sound.decisions import Thresholds
 from matching.sound.scores import Settings
 from pipelines import unreachable
 from pipelines.launch import carry_out, pipeline_of
-from pipelines.options import Verb
+from pipelines.options import ADDRESSES, Verb
 from pipelines.prune import estimate, inputs, output, rescore, scoring
 from pipelines.prune.options import ADDED, PruneOptions, settings_of, settle
 from pipelines.prune.scoring import Heard, Listener
 from stemlode import files, runs, tables
+from stemlode.addresses.rules import NOT_OPENED
 from stemlode.ids import digest
-from stemlode.retry import UNREACHABLE, patiently, stores_of
+from stemlode.retry import patiently, stores_of
 from stemlode.runs import BadUsage
 from stemlode.schemas import reject
 from stemlode.tables import Row
@@ -40,7 +41,7 @@ class Score(beam.DoFn):
 
     def __init__(self, run: runs.Run, settings: Settings, thresholds: Thresholds) -> None:
         self.run = run
-        self.listener = Listener(settings, thresholds)
+        self.listener = Listener(settings, thresholds, run.rules)
 
     def setup(self) -> None:
         self.listener.stores = stores_of(self.run)
@@ -64,7 +65,7 @@ class Score(beam.DoFn):
     def _part(self, rows: list[Row]) -> Heard:
         """A part's result: what an earlier attempt kept of it, and what is made now.
 
-        Songs of which all files could be reached are kept; the next attempt tries the others again.
+        Songs of which all files were opened are kept; the next attempt tries the others again.
         """
         name = digest(*(json.dumps(row, sort_keys=True) for row in rows))
         path = self.run.path(runs.PARTS, f"{name}.json")
@@ -75,7 +76,7 @@ class Score(beam.DoFn):
         now, passing = Heard(), Heard()
         for _, song in groupby(left, key=lambda row: row["song_id"]):
             heard = self.listener.hear(song)
-            missed = any(row["error"] == UNREACHABLE for row in heard.unreadable.values())
+            missed = any(row["error"] in NOT_OPENED for row in heard.unreadable.values())
             (passing if missed else now).add(heard)
         attempt = Heard()
         for heard in (now, passing):
@@ -153,7 +154,11 @@ VERB = Verb(
     build,
     PruneOptions,
     optional_inputs=("candidates",),
-    neutral=("pairs_per_part", "thresholds", "rescore", "estimate", *unreachable.OPTIONS),
+    neutral=(
+        *("pairs_per_part", "thresholds", "rescore", "estimate"),
+        *unreachable.OPTIONS,
+        *ADDRESSES,
+    ),
     dry=("estimate",),
     added=ADDED,
     decodes=True,
@@ -174,7 +179,9 @@ def main(argv: Sequence[str]) -> int:
         return carry_out(VERB, options, {"rescore": view.rescore}, pipeline_of(VERB, options))
     inputs.check(given["candidates"])
     if view.estimate:
-        listener = Listener(*settings_of(options))
+        allowed, follow = view.allow_uri or (), not view.no_follow_links
+        rules = runs.rules([given["candidates"]], [], allowed, follow=follow)
+        listener = Listener(*settings_of(options), rules)
         rows = estimate.rows(given["candidates"])
         print("\n".join(estimate.lines(rows, listener, view.pairs_per_part)))
         return 0

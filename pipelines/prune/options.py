@@ -11,7 +11,7 @@ from matching.sound import alignment, decisions, difference, silence
 from matching.sound.decisions import Thresholds
 from matching.sound.scores import Settings
 from pipelines import unreachable
-from pipelines.options import VerbOptions
+from pipelines.options import VerbOptions, add_addresses
 from pipelines.prune import rescore, scoring, thresholds
 from stemlode import files
 from stemlode.runs import BadUsage
@@ -99,6 +99,7 @@ class PruneOptions(VerbOptions):
             help="seconds by which an instrumental may be shifted",
         )
         unreachable.add_arguments(parser)
+        add_addresses(parser)
         add(
             "--pairs-per-part",
             type=int,

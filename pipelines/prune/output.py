@@ -71,7 +71,7 @@ def write(
         sums,
         rejected | "CountRejects" >> beam.FlatMap(transforms.reject_counts),
     ) | "Counts" >> beam.Flatten()
-    _ = (manifest, every) | transforms.Finish(run, clear, length_notes, held_back)
+    _ = (manifest, every) | transforms.Finish(run, clear, length_notes, held_back, again=True)
 
 
 def _in_hours(name: str, time_us: int) -> tuple[str, float]:

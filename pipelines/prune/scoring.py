@@ -13,6 +13,7 @@ from matching.sound import decisions, scores
 from matching.sound.decisions import Thresholds
 from matching.sound.scores import Scores, Settings, TrimmedSignal
 from stemlode import schemas
+from stemlode.addresses.rules import Address, Rules
 from stemlode.audio import AudioError
 from stemlode.audio.decoding import Decoded, Decoder
 from stemlode.audio.info import check_whole, differs
@@ -84,8 +85,12 @@ class Heard:
 class Listener:
     """Measures and judges the candidates of a song. `close` ends its decoding process."""
 
-    def __init__(self, settings: Settings, thresholds: Thresholds) -> None:
+    def __init__(
+        self, settings: Settings, thresholds: Thresholds, rules: Rules | None = None
+    ) -> None:
+        """`rules` are those for the addresses of candidates."""
         self.settings, self.thresholds = settings, thresholds
+        self.rules = rules or Rules()
         self.decoder = Decoder(settings.sample_rate)
         self.decoder_cpu_s = 0.0
         self.stores = Stores()
@@ -123,10 +128,10 @@ class Listener:
         """The sound of a track that lies there, of which the catalogue's row is `known`."""
         if not uri:
             return DecodedTrack(Unheard("no_audio_uri", "no audio_uri"))
-        begun = time.perf_counter()
+        begun, address = time.perf_counter(), Address(uri, self.rules)
         try:
             with self.stores.file(uri):
-                decoded = reach(lambda: self.decoder.decode(uri))
+                decoded = reach(lambda: self.decoder.decode(address))
         except (AudioError, Unreachable) as error:
             return DecodedTrack(Unheard(error.error, str(error)))
         finally:

@@ -22,13 +22,14 @@ from pipelines import unreachable
 from pipelines.catalogue import options as catalogue_options
 from pipelines.corpus import append, output
 from pipelines.launch import carry_out, pipeline_of
-from pipelines.options import SharedOptions, Verb, is_local
+from pipelines.options import ADDRESSES, SharedOptions, Verb, is_local
 from pipelines.pseudolabel import encode, tracks
 from pipelines.pseudolabel.options import PseudolabelOptions, plan_of, teacher_of
 from pipelines.pseudolabel.plan import STAGE, LabelPlan, part_name, song_id, track_name
 from pipelines.pseudolabel.segments import Segmenter, ahead, mixtures, stretches
 from pipelines.pseudolabel.teacher import Stretch, TeacherHandler
 from stemlode import files, runs
+from stemlode.addresses.rules import Address
 from stemlode.audio import AudioError
 from stemlode.audio.decoding import Samples
 from stemlode.audio.info import differs, length_notes
@@ -95,8 +96,8 @@ class Listen(beam.DoFn):
             return self._looked_up(track)
 
     def _looked_up(self, track: Row) -> KnownTrack:
-        uri = track["audio_uri"] or ""
-        name = reach(lambda: track_name(track, self.plan))
+        uri = Address(track["audio_uri"] or "", self.run.rules)
+        name = reach(lambda: track_name(track, self.plan, self.run.rules))
         note = self.run.path(runs.PARTS, f"{name}.plan.json")
         noted = json.loads(files.read_bytes(note)) if files.exists(note) else None
         if noted is not None and not self._missing(name, noted["active"]):
@@ -196,7 +197,11 @@ def _build(
         catalogue_options.catalogue_of(given["catalog"], view) if "catalog" in given else None
     )
     parts, unread, counts = tracks.read(
-        pipeline, catalogue, given.get("music"), allow_rejects=view.allow_rejects
+        pipeline,
+        catalogue,
+        given.get("music"),
+        allow_rejects=view.allow_rejects,
+        follow=not view.no_follow_links,
     )
     handler = TeacherHandler(
         teacher_of(options),
@@ -226,6 +231,7 @@ def _build(
             None if view.allow_rejects or catalogue is None else catalogue.path,
             most=view.max_unreachable,
         ),
+        again=True,
     )
 
 
@@ -254,7 +260,12 @@ VERB = Verb(
     (),
     build,
     PseudolabelOptions,
-    neutral=("allow_rejects", "teacher", "io_threads", "accelerator", *unreachable.OPTIONS),
+    neutral=(
+        *("allow_rejects", "teacher", "io_threads", "accelerator"),
+        *unreachable.OPTIONS,
+        *ADDRESSES,
+    ),
+    named=("catalog", "music"),
     optional_inputs=("catalog", "music"),
     writes=(tar.SHARD.pattern,),
     added=catalogue_options.ADDED,

@@ -7,7 +7,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines import unreachable
 from pipelines.catalogue import options as catalogue_options
 from pipelines.corpus.options import FORMATS
-from pipelines.options import VerbOptions, is_local
+from pipelines.options import VerbOptions, add_addresses, is_local
 from pipelines.pseudolabel.plan import LabelPlan
 from pipelines.pseudolabel.segments import Cut
 from stemlode import files
@@ -55,6 +55,7 @@ class PseudolabelOptions(VerbOptions):
             help="refuse files whose codec is lossy",
         )
         unreachable.add_arguments(parser)
+        add_addresses(parser)
         parser.add_argument(
             "--batch-size", type=int, default=8, help="segments that the teacher gets at a time"
         )

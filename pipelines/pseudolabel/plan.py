@@ -10,6 +10,7 @@ import soxr
 
 from pipelines.pseudolabel.segments import Cut
 from stemlode import files
+from stemlode.addresses.rules import Address, Rules
 from stemlode.audio import decoders
 from stemlode.ids import digest
 
@@ -33,7 +34,7 @@ class LabelPlan:
     encoders: int  # threads
 
 
-def track_name(track: dict[str, Any], plan: LabelPlan) -> str:
+def track_name(track: dict[str, Any], plan: LabelPlan, rules: Rules | None = None) -> str:
     """Names all that decides a track's samples: what is held under it is still good.
 
     Raises OSError where a remote file cannot be looked at.
@@ -41,10 +42,11 @@ def track_name(track: dict[str, Any], plan: LabelPlan) -> str:
     wanted = dataclasses.asdict(plan)
     for name in ("shard_bytes", "format", "decoders", "encoders"):
         wanted.pop(name)
+    uri = track["audio_uri"]
     facts = {
         "track": track,
         "plan": wanted,
-        "file": files.stamps(track["audio_uri"]) if track["audio_uri"] else [],
+        "file": files.stamps(Address(uri, rules or Rules())) if uri else [],
         "libraries": [decoders.name(), soxr.__version__, np.__version__],
     }
     return digest(json.dumps(facts, sort_keys=True, default=str))

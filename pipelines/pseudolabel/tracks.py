@@ -28,15 +28,16 @@ def read(
     music: str | None,
     *,
     allow_rejects: bool = False,
+    follow: bool = True,
 ) -> tuple[beam.PCollection, beam.PCollection, beam.PCollection]:
     """Parts of some tracks each, (number, rows of schemas.TRACK); rejects; counts.
 
     Only references travel. Which part a track lies in depends on its id and their number alone.
     Of a catalogue of which most rows are rejected for one reason no track is given, unless that is
-    allowed.
+    allowed. `follow`: links may lead out of the folder of music.
     """
     found = (
-        _of_folder(pipeline, music or "")
+        _of_folder(pipeline, music or "", follow)
         if catalogue is None
         else _of_catalogue(pipeline, catalogue, allow_rejects)
     )
@@ -102,12 +103,12 @@ def held_back(
     return rejections.verdict(catalog, int(counts["tracks_read"]), rejections.tallied(found))
 
 
-def _of_folder(pipeline: beam.Pipeline, folder: str) -> Any:
+def _of_folder(pipeline: beam.Pipeline, folder: str, follow: bool) -> Any:
     listed = (
         pipeline
         | "Folder" >> beam.Create([folder])
         | "ListFiles"
-        >> beam.FlatMap(scan.listed, {*kinds.EXTENSIONS}).with_outputs(
+        >> beam.FlatMap(scan.listed, {*kinds.EXTENSIONS}, follow=follow).with_outputs(
             "rejects", "counts", main="audio"
         )
     )

@@ -67,7 +67,13 @@ def main(argv: Sequence[str]) -> int:
     at = server.listen(options.port)
     with contextlib.closing(at):
         size = options.sample or (_held_size(output) if held else None) or SIZE
-        sample = draw(scored, size, how["seed"], stratified=how["stratified"])
+        sample = draw(
+            scored,
+            size,
+            how["seed"],
+            stratified=how["stratified"],
+            allowed=options.allow_uri or (),
+        )
         inputs = {"scored": scored.path}
         if options.overwrite and files.exists(files.join(output, JUDGEMENTS)):
             Judgements(files.join(output, JUDGEMENTS)).close()  # nobody may be judging there
@@ -102,6 +108,13 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     add("scored", metavar="SCORED", help="folder that `stemlode prune` wrote")
     add(
         "--sample", type=int, metavar="N", help=f"pairs to judge (default {SIZE}, as in the thesis)"
+    )
+    add(
+        "--allow-uri",
+        action="append",
+        metavar="BEGINNING",
+        help="open files whose addresses begin so, or that lie in this folder, although prune was "
+        "not allowed to; may be given again",
     )
     add(
         "--stratified",

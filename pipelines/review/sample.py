@@ -19,6 +19,8 @@ from matching.sound import decisions
 from matching.sound.decisions import Thresholds
 from matching.sound.scores import Scores
 from pipelines.pages.inputs import Folder, real
+from stemlode import runs
+from stemlode.addresses.rules import Address, Rules
 from stemlode.ids import digest
 from stemlode.runs import BadUsage
 
@@ -125,10 +127,13 @@ class PairSample:
         }
 
 
-def draw(scored: Folder, size: int, seed: int, *, stratified: bool) -> PairSample:
+def draw(
+    scored: Folder, size: int, seed: int, *, stratified: bool, allowed: Sequence[str] = ()
+) -> PairSample:
     """A sample of a finished prune run, or all its readable pairs where it has no more than `size`.
 
-    BadUsage where the run holds no pair that can be heard, Failed for a damaged table.
+    `allowed` are addresses that may be opened beside those that prune might open. BadUsage where
+    the run holds no pair that can be heard, Failed for a damaged table.
     """
     table = scored.table("pairs", [*COLUMNS, *(name for name in DECIDING if name not in COLUMNS)])
     if table is None:
@@ -144,13 +149,13 @@ def draw(scored: Folder, size: int, seed: int, *, stratified: bool) -> PairSampl
     ids = table["pair_id"].take(pa.array(readable)).to_pylist()
     taken = order(ids, strata.tolist(), seed)[:size]
     rows = table.take(pa.array(readable[taken])).to_pylist()
-    limits = _limits(scored)
+    limits, rules = _limits(scored), runs.rules([scored.path], [], allowed)
     measured = table.select(DECIDING).take(pa.array(readable)).to_pylist()
     reachable = np.array([_is_reachable(row, limits) for row in measured], bool)
     found, counts = np.unique(strata, return_counts=True)
     return PairSample(
         pairs=[
-            _pair(row, int(strata[i]), bool(reachable[i]))
+            _pair(row, int(strata[i]), bool(reachable[i]), rules)
             for row, i in zip(rows, taken, strict=True)
         ],
         sizes=dict(zip(found.tolist(), counts.tolist(), strict=True)),
@@ -203,7 +208,7 @@ def _is_reachable(row: dict[str, Any], limits: Thresholds) -> bool:
     return decisions.decide(scores, limits)[0] == "kept"
 
 
-def _pair(row: dict[str, Any], stratum: int, reachable: bool) -> SampledPair:
+def _pair(row: dict[str, Any], stratum: int, reachable: bool, rules: Rules) -> SampledPair:
     """A row, with what is missing or makes no sense replaced by what plays it as it is."""
     spans = [
         (float(span[0]), float(span[1]))
@@ -214,8 +219,8 @@ def _pair(row: dict[str, Any], stratum: int, reachable: bool) -> SampledPair:
         pair_id=row["pair_id"],
         stratum=stratum,
         reachable=reachable,
-        mix=_track(row, "mix"),
-        instrumental=_track(row, "instrumental"),
+        mix=_track(row, "mix", rules),
+        instrumental=_track(row, "instrumental", rules),
         decision=row["decision"],
         reason=row["reason"] or "",
         difference=float(row["difference"]),
@@ -230,10 +235,10 @@ def _pair(row: dict[str, Any], stratum: int, reachable: bool) -> SampledPair:
     )
 
 
-def _track(row: dict[str, Any], which: str) -> Track:
+def _track(row: dict[str, Any], which: str, rules: Rules) -> Track:
     return Track(
         title=row[f"{which}.title"] or "",
         artist=row[f"{which}.artist"] or "",
         duration_s=real(row[f"{which}.duration_s"]),
-        uri=row[f"{which}_audio_uri"],
+        uri=Address(row[f"{which}_audio_uri"] or "", rules),
     )

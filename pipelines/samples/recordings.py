@@ -10,6 +10,7 @@ import scipy
 import soxr
 
 from stemlode import audio, files
+from stemlode.addresses.rules import Address, Rules
 from stemlode.audio import AudioError, activity, decoders
 from stemlode.ids import digest
 from stemlode.layouts.songs import Part, Song
@@ -70,8 +71,8 @@ class Facts:
     residual_chunks: int = 0  # of a pair, that hold its mixture − accompaniment as vocals
 
 
-def of_pair(row: Mapping[str, Any]) -> Recording:
-    """A recording from a row of schemas.SCORED_PAIR."""
+def of_pair(row: Mapping[str, Any], rules: Rules | None = None) -> Recording:
+    """A recording from a row of schemas.SCORED_PAIR; `rules` are those for its addresses."""
     mix, instrumental, spans = row["mix"], row["instrumental"], row["matched_spans"]
     return Recording(
         kind="pair",
@@ -79,8 +80,8 @@ def of_pair(row: Mapping[str, Any]) -> Recording:
         song_id=row["song_id"],
         name=row["pair_id"],
         parts={
-            "mixture": (Part(row["mix_audio_uri"] or ""),),
-            "accompaniment": (Part(row["instrumental_audio_uri"] or ""),),
+            source: (Part(Address(row[f"{role}_audio_uri"] or "", rules or Rules())),)
+            for source, role in (("mixture", "mix"), ("accompaniment", "instrumental"))
         },
         track_ids=(row["mix_track_id"], row["instrumental_track_id"]),
         licence=_licences(mix["licence"], instrumental["licence"]),

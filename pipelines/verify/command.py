@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from pipelines.verify import index, shards
 from stemlode import files, runs
+from stemlode.addresses.rules import NOT_OPENED
 from stemlode.arguments import Parser
-from stemlode.retry import UNREACHABLE
 from stemlode.runs import BadUsage, Failed
 from stemlode.shards import tar
 
@@ -66,11 +66,11 @@ def _plan(folder: str, record: dict[str, Any]) -> Iterator[str]:
 def _listing(folder: str, record: dict[str, Any]) -> Iterator[str]:
     """Files that are there and not in the record; those missing are found when they are read."""
     root = files.join(folder, "")
-    kept = files.join(runs.PARTS, "") if record["counts"].get(UNREACHABLE) else None
+    kept = files.join(runs.PARTS, "") if any(map(record["counts"].get, NOT_OPENED)) else None
     for path in files.list_files(folder):
         name = path.removeprefix(root)
         if kept and name.startswith(kept):
-            continue  # for an attempt that tries again what could not be reached
+            continue  # for an attempt that tries again what was not opened
         if name not in record["outputs"] and name not in runs.OWN:
             yield f"{name}: not in {runs.RECORD}; a killed run left it, or it is none of ours"
 

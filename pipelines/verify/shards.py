@@ -41,12 +41,12 @@ def check(folder: str, name: str, sha256: str, rows: pa.Table, limit: int) -> li
 
 
 def _tar(path: str, name: str, sha256: str, rows: pa.Table) -> Iterator[str]:
-    hasher, at = hashlib.sha256(), 0
+    hasher, at, whole = hashlib.sha256(), 0, files.size(path)
     with files.open_input(path) as file:
         for row in _dicts(rows):
             if row["offset"] != at:
                 yield f"{name}: sample {row['sample_id']} begins at byte {row['offset']}, not {at}"
-            data = file.read(row["size"])
+            data = file.read(max(0, min(row["size"], whole)))  # whatever a damaged index says
             hasher.update(data)
             at += row["size"]
             try:

@@ -26,6 +26,7 @@ from typing import IO, Any
 import numpy as np
 
 from stemlode import retry
+from stemlode.addresses.rules import Address
 from stemlode.audio.decoding_process import STALL_S, limit_s, receive, send
 from stemlode.audio.info import AudioError
 from stemlode.runs import Failed, reason
@@ -122,7 +123,8 @@ class Decoder:
         try:
             with _temporary() as file:
                 wanted = {"sample_rate": self.sample_rate, "channels": self.channels}
-                send(line, {"uri": uri, **wanted}, file.fileno())
+                rules = {"rules": uri.rules.facts()} if isinstance(uri, Address) else {}
+                send(line, {"uri": uri, **rules, **wanted}, file.fileno())
                 answer = self._answer(line)
                 if "frames" in answer:
                     samples = Samples(os.dup(file.fileno()), answer["frames"], self.channels)

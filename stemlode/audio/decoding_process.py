@@ -22,6 +22,7 @@ from typing import IO, Any
 import numpy as np
 
 from stemlode import extras
+from stemlode.addresses.rules import Address, Rules
 from stemlode.audio import decoders, opening, reading
 from stemlode.audio.info import AudioError
 from stemlode.runs import reason
@@ -59,10 +60,17 @@ def serve(descriptor: int) -> None:
 
 
 def _read(
-    line: socket.socket, file: int, uri: str, sample_rate: int, channels: int
+    line: socket.socket,
+    file: int,
+    uri: str,
+    sample_rate: int,
+    channels: int,
+    rules: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Decode into a file, frame by frame; what to answer."""
     cpu, frames = time.process_time(), 0
+    if rules is not None:
+        uri = Address(uri, Rules.of(rules))
     try:
         with contextlib.ExitStack() as held:
             path = uri if opening.is_local(uri) else held.enter_context(_fetched(line, uri))

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from stemlode import files, retry
+from stemlode.addresses import web
+from stemlode.addresses.rules import REFUSED, refusal
 from stemlode.audio.info import AudioError
 from stemlode.runs import reason
 
@@ -68,6 +70,8 @@ class Guarded:
 
     def raise_error(self) -> None:
         """The first error met, as an OSError."""
+        if (why := web.refusal(self._error)) is not None:
+            raise AudioError(why, REFUSED) from self._error
         if isinstance(self._error, OSError):
             raise self._error
         if self._error is not None:
@@ -130,13 +134,10 @@ def opened_bytes(uri: str) -> Iterator[Bytes]:
 
 
 def pieces(uri: str, size: int) -> Iterator[bytes]:
-    """A remote file's bytes in order; AudioError as `open_bytes`, OSError where they stop coming.
-
-    The clients of stores and web servers raise exceptions of their own for a broken connection.
-    """
-    with open_bytes(uri) as file:
+    """A remote file's bytes in order; AudioError as `open_bytes`, OSError where they end early."""
+    with open_bytes(uri, in_order=True) as file:
         count = 0
-        while piece := _read(file, size):
+        while piece := _read(file, size, uri):
             count += len(piece)
             yield piece
         whole = getattr(file, "size", None)
@@ -144,27 +145,30 @@ def pieces(uri: str, size: int) -> Iterator[bytes]:
             raise OSError(errno.EIO, f"reading broke off after {count:,} of {whole:,} bytes")
 
 
-def _read(file: IO[bytes], size: int) -> bytes:
+def _read(file: IO[bytes], size: int, uri: str) -> bytes:
     try:
         return file.read(size)
-    except (OSError, ImportError):
-        raise
     except Exception as error:
-        raise OSError(errno.EIO, f"reading broke off: {reason(error)}") from error
+        raise _fault(error, uri, "reading broke off") from error
 
 
-def open_bytes(uri: str) -> IO[bytes]:
-    """A file's bytes; AudioError for what no second try will open."""
+def open_bytes(uri: str, *, in_order: bool = False) -> IO[bytes]:
+    """A file's bytes; AudioError for what no second try will open, or what a catalogue may not
+    have opened.
+
+    `in_order` promises not to seek, which not every web server lets one do.
+    """
+    if (why := refusal(uri)) is not None:
+        raise AudioError(why, REFUSED)
     local = is_local(uri)
     try:
-        return files.open_local(str(local_path(uri))) if local else files.open_input(uri)
+        if local:
+            return files.open_local(str(local_path(uri)))
+        return files.open_input(uri, in_order=in_order)
     except FileNotFoundError as error:
         cause = error.__cause__  # fsspec says "not found" of a web server that is down as well
-        status = getattr(cause, "status", _GONE[0])
-        if status in _REFUSED:
-            raise PermissionError(f"cannot be reached: {cause}") from error
-        if isinstance(cause, OSError) or status not in _GONE:
-            raise OSError(f"cannot be reached: {cause}") from error
+        if isinstance(cause, OSError) or getattr(cause, "status", _GONE[0]) not in _GONE:
+            raise _fault(cause or error, uri, "cannot be reached") from error
         raise AudioError("no such file", "missing") from None
     except ValueError as error:  # a null character in a path, a scheme that nobody knows
         raise AudioError(f"cannot be opened: {error}") from None
@@ -173,10 +177,26 @@ def open_bytes(uri: str) -> IO[bytes]:
             raise AudioError((error.strerror or "cannot be opened").lower()) from None
         if error.errno == errno.EPROTONOSUPPORT and not uri.startswith(_STORES):
             raise AudioError(f"cannot be opened: {error.strerror}") from None
-        raise
-    except ImportError:
-        raise
-    except Exception as error:  # of a store's client, when the store is down
         if local:
             raise
-        raise OSError(errno.EIO, f"cannot be reached: {reason(error)}") from error
+        raise _fault(error, uri, "cannot be reached") from error
+    except Exception as error:
+        raise _fault(error, uri, "cannot be reached") from error
+
+
+def _fault(error: BaseException, uri: str, what: str) -> BaseException:
+    """What a store's or a web server's client raised, as an OSError that says whether it may pass;
+    AudioError where a connection was refused by the rules."""
+    if (why := web.refusal(error)) is not None:
+        return AudioError(why, REFUSED)
+    if isinstance(error, ImportError | AudioError):
+        return error
+    status = getattr(error, "status", None)
+    if status in _GONE:
+        return AudioError("no such file", "missing")
+    if status in _REFUSED:
+        return PermissionError(errno.EACCES, f"{what}: {error}")
+    if isinstance(error, OSError) and not retry.passes(error):
+        return error
+    number = error.errno if isinstance(error, OSError) else None
+    return OSError(number or errno.EIO, f"{what}: {str(error) or reason(error)}")

@@ -301,7 +301,7 @@ def test_a_broken_connection_is_no_verdict_on_the_file(
     whole = audio.read(f"memory://{name}")
     assert whole.duration_s == pytest.approx(5, abs=0.1)
     data = path.read_bytes()
-    monkeypatch.setattr(opening.files, "open_input", lambda uri: Failing(data))
+    monkeypatch.setattr(opening.files, "open_input", lambda uri, **_: Failing(data))
     with pytest.raises(ConnectionResetError):
         audio.read(f"memory://{name}")
 
