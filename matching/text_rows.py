@@ -59,6 +59,19 @@ def ragged(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
 
 
+def occurrences(word: str, text: bytes, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where a word in ASCII stands within a row: the positions in the rows' text, and the rows."""
+    sought, found = word.encode("ascii"), []
+    position = text.find(sought)
+    while position >= 0:
+        found.append(position)
+        position = text.find(sought, position + 1)
+    places = np.array(found, np.int64)
+    rows = np.searchsorted(offsets, places, side="right") - 1
+    within = places + len(sought) <= offsets[rows + 1]
+    return places[within], rows[within]
+
+
 class TextRows:
     """Lowercase, trimmed ASCII strings in one buffer, to be shortened in place.
 

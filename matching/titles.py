@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from matching.latin import latinise, latinise_ampersands_batch, latinise_batch
-from matching.text_rows import TextRows, string_bytes
+from matching.text_rows import TextRows, occurrences, string_bytes
 
 NUMERALS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 MARKERS = ("instrumental", "karaoke")
@@ -148,22 +148,10 @@ def _marker_block(titles: pa.Array) -> pa.StringArray:
     text = data.tobytes()
     first = np.full((len(MARKERS), len(titles)), len(text))
     for word, positions in zip(MARKERS, first, strict=True):
-        found = _occurrences(word.encode(), text)
-        rows = np.searchsorted(offsets, found, side="right") - 1
-        whole = found + len(word) <= offsets[rows + 1]
-        np.minimum.at(positions, rows[whole], found[whole])
+        found, rows = occurrences(word, text, offsets)
+        np.minimum.at(positions, rows, found)
     choice = pa.array(first.argmin(axis=0), mask=first.min(axis=0) == len(text))
     return pa.array(MARKERS).take(choice)
-
-
-def _occurrences(word: bytes, text: bytes) -> np.ndarray:
-    """Where a word stands in a text, int64 positions."""
-    found = []
-    position = text.find(word)
-    while position >= 0:
-        found.append(position)
-        position = text.find(word, position + 1)
-    return np.array(found, np.int64)
 
 
 def _in_blocks(

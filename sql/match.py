@@ -15,7 +15,7 @@ from matching.latin import replacement
 from matching.links import WORK
 from matching.rules import LARGE, LONG_S, MOST_WORDS, Rule
 from matching.titles import DIGITS, NUMERALS
-from sql import titles
+from sql import thesis, titles
 from sql.durations import FORMS, NUMBER
 from sql.names import quoted
 
@@ -110,6 +110,7 @@ def statement(
         "catalogue": source.relation,
         "record": ROW,
         "duration_s": _seconds(source),
+        "has_texts": _has_texts(source),
         "release_year": _year(source),
         "is_video": _flag(source, IS_VIDEO),
         "videos_apart": _VIDEOS_APART if IS_VIDEO in source.columns else "",
@@ -128,14 +129,16 @@ def statement(
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
 
 
-def parameters(rule: Rule, most_per_key: int, aliases: str = "") -> dict[str, str | float | int]:
+def parameters(
+    rule: Rule, most_per_key: int, aliases: str = "", latin: str | None = None
+) -> dict[str, str | float | int]:
     """The values of the statement's parameters.
 
     `aliases`: entries with tabs between, each an artist's key (matching.titles.artist_key), a line
-    feed and the artist's id.
+    feed and the artist's id. `latin` is for who needs none of `latin_table`.
     """
     return {
-        "latin": latin_table(),
+        "latin": latin_table() if latin is None else latin,
         "aliases": aliases,
         "tolerance_s": float(rule.tolerance_s),
         "most_per_key": most_per_key,
@@ -191,6 +194,22 @@ def _text(source: Source, ours: str) -> str:
     if kind != TEXT:
         raise NotPlain(f"column {source.columns[ours]} is neither text nor whole numbers")
     return f"NULLIF({column}, '')"
+
+
+def _has_texts(source: Source) -> str:
+    """Whether a row has an id, a title and an artist; said of the columns as they stand, of whose
+    statistics an engine can read it."""
+    artist = f"{_has(source, 'artist_id')} OR {_has(source, 'artist', trimmed=True)}"
+    return f"{_has(source, 'track_id')} AND {_has(source, 'title')} AND ({artist})"
+
+
+def _has(source: Source, ours: str, *, trimmed: bool = False) -> str:
+    column, kind = _column(source, ours)
+    if column is None:
+        return "FALSE"
+    if kind != TEXT:
+        return f"{column} IS NOT NULL"
+    return f"({column} IS NOT NULL AND {_trimmed(column) if trimmed else column} != '')"
 
 
 def _seconds(source: Source) -> str:
@@ -269,23 +288,6 @@ def _year(source: Source) -> str:
 
 # Where the rules differ.
 
-# A title that begins like this has a key: no comment comes first, and it is not "the" alone.
-_PROMISING = """\
-marked_artists AS (
-  SELECT DISTINCT artist_id
-  FROM titled
-  WHERE marker IS NOT NULL
-),
-
-promising AS (
-  SELECT *
-  FROM titled
-  WHERE
-    NOT REGEXP_CONTAINS(text, r'^[a-su-z0-9]')
-    OR EXISTS (SELECT 1 FROM marked_artists WHERE marked_artists.artist_id = titled.artist_id)
-)"""
-_ALL = "promising AS (SELECT * FROM titled)"  # a track may have other artists than its own
-
 # The relations of tracks with their keys, and the tracks.
 _UNMARKED = "tracks WHERE marker IS NULL OR fuzzy_title = ''"
 _LINKS = (("linked_instrumentals", "instrumentals"), ("linked_others", _UNMARKED))
@@ -296,8 +298,8 @@ def _thesis() -> dict[str, str]:
         **dict.fromkeys(EXTENDED, "CAST(NULL AS STRING)"),
         "printed": "title",
         "foreign_albums": "",
-        "titled": titles.THESIS,
-        "promising": _PROMISING,
+        "or_marked": thesis.OR_MARKED,
+        "titled": thesis.TITLED,
         **{name: _OWN.format(name=name, tracks=tracks) for name, tracks in _LINKS},
         "once_each": "",
         "pairs": "pairs AS (SELECT * FROM linked_pairs)",
@@ -313,8 +315,8 @@ def _extended(source: Source, rule: Rule) -> dict[str, str]:
         "recording_id": _text(source, "recording_id"),
         "printed": titles.as_printed("title"),
         "foreign_albums": _FOREIGN_ALBUMS,
-        "titled": titles.of_extended(rule),
-        "promising": _ALL if further else _PROMISING,
+        "or_marked": "",
+        "titled": titles.of_extended(rule, further_artists=further),
         **{
             name: _SEVERAL.format(name=name, tracks=tracks, artists=artists)
             for name, tracks in _LINKS
@@ -346,7 +348,7 @@ _FOREIGN_ALBUMS = """\
 UNION DISTINCT
     SELECT album AS text
     FROM checked
-    WHERE error IS NULL AND BYTE_LENGTH(album) != CHAR_LENGTH(album)"""
+    WHERE is_good AND BYTE_LENGTH(album) != CHAR_LENGTH(album)"""
 
 _VIDEOS_APART = "AND mix.is_video = instrumental.is_video"
 _OWN = """\

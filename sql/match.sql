@@ -2,8 +2,9 @@
 --
 -- sql/match.py puts in what stands in braces: the catalogue and its columns, quoted, the words of
 -- the rule, from `matching`, and where the rules differ, one of two texts: what a title says
--- (sql/titles.py) and the keys under which a track may meet its counterpart. The parameters are
--- unidecode's table, the aliases of artists and the rule's numbers.
+-- (sql/thesis.py, sql/titles.py) and the keys under which a track may meet its counterpart. The
+-- parameters are unidecode's table, the aliases of artists and the rule's numbers. On DuckDB some
+-- relations are made otherwise, with the same rows (sql/by_arrow.py).
 --
 -- Result rows are of six kinds: `candidate`; `record`, a row of the catalogue as it stands that is
 -- in a pair, has an error or shares its id with another; `count`, a name and a number; `large`, a
@@ -24,7 +25,8 @@ source AS (
     {{artist_ids}} AS artist_ids,
     {{work_id}} AS work_id,
     {{recording_id}} AS recording_id,
-    {{duration_s}} AS duration_s
+    {{duration_s}} AS duration_s,
+    {{has_texts}} AS has_texts
   FROM {{catalogue}} AS {{record}}
 ),
 
@@ -32,14 +34,23 @@ checked AS (
   SELECT
     *,
     {{printed}} AS printed,
-    CASE
-      WHEN track_id IS NULL THEN 'no_track_id'
-      WHEN title IS NULL THEN 'no_title'
-      WHEN artist_id IS NULL AND COALESCE(TRIM(artist, ' \t\n\v\f\r'), '') = '' THEN 'no_artist'
-      WHEN duration_s IS NULL OR IS_NAN(duration_s) OR IS_INF(duration_s) OR duration_s <= 0
-        THEN 'bad_duration'
-    END AS error
+    has_texts
+      AND duration_s IS NOT NULL
+      AND duration_s > 0
+      AND duration_s < CAST('inf' AS FLOAT64) AS is_good
   FROM source
+),
+
+printed_titles AS (
+  SELECT printed AS text
+  FROM checked
+),
+
+-- The titles, each once, that are not all in ASCII or may have a marker of the thesis' rule.
+noted AS (
+  SELECT DISTINCT text
+  FROM printed_titles
+  WHERE BYTE_LENGTH(text) != CHAR_LENGTH(text){{or_marked}}
 ),
 
 -- Latin letters for all others, one letter at a time. Texts in ASCII never come here.
@@ -53,13 +64,13 @@ letters AS (
 foreign_texts AS (
   SELECT text, IF(CHAR_LENGTH(text) > 64, TO_HEX(SHA256(text)), text) AS handle
   FROM (
-    SELECT printed AS text
-    FROM checked
-    WHERE error IS NULL AND BYTE_LENGTH(printed) != CHAR_LENGTH(printed)
+    SELECT text
+    FROM noted
+    WHERE BYTE_LENGTH(text) != CHAR_LENGTH(text)
     UNION DISTINCT
     SELECT artist AS text
     FROM checked
-    WHERE error IS NULL AND {{looked_at}} AND BYTE_LENGTH(artist) != CHAR_LENGTH(artist)
+    WHERE {{looked_at}} AND BYTE_LENGTH(artist) != CHAR_LENGTH(artist)
     {{foreign_albums}}
   )
 ),
@@ -96,7 +107,7 @@ artist_texts AS (
   SELECT
     artists.artist,
     TRIM(LOWER(COALESCE(latin_texts.latin, artists.artist)), ' \t\n\v\f\r') AS text
-  FROM (SELECT DISTINCT artist FROM checked WHERE error IS NULL AND {{looked_at}}) AS artists
+  FROM (SELECT DISTINCT artist FROM checked WHERE is_good AND {{looked_at}}) AS artists
   LEFT JOIN latin_texts ON latin_texts.text = artists.artist
 ),
 
@@ -144,19 +155,34 @@ known_artists AS (
 
 named AS (
   SELECT
-    checked.* EXCEPT (record, artist_id, artist, error),
+    checked.* EXCEPT (record, artist_id, artist, has_texts, is_good),
     COALESCE(known_artists.alias_of, checked.artist_id, known_artists.artist_id) AS artist_id
   FROM checked
   LEFT JOIN known_artists ON known_artists.artist = checked.artist
-  WHERE checked.error IS NULL
+  WHERE checked.is_good
 ),
 
--- One track an id: of several the one that sorts first.
+-- One track an id: of several the one that sorts first. Few ids are there again, and numbers are
+-- faster to group than texts, so rows are judged only where the number of their id is there again.
+numbered_ids AS (
+  SELECT FARM_FINGERPRINT(track_id) AS number
+  FROM source
+  WHERE track_id IS NOT NULL
+),
+
+again AS (
+  SELECT number
+  FROM numbered_ids
+  GROUP BY number
+  HAVING COUNT(*) > 1
+),
+
 repeated AS (
-  SELECT track_id, COUNT(*) AS times
+  SELECT checked.track_id, COUNT(*) AS times
   FROM checked
-  WHERE error IS NULL
-  GROUP BY track_id
+  JOIN again ON again.number = FARM_FINGERPRINT(checked.track_id)
+  WHERE checked.is_good
+  GROUP BY checked.track_id
   HAVING COUNT(*) > 1
 ),
 
@@ -182,19 +208,9 @@ once AS (
   FROM kept_of_repeated
 ),
 
--- What a title says: its text, its marker or NULL, and what describes the version.
-lowercase AS (
-  SELECT
-    once.* EXCEPT (title, printed),
-    LOWER(COALESCE(latin_texts.latin, once.printed)) AS text
-  FROM once
-  LEFT JOIN latin_texts ON latin_texts.text = once.printed
-),
-
+-- What a title says: its text, its marker or NULL, and what describes the version. Only artists with
+-- an instrumental go on, and what may have an empty key, which is counted.
 {{titled}},
-
--- Only artists with an instrumental go on, and what may have an empty key, which is counted.
-{{promising}},
 
 -- Fuzzy titles, step by step (eq. 3.5). Leading spaces are no part of " - "; trailing ones need no
 -- care, for only letters will stay.
@@ -202,7 +218,7 @@ without_comments AS (
   SELECT
     * EXCEPT (text),
     REGEXP_REPLACE(text, r'(?s)^[ \t\n\v\f\r]+|(?:[(\[]| - ).*', '') AS text
-  FROM promising
+  FROM titled
 ),
 
 with_words AS (
@@ -436,10 +452,10 @@ wanted AS (
 ),
 
 records AS (
-  SELECT checked.record
+  SELECT checked.record, checked.is_good, checked.duration_s
   FROM checked
   LEFT JOIN wanted ON wanted.track_id = checked.track_id
-  WHERE checked.error IS NOT NULL OR wanted.track_id IS NOT NULL
+  WHERE NOT checked.is_good OR wanted.track_id IS NOT NULL
 ),
 
 -- The releases (an artist's albums) of each year, and those of them that hold an instrumental.
@@ -487,13 +503,28 @@ unknown_words AS (
   LIMIT {{most_words}}
 ),
 
+-- Of all rows, less those with an error.
 totals AS (
   SELECT
-    COUNT(*) AS tracks_read,
-    COUNT(CASE WHEN error IS NOT NULL THEN 1 END) AS errors,
-    COUNT(CASE WHEN error IS NULL AND duration_s = FLOOR(duration_s) THEN 1 END) AS whole_seconds,
-    COUNT(CASE WHEN error IS NULL AND duration_s > {{long_s}} THEN 1 END) AS long
-  FROM checked
+    every.tracks_read,
+    wrong.tracks_read AS errors,
+    every.whole_seconds - wrong.whole_seconds AS whole_seconds,
+    every.long - wrong.long AS long
+  FROM (
+    SELECT
+      COUNT(*) AS tracks_read,
+      COUNT(CASE WHEN duration_s = FLOOR(duration_s) THEN 1 END) AS whole_seconds,
+      COUNT(CASE WHEN duration_s > {{long_s}} THEN 1 END) AS long
+    FROM source
+  ) AS every
+  CROSS JOIN (
+    SELECT
+      COUNT(*) AS tracks_read,
+      COUNT(CASE WHEN duration_s = FLOOR(duration_s) THEN 1 END) AS whole_seconds,
+      COUNT(CASE WHEN duration_s > {{long_s}} THEN 1 END) AS long
+    FROM records
+    WHERE NOT is_good
+  ) AS wrong
 ),
 
 counts AS (

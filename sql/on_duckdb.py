@@ -1,25 +1,32 @@
 """The rule's SQL on Parquet files, by DuckDB inside this process."""
 
 import glob
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import sqlglot
 from sqlglot import exp
 
 from matching.rules import Rule
-from sql import match
+from sql import by_arrow, match
+from sql.by_arrow import Made
 from sql.match import BOOLEAN, DATE, FLOAT, INTEGER, TEXT, Found, NotPlain, Source
 
 # Relations that are small, or read more than once: as tables of their own, DuckDB knows their sizes
 # and reads the catalogue again instead of holding it.
 KEPT = {
-    "letters",
+    "noted",
     "foreign_texts",
     "latin_texts",
     "known_artists",
+    "again",
     "repeated",
     "kept_of_repeated",
     "described",
@@ -27,6 +34,8 @@ KEPT = {
     "other_titles",
     "versions",
     "marked_albums",
+    "marked_titles",
+    "marked_tracks",
     "marked_artists",
     "instrumentals",
     "linked_instrumentals",
@@ -36,8 +45,10 @@ KEPT = {
     "large",
     "pairs",
     "wanted",
+    "records",
     "totals",
 }
+BATCH_ROWS = 100_000
 PATH = "stemlode_path"  # the column of `records` that says which file a row is from
 # What DuckDB would find out by itself, from folders' names and from the files' columns.
 READ = """read_parquet(
@@ -86,14 +97,19 @@ def find(
     read the files as they stand (schemas that differ, columns of other types, text that is no
     UTF-8), duckdb.Error where memory or disk do not suffice.
     """
+    made = by_arrow.relations(rule)
     with connect(memory=memory, threads=threads, spill=spill) as connection:
         try:
             catalogue = source(connection, paths, columns)
             statement = match.statement(catalogue, rule, aliased=bool(aliases))
-            values = match.parameters(rule, most_per_key, aliases)
-            return match.found(run(connection, statement, values))
+            values = match.parameters(rule, most_per_key, aliases, latin="")
+            with tempfile.TemporaryDirectory(dir=spill) as folder:
+                last = relation(connection, statement, values, made, folder)
+            return match.found(last.to_arrow_table())
         except duckdb.InvalidInputException as error:
             raise NotPlain(str(error).splitlines()[0]) from error
+        except OSError as error:  # of files on the way
+            raise duckdb.IOException(str(error)) from error
 
 
 def connect(
@@ -156,41 +172,74 @@ def run(
 
 
 def relation(
-    connection: duckdb.DuckDBPyConnection, statement: str, values: Mapping[str, Any]
+    connection: duckdb.DuckDBPyConnection,
+    statement: str,
+    values: Mapping[str, Any],
+    made: Mapping[str, Made] = MappingProxyType({}),
+    folder: str = "",
 ) -> duckdb.DuckDBPyRelation:
-    """What `run` would give, not run yet, but for the relations on the way that are KEPT."""
+    """What `run` would give, not run yet, but for the relations on the way that are KEPT.
+
+    Those that are `made` (see `sql.by_arrow`) come by way of files in the folder, as there may be
+    more of them than fit into memory.
+    """
+    passing: dict[str, _Query] = {}
+
+    def read(text: str) -> Iterable[pa.RecordBatch]:
+        query = _Query.of(sqlglot.parse_one(text, read="bigquery"))
+        text, given = query.with_those_it_reads(passing, values)
+        return connection.sql(text, params=given).to_arrow_reader(BATCH_ROWS)
+
     tree = _in_duckdb(statement)
-    passing: dict[str, exp.CTE] = {}
-    for named in list(tree.find_all(exp.CTE)):
-        if named.alias in KEPT:
-            text, given = _alone(named.this, passing, values)
-            connection.execute(f"CREATE TEMP TABLE {named.alias} AS {text}", given)
+    for named in tree.args["with_"].expressions:
+        name, query = named.alias, _Query.of(named.this)
+        if name in made:
+            path = str(Path(folder, f"{name}.parquet"))
+            with pq.ParquetWriter(path, made[name].schema, compression="none") as writer:
+                for rows in made[name].rows(read):
+                    writer.write_table(rows)
+            distinct = f"SELECT DISTINCT * FROM {READ.format(filename='false')}"
+            connection.execute(f"CREATE TEMP TABLE {name} AS {distinct}", {"paths": [path]})
+        elif name in KEPT:
+            text, given = query.with_those_it_reads(passing, values)
+            connection.execute(f"CREATE TEMP TABLE {name} AS {text}", given)
         else:
-            passing[named.alias] = named
+            passing[name] = query
     tree.set("with_", None)
-    text, given = _alone(tree, passing, values)
+    text, given = _Query.of(tree).with_those_it_reads(passing, values)
     return connection.sql(text, params=given)
 
 
-def _alone(
-    query: exp.Expr, passing: Mapping[str, exp.CTE], values: Mapping[str, Any]
-) -> tuple[str, dict[str, Any]]:
-    """A query with those of the passing relations that it reads, and the values it needs."""
-    reached: dict[str, exp.CTE] = {}
-    trees = [query]
-    while trees:
-        for table in trees.pop().find_all(exp.Table):
-            if table.name in passing and table.name not in reached:
-                reached[table.name] = passing[table.name]
-                trees.append(passing[table.name])
-    for named in reached.values():
-        named.set("materialized", False)  # it may be the whole catalogue
-    with_ = ", ".join(passing[name].sql("duckdb") for name in passing if name in reached)
-    parameters = [query, *reached.values()]
-    names = {found.name for tree in parameters for found in tree.find_all(exp.Parameter)}
-    text = query.sql("duckdb")
-    given = {name: value for name, value in values.items() if name in names}
-    return f"WITH {with_} {text}" if with_ else text, given
+@dataclass(frozen=True)
+class _Query:
+    """A query in DuckDB's words, the tables that it reads and the parameters it has."""
+
+    text: str
+    tables: frozenset[str]
+    parameters: frozenset[str]
+
+    @classmethod
+    def of(cls, tree: exp.Expr) -> "_Query":
+        nodes = [*tree.find_all(exp.Table, exp.Parameter)]
+        tables = frozenset(node.name for node in nodes if isinstance(node, exp.Table))
+        parameters = frozenset(node.name for node in nodes if isinstance(node, exp.Parameter))
+        return cls(tree.sql("duckdb"), tables, parameters)
+
+    def with_those_it_reads(
+        self, passing: Mapping[str, "_Query"], values: Mapping[str, Any]
+    ) -> tuple[str, dict[str, Any]]:
+        """The text with those of the passing relations that it needs, and the values it needs."""
+        reached: dict[str, _Query] = {}
+        queries = [self]
+        while queries:
+            for name in queries.pop().tables & passing.keys() - reached.keys():
+                reached[name] = passing[name]
+                queries.append(passing[name])
+        # Not materialised: it may be the whole catalogue.
+        named = [f"{n} AS NOT MATERIALIZED ({passing[n].text})" for n in passing if n in reached]
+        names = self.parameters.union(*(query.parameters for query in reached.values()))
+        given = {name: value for name, value in values.items() if name in names}
+        return f"WITH {', '.join(named)} {self.text}" if named else self.text, given
 
 
 def _in_duckdb(statement: str) -> exp.Expr:
@@ -205,6 +254,8 @@ def _in_duckdb(statement: str) -> exp.Expr:
         length.replace(exp.func("STRLEN", length.this))
     for hexed in list(tree.find_all(exp.LowerHex)):  # SHA256 writes hex there by itself
         hexed.replace(exp.func("SHA256", hexed.this.this))
+    for number in list(tree.find_all(exp.FarmFingerprint)):  # any number that is one text's alone
+        number.replace(exp.func("HASH", *number.expressions))
     for found in list(tree.find_all(exp.RegexpExtract)):  # "" for no match
         extract = exp.Anonymous(this="REGEXP_EXTRACT", expressions=[found.this, found.expression])
         found.replace(exp.func("NULLIF", extract, exp.Literal.string("")))

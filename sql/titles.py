@@ -1,8 +1,7 @@
-"""What a title says, in GoogleSQL: the relation `titled`, from the relation `lowercase`.
+"""What a title says by the extended rule, in GoogleSQL: the relation `titled`, from `once`.
 
-Its rows are those of `lowercase`, with the text that makes the key, `marker` (NULL for a mixture)
-and `descriptors`. The extended rule's is put together from the very steps of `matching.extended`,
-so that no engine has words of its own.
+As `sql.thesis` has it, and `other_titles`. It is put together from the very steps of
+`matching.extended`, so that no engine has words of its own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,21 +10,18 @@ from matching import title_steps as steps
 from matching import version_words
 from matching.rules import Rule
 from matching.title_steps import Step
-from matching.titles import DIGITS, MARKERS
+from matching.titles import DIGITS
 
 STEPS_AT_ONCE = 8  # sqlglot reads nested calls recursively
 BACKQUOTED = "';;` '"
 
-THESIS = f"""\
-titled AS (
-  SELECT *, '' AS descriptors, REGEXP_EXTRACT(text, r'{"|".join(MARKERS)}') AS marker
-  FROM lowercase
-)"""
 
+def of_extended(rule: Rule, *, further_artists: bool) -> str:
+    """`titled` as `matching.extended.parse` says it.
 
-def of_extended(rule: Rule) -> str:
-    """`titled` as `matching.extended.parse` says it."""
-    return ",\n\n".join(_relations(rule))
+    `further_artists`: a track may have other artists than its own, so none is passed over.
+    """
+    return ",\n\n".join([*_relations(rule), _ALL if further_artists else _PROMISING])
 
 
 def as_printed(title: str) -> str:
@@ -47,6 +43,7 @@ def literal(text: str) -> str:
 
 def _relations(rule: Rule) -> Iterator[str]:
     """One relation after the other, each a step of `parse`; only the first looks at all titles."""
+    yield _LOWERCASE
     not_plain = _contains("text", steps.NOT_PLAIN)
     yield _relation("commented", "DISTINCT text, text AS title", f"lowercase WHERE {not_plain}")
     yield from _replaced_in_turn("tidy", "commented", "text, {} AS title", "title", steps.TIDY)
@@ -153,6 +150,15 @@ FUZZY: tuple[Step, ...] = (
 )
 VERSIONS = version_words.VERSIONS
 
+_LOWERCASE = """\
+lowercase AS (
+  SELECT
+    once.* EXCEPT (title, printed),
+    LOWER(COALESCE(latin_texts.latin, once.printed)) AS text
+  FROM once
+  LEFT JOIN latin_texts ON latin_texts.text = once.printed
+)"""
+
 _SORTED = """\
 each_description AS (
   SELECT text, description
@@ -217,7 +223,7 @@ _ALBUMS = """\
 album_texts AS (
   SELECT albums.album, {text} AS text
   FROM (
-    SELECT DISTINCT album FROM checked WHERE error IS NULL AND album IS NOT NULL
+    SELECT DISTINCT album FROM checked WHERE is_good AND album IS NOT NULL
   ) AS albums
   LEFT JOIN latin_texts ON latin_texts.text = albums.album
 ),
@@ -242,12 +248,40 @@ marked AS (
   LEFT JOIN marked_albums ON marked_albums.album = lowercase.album
 ),
 
-titled AS (
+marked_tracks AS (
   SELECT
-    * EXCEPT (of_mixture, of_instrumental),
-    IF(marker IS NULL, of_mixture, of_instrumental) AS other_titles
+    * EXCEPT (marker, of_mixture, of_instrumental), of_instrumental AS other_titles, marker
   FROM marked
+  WHERE marker IS NOT NULL
+),
+
+unmarked_tracks AS (
+  SELECT
+    * EXCEPT (marker, of_mixture, of_instrumental),
+    of_mixture AS other_titles,
+    CAST(NULL AS STRING) AS marker
+  FROM marked
+  WHERE marker IS NULL
 )"""
+
+# A text that begins with a letter other than "t", or with a digit, makes a key.
+_PROMISING = """\
+marked_artists AS (
+  SELECT DISTINCT artist_id
+  FROM marked_tracks
+),
+
+titled AS (
+  SELECT *
+  FROM marked_tracks
+  UNION ALL
+  SELECT *
+  FROM unmarked_tracks AS tracks
+  WHERE
+    NOT REGEXP_CONTAINS(text, r'^[a-su-z0-9]')
+    OR EXISTS (SELECT 1 FROM marked_artists WHERE marked_artists.artist_id = tracks.artist_id)
+)"""
+_ALL = "titled AS (SELECT * FROM marked_tracks UNION ALL SELECT * FROM unmarked_tracks)"
 
 
 def _contains(text: str, pattern: str) -> str:

@@ -140,12 +140,12 @@ def test_versions_are_those_of_python(rows: list[tuple[str, str | None]]) -> Non
 @example(["!!!", " !!! ", "The The", "the", "AC/DC", "Simon & Garfunkel", "椎名林檎", "\u200b"])
 def test_artist_ids_are_those_of_python(artists: list[str]) -> None:
     named = [name for name in artists if name.strip(" \t\n\v\f\r")] or ["A"]
-    found = in_sql("SELECT track_id, artist_id FROM lowercase", ["t"] * len(named), named)
+    found = in_sql("SELECT track_id, artist_id FROM once", ["t"] * len(named), named)
     assert found["artist_id"].to_pylist() == [digest(artist_key(name)) for name in named]
 
 
 def lowercase(titles: Sequence[str]) -> list[str]:
-    return in_sql("SELECT track_id, text FROM lowercase", titles)["text"].to_pylist()
+    return in_sql("SELECT track_id, text FROM titled", titles)["text"].to_pylist()
 
 
 def test_every_code_point_that_unidecode_maps() -> None:
