@@ -4,7 +4,7 @@ Under the thesis' rule a track has one: its artist and its fuzzy title. Under th
 track has one for each artist that it lists (the soloist beside the band, the guest beside the
 primary artist) and each of its fuzzy titles, and, where its work is known, one more for each
 artist: versions of one work may have different titles, as long as what describes the version is
-equal.
+equal. If the rule looks at names, the artist's name stands among the artists.
 """
 
 import numpy as np
@@ -13,8 +13,10 @@ import pyarrow.compute as pc
 
 from matching.extended import BETWEEN
 from matching.rules import Rule
+from matching.titles import artist_key_batch
 
 WORK = "work:"  # begins the key of a work; no fuzzy title has a colon
+NAME = "name:"  # begins what stands for an artist's name among ids
 Links = tuple[np.ndarray, pa.StringArray, pa.StringArray]
 
 
@@ -61,6 +63,25 @@ def links(tracks: pa.Table, rule: Rule) -> Links:
         found["artist"].combine_chunks(),
         found["link"].combine_chunks(),
     )
+
+
+def with_names(lists: pa.ListArray, names: pa.StringArray) -> pa.ListArray:
+    """Lists of artist ids, with what stands for the artist's name behind them, if there is one."""
+    keys = artist_key_batch(names)
+    keys = pc.binary_join_element_wise(NAME, pc.if_else(pc.equal(keys, ""), None, keys), "")
+    rows = np.concatenate([pc.list_parent_indices(lists), np.flatnonzero(keys.is_valid())])
+    ids = pa.concat_arrays([pc.list_flatten(lists).cast(pa.string()), keys.drop_null()])
+    ends = np.cumsum(np.bincount(rows.astype(np.int64), minlength=len(lists)))
+    ordered = ids.take(pa.array(np.argsort(rows, kind="stable")))
+    return pa.ListArray.from_arrays(pa.array(np.append(0, ends), pa.int32()), ordered)
+
+
+def preferred(artist_id: str) -> tuple[bool, str]:
+    """Sorts the artist ids under which two tracks meet: the first is the pair's.
+
+    A name's comes before all others, so that the pairs of one name are of one artist.
+    """
+    return not artist_id.startswith(NAME), artist_id
 
 
 def _artists(tracks: pa.Table) -> tuple[np.ndarray, pa.StringArray]:

@@ -31,12 +31,14 @@ class Rule:
     name: which titles are versions of one song, "thesis" or "extended".
     tolerance_s: the durations differ by less than this, in seconds.
     covers: also titles that say that they record another artist's song (the extended rule).
+    artist_names: artists are one where their names are, whatever their ids (the extended rule).
     version: goes up whenever the rule reads a title otherwise than before.
     """
 
     name: str
     tolerance_s: float
     covers: bool = False
+    artist_names: bool = False
     version: int = 1
 
     @property

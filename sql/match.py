@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from matching import version_words
 from matching.latin import replacement
-from matching.links import WORK
+from matching.links import NAME, WORK
 from matching.rules import LARGE, LONG_S, MOST_WORDS, Rule
 from matching.titles import DIGITS, NUMERALS
 from sql import thesis, titles
@@ -32,6 +32,7 @@ QUOTE = r"[\x22\x27]?"  # one of either kind, or none
 TEXT, INTEGER, FLOAT, DATE = "text", "integer", "float", "date"  # kinds of columns
 BOOLEAN = "boolean"
 TEXTS_LIST = f"{TEXT} list"
+NO_TEXT = "CAST(NULL AS STRING)"
 CANDIDATE = pa.schema(
     [
         ("pair_id", pa.string()),
@@ -114,7 +115,7 @@ def statement(
         "release_year": _year(source),
         "is_video": _flag(source, IS_VIDEO),
         "videos_apart": _VIDEOS_APART if IS_VIDEO in source.columns else "",
-        "looked_at": "artist IS NOT NULL" if aliased else "artist_id IS NULL",
+        "looked_at": "artist IS NOT NULL" if aliased or rule.artist_names else "artist_id IS NULL",
         "numerals": "|".join(NUMERALS),
         "with_digits": digits,
         "long_s": str(LONG_S),
@@ -188,7 +189,7 @@ def _column(source: Source, ours: str) -> tuple[str | None, str]:
 def _text(source: Source, ours: str) -> str:
     column, kind = _column(source, ours)
     if column is None:
-        return "CAST(NULL AS STRING)"
+        return NO_TEXT
     if kind == INTEGER:
         return f"CAST({column} AS STRING)"
     if kind != TEXT:
@@ -295,9 +296,10 @@ _LINKS = (("linked_instrumentals", "instrumentals"), ("linked_others", _UNMARKED
 
 def _thesis() -> dict[str, str]:
     return {
-        **dict.fromkeys(EXTENDED, "CAST(NULL AS STRING)"),
+        **dict.fromkeys(EXTENDED, NO_TEXT),
         "printed": "title",
         "foreign_albums": "",
+        "listed": "checked.artist_ids",
         "or_marked": thesis.OR_MARKED,
         "titled": thesis.TITLED,
         **{name: _OWN.format(name=name, tracks=tracks) for name, tracks in _LINKS},
@@ -307,12 +309,16 @@ def _thesis() -> dict[str, str]:
 
 
 def _extended(source: Source, rule: Rule) -> dict[str, str]:
-    further = "artist_ids" in source.columns
+    listed = ["checked.artist_ids"] if "artist_ids" in source.columns else []
+    # Where a catalogue has no artists' names, its lists have them already.
+    listed += [_NAMES] if rule.artist_names and "artist" in source.columns else []
+    further = bool(listed)
     artists = "ARRAY_CONCAT([artist_id], artist_ids)" if further else "[artist_id]"
     return {
         "artist_ids": _list(source, "artist_ids"),
         "work_id": _text(source, "work_id"),
         "recording_id": _text(source, "recording_id"),
+        "listed": f"ARRAY_CONCAT({', '.join(listed)})" if listed[1:] else (listed or [NO_TEXT])[0],
         "printed": titles.as_printed("title"),
         "foreign_albums": _FOREIGN_ALBUMS,
         "or_marked": "",
@@ -322,14 +328,14 @@ def _extended(source: Source, rule: Rule) -> dict[str, str]:
             for name, tracks in _LINKS
         },
         "once_each": "DISTINCT",
-        "pairs": _PAIRS,
+        "pairs": _PAIRS.format(artist=_BY_NAME if rule.artist_names else "MIN(artist_id)"),
     }
 
 
 def _list(source: Source, ours: str) -> str:
     column, kind = _column(source, ours)
     if column is None:
-        return "CAST(NULL AS STRING)"
+        return NO_TEXT
     if kind == TEXTS_LIST:
         return f"IFNULL({column}, [])"
     if kind == INTEGER:
@@ -398,13 +404,22 @@ _SEVERAL = f"""\
   WHERE link_artist != ''
 )"""
 
+# As `matching.links` has it.
+_NAMES = f"""\
+IF(
+      COALESCE(known_artists.artist_key, '') = '',
+      [],
+      [CONCAT('{NAME}', known_artists.artist_key)]
+    )"""
+_BY_NAME = f"COALESCE(MIN(IF(STARTS_WITH(artist_id, '{NAME}'), artist_id, NULL)), MIN(artist_id))"
+
 # Two tracks may meet under several keys.
 _PAIRS = """\
 pairs AS (
   SELECT
     mix_track_id,
     instrumental_track_id,
-    MIN(artist_id) AS artist_id,
+    {artist} AS artist_id,
     MIN(fuzzy_title) AS fuzzy_title,
     MIN(title_key) AS title_key,
     MIN(duration_difference_s) AS duration_difference_s,

@@ -137,6 +137,7 @@ aliases AS (
 known_artists AS (
   SELECT
     artist_keys.artist,
+    artist_keys.artist_key,
     aliases.artist_id AS alias_of,
     SUBSTR(
       TO_HEX(
@@ -155,8 +156,9 @@ known_artists AS (
 
 named AS (
   SELECT
-    checked.* EXCEPT (record, artist_id, artist, has_texts, is_good),
-    COALESCE(known_artists.alias_of, checked.artist_id, known_artists.artist_id) AS artist_id
+    checked.* EXCEPT (record, artist_id, artist_ids, artist, has_texts, is_good),
+    COALESCE(known_artists.alias_of, checked.artist_id, known_artists.artist_id) AS artist_id,
+    {{listed}} AS artist_ids
   FROM checked
   LEFT JOIN known_artists ON known_artists.artist = checked.artist
   WHERE checked.is_good

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from matching.links import with_names
 from matching.rules import LONG_S, Rule, read_titles
 from matching.titles import artist_key_batch, marker_batch
 from pipelines.catalogue import reading
@@ -107,7 +108,13 @@ def named(batch: RowBatch, rule: Rule, rows: pa.Int64Array) -> dict[str, pa.Arra
     for name in ("work_id", ARTIST_IDS):
         batch.refuse_inexact(name, rows)
     found: dict[str, pa.Array] = {n: batch.text(n, rows) for n in ("album", "work_id")}
-    return {**found, ARTIST_IDS: batch.texts(ARTIST_IDS, rows, reading.SEPARATOR)}
+    return {**found, ARTIST_IDS: artist_lists(batch, rule, rows)}
+
+
+def artist_lists(batch: RowBatch, rule: Rule, rows: pa.Int64Array) -> pa.ListArray:
+    """The artists of some rows beside their own, as `matching.links` takes them."""
+    lists = batch.texts(ARTIST_IDS, rows, reading.SEPARATOR)
+    return with_names(lists, batch.text("artist", rows)) if rule.artist_names else lists
 
 
 def marked(batch: RowBatch, tracks: Tracks, rule: Rule) -> pa.Table:

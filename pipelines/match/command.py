@@ -48,7 +48,9 @@ def task_of(options: PipelineOptions) -> Task:
             f"--rule {view.rule}: the run was begun with version {view.rule_version} of the rule, "
             f"this is {newest.version}; choose another folder, or start over with --overwrite"
         )
-    rule = dataclasses.replace(newest, tolerance_s=view.tolerance, covers=view.covers)
+    rule = dataclasses.replace(
+        newest, tolerance_s=view.tolerance, covers=view.covers, artist_names=view.artist_names
+    )
     known = aliases.read(given["aliases"]) if "aliases" in given else None
     return Task(rule, view.max_key, view.one_to_one, known)
 

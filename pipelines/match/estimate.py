@@ -25,7 +25,7 @@ from pipelines.catalogue import rejections, tracks
 from pipelines.catalogue.aliases import Aliases
 from pipelines.catalogue.formats.rows import CataloguePart
 from pipelines.catalogue.mapping import ARTIST_IDS, IS_VIDEO
-from pipelines.catalogue.reading import SEPARATOR, Catalogue, RowBatch
+from pipelines.catalogue.reading import Catalogue, RowBatch
 from pipelines.match import record
 from stemlode.tables import Row
 
@@ -224,7 +224,7 @@ def _buckets(batch: RowBatch, checked: tracks.Tracks, rule: Rule) -> tuple[np.nd
     artists = checked.artist_id.take(good)
     places = np.arange(len(good))
     if rule.is_extended:
-        lists = batch.texts(ARTIST_IDS, good, SEPARATOR)
+        lists = tracks.artist_lists(batch, rule, good)
         parents = pc.list_parent_indices(lists)
         listed = pc.list_flatten(lists)
         is_there = pc.fill_null(pc.not_equal(listed, ""), False)

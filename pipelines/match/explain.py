@@ -147,7 +147,8 @@ def _reasons(sides: Sequence[Side], rule: Rule) -> Iterator[str]:
     if not {key for _, key in one.keys} & {key for _, key in other.keys}:
         yield _apart(one, other)
     if not one.keys & other.keys:
-        yield "no artist id is on both"
+        names = rule.is_extended and not rule.artist_names
+        yield f"no artist id is on both{' (--artist-names looks at names too)' if names else ''}"
     durations = [side.row["duration_s"] for side in sides]
     if None not in durations and not abs(durations[0] - durations[1]) < rule.tolerance_s:
         yield (

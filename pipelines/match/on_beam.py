@@ -18,7 +18,7 @@ from apache_beam.pvalue import AsDict, AsList, AsSingleton, TaggedOutput
 
 from matching import originals, rules
 from matching.extended import unknown_words
-from matching.links import links
+from matching.links import links, preferred
 from matching.row_hashes import row_hashes
 from pipelines import transforms
 from pipelines.catalogue import rejections, tracks
@@ -305,8 +305,8 @@ class _Least(beam.PTransform):
         )
 
 
-def _by_artist(row: Row) -> str:
-    return row["artist_id"]
+def _by_artist(row: Row) -> tuple[bool, str]:
+    return preferred(row["artist_id"])
 
 
 def _found(batch: RowBatch, checked: tracks.Tracks, keyed: pa.Table, rows: np.ndarray) -> pa.Table:

@@ -17,7 +17,7 @@ MOST_BUCKETS = 100_000
 MOST_PER_KEY = 1_000_000
 BIGQUERY_FLAGS = ("--project",)  # Beam's own, which BigQuery needs too
 # Options that came later, and what plans without them mean.
-ADDED = {**catalogue_options.ADDED, "rule_version": 1, "covers": False}
+ADDED = {**catalogue_options.ADDED, "rule_version": 1, "covers": False, "artist_names": False}
 
 
 class MatchOptions(VerbOptions):
@@ -50,6 +50,12 @@ class MatchOptions(VerbOptions):
             action="store_true",
             help="extended: also tracks that say that they record another artist's song, as those "
             "of karaoke labels do (“In the Style of …”, “Made Famous by …”)",
+        )
+        add(
+            "--artist-names",
+            action="store_true",
+            help="extended: artists are one where their names are spelt alike, whatever their ids; "
+            "such a pair's artist_id is “name:” and the name's key",
         )
         tolerances = ", ".join(f"{r.tolerance_s:g} ({name})" for name, r in rules.RULES.items())
         add(
@@ -123,14 +129,7 @@ def settle(options: PipelineOptions, beam_flags: list[str]) -> str:
     written = [flag for flag in catalogue_options.given(view) if flag != "--columns"]
     if written and view.engine == BIGQUERY:
         raise BadUsage(f"{written[0]} says how files are written; in BigQuery a query can say it")
-    if view.rule_version is None:
-        view.rule_version = rules.RULES[view.rule].version
-    if view.covers and view.rule != rules.EXTENDED.name:
-        raise BadUsage(f"--covers needs --rule {rules.EXTENDED.name}")
-    if view.tolerance is None:
-        view.tolerance = rules.RULES[view.rule].tolerance_s
-    if not (math.isfinite(view.tolerance) and view.tolerance > 0):
-        raise BadUsage(f"--tolerance {view.tolerance}: a number of seconds above zero")
+    _settle_rule(view)
     if not 1 <= view.buckets <= MOST_BUCKETS:
         raise BadUsage(f"--buckets {view.buckets}: between 1 and {MOST_BUCKETS:,}")
     for name in ("max_key", "threads", "maximum_bytes_billed"):
@@ -140,3 +139,16 @@ def settle(options: PipelineOptions, beam_flags: list[str]) -> str:
     if not on_duckdb.is_size(view.memory):
         raise BadUsage(f"--memory {view.memory}: write a size such as 4GiB")
     return view.engine
+
+
+def _settle_rule(view: MatchOptions) -> None:
+    """The same of those options that make a rule."""
+    if view.rule_version is None:
+        view.rule_version = rules.RULES[view.rule].version
+    for name in ("covers", "artist_names"):
+        if getattr(view, name) and view.rule != rules.EXTENDED.name:
+            raise BadUsage(f"--{name.replace('_', '-')} needs --rule {rules.EXTENDED.name}")
+    if view.tolerance is None:
+        view.tolerance = rules.RULES[view.rule].tolerance_s
+    if not (math.isfinite(view.tolerance) and view.tolerance > 0):
+        raise BadUsage(f"--tolerance {view.tolerance}: a number of seconds above zero")

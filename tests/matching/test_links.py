@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matching.links import links
+from matching.links import links, preferred, with_names
 from matching.rules import EXTENDED, THESIS, Rule
+from matching.titles import artist_key
 
 SCHEMA = pa.schema(
     [
@@ -55,3 +56,24 @@ tables = st.lists(st.tuples(ids, lists, titles, works, others), max_size=6)
 @given(rows=tables)
 def test_every_key_of_every_track(rule: Rule, rows: list[Row]) -> None:
     assert found(rows, rule) == said(rows, rule)
+
+
+names = st.none() | st.sampled_from(["The Band", "band", "!!!", "", " ", "Ö"]) | st.text(max_size=3)
+
+
+@given(rows=st.lists(st.tuples(lists, names), max_size=8))
+def test_a_name_stands_behind_the_ids(
+    rows: list[tuple[list[str | None] | None, str | None]],
+) -> None:
+    ids, artists = ([row[place] for row in rows] for place in range(2))
+    found = with_names(pa.array(ids, pa.list_(pa.string())), pa.array(artists, pa.string()))
+    keys = [artist_key(name or "") for name in artists]
+    assert found.to_pylist() == [
+        [*(own or []), *([f"name:{key}"] if key else [])]
+        for own, key in zip(ids, keys, strict=True)
+    ]
+
+
+def test_a_name_is_preferred_to_an_id() -> None:
+    assert min(["17", "name:z", "a", "name:b"], key=preferred) == "name:b"
+    assert min(["b", "a"], key=preferred) == "a"

@@ -79,7 +79,11 @@ def catalog(tmp_path: Path) -> Path:
             "far",
             "no pair: the durations are 10.000 s apart, and not less than 5 s (--tolerance)",
         ),
-        ("mix", "stranger", "no pair: no artist id is on both"),
+        (
+            "mix",
+            "stranger",
+            "no pair: no artist id is on both (--artist-names looks at names too)",
+        ),
         ("mix", "broken", "no pair: B is no track: the duration is no positive number of seconds"),
         ("other", "same", "no pair: both are recording r"),
     ],

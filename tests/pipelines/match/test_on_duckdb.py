@@ -1,5 +1,6 @@
 """One rule, three engines: DuckDB and BigQuery write the very bytes that the pipeline writes."""
 
+import dataclasses
 import datetime
 import gzip
 import json
@@ -14,8 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from google.cloud import bigquery
 
+from matching.rules import EXTENDED
 from pipelines import transforms
-from pipelines.match import command
+from pipelines.catalogue.reading import Catalogue
+from pipelines.match import command, estimate
 from sql import on_bigquery
 from stemlode import runs, tables
 from stemlode.runs import BadUsage, Failed
@@ -186,13 +189,14 @@ def test_what_duckdb_cannot_do_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rule", ["thesis", "extended"])
+@pytest.mark.parametrize("rule", ["thesis", "extended", "names"])
 @pytest.mark.parametrize("name", ["discographies", "playlists"])
 def test_real_catalogues(
     name: str, rule: str, bigquery_client: bigquery.Client, test_data: Path, tmp_path: Path
 ) -> None:
     catalog = test_data / "catalogs" / f"{name}.parquet"
-    flags = (f"--rule={rule}", "--tolerance=2")
+    chosen = ["--rule=extended", "--artist-names"] if rule == "names" else [f"--rule={rule}"]
+    flags = (*chosen, "--tolerance=2")
     by_beam(catalog, tmp_path / "a", *flags)
     counts = same(tmp_path / "a", by_duckdb(catalog, tmp_path / "b", *flags))
     assert counts["candidates"] > 0
@@ -340,3 +344,41 @@ def test_extended_keys_artists_works_and_recordings(tmp_path: Path) -> None:
     same(by_beam(catalog, tmp_path / "a", *flags), by_duckdb(catalog, tmp_path / "b", *flags))
     found = tables.read(str(tmp_path / "a"), "candidates").to_pylist()
     assert sorted(pair["mix_track_id"] for pair in found) == ["m", "w1"]
+
+
+@pytest.mark.parametrize(
+    "ending",
+    ["parquet", pytest.param("jsonl", marks=pytest.mark.slow)],  # DuckDB gets a copy
+)
+def test_artists_of_one_name(ending: str, tmp_path: Path) -> None:
+    """One artist under two ids; which id the pairs have, and so their song, is the same for all."""
+    titled = {"a": "Song", "b": "Song (Inst.)", "c": "Song (Karaoke)"}
+    mix, other, own = (
+        {**GOOD, "track_id": number, "title": title, "artist_ids": []}
+        for number, title in titled.items()
+    )
+    rows = [
+        {**mix, "artist_id": "1", "artist": "The Blue Band"},
+        {**other, "artist_id": "2", "artist": "blue band", "artist_ids": ["9"]},
+        {**own, "artist_id": "1", "artist": "The Blue Band"},
+        {**mix, "track_id": "d", "artist_id": "3", "artist": None},  # names that nobody knows
+        {**other, "track_id": "e", "artist_id": "4", "artist": None},
+        {**mix, "track_id": "f", "artist_id": "5", "artist": "Renamed"},
+        {**other, "track_id": "g", "artist_id": "5", "artist": "New"},
+    ]
+    catalog = tmp_path / f"tracks.{ending}"
+    if ending == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), catalog)
+    else:
+        catalog.write_text("\n".join(map(json.dumps, rows)))
+    flags = ("--rule=extended", "--artist-names")
+    same(by_beam(catalog, tmp_path / "a", *flags), by_duckdb(catalog, tmp_path / "b", *flags))
+    found = tables.read(str(tmp_path / "a"), "candidates").to_pylist()
+    pairs = {(p["mix_track_id"], p["instrumental_track_id"]): p["artist_id"] for p in found}
+    assert pairs == {("a", "b"): "name:blueband", ("a", "c"): "name:blueband", ("f", "g"): "5"}
+    rule = dataclasses.replace(EXTENDED, artist_names=True)
+    assert estimate.expected(Catalogue(str(catalog)), rule, 100).candidates == 3
+    by_duckdb(catalog, tmp_path / "c", "--rule=extended")
+    assert tables.read(str(tmp_path / "c"), "candidates").num_rows == 2
+    with pytest.raises(BadUsage, match="--artist-names needs --rule extended"):
+        by_duckdb(catalog, tmp_path / "d", "--artist-names")
