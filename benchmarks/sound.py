@@ -1,6 +1,6 @@
 """What the sound says of pairs whose truth is known: decisions, offsets, and false certainty.
 
-    python -m benchmarks.sound [--full-seconds 20] [--worst]
+    python -m benchmarks.sound [--soft] [--full-seconds 20] [--worst]
 
 Real songs (from STEMLODE_TEST_DATA, default ../shared/data beside the project) in the cases of
 `sound_cases.py`. A row a case: pairs, how many are decided as they should be, the largest error of
@@ -70,13 +70,15 @@ class Outcome:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full-seconds", type=float, default=20.0, help="of every full song")
+    parser.add_argument("--soft", action="store_true", help="soft voices and their copies instead")
     parser.add_argument("--worst", action="store_true", help="also list all that is not right")
     given = parser.parse_args()
-    outcomes = list(heard(cases(DATA, given.full_seconds)))
+    outcomes = list(heard(soft(DATA) if given.soft else cases(DATA, given.full_seconds)))
     for line in table(outcomes):
         print(line)
-    for line in cost(DATA):
-        print(line)
+    if not given.soft:
+        for line in cost(DATA):
+            print(line)
     if given.worst:
         for outcome in outcomes:
             if not outcome.right or outcome.wrong_and_sure:
@@ -101,6 +103,14 @@ def cases(data: Path, full_seconds: float) -> Iterator[Case]:
     sounds = {name: sound_cases.low(samples, 44_100) for name, samples in full.items()}
     sounds |= {song.name: sound_cases.low(song.mixture, song.rate) for song in songs}
     yield from sound_cases.unrelated(sounds)
+
+
+def soft(data: Path) -> Iterator[Case]:
+    """Mixtures with softer and softer voices, and copies of them through encoders."""
+    for name in sound_cases.SOFT:
+        song = sound_cases.song(data, name)
+        yield from sound_cases.soft_voices(song)
+        yield from sound_cases.soft_copies(song)
 
 
 def heard(given: Iterable[Case]) -> Iterator[Outcome]:

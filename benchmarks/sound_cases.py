@@ -5,8 +5,9 @@ compares. Truth is known by construction; where a codec adds a delay, it is meas
 of ours, by a plain correlation of a copy with its original at the full rate.
 """
 
+import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ DRIFTS_PPM = (500, -500, 1000, 3000, -10_000, 10_000)
 SONGS = (
     "so_easy", "mallory", "playlist", "song1_planetblupi_sung", "song2_rap_92bpm", "falcon",
 )  # fmt: skip
+SOFT = ("song1_planetblupi_sung", "song2_rap_92bpm", "mallory", "so_easy")
+SOFT_DB = (0, -6, -12, -18)
 SHIFTS_S = (0.0005, -0.0005, 0.0113, -0.0113, 1.0, -1.0, 20.0, -20.0)
 
 
@@ -218,6 +221,36 @@ def through_codecs(song: Song) -> Iterator[Case]:
             late_s = delay_s(back, back_rate, y, rate)
             what = f"{kind} at {kbits} kbit/s"
             yield Case(what, song.name, heard, low(back, back_rate), "kept", late_s)
+
+
+def with_voice(song: Song, voice_db: float) -> np.ndarray:
+    """Its accompaniment with its voice at another level."""
+    return song.accompaniment + song.vocals * np.float32(10 ** (voice_db / 20))
+
+
+def soft_voices(song: Song, levels_db: Iterable[float] = SOFT_DB[:3]) -> Iterator[Case]:
+    """One song's accompaniment and its mixture with a softer and softer voice."""
+    backing = low(song.accompaniment, song.rate)
+    for voice_db in levels_db:
+        heard = low(with_voice(song, voice_db), song.rate)
+        yield Case(f"voice at {voice_db} dB", song.name, heard, backing, "kept", 0.0, None, 0.0)
+
+
+def soft_copies(
+    song: Song,
+    levels_db: Iterable[float] = SOFT_DB,
+    rates: Iterable[int] = KBITS,
+    kinds: Iterable[str] = CODECS,
+) -> Iterator[Case]:
+    """The same mixtures through encoders, each against itself, either way round."""
+    for voice_db in levels_db:
+        mixture = with_voice(song, voice_db)
+        heard = low(mixture, song.rate)
+        for kind, kbits in itertools.product(kinds, rates):
+            again = low(*encoded(mixture, song.rate, kind, kbits))
+            what = f"voice at {voice_db} dB: {{}} {kind} at {kbits} kbit/s"
+            yield Case(what.format("against"), song.name, heard, again, "too_similar")
+            yield Case(what.format("by"), song.name, again, heard, "too_similar")
 
 
 def wrong_pairs(song: Song, another: Song, other: np.ndarray) -> Iterator[Case]:

@@ -176,6 +176,13 @@ SCORED_PAIR = pa.schema(
             "What the instrumental's file decodes to.",
             since="0.2",
         ),
+        _field(
+            "surplus_spread",
+            "f64",
+            "0…2",
+            "How far what the mixture holds more of comes and goes, as a voice does.",
+            since="0.2",
+        ),
         _field("decision", "str", NONE, f"One of {', '.join(DECISIONS)}.", required=True),
         _field("reason", "str", NONE, "The decision's criterion with its numbers.", required=True),
     ]

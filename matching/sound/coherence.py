@@ -30,6 +30,10 @@ _FAINT_BASS = 1e-3  # of the mixture's power
 _RESTS = 10**-3.5  # of its loud frames' power: −35 dB
 _SOUNDS = 1e-3
 _CELL_FRAMES = 8
+_SPAN_S = 0.5  # over which a voice is heard or rests
+_FEWEST_SPANS = 10
+_AUDIBLE_SPAN = 0.02  # of all bands' magnitudes
+_RESTING = 0.05  # of the median over time
 _LEAST_DB, _MOST_DB = -80, 20
 _QUIETEST = 0.05  # the quantile of cells in which a voice surely rests
 COHERENT_DB = -12.0
@@ -171,14 +175,23 @@ def rest_share(found: Segments) -> float:
     return float((sounds & rests).sum() / max(1, sounds.sum()))
 
 
-def compare(aligned: Aligned, level: float) -> tuple[Difference, dict[str, float]]:
-    """The difference of magnitudes at a level, and what remains of the mixture where voices rest.
+@dataclass(frozen=True)
+class Compared:
+    """How an aligned pair differs above 32 Hz: below lies rumble, which encoders drop."""
 
-    Both above 32 Hz: below lies rumble, which encoders drop. The residual X − gY, phases and all,
-    is held against X in cells of less than a second by one bin. In each band of `BANDS_HZ` the
-    residual is the level, in dB, below which a twentieth of the cells lie: even under a voice that
-    never rests some of them hold nothing but backing. Bands that the mixture leaves empty are left
-    out; names are in alphabetical order.
+    difference: Difference
+    residual_db: dict[str, float]
+    surplus_spread: float | None
+
+
+def compare(aligned: Aligned, level: float) -> Compared:
+    """The difference of magnitudes at a level, what remains where voices rest, and when it is more.
+
+    The residual X − gY, phases and all, is held against X in cells of less than a second by one
+    bin. In each band of `BANDS_HZ` the residual is the level, in dB, below which a twentieth of the
+    cells lie: even under a voice that never rests some of them hold nothing but backing. Bands that
+    the mixture leaves empty are left out; names are in alphabetical order. What the spread of the
+    surplus is: see `surplus_spread`.
     """
     edges = [aligned.bins(LOW_HZ if low == 0 else low, high) for low, high in _bands()]
     counts = np.zeros((len(edges), _MOST_DB - _LEAST_DB))
@@ -186,9 +199,12 @@ def compare(aligned: Aligned, level: float) -> tuple[Difference, dict[str, float
     g = np.float32(level)
     low = aligned.bins(LOW_HZ, LOW_HZ).start
     size = difference.BLOCK // _CELL_FRAMES * _CELL_FRAMES
+    over, sound = [], []
     for _, X, Y in aligned.blocks(size):
         x, y = magnitudes(X), g * magnitudes(Y)
         found.add(x[:, low:], y[:, low:])
+        sound.append(np.stack([x[:, part].sum(axis=1) for part in edges], axis=1))
+        over.append(sound[-1] - np.stack([y[:, part].sum(axis=1) for part in edges], axis=1))
         rest, whole = (_cells(part) for part in (powers(X - g * Y), x**2))
         loud = _AUDIBLE * whole.max(initial=0.0)
         for band, part in enumerate(edges):
@@ -202,7 +218,39 @@ def compare(aligned: Aligned, level: float) -> tuple[Difference, dict[str, float
         for (low, high), row in zip(_bands(), counts, strict=True)
         if row.sum() >= _FEWEST_CELLS
     }
-    return found, dict(sorted(residual.items()))
+    frames = max(1, round(_SPAN_S * aligned.sample_rate / aligned.hop_length))
+    nothing = np.zeros((0, len(edges)))
+    spread = surplus_spread(
+        np.concatenate([nothing, *over]), np.concatenate([nothing, *sound]), frames
+    )
+    return Compared(found, dict(sorted(residual.items())), spread)
+
+
+def surplus_spread(over: np.ndarray, sound: np.ndarray, frames: int) -> float | None:
+    """How far what the mixture holds more of comes and goes, as a voice does; None if too short.
+
+    Of half seconds of one band, Σ(X − gY) / ΣX: the ninth decile minus the first; of all bands the
+    greatest. An encoder takes and adds much the same at any time, and so does an equaliser.
+
+    Args:
+        over, sound: X − gY and X, magnitudes summed over each band, [frames, bands].
+        frames: of half a second.
+    """
+    whole = len(sound) // frames
+    if whole < _FEWEST_SPANS:
+        return None
+    over, sound = (
+        part[: whole * frames].reshape(whole, frames, part.shape[1]).sum(axis=1)
+        for part in (over, sound)
+    )
+    total = sound.sum(axis=1, keepdims=True)
+    sounds = (sound > _AUDIBLE_SPAN * total) & (total > _RESTING * np.median(total))
+    spreads = [
+        float(np.subtract(*np.quantile(over[heard, band] / sound[heard, band], (0.9, 0.1))))
+        for band, heard in enumerate(sounds.T)
+        if heard.sum() >= _FEWEST_SPANS
+    ]
+    return max(spreads, default=None)
 
 
 def coherent(residual_db: dict[str, float]) -> bool:

@@ -3,18 +3,21 @@
 Every criterion reads stored measures alone, so that other thresholds need no audio. Measured at
 mono 8192 Hz, 1024/768, on seven multitracks and nine full songs:
 
-    pair                                     difference  asymmetry   bass   confidence
+    pair                                     difference  asymmetry   bass   confidence  spread
     the same recording, another level           0.00        any        1     0.7–1.0
-    … re-encoded at 64 kbit/s and more        0.03–0.25  −0.4…0.25   ≥ 0.9   0.7–1.0
-    mixture and accompaniment                 0.21–0.37   0.7–0.9     1.0    0.6–0.95
-    … with a faint lead                         0.06        0.65      1.0      0.5
+    … re-encoded at 64 kbit/s and more        0.00–0.25  −0.33…0.32  ≥ 0.9   0.7–1.0   ≤ 0.23
+    … equalised                               0.02–0.19  −1.0…1.0     1.0    0.7–1.0   ≤ 0.06
+    mixture and accompaniment                 0.21–0.37   0.7–0.9     1.0    0.6–0.95   ≥ 0.5
+    … its voice 12 dB softer                  0.09–0.11   0.6–0.7     1.0    0.6–0.98   ≥ 0.26
     accompaniment and mixture: swapped        0.24–0.53  −0.9…−0.5    1.0    0.6–0.95
     mixture and a cappella                    0.52–0.91   0.9–1.0    ≤0.01   0.2–0.97
     unrelated recordings                        ≥ 0.85        –        –        0
 
 A real original and its instrumental from another master have been seen at 0.42. So d_max lies half
-way between true pairs and unrelated ones. A pair whose vocals are as faint as an encoder's noise is
-lost, which is what the thesis asks for: "optimized for high quality rather than quantity".
+way between true pairs and unrelated ones. What an encoder adds is much the same on both sides and
+at any time, a voice is on one side and comes and goes: by that a soft or sparse one is told from an
+encoder's noise. One that is softer still is lost, which is what the thesis asks for: "optimized for
+high quality rather than quantity".
 """
 
 from dataclasses import dataclass
@@ -23,17 +26,23 @@ from matching.sound.scores import Scores
 
 D_MIN = 0.15
 D_MAX = 0.70
+D_SPARSE = 0.03
+_D_COPIES = 0.3  # no encoder adds as much
 
 
 @dataclass(frozen=True)
 class Thresholds:
     """Every number on which a decision depends.
 
-    A pair is kept where d_min ≤ difference < d_max and nothing below forbids it.
+    A pair is kept where d_min ≤ difference < d_max and nothing below forbids it; down to d_sparse
+    where what the mixture holds more of is surely no encoder's.
     """
 
     d_min: float = D_MIN
     d_max: float = D_MAX
+    d_sparse: float = D_SPARSE
+    min_spread: float = 0.2  # of the surplus over time, in some band; encoders reach 0.23
+    sparse_asymmetry: float = 0.5  # below d_min; encoders reach 0.33
     min_asymmetry: float = 0.3  # by how much either must hold more, −1…1
     min_confidence: float = 0.2  # of the alignment; unrelated recordings reach none
     max_drift_ppm: float = 30.0  # 6 ms over a song of 200 s
@@ -50,8 +59,11 @@ def decide(scores: Scores, thresholds: Thresholds) -> tuple[str, str]:
     min_confidence), for what they read means nothing elsewhere. A measure that is None forbids
     nothing; without alignment (confidence None) the thesis' window alone decides.
 
-    * `too_similar`: difference < d_min; or* neither holds more (|asymmetry| < min_asymmetry)
-      where at least min_share matches and the difference is below d_max: two mixes, two
+    * `too_similar`: difference < d_min, unless* it is at least d_sparse, asymmetry ≥
+      sparse_asymmetry and surplus_spread ≥ min_spread: a voice that is soft or seldom heard; or*
+      where at least min_share matches, neither holds more (|asymmetry| < min_asymmetry and the
+      difference is below d_max) or what one holds more of never comes and goes (surplus_spread <
+      min_spread and the difference is below 0.3, which no encoder reaches): two mixes, two
       instrumentals, one recording from two encoders.
     * `swapped`*: asymmetry ≤ −min_asymmetry: the "instrumental" holds more.
     * `a_cappella`*: bass_correlation < min_bass, or rest_share > max_rest.
@@ -62,14 +74,29 @@ def decide(scores: Scores, thresholds: Thresholds) -> tuple[str, str]:
     * `kept`: all else.
     """
     d, low, high = scores.difference, thresholds.d_min, thresholds.d_max
-    if d < low:
+    soft = d < low and _is_sparse(scores, thresholds)
+    if d < low and not soft:
         return "too_similar", f"difference {d:.3f} is below {low:g}"
     found = _by_alignment(scores, thresholds)
     if found:
         return found
     if not d < high:
         return "too_different", f"difference {d:.3f} is not below {high:g}"
+    if soft:
+        why = f"asymmetry {scores.asymmetry:.2f}, spread {scores.surplus_spread:.2f}"
+        return "kept", f"difference {d:.3f} is in {thresholds.d_sparse:g}…{low:g}, {why}: a voice"
     return "kept", f"difference {d:.3f} is in {low:g}…{high:g}"
+
+
+def _is_sparse(scores: Scores, limits: Thresholds) -> bool:
+    """Whether the little that differs is a voice's: on one side, and at some times alone."""
+    confidence, spread = scores.alignment_confidence, scores.surplus_spread
+    return (
+        scores.difference >= limits.d_sparse
+        and scores.asymmetry >= limits.sparse_asymmetry
+        and (confidence is not None and confidence >= limits.min_confidence)
+        and (spread is not None and spread >= limits.min_spread)
+    )
 
 
 def _by_alignment(scores: Scores, limits: Thresholds) -> tuple[str, str] | None:
@@ -86,6 +113,15 @@ def _by_alignment(scores: Scores, limits: Thresholds) -> tuple[str, str] | None:
     if similar and whole and abs(scores.asymmetry) < least:
         why = f"asymmetry {scores.asymmetry:.2f} is within ±{least:g}: neither holds more"
         return "too_similar", why
+    spread = scores.surplus_spread
+    if (
+        whole
+        and scores.difference < _D_COPIES
+        and spread is not None
+        and spread < limits.min_spread
+    ):
+        why = f"what is over never comes and goes: spread {spread:.2f} is below "
+        return "too_similar", why + f"{limits.min_spread:g}"
     if scores.asymmetry <= -least:
         why = (
             f"asymmetry {scores.asymmetry:.2f} is not above {-least:g}: the instrumental holds more"

@@ -71,6 +71,7 @@ class Scores:
     matched_share: float | None = None
     bass_correlation: float | None = None
     rest_share: float | None = None
+    surplus_spread: float | None = None
 
 
 def score(mixture: TrimmedSignal, instrumental: TrimmedSignal) -> Scores:
@@ -100,24 +101,25 @@ def score(mixture: TrimmedSignal, instrumental: TrimmedSignal) -> Scores:
     level = coherence.gain(parts, matched, aligned.bins(coherence.LOW_HZ, rate).start)
     if level is None:
         level = coherence.least_squares_gain(parts)
-    compared, residual_db = coherence.compare(aligned, level)
+    compared = coherence.compare(aligned, level)
     edges_s = (parts.frames * settings.hop_length).clip(0, len(x)) / rate
     where = spans.spans(matched, edges_s + mixture.start / rate)
     return Scores(
         difference_sum=thesis.distance,
-        difference=compared.difference,
-        asymmetry=compared.asymmetry,
+        difference=compared.difference.difference,
+        asymmetry=compared.difference.asymmetry,
         offset_s=found.offset_s + trimmed_s,
         gain_db=20 * math.log10(level) if level > 0 else None,
         polarity=found.polarity,
         alignment_confidence=found.confidence,
         drift_ppm=found.drift_ppm,
-        coherent=not found.drifts and coherence.coherent(residual_db),
-        residual_db=residual_db,
+        coherent=not found.drifts and coherence.coherent(compared.residual_db),
+        residual_db=compared.residual_db,
         matched_spans=where,
         matched_share=sum(end - start for start, end in where) * rate / len(x),
         bass_correlation=coherence.bass_correlation(parts, matched, aligned.bass()),
         rest_share=coherence.rest_share(parts),
+        surplus_spread=compared.surplus_spread,
     )
 
 

@@ -17,6 +17,10 @@ from stemlode import files
 from stemlode.runs import BadUsage
 
 FURTHER = {  # thresholds beside d_min and d_max
+    "sparse_asymmetry": "by how much the mixture must hold more where the difference is below "
+    "--d-min",
+    "min_spread": "by how much what one holds more of must come and go, from 0 to 2; else it is an "
+    "encoder's",
     "min_asymmetry": "by how much the mixture must hold more, from -1 to 1",
     "min_confidence": "an alignment less sure than this, from 0 to 1, is misaligned",
     "max_drift_ppm": "parts per million by which an instrumental may run faster or slower",
@@ -25,7 +29,8 @@ FURTHER = {  # thresholds beside d_min and d_max
     "min_bass": "correlation of the bass below which an a cappella is suspected",
     "max_rest": "share of the mixture's sound during which the instrumental may be silent",
 }
-ADDED: dict[str, Any] = {}  # options that came later, with what a plan without them means
+# Options that came later, with what a plan without them means.
+ADDED: dict[str, Any] = {"d_sparse": 1.0, "sparse_asymmetry": 0.5, "min_spread": 0.0}
 
 
 class PruneOptions(VerbOptions):
@@ -45,6 +50,13 @@ class PruneOptions(VerbOptions):
             type=float,
             help="pairs whose normalised difference is not below this are too different "
             f"(default: {decisions.D_MAX})",
+        )
+        add(
+            "--d-sparse",
+            type=float,
+            help="pairs below --d-min are kept down to this where what differs is a voice by "
+            "--sparse-asymmetry and --min-spread "
+            f"(default: {decisions.D_SPARSE}; where --d-min is given: none)",
         )
         for name, sentence in FURTHER.items():
             default = getattr(Thresholds, name)
@@ -113,6 +125,8 @@ def settings_of(options: PipelineOptions) -> tuple[Settings, Thresholds]:
     view = options.view_as(PruneOptions)
     if not 0 <= view.d_min <= view.d_max < math.inf:
         raise BadUsage(f"--d-min {view.d_min:g}, --d-max {view.d_max:g}: need 0 ≤ d-min ≤ d-max")
+    if not 0 <= view.d_sparse < math.inf:
+        raise BadUsage(f"--d-sparse {view.d_sparse:g}: a number, 0 or more")
     if not 0 < view.trim_db < math.inf:
         raise BadUsage(f"--trim-db {view.trim_db:g}: a number of dB above 0")
     if not 1000 <= view.sample_rate <= 192_000:
@@ -137,7 +151,7 @@ def settings_of(options: PipelineOptions) -> tuple[Settings, Thresholds]:
     for name, value in further.items():
         if not math.isfinite(value):
             raise BadUsage(f"{flag_of(name)} {value:g}: a finite number")
-    return settings, Thresholds(view.d_min, view.d_max, **further)
+    return settings, Thresholds(view.d_min, view.d_max, view.d_sparse, **further)
 
 
 def settle(options: PipelineOptions, argv: Sequence[str], given: Mapping[str, str]) -> None:
@@ -152,6 +166,8 @@ def settle(options: PipelineOptions, argv: Sequence[str], given: Mapping[str, st
             raise BadUsage("--thresholds holds what --d-min and --d-max say: give one or the other")
         window = thresholds.read(view.thresholds)
         view.d_min, view.d_max = window.d_min, window.d_max
+    if view.d_sparse is None:
+        view.d_sparse = decisions.D_SPARSE if view.d_min is None else view.d_min
     view.d_min = decisions.D_MIN if view.d_min is None else view.d_min
     view.d_max = decisions.D_MAX if view.d_max is None else view.d_max
     if view.rescore:

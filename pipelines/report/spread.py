@@ -38,7 +38,11 @@ MEASURES = (
     Measure("matched_share", "Match", "share of the mixture", _SHARE, ("min_share", "min_part")),
     Measure(
         "asymmetry", "Which holds more", "asymmetry, > 0: the mixture", (-1.0, 1.0),
-        ("min_asymmetry", "-min_asymmetry"),
+        ("min_asymmetry", "-min_asymmetry", "sparse_asymmetry"),
+    ),
+    Measure(
+        "surplus_spread", "When it holds more", "spread of the surplus over time", _SHARE,
+        ("min_spread",),
     ),
     Measure("bass_correlation", "Bass", "correlation", _SHARE, ("min_bass",)),
     Measure("rest_share", "Instrumental at rest", "share of the mixture", _SHARE, ("max_rest",)),

@@ -26,12 +26,14 @@ from stemlode.runs import BadUsage
 
 EDGES = tuple(round(0.1 * i, 1) for i in range(11))  # of strata; the last bin is open
 DECIDING = (  # what other criteria than the window read
+    "difference",
     "alignment_confidence",
     "asymmetry",
     "drift_ppm",
     "matched_share",
     "bass_correlation",
     "rest_share",
+    "surplus_spread",
 )
 COLUMNS = (
     "pair_id",
@@ -197,13 +199,14 @@ def _is_reachable(row: dict[str, Any], limits: Thresholds) -> bool:
         offset_s=0.0,
         gain_db=None,
         polarity=1,
-        difference=0.0,
+        difference=measured["difference"] or 0.0,
         asymmetry=math.nan if asymmetry is None else asymmetry,
         alignment_confidence=measured["alignment_confidence"],
         drift_ppm=measured["drift_ppm"],
         matched_share=measured["matched_share"],
         bass_correlation=measured["bass_correlation"],
         rest_share=measured["rest_share"],
+        surplus_spread=measured["surplus_spread"],
     )
     return decisions.decide(scores, limits)[0] == "kept"
 

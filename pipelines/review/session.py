@@ -180,8 +180,9 @@ class Session:
 
 def _other_options(limits: Thresholds) -> list[str]:
     """The criteria beside the window that prune was told, as it is told again."""
-    names = [field.name for field in dataclasses.fields(Thresholds)]
-    told = {name: getattr(limits, name) for name in names if name not in ("d_min", "d_max")}
+    window = ("d_min", "d_max", "d_sparse")
+    names = [field.name for field in dataclasses.fields(Thresholds) if field.name not in window]
+    told = {name: getattr(limits, name) for name in names}
     changed = {name: value for name, value in told.items() if value != getattr(Thresholds, name)}
     return [
         word

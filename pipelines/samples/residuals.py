@@ -101,8 +101,8 @@ def delay(both: np.ndarray, rate: int) -> float | None:
     n_fft = 2 ** round(math.log2(rate / 8))  # about what prune uses, in seconds
     mixture, moved = both[0], moved_ahead(both[1:], found)[0]
     aligned = Aligned(mixture, moved, Line(0.0), 1, rate, n_fft, 3 * n_fft // 4)
-    _, residual_db = coherence.compare(aligned, 1.0)
-    return found if coherence.coherent(residual_db) else None
+    left = coherence.compare(aligned, 1.0).residual_db
+    return found if coherence.coherent(left) else None
 
 
 def moved_ahead(samples: np.ndarray, frames: float) -> np.ndarray:

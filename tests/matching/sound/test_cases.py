@@ -46,6 +46,20 @@ def test_one_song_in_every_disguise(test_data: Path) -> None:
             assert outcome.scores.gain_db == pytest.approx(outcome.case.gain_db, abs=0.1)
 
 
+def test_a_soft_voice_is_kept_and_what_an_encoder_adds_is_not(test_data: Path) -> None:
+    song = named(test_data, "so_easy")
+    assert wrong(heard(sound_cases.soft_voices(song))) == {}
+    assert wrong(heard(sound_cases.soft_copies(song, (-12,), (64,), ("m4a", "opus")))) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sound_cases.SOFT)
+def test_soft_voices_of_all_songs_through_all_encoders(test_data: Path, name: str) -> None:
+    song = named(test_data, name)
+    assert wrong(heard(sound_cases.soft_voices(song))) == {}
+    assert wrong(heard(sound_cases.soft_copies(song))) == {}
+
+
 @pytest.mark.slow
 def test_pairs_that_must_not_be_kept(test_data: Path) -> None:
     song, another = named(test_data, "so_easy"), named(test_data, "mallory")

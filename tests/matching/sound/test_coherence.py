@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.signal
 
 from matching.sound import coherence
 from matching.sound.coherence import Aligned, Segments
@@ -103,7 +104,8 @@ def test_one_mix_session_leaves_a_usable_vocal_and_another_master_does_not(
     noise = np.random.default_rng(0).standard_normal(len(y)).astype(np.float32)
     echo = y + 0.5 * np.concatenate([np.zeros(40, np.float32), y[:-40]])
     residuals = [
-        coherence.compare(pair(x, part), 1.0)[1] for part in (y, y + noise * y.std() / 32, echo)
+        coherence.compare(pair(x, part), 1.0).residual_db
+        for part in (y, y + noise * y.std() / 32, echo)
     ]
     assert list(residuals[0]) == sorted(residuals[0])
     assert max(residuals[0].values()) < -40
@@ -119,10 +121,34 @@ def test_a_tenth_of_a_millisecond_is_not_coherent_and_its_line_makes_it_so(
     parts = stems(test_data / "audio/multitrack/song2_rap_92bpm")
     x, y = parts["mixture"], parts["mixture"] - parts["vocals"]
     late = audio.resample(np.concatenate([np.zeros(5, np.float32), audio.resample(y, 1, 6)]), 6, 1)
-    unaligned = coherence.compare(pair(x, late), 1.0)[1]
-    aligned = coherence.compare(pair(x, late, Line(5 / 6)), 1.0)[1]
+    unaligned = coherence.compare(pair(x, late), 1.0).residual_db
+    aligned = coherence.compare(pair(x, late, Line(5 / 6)), 1.0).residual_db
     assert not coherence.coherent(unaligned)
     assert coherence.coherent(aligned)
+
+
+def test_a_voice_comes_and_goes_and_an_equaliser_does_not(test_data: Path) -> None:
+    parts = stems(test_data / "audio/multitrack/song1_planetblupi_sung")
+    x = parts["mixture"]
+    backing = x - parts["vocals"]
+    low, high = scipy.signal.butter(1, 300, "high", fs=RATE)
+    brighter = x + scipy.signal.lfilter(low, high, x).astype(np.float32)
+    sung, equalised = (
+        coherence.compare(pair(*both), 1.0).surplus_spread for both in ((x, backing), (brighter, x))
+    )
+    assert sung is not None and equalised is not None
+    assert sung > 0.5
+    assert equalised < 0.1
+    assert coherence.compare(pair(x[:4000], x[:4000]), 1.0).surplus_spread is None
+
+
+def test_the_spread_is_of_half_seconds_in_the_band_where_it_is_greatest() -> None:
+    sound = np.ones((200, 2))
+    over = np.zeros((200, 2))
+    over[50:150, 1] = 0.4  # half of the time, one of two bands
+    assert coherence.surplus_spread(over, sound, 5) == pytest.approx(0.4)
+    assert coherence.surplus_spread(over[:, :1], sound[:, :1], 5) == 0
+    assert coherence.surplus_spread(over[:45], sound[:45], 5) is None
 
 
 def test_what_does_not_overlap_is_left_out() -> None:

@@ -37,6 +37,24 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"difference": math.nan}, "too_different", "nan"),
     ({"difference": 0.2, "asymmetry": 0.1}, "too_similar", "asymmetry 0.10 is within ±0.3"),
     ({"difference": 0.2, "asymmetry": -0.29}, "too_similar", "neither holds more"),
+    (
+        {"difference": 0.1, "surplus_spread": 0.25},
+        "kept",
+        "0.100 is in 0.03…0.15, asymmetry 0.85, spread 0.25: a voice",
+    ),
+    ({"difference": 0.1, "surplus_spread": 0.19}, "too_similar", "0.100 is below 0.15"),
+    ({"difference": 0.1, "surplus_spread": 0.4, "asymmetry": 0.49}, "too_similar", "is below 0.15"),
+    ({"difference": 0.029, "surplus_spread": 0.4}, "too_similar", "0.029 is below 0.15"),
+    ({"difference": 0.1, "surplus_spread": 0.4, "alignment_confidence": 0.1}, "too_similar", ""),
+    ({"difference": 0.1, "surplus_spread": 0.4, "bass_correlation": 0.0}, "a_cappella", ""),
+    (
+        {"difference": 0.2, "surplus_spread": 0.19},
+        "too_similar",
+        "never comes and goes: spread 0.19",
+    ),
+    ({"difference": 0.2, "surplus_spread": 0.19, "asymmetry": -0.9}, "too_similar", "spread 0.19"),
+    ({"difference": 0.3, "surplus_spread": 0.0}, "kept", ""),
+    ({"difference": 0.2, "surplus_spread": 0.1, "matched_share": 0.5}, "partly", ""),
     ({"asymmetry": 0.3}, "kept", ""),
     ({"asymmetry": -0.3}, "swapped", "asymmetry -0.30 is not above -0.3"),
     ({"difference": 1.6, "asymmetry": -0.9}, "swapped", "the instrumental holds more"),
@@ -93,6 +111,18 @@ def test_every_threshold_decides(thresholds: Thresholds, decision: str) -> None:
     assert decide(TRUE, thresholds)[0] == decision
 
 
+def test_a_softer_voice_is_kept_down_to_a_bound_of_its_own() -> None:
+    sparse = dataclasses.replace(TRUE, difference=0.1, surplus_spread=0.3)
+    for limits, decision in (
+        (Thresholds(), "kept"),
+        (Thresholds(d_sparse=0.11), "too_similar"),
+        (Thresholds(sparse_asymmetry=0.9), "too_similar"),
+        (Thresholds(min_spread=0.31), "too_similar"),
+        (Thresholds(d_min=0.1), "kept"),
+    ):
+        assert decide(sparse, limits)[0] == decision
+
+
 @given(
     difference=st.floats(0, 2) | st.just(math.nan),
     asymmetry=st.floats(-1, 1),
@@ -101,12 +131,13 @@ def test_every_threshold_decides(thresholds: Thresholds, decision: str) -> None:
     share=st.none() | st.floats(0, 1),
     bass=st.none() | st.floats(0, 1),
     rest=st.none() | st.floats(0, 1),
+    spread=st.none() | st.floats(0, 2),
 )
 def test_every_pair_has_one_decision_and_nothing_doubtful_is_kept(
     difference: float, asymmetry: float, confidence: float | None, **measures: Any
 ) -> None:
     names = {"drift": "drift_ppm", "share": "matched_share", "bass": "bass_correlation",
-             "rest": "rest_share"}  # fmt: skip
+             "rest": "rest_share", "spread": "surplus_spread"}  # fmt: skip
     values = {names[name]: value for name, value in measures.items()}
     found = Scores(1.0, difference, asymmetry, 0.0, 0.0, 1, confidence, **values)
     limits = Thresholds()
@@ -114,7 +145,10 @@ def test_every_pair_has_one_decision_and_nothing_doubtful_is_kept(
     assert decision in schemas.DECISIONS[1:]
     assert reason
     if decision == "kept":
-        assert limits.d_min <= difference < limits.d_max
+        least = limits.d_min
+        if (values["surplus_spread"] or 0) >= limits.min_spread and asymmetry >= 0.5:
+            least = limits.d_sparse
+        assert least <= difference < limits.d_max
         if confidence is not None:
             assert confidence >= limits.min_confidence
             assert asymmetry >= limits.min_asymmetry

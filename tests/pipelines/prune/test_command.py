@@ -24,6 +24,7 @@ from matching.sound.decisions import Thresholds, decide
 from matching.sound.scores import Scores
 from pipelines.prune import command as prune_command
 from pipelines.prune import scoring
+from pipelines.prune.options import settings_of, settle
 from stemlode import audio, files, retry, runs, schemas, tables
 from stemlode.audio import decoding
 from stemlode.audio.decoding import Decoded, Decoder
@@ -417,7 +418,7 @@ def test_the_window_of_the_thesis(value: float, decision: str) -> None:
     [
         ("--d-min", "0.8"), ("--d-max", "nan"), ("--trim-db", "0"), ("--sample-rate", "8"),
         ("--n-fft", "0"), ("--hop-length", "2000"), ("--max-offset", "-1"),
-        ("--pairs-per-part", "0"),
+        ("--pairs-per-part", "0"), ("--d-sparse", "-1"),
     ],
 )  # fmt: skip
 def test_senseless_options_are_bad_usage(tmp_path: Path, flags: tuple[str, str]) -> None:
@@ -426,6 +427,25 @@ def test_senseless_options_are_bad_usage(tmp_path: Path, flags: tuple[str, str])
     with pytest.raises(runs.BadUsage, match=flags[0]):
         prune_command.main(words)
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "least"),
+    [
+        ((), 0.03),
+        (("--d-min", "0.15"), 0.15),
+        (("--d-min", "0.2", "--d-sparse", "0.1"), 0.1),
+        (("--d-max", "0.5"), 0.03),
+    ],
+)
+def test_a_window_that_is_given_holds_for_soft_voices_too(
+    tmp_path: Path, flags: tuple[str, ...], least: float
+) -> None:
+    given = {"candidates": str(tmp_path)}
+    words = ["--candidates", str(tmp_path), "--output", str(tmp_path / "o"), *flags]
+    options = prune_command.VERB.parse(words)
+    settle(options, words, given)
+    assert settings_of(options)[1].d_sparse == least
 
 
 def test_what_is_no_folder_of_candidates_is_bad_usage(tmp_path: Path) -> None:
