@@ -100,16 +100,22 @@ def low(samples: np.ndarray, rate: int) -> np.ndarray:
 
 def encoded(samples: np.ndarray, rate: int, kind: str, kbits: int) -> tuple[np.ndarray, int]:
     """[channels, frames] through a codec and back: the samples and their rate."""
-    peak = float(np.abs(samples).max())
-    level = min(1.0, 0.9 / peak) if peak else 1.0  # codecs clip; undone below
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/it.{kind}"
-        if kind == "ogg":
-            _vorbis(path, samples * level, rate, kbits)
-        else:
-            _av(path, samples * level, rate, CODECS[kind], kbits)
+        level = encode(path, samples, rate, kind, kbits)
         back = audio.read(path)
     return back.samples / np.float32(level), back.sample_rate
+
+
+def encode(path: str, samples: np.ndarray, rate: int, kind: str, kbits: int) -> float:
+    """Write [channels, frames] through a codec; the level, for codecs clip."""
+    peak = float(np.abs(samples).max())
+    level = min(1.0, 0.9 / peak) if peak else 1.0
+    if kind == "ogg":
+        _vorbis(path, samples * level, rate, kbits)
+    else:
+        _av(path, samples * level, rate, CODECS[kind], kbits)
+    return level
 
 
 def _vorbis(path: str, samples: np.ndarray, rate: int, kbits: int) -> None:

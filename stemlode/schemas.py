@@ -28,6 +28,7 @@ _TYPES = {
     "i32": pa.int32(),
     "bool": pa.bool_(),
     "strs": pa.list_(pa.string()),
+    "f64s": pa.list_(pa.float64()),
     "i32s": pa.list_(pa.int32()),
     "spans": pa.list_(pa.list_(pa.float64(), 2)),
     "str→f64": pa.map_(pa.string(), pa.float64()),
@@ -183,6 +184,23 @@ SCORED_PAIR = pa.schema(
             "How far what the mixture holds more of comes and goes, as a voice does.",
             since="0.2",
         ),
+        _field(
+            "channel_gains",
+            "f64s",
+            "ratio",
+            "What of the instrumental's left and right lies in the mixture's left, and in its right, "
+            "beside gain and polarity; two of them: in the sum of the mixture's by mono_gains. "
+            "Null: not told, each in its own.",
+            since="0.2",
+        ),
+        _field(
+            "mono_gains",
+            "f64s",
+            "ratio",
+            "What of the mixture's left and right makes the one channel that is compared; null: the "
+            "mean.",
+            since="0.2",
+        ),
         _field("decision", "str", NONE, f"One of {', '.join(DECISIONS)}.", required=True),
         _field("reason", "str", NONE, "The decision's criterion with its numbers.", required=True),
     ]
@@ -246,6 +264,13 @@ INDEX = pa.schema(
         _field("teacher_sha256", "str", NONE, "The teacher that labelled the sample."),
         _field("confidence", "f64", "0…1", "How decidedly the teacher gave each sound one side."),
         _field(
+            "leftover_db",
+            "f64",
+            DECIBELS,
+            "What of the backing is left in a pair's vocals, as it is estimated, relative to them.",
+            since="0.2",
+        ),
+        _field(
             "sha256",
             "str→str",
             NONE,
@@ -292,6 +317,13 @@ SONG = pa.schema(
             "Chunks of a pair that hold vocals: mixture − accompaniment, sample by sample.",
         ),
         _field("bleed", "strs", NONE, "Sources into which others leak, as their makers say."),
+        _field(
+            "leftover_db",
+            "f64",
+            DECIBELS,
+            "What of the backing is left in a pair's vocals, as it is estimated, relative to them.",
+            since="0.2",
+        ),
     ]
 )
 

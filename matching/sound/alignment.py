@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from matching.sound import coarse, onsets, probes
+from matching.sound import coarse, probes
 from matching.sound.drift import Line
 from matching.sound.signals import Signal
 
@@ -74,7 +74,7 @@ def align(
         sample_rate: Hz; a low one is still exact to a hundredth of a sample.
         max_offset_s: how far to look either way. Offsets at which less than a quarter of the
             shorter signal overlaps are left out.
-        changes: both signals' `onsets.onsets`, where they are known.
+        changes: both signals' `coarse.onsets`, where they are known.
 
     The answer for signals with nothing in common is some offset with a confidence near 0.
     """
@@ -85,8 +85,8 @@ def align(
     last = min(reach, len(instrumental) - keep)
     if shorter == 0 or first > last:
         return NOWHERE
-    x, y = changes or tuple(onsets.onsets(s, sample_rate) for s in (mixture, instrumental))
-    hop = onsets.hop_of(sample_rate)
+    x, y = changes or tuple(coarse.onsets(s, sample_rate) for s in (mixture, instrumental))
+    hop = coarse.hop_of(sample_rate)
     lines = coarse.lines(x, y, math.floor(first / hop), math.ceil(last / hop), LINES)
     tried = sorted(
         (

@@ -1,16 +1,23 @@
 """All that the sound of two recordings says about them as mixture and instrumental."""
 
+import dataclasses
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from matching.sound import alignment, coherence, difference, onsets, silence, spans
-from matching.sound.coherence import Aligned
-from matching.sound.signals import Signal, SignalSlice
+from matching.sound import alignment, channels, coarse, coherence, difference, silence, spans
+from matching.sound.alignment import Alignment
+from matching.sound.channels import ChannelMap
+from matching.sound.coherence import Aligned, Segments
+from matching.sound.signals import Signal, SignalSlice, Stereo
 
 SURE = 0.1  # unrelated recordings reach no confidence, shared accompaniments begin at 0.5
+_SAMPLED = 12  # segments from which it is told how channels lie
+_SPECTRUM = 1 << 19  # values of a channel's spectra that are held for it
 
 
 @dataclass(frozen=True)
@@ -30,27 +37,56 @@ class Settings:
 
 
 class TrimmedSignal:
-    """A mono signal [frames] at the settings' rate, without the silence at its ends.
+    """A recording at the settings' rate, without the silence at its ends, as one channel.
 
     It may lie in a file: nothing here reads more than a block of it at a time.
     """
 
-    def __init__(self, samples: Signal, settings: Settings) -> None:
-        self.duration_s = len(samples) / settings.sample_rate
-        start, end = silence.strip_silence(samples, settings.trim_db)
+    def __init__(
+        self,
+        samples: Signal | Stereo,
+        settings: Settings,
+        gains: tuple[float, float] | None = None,
+    ) -> None:
+        """Left and right of a stereo signal are taken together at these gains; where none are
+        given, at those of its `Width`, or without alignment at their mean."""
         self.settings = settings
-        self.start = start
-        self.samples = SignalSlice(samples, start, end)
+        self.duration_s = len(samples) / settings.sample_rate
+        self._both = samples if isinstance(samples, Stereo) else Stereo(samples)
+        self.width = channels.width(self._both)
+        self.gains = channels.MEAN
+        if settings.align:
+            self.gains = gains or self.width.gains
+        one = self._both.mixed(self.gains)
+        self.start, self._end = silence.strip_silence(one, settings.trim_db)
+        self.samples: Signal = SignalSlice(one, self.start, self._end)
 
     @property
     def is_silent(self) -> bool:
         """Nothing is left: such a recording cannot be compared."""
         return len(self.samples) == 0
 
+    @property
+    def is_stereo(self) -> bool:
+        """Whether there are two channels that differ."""
+        return not self.width.alike
+
+    def mixed(self, gains: Sequence[float]) -> Signal:
+        """Its left and right at these gains, as one channel."""
+        return SignalSlice(self._both.mixed(gains), self.start, self._end)
+
     @cached_property
     def onsets(self) -> np.ndarray:
         """Kept, because a recording may take part in several pairs; 1.5 kB a second."""
-        return onsets.onsets(self.samples, self.settings.sample_rate)
+        return coarse.onsets(self.samples, self.settings.sample_rate)
+
+    @cached_property
+    def ways(self) -> list["TrimmedSignal"]:
+        """Itself, and its channels taken together the other way, where that holds much of it."""
+        if not self.width.wide:
+            return [self]
+        other = channels.HALF_DIFFERENCE if self.gains == channels.MEAN else channels.MEAN
+        return [self, TrimmedSignal(self._both, self.settings, other)]
 
 
 @dataclass(frozen=True)
@@ -72,6 +108,8 @@ class Scores:
     bass_correlation: float | None = None
     rest_share: float | None = None
     surplus_spread: float | None = None
+    channel_gains: list[float] | None = None
+    mono_gains: list[float] | None = None
 
 
 def score(mixture: TrimmedSignal, instrumental: TrimmedSignal) -> Scores:
@@ -79,61 +117,142 @@ def score(mixture: TrimmedSignal, instrumental: TrimmedSignal) -> Scores:
 
     Where no alignment is found, or nothing matches along it, the two are compared from where their
     sound begins, as in the thesis, at the least-squares level; all that needs an alignment is None.
+    Of recordings in stereo the instrumental is compared as its channels lie in the mixture's, where
+    that can be told (`matching.sound.channels`).
     """
     settings = mixture.settings
-    x, y, rate = mixture.samples, instrumental.samples, settings.sample_rate
-    thesis = difference.compare(x, y, settings.n_fft, settings.hop_length)
-    trimmed_s = (instrumental.start - mixture.start) / rate
+    rate, grid = settings.sample_rate, (settings.n_fft, settings.hop_length)
+    thesis = difference.compare(mixture.samples, instrumental.samples, *grid)
     if not settings.align:
+        trimmed_s = (instrumental.start - mixture.start) / rate
         return Scores(thesis.distance, thesis.difference, thesis.asymmetry, trimmed_s, 0.0, 1, None)
-    found = alignment.align(
-        x, y, rate, settings.max_offset_s, (mixture.onsets, instrumental.onsets)
-    )
+    x, y, found = _aligned(mixture, instrumental)
     if found.confidence < SURE:
-        return _at_starts(x, y, settings, thesis.distance, found.confidence, trimmed_s)
-    aligned = Aligned(
-        x, y, found.line(rate), found.polarity, rate, settings.n_fft, settings.hop_length
-    )
-    parts = coherence.segments(aligned)
-    matched = spans.matches(parts.agreement, parts.xx.sum(axis=1), parts.yy.sum(axis=1))
+        return _at_starts(mixture, instrumental, thesis.distance, found.confidence)
+    line = found.line(rate)
+    aligned = Aligned(x.samples, y.samples, line, found.polarity, rate, *grid)
+    parts, matched = _segments(aligned)
     if not matched.any():
-        return _at_starts(x, y, settings, thesis.distance, 0.0, trimmed_s)
-    level = coherence.gain(parts, matched, aligned.bins(coherence.LOW_HZ, rate).start)
-    if level is None:
-        level = coherence.least_squares_gain(parts)
+        return _at_starts(mixture, instrumental, thesis.distance, 0.0)
+    low = aligned.bins(coherence.LOW_HZ, rate).start
+    if not found.drifts:
+        line = dataclasses.replace(line, offset=line.offset + coherence.later(parts, matched, low))
+        aligned = dataclasses.replace(aligned, line=line)
+    mapped = None if found.drifts else _channel_map(x, y, aligned, parts.frames[:-1][matched])
+    if mapped is None:
+        level = coherence.gain(parts, matched, low)
+        if level is None:
+            level = coherence.least_squares_gain(parts)
+    else:
+        level, together, polarity = abs(mapped.level), mapped.mono_gains or x.gains, mapped.polarity
+        if (together, mapped.mixed(together), polarity) != (x.gains, y.gains, aligned.polarity):
+            both = x.mixed(together), y.mixed(mapped.mixed(together))
+            aligned = Aligned(*both, line, polarity, rate, *grid)
+            parts, matched = _segments(aligned)
     compared = coherence.compare(aligned, level)
-    edges_s = (parts.frames * settings.hop_length).clip(0, len(x)) / rate
-    where = spans.spans(matched, edges_s + mixture.start / rate)
+    residual_db = _worst(compared.residual_db, mapped)
+    edges_s = (parts.frames * settings.hop_length).clip(0, len(aligned.x)) / rate
+    where = spans.spans(matched, edges_s + x.start / rate)
     return Scores(
         difference_sum=thesis.distance,
         difference=compared.difference.difference,
         asymmetry=compared.difference.asymmetry,
-        offset_s=found.offset_s + trimmed_s,
+        offset_s=(line.offset + y.start - x.start) / rate,
         gain_db=20 * math.log10(level) if level > 0 else None,
-        polarity=found.polarity,
+        polarity=aligned.polarity,
         alignment_confidence=found.confidence,
         drift_ppm=found.drift_ppm,
-        coherent=not found.drifts and coherence.coherent(compared.residual_db),
-        residual_db=compared.residual_db,
+        coherent=not found.drifts and coherence.coherent(residual_db),
+        residual_db=residual_db,
         matched_spans=where,
-        matched_share=sum(end - start for start, end in where) * rate / len(x),
+        matched_share=sum(end - start for start, end in where) * rate / len(aligned.x),
         bass_correlation=coherence.bass_correlation(parts, matched, aligned.bass()),
         rest_share=coherence.rest_share(parts),
         surplus_spread=compared.surplus_spread,
+        **_columns(x, y, mapped),
     )
 
 
+def _aligned(
+    mixture: TrimmedSignal, instrumental: TrimmedSignal
+) -> tuple[TrimmedSignal, TrimmedSignal, Alignment]:
+    """Both, taken together in the first way that is surely aligned, or the surest; and how."""
+    settings = mixture.settings
+    tried: list[tuple[float, int, TrimmedSignal, TrimmedSignal, Alignment]] = []
+    for x, y in itertools.product(mixture.ways, instrumental.ways):
+        changes = (x.onsets, y.onsets)
+        found = alignment.align(
+            x.samples, y.samples, settings.sample_rate, settings.max_offset_s, changes
+        )
+        if found.confidence >= SURE:
+            return x, y, found
+        tried.append((found.confidence, len(tried), x, y, found))
+    _, _, x, y, found = max(tried)
+    return x, y, found
+
+
+def _segments(aligned: Aligned) -> tuple[Segments, np.ndarray]:
+    """Powers along the recordings, and which segments match."""
+    parts = coherence.segments(aligned)
+    matched = spans.matches(parts.agreement, parts.xx.sum(axis=1), parts.yy.sum(axis=1))
+    return parts, matched
+
+
+def _channel_map(
+    x: TrimmedSignal, y: TrimmedSignal, aligned: Aligned, starts: np.ndarray
+) -> ChannelMap | None:
+    """How the channels lie, told from some of the segments that match, by their first frames; None
+    where both are mono, or where it leaves more than a voice."""
+    if not (x.is_stereo or y.is_stereo):
+        return None
+    frames = aligned.segment_frames()
+    most = max(1, _SPECTRUM // (frames * (aligned.n_fft // 2 + 1)))
+    chosen = starts[np.linspace(0, len(starts) - 1, min(len(starts), _SAMPLED, most)).astype(int)]
+    last = aligned.extent()[1]
+    halves = []
+    for gains in (channels.MEAN, channels.HALF_DIFFERENCE):
+        one = dataclasses.replace(aligned, x=x.mixed(gains), y=y.mixed(gains), polarity=1)
+        parts = [one.spectra(int(at), min(frames, last - int(at))) for at in chosen]
+        halves.append([np.concatenate(spectra) for spectra in zip(*parts, strict=True)])
+    X, Y = (np.stack([mid + side, mid - side]) for mid, side in zip(*halves, strict=True))
+    low = aligned.bins(coherence.LOW_HZ, aligned.sample_rate).start
+    mapped = channels.find(X, Y, aligned.bands(), low)
+    return mapped if mapped is not None and coherence.coherent(mapped.residual_db) else None
+
+
+def _worst(one: dict[str, float], mapped: ChannelMap | None) -> dict[str, float]:
+    """By band, what is left over in one channel or in the worse of two."""
+    two = mapped.residual_db if mapped is not None else {}
+    return {name: max(one.get(name, -math.inf), two.get(name, -math.inf)) for name in one}
+
+
+def _columns(
+    x: TrimmedSignal, y: TrimmedSignal, mapped: ChannelMap | None
+) -> dict[str, list[float] | None]:
+    """What is recorded of the channels; nothing where it could not be told."""
+    if mapped is None:
+        told = not (x.is_stereo or y.is_stereo)
+        return {"channel_gains": list(channels.IN_PLACE) if told else None, "mono_gains": None}
+    together = mapped.mono_gains or x.gains
+    mean = together == channels.MEAN
+    return {
+        "channel_gains": list(mapped.gains),
+        "mono_gains": None if mean and mapped.mono_gains is None else list(together),
+    }
+
+
 def _at_starts(
-    x: Signal, y: Signal, settings: Settings, thesis: float, confidence: float, trimmed_s: float
+    mixture: TrimmedSignal, instrumental: TrimmedSignal, thesis: float, confidence: float
 ) -> Scores:
-    grid = (settings.n_fft, settings.hop_length)
+    settings = mixture.settings
+    x, y, grid = mixture.samples, instrumental.samples, (settings.n_fft, settings.hop_length)
     level = difference.least_squares_gain(x, y, *grid)
     compared = difference.compare(x, y, *grid, level)
     return Scores(
         difference_sum=thesis,
         difference=compared.difference,
         asymmetry=compared.asymmetry,
-        offset_s=trimmed_s,
+        offset_s=(instrumental.start - mixture.start) / settings.sample_rate,
         gain_db=20 * math.log10(level) if level > 0 else None,
         polarity=1,
         alignment_confidence=confidence,

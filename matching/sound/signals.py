@@ -4,6 +4,8 @@ What reads a signal here reads it block by block, so that a recording of hours c
 than one of minutes.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
 
@@ -17,6 +19,46 @@ class Signal(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, part: slice, /) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Stereo:
+    """Two channels: the mean of left and right, and half their difference; None where they are
+    alike."""
+
+    mid: Signal
+    side: Signal | None = None
+
+    def __len__(self) -> int:
+        return len(self.mid)
+
+    def mixed(self, gains: Sequence[float]) -> Signal:
+        """Left and right, each at its gain, as one channel."""
+        return _Mixed(self, gains[0] + gains[1], gains[0] - gains[1])
+
+
+def stereo(left: np.ndarray, right: np.ndarray) -> Stereo:
+    """Two channels [frames] in memory."""
+    half = np.float32(0.5)
+    return Stereo((left + right) * half, (left - right) * half)
+
+
+class _Mixed:
+    """Mid and side at their gains as one signal; what has no part in it is not read."""
+
+    def __init__(self, signal: Stereo, mid: float, side: float) -> None:
+        self.signal, self.mid, self.side = signal, np.float32(mid), np.float32(side)
+
+    def __len__(self) -> int:
+        return len(self.signal)
+
+    def __getitem__(self, part: slice, /) -> np.ndarray:
+        mid, side = self.signal.mid, self.signal.side
+        if side is None or not self.side:
+            return mid[part] if self.mid == 1 else self.mid * mid[part]
+        if not self.mid:
+            return side[part] if self.side == 1 else self.side * side[part]
+        return self.mid * mid[part] + self.side * side[part]
 
 
 class SignalSlice:

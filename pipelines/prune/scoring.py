@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from matching.sound import decisions, scores
 from matching.sound.decisions import Thresholds
 from matching.sound.scores import Scores, Settings, TrimmedSignal
+from matching.sound.signals import Stereo
 from stemlode import schemas
 from stemlode.addresses.rules import Address, Rules
 from stemlode.audio import AudioError
@@ -91,7 +92,9 @@ class Listener:
         """`rules` are those for the addresses of candidates."""
         self.settings, self.thresholds = settings, thresholds
         self.rules = rules or Rules()
-        self.decoder = Decoder(settings.sample_rate)
+        self.decoder = Decoder(
+            settings.sample_rate, channels=2 if settings.align else 1, mid_side=settings.align
+        )
         self.decoder_cpu_s = 0.0
         self.stores = Stores()
 
@@ -152,7 +155,9 @@ class Listener:
             except AudioError as error:
                 return Unheard(error.error, str(error))
         begun = time.perf_counter()
-        recording = TrimmedSignal(decoded.samples, self.settings)
+        samples = decoded.samples
+        both = Stereo(*map(samples.channel, range(samples.channels)))
+        recording = TrimmedSignal(both, self.settings)
         heard.score_ms += 1000 * (time.perf_counter() - begun)
         if recording.is_silent:
             return Unheard("silent", "nothing but silence")

@@ -33,6 +33,20 @@ class AlignedSource:
     stream: int = 0  # of a file that holds several
     channel: int | None = None  # of the file's, where it alone is the source
     lead: float = 0.0  # part of a frame, −½ to ½, by which it is moved ahead as well
+    gains: tuple[tuple[float, float], ...] = ()  # of left and right in each channel; () as they are
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """A chunk as it is written: integers [channels, frames] by source, true ones times `scale`.
+
+    `leftover_db` is what of the backing is left in a pair's vocals, see `residuals.Judge`.
+    """
+
+    first_frame: int
+    integers: dict[str, np.ndarray]
+    scale: float
+    leftover_db: float | None = None
 
 
 def aligned_pair(
@@ -42,25 +56,28 @@ def aligned_pair(
     offset_frames: float,
     gain_db: float,
     polarity: int,
+    mixture_gains: tuple[tuple[float, float], ...] = (),
+    instrumental_gains: tuple[tuple[float, float], ...] = (),
 ) -> tuple[list[AlignedSource], int]:
     """Mixture and accompaniment on one clock, and the frame of the mixture where both begin.
 
     mixture(n) ≈ polarity · 10^(gain_db / 20) · instrumental(n + offset_frames), in frames of the
-    corpus. Less than a hundredth of a frame is not worth an interpolation: then the instrumental's
-    own samples stay what they are.
+    corpus, once the channels of each are at their gains. Less than a hundredth of a frame is not
+    worth an interpolation: then the instrumental's own samples stay what they are.
     """
     shift = round(offset_frames)
     lead = offset_frames - shift
     factor = math.copysign(10 ** (gain_db / 20), polarity)
     first = max(0, -shift)
     sources = [
-        AlignedSource("mixture", mixture_uri, first),
+        AlignedSource("mixture", mixture_uri, first, gains=mixture_gains),
         AlignedSource(
             "accompaniment",
             instrumental_uri,
             max(0, shift),
             factor,
             lead=lead if abs(lead) >= SMALLEST_LEAD else 0.0,
+            gains=instrumental_gains,
         ),
     ]
     return sources, first
@@ -192,7 +209,11 @@ def _blocks(source: AlignedSource, sample_rate: int, channels: int) -> Iterator[
     """A source's decoded blocks, float32 [channels, frames]; errors say which source it is."""
     try:
         for block in audio.blocks(source.uri, sample_rate=sample_rate, stream=source.stream):
-            yield mixdown.with_channels(_channel(block.samples, source.channel), channels)
+            samples = _channel(block.samples, source.channel)
+            if source.gains:
+                both = mixdown.with_channels(samples, 2)
+                samples = np.asarray(source.gains, np.float32) @ both
+            yield mixdown.with_channels(samples, channels)
     except AudioError as error:
         raise AudioError(f"{source.name} {source.uri}: {error}", error.error) from error
     except OSError as error:

@@ -7,20 +7,19 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipelines.samples import chunks
-from pipelines.samples.chunks import AlignedSource
+from pipelines.samples.chunks import AlignedSource, Chunk
 from pipelines.samples.recordings import Facts, Recording, Shape, Unusable
 from stemlode import audio
 from stemlode.audio.info import ends_early
 
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 LARGEST_MISS_DB = -6.0  # beyond this, a mixture is not that of its stems
-Chunks = Iterator[tuple[int, tuple[dict[str, np.ndarray], float]]]
 
 
 def multitrack_chunks(
     recording: Recording, rate: int, shape: Shape, chunk_frames: int, facts: Facts
-) -> Chunks:
-    """First frame, (integers, scale) of a multitrack's chunks; mixture = the sum of its stems."""
+) -> Iterator[Chunk]:
+    """A multitrack's chunks; mixture = the sum of its stems."""
     sums = _sums(recording)
     owner = {}  # a part's name of its own → its source
     sources = []
@@ -50,7 +49,7 @@ def multitrack_chunks(
             written = integers["mixture"] * np.float32(scale / chunks.full_scale(shape.flac_bits))
             power += float(np.sum(given**2, dtype=np.float64))
             missed += float(np.sum((given - written) ** 2, dtype=np.float64))
-        yield number * chunk_frames, (integers, scale)
+        yield Chunk(number * chunk_frames, integers, scale)
     if power or missed:
         facts.sum_error_db = _ratio_db(missed, power)
     if missed > power * 10 ** (LARGEST_MISS_DB / 10):

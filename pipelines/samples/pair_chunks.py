@@ -5,58 +5,94 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from matching.sound.channels import IN_PLACE, MEAN
 from pipelines.samples import chunks, residuals
-from pipelines.samples.chunks import AlignedSource
+from pipelines.samples.chunks import AlignedSource, Chunk
 from pipelines.samples.recordings import Facts, Recording, Shape, Unusable
-from pipelines.samples.residuals import Lie
-from stemlode.audio import AudioError
+from pipelines.samples.residuals import Judge
+from stemlode import audio
+from stemlode.audio import AudioError, kinds
+from stemlode.retry import read_fault
 
 MEASURED_S = 60.0  # of the sound from which the delay is found
 SPAN_SLACK_S = 3.0  # that a chunk may stick out of a matched span: a segment of prune's
-Chunks = Iterator[tuple[int, tuple[dict[str, np.ndarray], float]]]
+LEAST_EVEN = 0.7  # −3 dB: of what a codec did to left and right at one gain
+NOTHING = 1e-2  # mono
+SIDES = ("mixture", "accompaniment")
+Gains = tuple[tuple[float, float], ...]
 
 
 def pair_chunks(
     recording: Recording, rate: int, shape: Shape, chunk_frames: int, facts: Facts
-) -> Chunks:
-    """First frame in the mixture's file, (integers, scale) of a pair's chunks.
+) -> Iterator[Chunk]:
+    """A pair's chunks.
 
     A chunk holds `vocals` = mixture − accompaniment, to the last bit, where the pair drifts by no
-    more than residuals.MOST_DRIFT_PPM, where its residual at the corpus' rate is coherent by the
-    measure of `prune`, where the chunk matched, and where it shows no delay of its own; for others
-    the vocals' magnitudes are known alone.
+    more than residuals.MOST_DRIFT_PPM, where the chunk matched, and where, by residuals.Judge, no
+    more of the backing is left in any channel than a voice may hold; for others the vocals'
+    magnitudes are known alone. What `prune` found of the channels is mended first.
     """
     _check(recording)
-    delay = _delay(recording, rate, shape) if _promising(recording) else None
-    sources, first = _sources(recording, rate, delay or 0.0)  # magnitudes need no part of a frame
+    judge = _judge(recording, rate, shape) if _promising(recording) else None
+    delay = judge.delay if judge is not None else 0.0  # magnitudes need no part of a frame
+    sources, first = _sources(recording, rate, shape.channels, delay)
     cut = chunks.cut(sources, sample_rate=rate, channels=shape.channels, chunk_frames=chunk_frames)
     for number, chunk in enumerate(cut):
         at = first + number * chunk_frames
-        sums: dict[str, dict[str, int]] = {}
-        if delay is not None and _fits(recording, chunk, at / rate, rate):
-            sums = {"vocals": {"mixture": 1, "accompaniment": -1}}
-            facts.residual_chunks += 1
-        yield at, chunks.quantise(chunk, sums, shape.flac_bits)
+        left_db = None
+        if judge is not None and _matches(recording, chunk, at / rate, rate):
+            left_db = judge.left_db(*(chunk[side] for side in SIDES))
+        sums = {} if left_db is None else {"vocals": {"mixture": 1, "accompaniment": -1}}
+        facts.residual_chunks += bool(sums)
+        yield Chunk(at, *chunks.quantise(chunk, sums, shape.flac_bits), left_db)
+    if judge is not None:
+        facts.leftover_db = judge.written_db
 
 
 def _check(recording: Recording) -> None:
     placed = (recording.offset_s, recording.gain_db)
+    gains = (*(recording.channel_gains or ()), *(recording.mono_gains or ()))
     if not all(part.uri for name in recording.parts for part in recording.parts[name]):
         raise AudioError("no audio_uri", "no_audio_uri")
-    if not all(math.isfinite(value) for value in placed) or recording.polarity not in (1, -1):
+    if not all(map(math.isfinite, (*placed, *gains))) or recording.polarity not in (1, -1):
         raise Unusable(f"cannot be aligned by offset and gain {placed}", "misaligned")
 
 
-def _sources(recording: Recording, rate: int, delay: float) -> tuple[list[AlignedSource], int]:
+def _sources(
+    recording: Recording, rate: int, channels: int, delay: float
+) -> tuple[list[AlignedSource], int]:
     """Both recordings, `delay` frames beyond what prune's offset is to the nearest frame."""
-    (mixture,), (accompaniment,) = recording.parts["mixture"], recording.parts["accompaniment"]
+    (mixture,), (accompaniment,) = (recording.parts[side] for side in SIDES)
+    mixture_gains, instrumental_gains = _gains(recording, channels)
     return chunks.aligned_pair(
         mixture.uri,
         accompaniment.uri,
         offset_frames=round(recording.offset_s * rate) + delay,
         gain_db=recording.gain_db,
         polarity=recording.polarity,
+        mixture_gains=mixture_gains,
+        instrumental_gains=instrumental_gains,
     )
+
+
+def _gains(recording: Recording, channels: int) -> tuple[Gains, Gains]:
+    """What of left and right is in each channel that is written, of the mixture and of the
+    instrumental; empty for what is written as it is, or as the mean."""
+    found, taken = recording.channel_gains, recording.mono_gains
+    if found is None:
+        return (), ()
+    if (len(found), taken and len(taken)) not in ((2, 2), (4, 2), (4, None)):
+        raise Unusable(f"channel gains {found} and {taken} are none", "misaligned")
+    if len(found) == 2 and taken is not None:
+        return ((taken[0], taken[1]),), ((found[0], found[1]),)
+    left, right = found[:2], found[2:]
+    if channels > 1:
+        rows = ((left[0], left[1]), (right[0], right[1]))
+        return (), () if found == IN_PLACE else rows
+    if found == IN_PLACE and taken is None:
+        return (), ()
+    a, b = taken or MEAN
+    return ((a, b),), ((a * left[0] + b * right[0], a * left[1] + b * right[1]),)
 
 
 def _promising(recording: Recording) -> bool:
@@ -68,29 +104,52 @@ def _promising(recording: Recording) -> bool:
     return recording.coherent is not None and drift <= residuals.MOST_DRIFT_PPM
 
 
-def _delay(recording: Recording, rate: int, shape: Shape) -> float | None:
-    """Frames that `prune`'s offset, to a whole frame, is off; None where that cannot be told, or
-    where more than a voice is left over."""
-    sources, first = _sources(recording, rate, 0.0)
+def _is_even(recording: Recording) -> bool:
+    """Whether what `prune` found of the channels raises no codec's noise over what it was under.
+
+    Gains that turn left and right raise nothing; what they make louder than the rest, they do.
+    """
+    found = recording.channel_gains
+    if found is None or len(found) == 2:
+        return True
+    sizes = np.linalg.svd(np.reshape(found, (2, 2)), compute_uv=False)
+    return bool(sizes[1] >= LEAST_EVEN * sizes[0] or sizes[1] < NOTHING * sizes[0])
+
+
+def _judge(recording: Recording, rate: int, shape: Shape) -> Judge | None:
+    """Who decides where the vocals are written; None where they are nowhere."""
+    lossless = _is_lossless(recording)
+    if not lossless and not _is_even(recording):
+        return None
+    sources, first = _sources(recording, rate, shape.channels, 0.0)
     begin = round((recording.matched_spans or ((0.0, 0.0),))[0][0] * rate)
     skipped, frames = max(0, begin - first), 4 * residuals.N_FFT
     last = skipped + round(MEASURED_S * rate)
-    held: list[np.ndarray] = []
+    held: list[dict[str, np.ndarray]] = []
     cut = chunks.cut(sources, sample_rate=rate, channels=shape.channels, chunk_frames=frames)
     for number, chunk in enumerate(cut):
         if number * frames >= last:
             break
         if (number + 1) * frames > skipped:
-            both = [chunk[name].mean(axis=0) for name in ("mixture", "accompaniment")]
-            held.append(np.stack(both))
-    return residuals.delay(np.concatenate(held, axis=1), rate) if held else None
+            held.append(chunk)
+    if not held:
+        return None
+    mixture, accompaniment = (
+        np.concatenate([chunk[side] for chunk in held], axis=1) for side in SIDES
+    )
+    return residuals.judge(mixture, accompaniment, rate, lossless)
 
 
-def _fits(recording: Recording, chunk: dict[str, np.ndarray], at_s: float, rate: int) -> bool:
+def _is_lossless(recording: Recording) -> bool:
+    """Whether both files hold every sample as it was, so that nothing of a codec's is left over."""
+    uris = [recording.parts[side][0].uri for side in SIDES]
+    try:
+        return all(kinds.is_lossless(audio.probe(uri).format) for uri in uris)
+    except OSError as error:
+        raise read_fault(error, " and ".join(uris)) from error
+
+
+def _matches(recording: Recording, chunk: dict[str, np.ndarray], at_s: float, rate: int) -> bool:
     end_s = at_s + chunk["mixture"].shape[1] / rate
     spans = recording.matched_spans
-    if spans is not None and not residuals.within(at_s, end_s, spans, SPAN_SLACK_S):
-        return False
-    lie = Lie()
-    lie.add(chunk["mixture"], chunk["accompaniment"])
-    return lie.fits()
+    return spans is None or residuals.within(at_s, end_s, spans, SPAN_SLACK_S)

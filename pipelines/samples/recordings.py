@@ -54,6 +54,8 @@ class Recording:
     coherent: bool | None = None  # a pair's residual as prune heard it; None where it did not
     drift_ppm: float | None = None
     matched_spans: tuple[tuple[float, ...], ...] | None = None  # start and end in the mixture, s
+    channel_gains: tuple[float, ...] | None = None  # these two as in schemas.SCORED_PAIR
+    mono_gains: tuple[float, ...] | None = None
     bleed: tuple[str, ...] = ()  # sources that leak into each other's microphones
     split: str | None = None  # where its collection puts it
     fault: str = ""  # why it cannot be used
@@ -69,6 +71,7 @@ class Facts:
     left_out: int = 0  # chunks of `train` in which no source is salient
     sum_error_db: float | None = None  # stems minus mixture, re mixture; None without both
     residual_chunks: int = 0  # of a pair, that hold its mixture − accompaniment as vocals
+    leftover_db: float | None = None  # of the backing in these, in all
 
 
 def of_pair(row: Mapping[str, Any], rules: Rules | None = None) -> Recording:
@@ -93,6 +96,8 @@ def of_pair(row: Mapping[str, Any], rules: Rules | None = None) -> Recording:
         coherent=row["coherent"],
         drift_ppm=row["drift_ppm"],
         matched_spans=None if spans is None else tuple(tuple(span) for span in spans),
+        channel_gains=_tuple(row["channel_gains"]),
+        mono_gains=_tuple(row["mono_gains"]),
     )
 
 
@@ -144,6 +149,10 @@ def native_rate(recording: Recording) -> int:
         raise AudioError(f"{name} {part.uri}: {error}", error.error) from error
     except OSError as error:
         raise read_fault(error, part.uri) from error
+
+
+def _tuple(values: Iterable[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(values)
 
 
 def _song_id(song: Song, name: str) -> str:

@@ -1,82 +1,70 @@
 """Whether mixture − accompaniment is a vocal, sample by sample: how two signals lie. Free of Beam.
 
-What `prune` finds at 8 kHz says to about 20 µs where a pair's sides lie against each other. Up to
-4 kHz that is enough; at 10 kHz it is a fifth of a period, and a residual would hold most of the
-backing. So the delay is sought anew at the corpus' rate, where both phases and level say it.
+What `prune` finds at 8 kHz is near enough up to 4 kHz; at 10 kHz a microsecond less is a tenth of
+a period, and another channel than it looked at may be late. So the delay is sought anew at the
+corpus' rate, and what is then left of the backing is measured there in every channel that is
+written (`pipelines.samples.leftover`), of each chunk apart.
 """
 
 import math
 from collections.abc import Iterable
 
 import numpy as np
+import scipy.fft
 
-from matching.sound import coherence
-from matching.sound.coherence import Aligned
-from matching.sound.drift import Line
-from pipelines.samples import delays
+from matching.sound.signals import powers
+from pipelines.samples import delays, leftover
+from pipelines.samples.leftover import Leftover
 
 N_FFT = 8192
 MOST_FRAMES = 4.0  # that prune's offset may be off, in frames of the corpus
-LARGEST_MISS = 0.1  # frames; leaves −17 dB of the backing at 10 kHz and 44.1 kHz, −25 dB at 4 kHz
 MOST_DRIFT_PPM = 5.0  # beyond this, no single offset holds for a song
 FEWEST_FRAMES = 16  # of a stretch whose coherence is more than chance
+LARGEST_LEFT_DB = -21.5  # of the backing, relative to the voice
+LARGEST_NOISY_DB = -18.0  # of it, where a codec's noise is left over too
+LARGEST_EXPLAINED_DB = -22.5  # of what the backing's own samples explain, there
+INAUDIBLE_DB = -50.0  # relative to the backing
+PIECE_S = 12.0  # of a song; less says little
 _FINER = 16  # points of the correlation for each frame
 _LOWEST_COHERENCE = 0.3  # below it, a bin says nothing of the delay
 _FEWEST_BINS = 32
-_SILENT = 1e-8  # mean power: −80 dB
 
 
 class Lie:
-    """Power and cross-power of two signals that arrive in blocks, by frequency."""
+    """Power and cross-power of two signals that arrive in blocks, by channel and frequency."""
 
     def __init__(self) -> None:
-        bins = N_FFT // 2 + 1
-        self._xx, self._yy = np.zeros(bins), np.zeros(bins)
-        self._xy = np.zeros(bins, np.complex128)
+        self._xx = self._yy = self._xy = np.zeros((1, N_FFT // 2 + 1))
         self.frames = 0
 
     def add(self, mixture: np.ndarray, accompaniment: np.ndarray) -> None:
         """Further samples of both, [channels, frames], aligned, level and all."""
-        x, y = (part.mean(axis=0, dtype=np.float64) for part in (mixture, accompaniment))
-        hop = N_FFT // 2
-        window = np.hanning(N_FFT)
-        for start in range(0, len(x) - N_FFT + 1, hop):
-            X, Y = (np.fft.rfft(window * part[start : start + N_FFT]) for part in (x, y))
-            self._xx += np.abs(X) ** 2
-            self._yy += np.abs(Y) ** 2
-            self._xy += X * Y.conj()
+        window = np.hanning(N_FFT).astype(np.float32)
+        for start in range(0, mixture.shape[1] - N_FFT + 1, N_FFT // 2):
+            X, Y = (
+                scipy.fft.rfft(window * side[:, start : start + N_FFT], axis=1)
+                for side in (mixture, accompaniment)
+            )
+            self._xx = self._xx + powers(X)
+            self._yy = self._yy + powers(Y)
+            self._xy = self._xy + X * Y.conj()
             self.frames += 1
 
-    def fits(self) -> bool:
-        """Whether mixture − accompaniment leaves a vocal, as far as this stretch tells.
-
-        Silence leaves nothing over; a stretch too short to tell is believed.
-        """
-        if self.frames < FEWEST_FRAMES or self.is_silent:
-            return True
-        delay = self.delay()
-        return delay is not None and abs(delay) <= LARGEST_MISS
-
-    @property
-    def is_silent(self) -> bool:
-        """Whether the accompaniment holds nothing that could be left over."""
-        return float(self._yy.sum()) <= _SILENT * self.frames * N_FFT * N_FFT
-
     def delay(self) -> float | None:
-        """Frames by which the accompaniment must be moved ahead yet, within ±MOST_FRAMES; None
-        where the two share too little to tell.
+        """Frames by which the accompaniment must be moved ahead yet, within ±MOST_FRAMES, in all
+        channels together; None where the two share too little to tell.
 
         The peak of the cross-correlation, each frequency at the weight of its coherence.
         """
-        both = self._xx * self._yy
-        coherence = np.divide(np.abs(self._xy) ** 2, both, out=np.zeros_like(both), where=both > 0)
+        xy, both = self._xy, self._xx * self._yy
+        coherence = np.divide(np.abs(xy) ** 2, both, out=np.zeros_like(both), where=both > 0)
         told = coherence >= _LOWEST_COHERENCE
-        told[0] = False
+        told[:, 0] = False
         if told.sum() < _FEWEST_BINS:
             return None
-        phases = np.zeros_like(self._xy)
-        phases[told] = coherence[told] * self._xy[told] / np.abs(self._xy[told])
-        wave = np.fft.irfft(phases, N_FFT * _FINER)
+        phases = np.zeros_like(xy)
+        phases[told] = coherence[told] * xy[told] / np.abs(xy[told])
+        wave = np.fft.irfft(phases.sum(axis=0), N_FFT * _FINER)
         reach = round(MOST_FRAMES * _FINER)
         near = np.concatenate([wave[-reach:], wave[: reach + 1]])
         peak = int(near.argmax())
@@ -87,22 +75,88 @@ class Lie:
         return -(peak - reach + float(vertex)) / _FINER
 
 
-def delay(both: np.ndarray, rate: int) -> float | None:
-    """How many frames an accompaniment must be moved ahead to leave a vocal; None for never.
+class Judge:
+    """Decides of a pair's chunks whether mixture − accompaniment is written as their vocals.
 
-    `both` [2, frames] are a mixture and its accompaniment at their levels, to a frame or two on one
-    clock. What is left after that must be as low, where the voice rests, as `prune` wants it.
+    `delay` is how many frames the accompaniment must be moved ahead of where prune puts it.
+    """
+
+    def __init__(self, rate: int, delay: float, lossless: bool) -> None:
+        self.rate, self.delay, self.lossless = rate, delay, lossless
+        self._song = Leftover()  # of its pieces in which the vocals are true
+        self._written = Leftover()
+
+    def learn(self, mixture: np.ndarray, accompaniment: np.ndarray) -> None:
+        """How loud the voice is, and how much seems to be left, from some of the song, [channels,
+        frames]."""
+        size = round(PIECE_S * self.rate)
+        found = Leftover()
+        for at in range(0, max(1, mixture.shape[1] - size // 2), size):
+            part = slice(at, at + size)
+            piece = leftover.measure(mixture[:, part], accompaniment[:, part], self.rate)
+            if piece.size and self._passes(piece):
+                found = found.plus(piece)
+        self._song = found
+
+    def left_db(self, mixture: np.ndarray, accompaniment: np.ndarray) -> float | None:
+        """What is left of the backing in a chunk's vocals, relative to the song's voice or, where
+        that is louder, to the chunk's; None where they are not written.
+
+        A chunk shorter than PIECE_S is judged together with what it lacks of that, at most its own
+        length, of the song at its mean: in less, a voice and its backing are alike by chance.
+        """
+        found = leftover.measure(mixture, accompaniment, self.rate)
+        if not found.size:
+            return None  # a tenth of a second says nothing
+        lacking = found.size * min(1.0, max(0.0, PIECE_S * self.rate / mixture.shape[1] - 1))
+        filled = found
+        if self._song.size:
+            filled = found.plus(self._song, lacking / self._song.size)
+        if not self._passes(filled):
+            return None
+        self._written = self._written.plus(found)
+        return _ratio_db(found.left, self._heard(found))
+
+    @property
+    def written_db(self) -> float | None:
+        """The same of all chunks that were written, relative to all of their voice."""
+        written = self._written
+        return _ratio_db(written.left, written.voice - written.left) if written.size else None
+
+    def _heard(self, found: Leftover) -> float:
+        """The power of the voice that what is left over is held against."""
+        song = self._song
+        level = max(0.0, song.voice - song.left) / song.size if song.size else 0.0
+        return max(0.0, found.voice - found.left, level * found.size)
+
+    def _passes(self, found: Leftover) -> bool:
+        voice, least = self._heard(found), found.backing * 10 ** (INAUDIBLE_DB / 10)
+
+        def below(left: float, largest_db: float) -> bool:
+            return left <= max(least, voice * 10 ** (largest_db / 10))
+
+        if self.lossless:
+            return below(found.left, LARGEST_LEFT_DB)
+        noisy = below(found.left, LARGEST_NOISY_DB)
+        return noisy and below(found.explained, LARGEST_EXPLAINED_DB)
+
+
+def judge(
+    mixture: np.ndarray, accompaniment: np.ndarray, rate: int, lossless: bool
+) -> Judge | None:
+    """Who decides on a pair, from some of it; None where no delay can be told.
+
+    `mixture` and `accompaniment` [channels, frames] are at their levels and to a frame or two on
+    one clock.
     """
     lie = Lie()
-    lie.add(both[:1], both[1:])
-    found = lie.delay() if lie.frames >= FEWEST_FRAMES else None
-    if found is None:
+    lie.add(mixture, accompaniment)
+    delay = lie.delay() if lie.frames >= FEWEST_FRAMES else None
+    if delay is None:
         return None
-    n_fft = 2 ** round(math.log2(rate / 8))  # about what prune uses, in seconds
-    mixture, moved = both[0], moved_ahead(both[1:], found)[0]
-    aligned = Aligned(mixture, moved, Line(0.0), 1, rate, n_fft, 3 * n_fft // 4)
-    left = coherence.compare(aligned, 1.0).residual_db
-    return found if coherence.coherent(left) else None
+    found = Judge(rate, delay, lossless)
+    found.learn(mixture, moved_ahead(accompaniment, delay))
+    return found
 
 
 def moved_ahead(samples: np.ndarray, frames: float) -> np.ndarray:
@@ -118,3 +172,9 @@ def within(begin_s: float, end_s: float, spans: Iterable[Iterable[float]], slack
     return any(
         begin_s >= start - slack_s and end_s <= end + slack_s for start, end in map(tuple, spans)
     )
+
+
+def _ratio_db(left: float, voice: float) -> float:
+    """10 log10(left / voice), between ±120 dB."""
+    least = 1e-12 * max(left, voice) + 1e-30
+    return round(10 * math.log10(max(left, least) / max(voice, least)), 2)

@@ -61,7 +61,8 @@ def _encoded(
     cut = pair_chunks if recording.kind == "pair" else multitrack_chunks
     rows: list[dict[str, Any]] = []
     ear = _Ear(rate, shape.channels, shape.window_seconds)
-    for first_frame, (integers, scale) in cut(recording, rate, shape, chunk_frames, facts):
+    for chunk in cut(recording, rate, shape, chunk_frames, facts):
+        integers, scale = chunk.integers, chunk.scale
         names = sorted(integers)
         frames = integers[names[0]].shape[1]
         sizes = []
@@ -75,12 +76,12 @@ def _encoded(
         facts.duration_s += frames / rate
         rows.append(
             {
-                "sample_id": digest(recording.recording_id, str(first_frame)),
+                "sample_id": digest(recording.recording_id, str(chunk.first_frame)),
                 "song_id": recording.song_id,
                 "kind": recording.kind,
                 "sources": names,
                 "salient": None,
-                "start_s": first_frame / rate,
+                "start_s": chunk.first_frame / rate,
                 "duration_s": frames / rate,
                 "sample_rate": rate,
                 "channels": shape.channels,
@@ -96,6 +97,7 @@ def _encoded(
                     )
                     for name in names
                 },
+                "leftover_db": chunk.leftover_db,
                 "teacher_sha256": None,
                 "confidence": None,
                 "sizes": [(name, len(data)) for name, data in sizes],

@@ -49,27 +49,51 @@ class Samples:
     """
 
     def __init__(self, descriptor: int, frames: int, channels: int = 1) -> None:
-        """Takes over the descriptor."""
-        self._descriptor, self._frames, self._channels = descriptor, frames, channels
+        """Takes over the descriptor of a file that holds channel after channel."""
+        self._descriptor, self._frames, self.channels = descriptor, frames, channels
         weakref.finalize(self, os.close, descriptor)
 
     def __len__(self) -> int:
         return self._frames
 
     def __getitem__(self, part: slice) -> np.ndarray:
+        if self.channels == 1:
+            return self.of_channel(0, part)
+        return np.stack([self.of_channel(number, part) for number in range(self.channels)])
+
+    def channel(self, number: int) -> "Channel":
+        """One of them, as a mono signal."""
+        return Channel(self, number)
+
+    def of_channel(self, number: int, part: slice) -> np.ndarray:
+        """A slice [frames] of one of them; no other is read."""
         start, stop, step = part.indices(self._frames)
         if step != 1:
             raise ValueError("only slices with a step of 1")
-        found = np.empty((max(0, stop - start), self._channels), np.float32)
+        found = np.empty(max(0, stop - start), np.float32)
         if not found.size:
-            return found[:, 0] if self._channels == 1 else found.T
-        view, at = memoryview(found.data).cast("B"), start * self._channels * _ITEM
+            return found
+        view, at = memoryview(found.data).cast("B"), (number * self._frames + start) * _ITEM
         while view:
             count = os.preadv(self._descriptor, [view], at)
             if not count:
                 raise OSError(errno.EIO, "the temporary file ends early")
             view, at = view[count:], at + count
-        return found[:, 0] if self._channels == 1 else found.T
+        return found
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One channel of samples in a file, as a mono signal."""
+
+    samples: Samples
+    number: int
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        return self.samples.of_channel(self.number, part)
 
 
 @dataclass(frozen=True)
@@ -93,14 +117,19 @@ class Decoder:
     first file.
 
     Channels are one or two: the mean of a file's, or a mono file on both. More than two in a file
-    are mixed down first.
+    are mixed down first. With `mid_side`, two are the mean of left and right, and half their
+    difference.
     """
 
     def __init__(
-        self, sample_rate: int, command: Sequence[str] | None = None, channels: int = 1
+        self,
+        sample_rate: int,
+        command: Sequence[str] | None = None,
+        channels: int = 1,
+        mid_side: bool = False,
     ) -> None:
         self.sample_rate, self.command = sample_rate, tuple(command or COMMAND)
-        self.channels = channels
+        self.channels, self.mid_side = channels, mid_side
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
 
@@ -124,7 +153,8 @@ class Decoder:
             with _temporary() as file:
                 wanted = {"sample_rate": self.sample_rate, "channels": self.channels}
                 rules = {"rules": uri.rules.facts()} if isinstance(uri, Address) else {}
-                send(line, {"uri": uri, **rules, **wanted}, file.fileno())
+                request = {"uri": uri, **rules, **wanted, "mid_side": self.mid_side}
+                send(line, request, file.fileno())
                 answer = self._answer(line)
                 if "frames" in answer:
                     samples = Samples(os.dup(file.fileno()), answer["frames"], self.channels)

@@ -65,9 +65,10 @@ def _read(
     uri: str,
     sample_rate: int,
     channels: int,
+    mid_side: bool,
     rules: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Decode into a file, frame by frame; what to answer."""
+    """Decode into a file, channel after channel; what to answer."""
     cpu, frames = time.process_time(), 0
     if rules is not None:
         uri = Address(uri, Rules.of(rules))
@@ -77,16 +78,21 @@ def _read(
             told = begun = time.monotonic()
             _die_late(begun, 0)
             source = held.enter_context(decoders.opened(path))
+            others = [held.enter_context(_temporary()) for _ in range(channels - 1)]
+            files = [file, *(other.fileno() for other in others)]
             for block in reading.blocks_of(source, sample_rate, channels, BLOCK_FRAMES):
-                samples = block.samples
+                samples = _mid_side(block.samples) if mid_side else block.samples
                 frames += samples.shape[1]
                 if frames > LONGEST_S * sample_rate:
                     raise AudioError(f"longer than {LONGEST_S // 3600} hours", "too_long")
-                _write(file, memoryview(np.ascontiguousarray(samples.T).data).cast("B"))
+                for channel, part in zip(files, samples, strict=True):
+                    _write(channel, memoryview(np.ascontiguousarray(part).data).cast("B"))
                 if time.monotonic() - told > _TOLD_EVERY_S:
                     told = time.monotonic()
                     _die_late(begun, frames / sample_rate)
                     send(line, {"seconds": frames / sample_rate})
+            for other in others:
+                _append(file, other)
     except AudioError as error:
         return {"audio": str(error), "error": error.error}
     except _DiskError as error:
@@ -117,6 +123,18 @@ def _fetched(line: socket.socket, uri: str) -> Iterator[str]:
                 send(line, {"fetching": True})
         send(line, {"fetching": False})
         yield f"/dev/fd/{copy.fileno()}"
+
+
+def _mid_side(samples: np.ndarray) -> np.ndarray:
+    """The mean of left and right, and half their difference."""
+    left, right = samples
+    return np.stack([left + right, left - right]) * np.float32(0.5)
+
+
+def _append(file: int, other: IO[bytes]) -> None:
+    other.seek(0)
+    while piece := other.read(_PIECE_BYTES):
+        _write(file, memoryview(piece))
 
 
 def _temporary() -> IO[bytes]:

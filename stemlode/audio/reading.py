@@ -152,29 +152,34 @@ def blocks_of(
 
 
 class _Resampler:
-    """soxr over blocks [channels, frames]; nothing but a copy where the rates are equal."""
+    """soxr over blocks [channels, frames]; nothing but a copy where the rates are equal.
+
+    A stream a channel: soxr takes longer over two that are interleaved than over each by itself.
+    """
 
     def __init__(self, from_rate: int, to_rate: int, channels: int) -> None:
         self.from_rate, self.channels = from_rate, channels
-        self._stream = None
+        self._streams: list[soxr.ResampleStream] = []
         if from_rate != to_rate:
-            self._stream = soxr.ResampleStream(
-                from_rate, to_rate, channels, dtype="float32", quality=QUALITY
-            )
+            self._streams = [
+                soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality=QUALITY)
+                for _ in range(channels)
+            ]
 
     def next(self, block: np.ndarray) -> np.ndarray:
         """What a block gives."""
-        return block.copy() if self._stream is None else self._chunk(block)
+        return self._chunk(block) if self._streams else block.copy()
 
     def end(self) -> np.ndarray:
         """What is left after the last block."""
         nothing = np.zeros((self.channels, 0), np.float32)
-        return nothing if self._stream is None else self._chunk(nothing, last=True)
+        return self._chunk(nothing, last=True) if self._streams else nothing
 
     def _chunk(self, block: np.ndarray, last: bool = False) -> np.ndarray:
-        assert self._stream is not None
-        frames = np.ascontiguousarray(block.T)  # [frames, channels]
-        return self._stream.resample_chunk(frames, last=last).reshape(-1, self.channels).T
+        sides = zip(self._streams, block, strict=True)
+        return np.stack(
+            [stream.resample_chunk(np.ascontiguousarray(side), last=last) for stream, side in sides]
+        )
 
 
 def resample(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import pytest
 from matching.sound.decisions import D_MIN, Thresholds, decide
 from matching.sound.difference import difference_sum, magnitude
 from matching.sound.scores import Settings, TrimmedSignal, score
+from matching.sound.signals import stereo
 from stemlode import audio
 
 RATE = Settings().sample_rate
@@ -36,6 +37,35 @@ def test_offsets_count_from_the_files_beginning_not_from_the_sound(test_data: Pa
         ((start, end),) = found.matched_spans
         assert start == pytest.approx(before_mix_s, abs=0.1)
         assert end == pytest.approx(before_mix_s + 30, abs=0.2)
+
+
+def test_stereo_out_of_phase_is_heard_and_how_its_channels_lie_is_recorded(
+    test_data: Path,
+) -> None:
+    x, y = (
+        audio.read(str(test_data / f"audio/multitrack/so_easy/{name}.mp3"), sample_rate=RATE)
+        for name in ("mixture", "accompaniment")
+    )
+    (xl, xr), (yl, yr) = x.samples, y.samples
+    mono, plain = yl + yr, TrimmedSignal(stereo(xl, xr), Settings())
+    for left, right, gains in (
+        (yl, yr, [1, 0, 0, 1]),
+        (yr, yl, [0, 1, 1, 0]),
+        (yl, -yr, [1, 0, 0, -1]),
+        (yl, yr / 2, [0.5, 0, 0, 1]),
+    ):
+        other = TrimmedSignal(stereo(left, right), Settings())
+        found = score(plain, other)
+        assert found.channel_gains == pytest.approx(gains, abs=0.01)
+        assert found.mono_gains is None
+        assert found.coherent and decide(found, Thresholds())[0] == "kept"
+        assert found.difference == pytest.approx(0.35, abs=0.01)
+    outside = TrimmedSignal(stereo(mono, -mono), Settings())
+    assert not outside.is_silent and TrimmedSignal(mono - mono, Settings()).is_silent
+    found = score(plain, outside)
+    assert found.channel_gains == pytest.approx([0.5, -0.5], abs=0.01)
+    assert found.mono_gains == pytest.approx([0.5, 0.5])
+    assert found.coherent and found.matched_share and found.matched_share > 0.9
 
 
 def test_eq_3_8_is_measured_without_alignment_or_gain(test_data: Path) -> None:

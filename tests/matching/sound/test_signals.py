@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from matching.sound.scores import Settings, TrimmedSignal, score
-from matching.sound.signals import SignalSlice, magnitudes, read, stft
+from matching.sound.signals import SignalSlice, Stereo, magnitudes, read, stereo, stft
 
 
 def noise(frames: int, seed: int = 0) -> np.ndarray:
@@ -79,3 +79,18 @@ def test_recordings_of_any_length_are_read_in_pieces_with_the_same_result(test_d
     assert score(TrimmedSignal(x, Settings()), TrimmedSignal(y, Settings())) == whole
     assert whole.offset_s == pytest.approx(-5000 / 8192, abs=1e-5)
     assert max(x.longest, y.longest) < len(beat)
+
+
+def test_channels_are_taken_together_and_what_has_no_part_is_not_read() -> None:
+    left, right = noise(100), noise(100, 1)
+    both = stereo(left, right)
+    assert len(both) == len(both.mixed((1, 0))) == 100
+    for gains in ((1, 0), (0, 1), (0.5, 0.5), (0.5, -0.5), (-0.3, 0.8)):
+        want = gains[0] * left + gains[1] * right
+        np.testing.assert_allclose(both.mixed(gains)[3:90], want[3:90], atol=1e-6)
+    mid, side = Counted(noise(100)), Counted(noise(100, 1))
+    lying = Stereo(mid, side)
+    assert np.array_equal(lying.mixed((0.5, 0.5))[:60], mid.samples[:60]) and not side.longest
+    mid.longest = 0
+    assert np.array_equal(lying.mixed((0.5, -0.5))[:50], side.samples[:50]) and not mid.longest
+    np.testing.assert_allclose(Stereo(left).mixed((0.25, 0.5))[:], 0.75 * left, atol=1e-6)

@@ -371,3 +371,24 @@ def test_a_start_takes_no_beam_and_no_torch() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert not {"apache_beam", "torch", "librosa", "pyarrow"} & set(done.stdout.split())
+
+
+def test_two_channels_lie_one_after_the_other_as_they_are_or_as_mid_and_side(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "noise.wav"
+    samples = np.random.default_rng(0).standard_normal((2 * RATE, 2)).astype(np.float32)
+    soundfile.write(path, samples, RATE, subtype="FLOAT")
+    left, right = samples.T
+    for mid_side, want in ((False, [left, right]), (True, [left + right, left - right])):
+        decoder = Decoder(RATE, channels=2, mid_side=mid_side)
+        found = decoder.decode(str(path)).samples
+        decoder.close()
+        expected = np.stack(want) / (2 if mid_side else 1)
+        assert len(found) == 2 * RATE and found.channels == 2
+        np.testing.assert_allclose(found[:], expected, atol=1e-6)
+        np.testing.assert_array_equal(found[5:0], np.zeros((2, 0)))
+        for number in (0, 1):
+            one = found.channel(number)
+            assert len(one) == 2 * RATE
+            np.testing.assert_allclose(one[100:-7], expected[number, 100:-7], atol=1e-6)

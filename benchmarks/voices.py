@@ -1,0 +1,250 @@
+"""How true the voices are that `corpus` writes of pairs, against voices that are known.
+
+    python -m benchmarks.voices [--codecs] [--songs NAME ...] [--seconds 24] [--every]
+
+Cases are those of `voice_cases.py`, of real songs (STEMLODE_TEST_DATA, default ../shared/data
+beside the project): written as files, scored as `prune` scores them, cut into chunks as `corpus`
+cuts them. A row a change: pairs, how many are kept, chunks, of how many the voice is written, and
+the least SDR of a pair's written voice in dB. With `--codecs`, both go through an encoder, and the
+least SDR is told relative to that of the undisturbed pair.
+"""
+
+import argparse
+import dataclasses
+import math
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from benchmarks import sound_cases, voice_cases
+from benchmarks.voice_cases import RATE, SPOILT, Case, Passage
+from matching.sound.decisions import Thresholds
+from matching.sound.scores import Settings
+from pipelines.prune.scoring import Listener
+from pipelines.samples.pair_chunks import pair_chunks
+from pipelines.samples.recordings import Facts, Shape, of_pair
+from stemlode import audio, schemas
+
+DATA = Path(os.environ.get("STEMLODE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+CHUNK_S = 6.0
+LATE_FRAMES, GAIN = 7000, -0.7  # of every instrumental, beside what a case does to it
+LOSSLESS = ("wav", 0)
+CODECS = (("mp3", 128), ("mp3", 320), ("m4a", 128), ("opus", 128))
+THROUGH_CODECS = (
+    "nothing", "swapped", "right inverted", "mono", "left on both", "right 1 dB down",
+    "right 12 dB down", "right 1 frame late", "above 3 kHz +4 dB", "limited by 6 dB",
+    "compressed 1.2:1", "noise at -25 dB",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a case; `sdr_db` is None where nothing is written, `best_db` what the
+    undisturbed pair gives in the same chunks through the same codec."""
+
+    case: Case
+    coding: tuple[str, int]
+    decision: str
+    chunks: int
+    written: int
+    sdr_db: float | None
+    worst_db: float | None  # of a chunk
+    best_db: float | None
+    leftover_db: float | None
+
+    @property
+    def is_true(self) -> bool:
+        """As true as a written voice must be: what is mended through a codec, as true as the codec
+        lets it be; all else no less, or as true as of lossless files."""
+        if self.sdr_db is None:
+            return True
+        if self.best_db is not None and self.sdr_db >= self.best_db - 1.0:
+            return True
+        return self.sdr_db >= 20.0 and (self.best_db is None or self.case.change in SPOILT)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--codecs", action="store_true", help="through encoders")
+    parser.add_argument("--songs", nargs="+", default=list(sound_cases.SONGS))
+    parser.add_argument("--seconds", type=float, default=24.0, help="of every song")
+    parser.add_argument("--every", action="store_true", help="also a line for every pair")
+    given = parser.parse_args()
+    outcomes = []
+    with Workbench() as bench:
+        for name in given.songs:
+            passage = voice_cases.passage(DATA, name, given.seconds)
+            found = bench.coded(passage) if given.codecs else bench.lossless(passage)
+            for outcome in found:
+                outcomes.append(outcome)
+                if given.every or not outcome.is_true:
+                    print(line(outcome), flush=True)
+    for row in table(outcomes):
+        print(row)
+
+
+class Workbench:
+    """Files in a folder, and a decoding process."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._listener = Listener(Settings(), Thresholds())
+
+    def __enter__(self) -> "Workbench":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+        self._folder.cleanup()
+
+    def lossless(self, passage: Passage, changes: tuple[str, ...] = ()) -> Iterator[Outcome]:
+        """Of a passage."""
+        for case in voice_cases.cases(passage, changes):
+            yield self.outcome(case)
+
+    def coded(
+        self,
+        passage: Passage,
+        changes: tuple[str, ...] = THROUGH_CODECS,
+        codecs: Iterable[tuple[str, int]] = CODECS,
+    ) -> Iterator[Outcome]:
+        """Of a passage, through encoders."""
+        plain = voice_cases.case(passage, "nothing", "instrumental")
+        for coding in codecs:
+            copies = [
+                _at_rate(*sound_cases.encoded(part, RATE, *coding))
+                for part in (plain.mixture, _elsewhere(plain.instrumental))
+            ]
+            backing = copies[1][:, LATE_FRAMES:] / np.float32(GAIN)
+            frames = min(copies[0].shape[1], backing.shape[1])
+            best = copies[0][:, :frames] - backing[:, :frames]
+            for case in voice_cases.cases(passage, changes):
+                yield self.outcome(case, coding, (best, plain.voice))
+
+    def outcome(
+        self,
+        case: Case,
+        coding: tuple[str, int] = LOSSLESS,
+        best: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> Outcome:
+        """A case written, scored and cut. `best`: what the undisturbed pair gives, its voice."""
+        uris, level, late = {}, 1.0, 0
+        given = {"mix": case.mixture, "instrumental": _elsewhere(case.instrumental)}
+        for role, samples in given.items():
+            uris[role] = f"{self._folder.name}/{role}.{coding[0]}"
+            if coding == LOSSLESS:
+                soundfile.write(uris[role], samples.T, RATE, subtype="FLOAT")
+            else:
+                found = sound_cases.encode(uris[role], samples, RATE, *coding)
+                if role == "mix":
+                    level = found
+                    back = audio.read(uris[role], sample_rate=RATE).samples
+                    late = _late(back, samples)
+        row = self._scored(uris)
+        facts, pieces, others = Facts(), [], []
+        shape = Shape(CHUNK_S, RATE, 2)
+        taken = np.eye(2, dtype=np.float32)
+        if row["channel_gains"] is not None and len(row["channel_gains"]) == 2:
+            taken = np.float32([row["mono_gains"], row["mono_gains"]])
+        cut = list(pair_chunks(of_pair(row), RATE, shape, round(CHUNK_S * RATE), facts))
+        for chunk in cut:
+            if "vocals" in chunk.integers:
+                got = chunk.integers["vocals"] * np.float32(chunk.scale / 32768 / level)
+                pieces.append((late - chunk.first_frame, got, taken @ case.voice))
+                if best is not None:
+                    same = best[0][:, chunk.first_frame :][:, : got.shape[1]]
+                    others.append((late - chunk.first_frame, taken @ same, taken @ best[1]))
+        each = [sdr_db([piece]) for piece in pieces]
+        return Outcome(
+            case, coding, row["decision"], len(cut), len(pieces),
+            sdr_db(pieces) if pieces else None, min(each, default=None),
+            sdr_db(others) if others else None, facts.leftover_db,
+        )  # fmt: skip
+
+    def _scored(self, uris: dict[str, str]) -> dict[str, object]:
+        track = dict.fromkeys(schemas.TRACK.names)
+        candidate = dict.fromkeys(schemas.CANDIDATE.names) | {"pair_id": "p", "song_id": "s"}
+        for role, uri in uris.items():
+            candidate |= {f"{role}_audio_uri": uri, f"{role}_track_id": role, role: track}
+        measures = self._listener.hear([candidate]).measures["p"]
+        return candidate | measures
+
+
+def sdr_db(pieces: Iterable[tuple[int, np.ndarray, np.ndarray]]) -> float:
+    """Of pieces of a voice together: (frames by which it is late, what came out, the true one)."""
+    power = error = 1e-20
+    for late, got, true in pieces:
+        frames = np.arange(got.shape[1]) - late
+        known = (frames >= 0) & (frames < true.shape[1])
+        want = np.zeros_like(got)
+        want[:, known] = true[:, frames[known]]
+        power += float(np.sum(want**2, dtype=float))
+        error += float(np.sum((got - want)[:, known] ** 2, dtype=float))
+    return 10 * math.log10(power / error)
+
+
+def line(outcome: Outcome) -> str:
+    """A pair's."""
+    case = outcome.case
+    told = [
+        case.song, *map(str, outcome.coding), case.change, case.side, outcome.decision,
+        f"{outcome.written}/{outcome.chunks}",
+        *(f"{name} {value:.1f}" for name, value in (
+            ("sdr", outcome.sdr_db), ("chunk", outcome.worst_db), ("best", outcome.best_db),
+            ("left", outcome.leftover_db),
+        ) if value is not None),
+        "" if outcome.is_true else "NOT TRUE",
+    ]  # fmt: skip
+    return " | ".join(told)
+
+
+def table(outcomes: Iterable[Outcome]) -> list[str]:
+    """Markdown: a row a change and a coding."""
+    rows: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        coding = "" if outcome.coding == LOSSLESS else "{} {}".format(*outcome.coding)
+        rows.setdefault((outcome.case.change, coding), []).append(outcome)
+    lines = [
+        "| change | codec | pairs | kept | chunks | written | worst |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for (change, coding), found in rows.items():
+        counts: Counter[str] = Counter()
+        for outcome in found:
+            counts["kept"] += outcome.decision == "kept"
+            counts["chunks"] += outcome.chunks
+            counts["written"] += outcome.written
+        reached = [
+            outcome.sdr_db - (outcome.best_db or 0.0)
+            for outcome in found
+            if outcome.sdr_db is not None
+        ]
+        worst = format(min(reached), "+.1f" if coding else ".1f") if reached else "–"
+        lines.append(
+            f"| {change} | {coding} | {len(found)} | {counts['kept']} | {counts['chunks']} "
+            f"| {counts['written']} | {worst} |"
+        )
+    return lines
+
+
+def _elsewhere(instrumental: np.ndarray) -> np.ndarray:
+    """Late, inverted and softer, as all are."""
+    silence = np.zeros((2, LATE_FRAMES), np.float32)
+    return np.concatenate([silence, instrumental * np.float32(GAIN)], axis=1)
+
+
+def _at_rate(samples: np.ndarray, rate: int) -> np.ndarray:
+    return audio.resample(samples, rate, RATE)
+
+
+def _late(copy: np.ndarray, original: np.ndarray) -> int:
+    return round(sound_cases.delay_s(copy, RATE, original, RATE) * RATE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""How much of its backing is left in a voice, told without knowing the voice. Free of Beam.
+
+A voice is mixture − accompaniment, and what else is in it is what the two recordings do not share
+sample for sample: a channel that is late, an equaliser, a limiter, another take, a codec's noise.
+Of that,
+
+* *coloured* is what the accompaniment explains, heard through a filter that stays: in each sixth
+  of an octave, the gains of its channels (complex, so delays count) that leave least over;
+* *moving* is what it explains at a gain of its own in each tenth of a second, in three bands;
+* *bent* is what it explains at a gain that goes with its level, as limiters and clipping have it;
+* *noise* is what even the quietest places hold, whether it goes with the accompaniment or stays.
+
+Places are cells of a tenth of a second by a bin. As in `matching.sound.channels`, gains are those
+for which the mean logarithm of what is left over is least, so that what counts is where the voice
+rests, and a voice that sings the backing's notes is not taken for backing.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from matching.sound.signals import powers, stft
+
+WINDOW_S = 0.046
+_CELL_FRAMES = 4
+_FEWEST_CELLS = 16
+_LOW_HZ, _HIGH_HZ = 30.0, 18_000.0
+_AUDIBLE = 1e-5  # of the strongest cell's power: −50 dB
+_COLOUR_BANDS, _MOVING_BANDS, _NOISE_BANDS = 6.0, 0.3, 3.0  # an octave
+_FIRST_FLOOR, _FLOOR = 1e-1, 1e-4  # of a cell's power: what is lower counts as gone
+_ROUNDS = 6
+_RIDGE = 1e-3  # of power, where two channels are nearly one
+_QUIETEST = 0.05
+_OF_MEAN = 2.9  # the mean of cells of noise, by their quietest twentieth
+_LEVELS = 10  # up to the loudest sample
+_BEND_S = 0.05  # stretches that are held against each other in turns
+_BEND_MISSES = 3.0  # what a limiter does in all, by what goes with the level
+_MOVING_MISSES = 1.6  # what moves in all, by what does in tenths of a second
+
+
+@dataclass
+class Leftover:
+    """Powers, summed over places and channels: of a voice with all that is in it, of its backing,
+    and of what is left of that in the voice, by kind."""
+
+    voice: float = 0.0
+    backing: float = 0.0
+    coloured: float = 0.0
+    moving: float = 0.0
+    bent: float = 0.0
+    noise: float = 0.0
+    size: float = 0.0  # of places
+
+    def plus(self, other: "Leftover", times: float = 1.0) -> "Leftover":
+        """The two together, the other at a weight."""
+        names = [field.name for field in dataclasses.fields(Leftover)]
+        return Leftover(**{n: getattr(self, n) + times * getattr(other, n) for n in names})
+
+    @property
+    def explained(self) -> float:
+        """What is left of the backing that its own samples explain."""
+        return self.coloured + _MOVING_MISSES * self.moving + _BEND_MISSES * self.bent
+
+    @property
+    def left(self) -> float:
+        """All that is left of the backing."""
+        return self.explained + self.noise
+
+
+def measure(mixture: np.ndarray, accompaniment: np.ndarray, rate: int) -> Leftover:
+    """What is left of an accompaniment in mixture − accompaniment, both [channels, frames]."""
+    n_fft = 2 ** round(math.log2(WINDOW_S * rate))
+    hop = n_fft // 2
+    frames = (mixture.shape[1] - n_fft) // hop + 1
+    found = Leftover()
+    if frames < _CELL_FRAMES:
+        return found
+    place = n_fft // 2  # so that no frame sticks out
+    backing = [stft(side, 0, frames, n_fft, hop, place) for side in accompaniment]
+    heard = _Heard(backing)
+    bands = _Bands(rate, n_fft)
+    scale = 3 / 16 * n_fft**2 / hop  # what a sample's power is in the spectra's
+    for channel, side in enumerate(mixture):
+        voice = stft(side, 0, frames, n_fft, hop, place) - backing[channel]
+        _add(found, _Sung(voice, backing, heard, channel), bands)
+        found.bent += _bent(side - accompaniment[channel], accompaniment[channel], rate) * scale
+    return found
+
+
+def _cells(values: np.ndarray) -> np.ndarray:
+    """Frames [frames, bins] summed over a few; what is left over at the end is dropped."""
+    whole = len(values) // _CELL_FRAMES
+    return values[: whole * _CELL_FRAMES].reshape(whole, _CELL_FRAMES, values.shape[1]).sum(axis=1)
+
+
+class _Heard:
+    """Powers of the backing's channels and their product, in cells."""
+
+    def __init__(self, backing: list[np.ndarray]) -> None:
+        self.powers = [_cells(powers(side)) for side in backing]
+        first, last = backing[0], backing[-1]
+        self.both = _cells(first * last.conj())
+
+
+class _Sung:
+    """A channel of the voice against the backing's channels, in cells."""
+
+    def __init__(
+        self, voice: np.ndarray, backing: list[np.ndarray], heard: _Heard, channel: int
+    ) -> None:
+        self.power = _cells(powers(voice))
+        self.with_backing = [_cells(voice * side.conj()) for side in backing]
+        self.heard, self.channel = heard, channel
+        self.own = heard.powers[channel]
+        self.audible = self.own > _AUDIBLE * self.own.max(initial=0.0)
+
+
+class _Bands:
+    """Slices of bins."""
+
+    def __init__(self, rate: int, n_fft: int) -> None:
+        self._per_hz = n_fft / rate
+        self._end = n_fft // 2 + 1
+        self.colour, self.moving, self.noise = map(
+            self._of, (_COLOUR_BANDS, _MOVING_BANDS, _NOISE_BANDS)
+        )
+
+    def _of(self, an_octave: float) -> list[slice]:
+        count = math.ceil(an_octave * math.log2(_HIGH_HZ / _LOW_HZ))
+        edges_hz = _LOW_HZ * (_HIGH_HZ / _LOW_HZ) ** (np.arange(count + 1) / count)
+        edges = np.unique(np.clip(np.ceil(edges_hz * self._per_hz), 1, self._end).astype(int))
+        return [slice(low, high) for low, high in pairwise(edges)]
+
+
+def _add(found: Leftover, sung: _Sung, bands: _Bands) -> None:
+    found.voice += float(sung.power.sum())
+    found.backing += float(sung.own.sum())
+    found.size += sung.power.size
+    for band in bands.colour:
+        found.coloured += _coloured(sung, band)
+    for band in bands.moving:
+        found.moving += _moving(sung, band)
+    for band in bands.noise:
+        found.noise += _noise(sung, band)
+
+
+def _coloured(sung: _Sung, band: slice) -> float:
+    """Power that the channels of the backing explain at a gain each, of cells in a band."""
+    chosen = sung.audible[:, band]
+    if chosen.sum() < _FEWEST_CELLS:
+        return 0.0
+    power, left, right, both, with_left, with_right = (
+        part[:, band][chosen]
+        for part in (
+            sung.power,
+            sung.heard.powers[0],
+            sung.heard.powers[-1],
+            sung.heard.both,
+            sung.with_backing[0],
+            sung.with_backing[-1],
+        )
+    )
+    a = b = 0j
+    for floor in np.geomspace(_FIRST_FLOOR, _FLOOR, _ROUNDS):
+        rest = power - 2 * (np.conj(a) * with_left + np.conj(b) * with_right).real
+        rest += abs(a) ** 2 * left + abs(b) ** 2 * right + 2 * (a * np.conj(b) * both).real
+        weights = 1 / (np.maximum(rest, 0) + floor * (left + right) + 1e-30)
+        ll, rr, lr = float(weights @ left), float(weights @ right), complex(weights @ both)
+        p, q = complex(weights @ with_left), complex(weights @ with_right)
+        ridge = _RIDGE * (ll + rr) / 2
+        scale = (ll + ridge) * (rr + ridge) - abs(lr) ** 2
+        a = (p * (rr + ridge) - q * lr.conjugate()) / scale
+        b = (q * (ll + ridge) - p * lr) / scale
+    left, right, both = (
+        part[:, band].sum()
+        for part in (sung.heard.powers[0], sung.heard.powers[-1], sung.heard.both)
+    )
+    return float(abs(a) ** 2 * left + abs(b) ** 2 * right + 2 * (a * np.conj(b) * both).real)
+
+
+def _moving(sung: _Sung, band: slice) -> float:
+    """Power that a channel of the backing explains at a gain for each cell's time, in a band."""
+    chosen = sung.audible[:, band]
+    power, own, product = (
+        np.where(chosen, part[:, band], 0)
+        for part in (sung.power, sung.own, sung.with_backing[sung.channel])
+    )
+    gains = np.zeros((len(own), 1), np.complex64)
+    for floor in np.geomspace(_FIRST_FLOOR, _FLOOR, _ROUNDS).astype(np.float32):
+        rest = power - 2 * (gains.conj() * product).real + np.abs(gains) ** 2 * own
+        weights = chosen / (np.maximum(rest, 0) + floor * own + np.float32(1e-30))
+        gains = (weights * product).sum(axis=1, keepdims=True) / (
+            (weights * own).sum(axis=1, keepdims=True) + np.float32(1e-30)
+        )
+    told = chosen.sum(axis=1) >= _FEWEST_CELLS
+    return float((np.abs(gains[told, 0]) ** 2 * own[told].sum(axis=1)).sum())
+
+
+def _bent(voice: np.ndarray, own: np.ndarray, rate: int) -> float:
+    """Power that a channel of the backing explains at a gain for each of its levels, of samples.
+
+    Each gain is found twice, in stretches that take turns, and counts as far as the two agree.
+    """
+    size = np.abs(own)
+    peak = float(size.max(initial=0.0))
+    if not peak > 0:
+        return 0.0
+    turn = np.arange(len(own)) // max(1, round(_BEND_S * rate)) % 2
+    place = np.minimum((size * np.float32(_LEVELS / peak)).astype(np.int64), _LEVELS - 1)
+    place += _LEVELS * turn
+    power = np.bincount(place, own * own, 2 * _LEVELS).reshape(2, _LEVELS)
+    product = np.bincount(place, own * voice, 2 * _LEVELS).reshape(2, _LEVELS)
+    gains = product / np.maximum(power, 1e-30)
+    return float((np.maximum(gains[0] * gains[1], 0) * power.sum(axis=0)).sum())
+
+
+def _noise(sung: _Sung, band: slice) -> float:
+    """Power that goes with the backing, or stays, even in the quietest cells of a band."""
+    chosen = sung.audible[:, band]
+    if chosen.sum() < _FEWEST_CELLS:
+        return 0.0
+    power, own = sung.power[:, band], sung.own[:, band]
+    going = float(np.quantile(power[chosen] / own[chosen], _QUIETEST)) * float(own.sum())
+    staying = float(np.quantile(power, _QUIETEST)) * power.size * _OF_MEAN
+    return max(going, staying)
