@@ -7,7 +7,6 @@ byte ranges of part files. Every step skips what an earlier attempt has finished
 
 import functools
 import re
-import sys
 from collections.abc import Callable, Sequence
 
 import apache_beam as beam
@@ -83,7 +82,7 @@ def _say_needs(options: PipelineOptions) -> None:
     songs = inputs.songs_in_folders(given, view.layout, view.sources)
     needed = needs.expected_bytes(given.get("pairs"), songs, plan_of(options))
     if said := space.line(output, needed):
-        print(f"corpus: {said}", file=sys.stderr)
+        print(f"corpus: {said}")
 
 
 VERB = Verb(

@@ -9,7 +9,6 @@ rerun skips those that are there.
 import dataclasses
 import functools
 import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -243,7 +242,7 @@ def _say_needs(output: str, plan: LabelPlan, seconds: float) -> None:
     cut = plan.cut
     source = space.flac_bytes(seconds, cut.sample_rate, cut.channels, plan.flac_bits)
     if said := space.line(output, SOURCES * source):
-        print(f"pseudolabel: {said}", file=sys.stderr)
+        print(f"pseudolabel: {said}")
 
 
 def _held_back(

@@ -55,7 +55,7 @@ def test_parts_are_given_back_when_their_shard_stands(
     flags = [f"--stems={tmp_path / 'songs'}", "--sample-rate=8000", "--channels=1"]
     flags += ["--chunk-seconds=4", "--window-seconds=0", "--shard-bytes=100kB"]
     assert main([*flags, f"--output={tmp_path / 'whole'}"]) == 0
-    assert "corpus: needs about 0." in capsys.readouterr().err
+    assert "corpus: needs about 0." in capsys.readouterr().out
 
     def lost(*_: object, **__: object) -> None:
         raise Failed("the last step is lost")
