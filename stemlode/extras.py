@@ -9,6 +9,9 @@ OF_AN_OPTION = {
     "onnx": "export",
     "onnxruntime": "export",
     "pedalboard": "augment",
+    "h5py": "pitch",
+    "mido": "pitch",
+    "swift_f0": "pitch",
     "tensorboard": "tensorboard",
 }
 OURS = ("stemlode", "matching", "sql", "pipelines", "training")

@@ -1,0 +1,1 @@
+"""The pitch of the voice: salience by teachers, and what is read from it."""
