@@ -27,6 +27,7 @@ BAD_IMPORTS = [
     ("pipelines/samples/chunks.py", "torch", "torch"),
     ("pipelines/corpus/splits.py", "training.devices", "teachers"),
     ("pipelines/pseudolabel/plan.py", "training.data.pools", "nets"),
+    ("pipelines/salience/plan.py", "training.data.salience", "nets"),
     ("pipelines/report/page.py", "apache_beam", "beam"),
     ("pipelines/verify/index.py", "pipelines.transforms", "beam-free"),
     ("pipelines/match/estimate.py", "pipelines.match.options", "beam-free"),

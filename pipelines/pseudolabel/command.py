@@ -26,8 +26,9 @@ from pipelines.options import ADDRESSES, SharedOptions, Verb, is_local
 from pipelines.pseudolabel import encode, tracks
 from pipelines.pseudolabel.options import PseudolabelOptions, plan_of, teacher_of
 from pipelines.pseudolabel.plan import STAGE, LabelPlan, part_name, song_id, track_name
-from pipelines.pseudolabel.segments import Segmenter, ahead, mixtures, stretches
+from pipelines.pseudolabel.segments import Segmenter, mixtures, stretches
 from pipelines.pseudolabel.teacher import Stretch, TeacherHandler
+from pipelines.samples.ahead import ahead
 from stemlode import files, runs
 from stemlode.addresses.rules import Address
 from stemlode.audio import AudioError

@@ -9,11 +9,7 @@ length costs no memory. Which segments lie in a stretch depends on the track alo
 import dataclasses
 import math
 import queue
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
@@ -28,8 +24,6 @@ from stemlode.retry import reach
 _TOUCH_S = 1e-3  # what a segment and a salient window must share
 _STRETCH_SEGMENTS = 32  # at least, where a track has as many
 _READ_FRAMES = 1 << 19
-_In = TypeVar("_In")
-_Out = TypeVar("_Out")
 
 
 @dataclass(frozen=True)
@@ -130,25 +124,6 @@ def mixtures(samples: Samples, firsts: list[int], cut: Cut) -> np.ndarray:
 def stretches(firsts: list[int], cut: Cut) -> list[list[int]]:
     """A track's segments, by whole batches but for the last ones."""
     return [firsts[at : at + cut.stretch] for at in range(0, len(firsts), cut.stretch)]
-
-
-def ahead(
-    items: Iterable[_In], work: Callable[[_In], _Out], workers: int
-) -> Iterator[tuple[_In, "Future[_Out]"]]:
-    """Items in their order with what is made of them, begun before it is asked for: while the
-    caller is busy with one, `workers` more are made in threads."""
-    waiting: deque[tuple[_In, Future[_Out]]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                waiting.append((item, pool.submit(work, item)))
-                if len(waiting) > workers:
-                    yield waiting.popleft()
-            while waiting:
-                yield waiting.popleft()
-        finally:
-            for _, future in waiting:
-                future.cancel()
 
 
 def _touches(first: int, windows: np.ndarray, cut: Cut) -> bool:

@@ -1,6 +1,5 @@
 """Tracks cut into the segments that sound, decoded ahead in processes of their own."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,36 +146,3 @@ def test_stretches_are_whole_batches() -> None:
         found = segments.stretches(firsts, cut(batch_size=size))
         assert [first for stretch in found for first in stretch] == firsts
         assert all(len(stretch) % size == 0 for stretch in found[:-1])
-
-
-def test_work_is_done_ahead_and_in_order() -> None:
-    begun: list[int] = []
-    go_on = threading.Event()
-
-    def work(item: int) -> int:
-        begun.append(item)
-        if item == 3:
-            raise AudioError("a bad one")
-        if item > 1:
-            go_on.wait(10)
-        return 10 * item
-
-    found = segments.ahead(range(6), work, 2)
-    assert [(item, future.result()) for item, future in (next(found), next(found))] == [
-        (0, 0),
-        (1, 10),
-    ]
-    go_on.set()
-    rest = list(found)
-    assert [item for item, _ in rest] == [2, 3, 4, 5]
-    with pytest.raises(AudioError, match="a bad one"):
-        rest[1][1].result()
-    assert sorted(begun) == list(range(6))
-
-
-def test_what_is_given_up_is_not_begun() -> None:
-    begun: list[int] = []
-    found = segments.ahead(range(100), begun.append, 2)
-    next(found)
-    found.close()  # type: ignore[attr-defined]
-    assert len(begun) <= 4
