@@ -50,6 +50,11 @@ VERBS = {
         ["pipelines,train"],
         "unlabelled tracks and a teacher → labelled shards",
     ),
+    "salience": (
+        "pipelines.salience.command",
+        ["pipelines,pitch"],
+        "a corpus with isolated vocals → the salience of their pitch beside it",
+    ),
     "train": ("training.loop.command", ["train"], "a corpus → a checkpoint"),
     "finetune": (
         "training.finetuning.command",
@@ -66,6 +71,7 @@ VERBS = {
         ["train"],
         "audio files → vocals and accompaniment",
     ),
+    "pitch": ("training.pitch.command", ["pitch"], "audio files → the pitch that is sung in them"),
     "export": (
         "training.exporting.command",
         ["train,export"],

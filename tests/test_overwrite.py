@@ -7,9 +7,11 @@ import pytest
 import pipelines.corpus.command
 import pipelines.pseudolabel.command
 import pipelines.review.command
+import pipelines.salience.command
 import training.evaluation.command
 import training.finetuning.command
 import training.loop.command
+import training.pitch.command
 import training.separation.command
 from stemlode import files, runs
 
@@ -20,6 +22,7 @@ TRAIN += ["previews/last/3/reference.flac", "tensorboard/events.out.tfevents.1.h
 WRITTEN = {
     "corpus": (pipelines.corpus.command.VERB.writes, [*SHARDS, "_APPEND.json"]),
     "pseudolabel": (pipelines.pseudolabel.command.VERB.writes, SHARDS),
+    "salience": (pipelines.salience.command.VERB.writes, SHARDS[:2]),
     "review": (
         pipelines.review.command.WRITES,
         ["sample.json", "judgements.jsonl", "thresholds.json"],
@@ -30,6 +33,10 @@ WRITTEN = {
     "separate": (
         training.separation.command.WRITES,
         ["a song/vocals.wav", "a song/accompaniment.wav", "x-2/no_lead-guitar.wav"],
+    ),
+    "pitch": (
+        training.pitch.command.WRITES,
+        ["a song/f0.csv", "a song/f0s.tsv", "x-2/salience.png", "index.html"],
     ),
     "match": ((), []),
 }

@@ -1,0 +1,171 @@
+"""`stemlode pitch SONG…`: audio files → the pitch that is sung in them."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from stemlode import files, runs
+from stemlode.arguments import Parser
+from stemlode.audio import AudioError
+from stemlode.runs import BadUsage, Failed
+from training.pitch import listening, song, teachers
+from training.pitch.song import Heard
+from training.pitch.teachers import PitchTeacher
+from training.separation.command import folder_names
+
+PAGE = "index.html"
+WRITES = (r"[^/]+/(f0\.csv|f0\.jams|f0s\.tsv|notes\.mid|salience\.png|listen\.flac)", PAGE)
+VOICES = ("one", "many")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `stemlode pitch`; the exit status, 1 where an input could not be heard."""
+    options = _parser().parse(argv)
+    if not options.output:
+        raise BadUsage("stemlode pitch needs --output (see --help)")
+    many = options.voices == "many"
+    inputs = list(dict.fromkeys(files.absolute(path) for path in options.inputs))
+    for path in inputs:
+        if "://" not in path and Path(path).is_dir():
+            raise BadUsage(f"{path}: is a folder; name the files in it")
+    teacher = teachers.load(options.teacher, options.weights, options.device)
+    if many and not teacher.polyphonic:
+        raise BadUsage(
+            f"--voices many: {teacher.name} follows one voice; it needs --teacher "
+            f"{teachers.DEEP} and its --weights"
+        )
+    decisive = {"inputs": inputs, "voices": options.voices, "teacher": teacher.name}
+    decisive["teacher_sha256"] = teacher.sha256
+    run = _claimed(files.absolute(options.output), decisive, options.overwrite)
+    if run is None:
+        print(f"pitch: already complete in {files.absolute(options.output)}")
+        return 0
+    return _hear(run, inputs, teacher, many=many)
+
+
+def _hear(run: runs.Run, inputs: list[str], teacher: PitchTeacher, *, many: bool) -> int:
+    wanted = (*song.FILES, *((song.RAGGED,) if many else ()))
+    names = folder_names(inputs)
+    rejects: dict[str, str] = {}
+    written: dict[str, str] = {}
+    facts: dict[str, list[tuple[str, str]]] = {}
+    seconds = 0.0
+    bar = tqdm(desc="pitch", unit=" s of audio", disable=None)
+    for source, name in zip(inputs, names, strict=True):
+        title = source.rstrip("/").rpartition("/")[2]
+        try:
+            heard = _known(run, source, name, wanted)
+            if heard is None:
+                to = run.path(name)
+                heard = song.write(source, to, title, teacher, many=many, done=bar.update)
+                _note(run, source, name, heard)
+        except AudioError as error:
+            rejects[source] = str(error)
+            bar.write(runs.on_one_line(f"error: {source}: {error}"), file=sys.stderr)
+            continue
+        except OSError as error:
+            why = f"{runs.reason(error)}; run again to resume"
+            raise Failed(f"--output {run.output}: {source}: {why}") from error
+        share = heard.voiced_share
+        if not share:
+            line = f"note: {source}: no voice is heard in it; all its frames are unvoiced"
+            bar.write(runs.on_one_line(line), file=sys.stderr)
+        seconds += heard.duration_s
+        facts[name] = [
+            ("Length", f"{heard.duration_s:.1f} s"),
+            ("Voiced", f"{share:.0%} of the frames"),
+            ("Notes", f"{heard.notes:,}"),
+        ]
+        written |= {f"{name}/{file}": files.sha256(run.path(name, file)) for file in wanted}
+    bar.close()
+    shown = [
+        (name, source.rstrip("/").rpartition("/")[2], facts[name])
+        for source, name in zip(inputs, names, strict=True)
+        if name in facts
+    ]
+    files.write_bytes(run.path(PAGE), listening.page(shown, teacher.name))
+    written[PAGE] = files.sha256(run.path(PAGE))
+    if not rejects:  # which are worth another try, and what was heard is kept until then
+        files.remove(run.path(runs.PARTS))
+    run.finish(
+        {"inputs": len(inputs), "heard": len(facts), "rejected": len(rejects)},
+        written,
+        audio_seconds=round(seconds, 3),
+        songs=dict(zip(names, inputs, strict=True)),
+        rejects=rejects,
+    )
+    print(runs.on_one_line(run.path(PAGE)))
+    if rejects:
+        raise Failed(
+            f"{len(rejects)} of {len(inputs)} inputs could not be heard; the same command tries "
+            "them again"
+        )
+    return 0
+
+
+def _note(run: runs.Run, source: str, name: str, heard: Heard) -> None:
+    """Say that a song's files are whole, for a rerun."""
+    facts = {"file": files.stamps(source), "heard": dataclasses.asdict(heard)}
+    files.write_bytes(run.path(runs.PARTS, f"{name}.json"), runs.to_json(facts))
+
+
+def _known(run: runs.Run, source: str, name: str, wanted: Sequence[str]) -> Heard | None:
+    """What an earlier attempt heard in a song; None where it did not, or the file has changed."""
+    note = run.path(runs.PARTS, f"{name}.json")
+    if not all(files.exists(path) for path in (note, *(run.path(name, file) for file in wanted))):
+        return None
+    facts = json.loads(files.read_bytes(note))
+    same = facts["file"] == json.loads(json.dumps(files.stamps(source)))
+    return Heard(**facts["heard"]) if same else None
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="stemlode pitch",
+        usage="stemlode pitch SONG … --output DIR [options]",
+        description="Hear the pitch of the voice in audio files. For each: f0.csv (time_s, f0_hz, "
+        "confidence; unvoiced frames keep their pitch as a negative value), f0.jams, notes.mid, "
+        "salience.png and listen.flac, the song on the left and its pitch on the right; and one "
+        "page, index.html, with all of it.",
+    )
+    parser.add_argument("inputs", metavar="SONG", nargs="+", help="audio files of any format")
+    parser.add_argument(
+        "--teacher",
+        choices=teachers.NAMES,
+        default=teachers.SWIFT,
+        help="who hears the pitch, in the file as it is: swift-f0 (the default) follows one voice; "
+        "deep-salience hears several and needs --weights",
+    )
+    parser.add_argument(
+        "--weights", metavar="FILE", help="Deep Salience's Keras file, deepsalience_multif0.h5"
+    )
+    parser.add_argument(
+        "--voices",
+        choices=VOICES,
+        default=VOICES[0],
+        help="many: also f0s.tsv, all pitches of each frame that reach 0.4",
+    )
+    parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
+    parser.add_argument("--overwrite", action="store_true", help="start over")
+    parser.add_argument(
+        "--device", help="what deep-salience runs on; by default a GPU where there is one"
+    )
+    return parser
+
+
+def _claimed(output: str, decisive: dict[str, Any], overwrite: bool) -> runs.Run | None:
+    """The run to do; None where it is done and had no rejects, which are worth another try."""
+
+    def start() -> runs.Run | None:
+        return runs.start("pitch", output, decisive, {}, overwrite=overwrite, writes=WRITES)
+
+    run = start()
+    if run is None and runs.record(output)["rejects"]:
+        files.remove(files.join(output, runs.SUCCESS))
+        run = start()
+    return run
