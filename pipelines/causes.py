@@ -6,6 +6,7 @@ file of JSON, which the launcher reads whatever process, machine or runner the s
 
 import contextlib
 import json
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -15,22 +16,48 @@ from apache_beam.runners.common import DoFnSignature
 from apache_beam.transforms.core import get_function_arguments
 
 from stemlode import files, runs
-from stemlode.runs import CAUSE, BadUsage, Failed, Run
+from stemlode.runs import BEGUN, CAUSE, BadUsage, Failed, Run
 
 OURS = {kind.__name__: kind for kind in (BadUsage, Failed)}
 _HERE: dict[str, dict[str, str]] = {}  # by output folder: for a disk that is full
+_LAUNCHED: set[str] = set()  # what this process has launched
+_BEGUN: set[str] = set()  # output folders of which this process has done a step
 
 
 def tell(pipeline: beam.Pipeline, run: Run) -> None:
-    """Let every step of a pipeline leave its cause where it fails; before the pipeline runs."""
-    pipeline.visit(_Wrapping(run))
+    """Let every step of a pipeline leave its cause where it fails, and the first one a sign that
+    it has begun; before the pipeline runs."""
+    launcher = uuid.uuid4().hex
+    _LAUNCHED.add(launcher)
+    pipeline.visit(_Wrapping(run, launcher))
 
 
 def forget(run: Run) -> None:
     """Remove what an earlier attempt left."""
     _HERE.pop(run.output, None)
+    _BEGUN.discard(run.output)
+    for name in (CAUSE, BEGUN):
+        with contextlib.suppress(OSError):
+            files.remove(run.path(name))
+
+
+def has_begun(run: Run) -> bool:
+    """Whether any step has, in this process or another."""
+    if run.output in _BEGUN:
+        return True
     with contextlib.suppress(OSError):
-        files.remove(run.path(CAUSE))
+        return files.exists(run.path(BEGUN))
+    return False
+
+
+def _begin(run: Run, launcher: str) -> None:
+    """Leave the sign, once a process; the launcher itself needs none on disk."""
+    if run.output not in _BEGUN:
+        _BEGUN.add(run.output)
+        if launcher not in _LAUNCHED:
+            with contextlib.suppress(OSError):
+                if not files.exists(run.path(BEGUN)):
+                    files.write_bytes(run.path(BEGUN), b"")
 
 
 def told(run: Run) -> BadUsage | Failed | str | None:
@@ -71,8 +98,8 @@ def _read(run: Run) -> dict[str, str] | None:
 class _Wrapping(PipelineVisitor):
     """Wraps all steps but those that keep state or can be split, which are none of ours."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, run: Run, launcher: str) -> None:
+        self.run, self.launcher = run, launcher
 
     def visit_transform(self, transform_node: AppliedPTransform) -> None:
         transform = transform_node.transform
@@ -80,19 +107,19 @@ class _Wrapping(PipelineVisitor):
             return
         signature = DoFnSignature(transform.fn)
         if not signature.is_stateful_dofn() and not signature.is_splittable_dofn():
-            transform.fn = Telling(transform.fn, self.run)
+            transform.fn = Telling(transform.fn, self.run, self.launcher)
 
 
 class Telling(beam.DoFn):
     """A step that leaves its cause where it fails, and else is the step itself."""
 
-    def __init__(self, fn: beam.DoFn, run: Run) -> None:
-        self.fn, self.run = fn, run
+    def __init__(self, fn: beam.DoFn, run: Run, launcher: str = "") -> None:
+        self.fn, self.run, self.launcher = fn, run, launcher
         for name in ("process", "setup", "start_bundle", "finish_bundle"):
-            setattr(self, name, _telling(getattr(fn, name), run))
+            setattr(self, name, _telling(getattr(fn, name), run, launcher))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Telling, (self.fn, self.run)
+        return Telling, (self.fn, self.run, self.launcher)
 
     def __getattribute__(self, name: str) -> Any:
         if name.startswith("__") or name in self.__dict__ or name in Telling.__dict__:
@@ -104,7 +131,7 @@ class Telling(beam.DoFn):
         return get_function_arguments(self.fn, "process")
 
 
-def _telling(call: Callable[..., Any], run: Run) -> Callable[..., Any]:
+def _telling(call: Callable[..., Any], run: Run, launcher: str) -> Callable[..., Any]:
     """A method of a step; what it gives one by one may fail later."""
 
     def outputs(found: Iterable[Any]) -> Iterator[Any]:
@@ -115,6 +142,7 @@ def _telling(call: Callable[..., Any], run: Run) -> Callable[..., Any]:
             raise
 
     def told(*args: Any, **kwargs: Any) -> Any:
+        _begin(run, launcher)
         try:
             found = call(*args, **kwargs)
         except Exception as error:

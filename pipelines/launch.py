@@ -12,8 +12,8 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines import causes
-from pipelines.options import SharedOptions, Verb, check_service, is_local
+from pipelines import causes, watching
+from pipelines.options import SharedOptions, Verb, check_service, is_dataflow, is_local
 from stemlode import files, runs, tables
 from stemlode.addresses.rules import REFUSED, UNREACHABLE, Rules
 from stemlode.audio import decoders
@@ -43,7 +43,8 @@ def pipeline_of(verb: Verb, options: PipelineOptions) -> Callable[[runs.Run], No
         pipeline = beam.Pipeline(options=options)
         verb.build(pipeline, options, run)
         causes.tell(pipeline, run)
-        pipeline.run().wait_until_finish()
+        with watching.watched(run, lambda: causes.has_begun(run), limited=not is_dataflow(options)):
+            pipeline.run().wait_until_finish()
 
     return work
 

@@ -6,6 +6,7 @@ leaves half a file under a final name. Free of Beam.
 
 import contextlib
 import errno
+import functools
 import hashlib
 import os
 import re
@@ -13,19 +14,32 @@ import stat
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ParamSpec, TypeVar
 
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from stemlode import extras
-from stemlode.addresses import web
+from stemlode.addresses import waiting, web
 from stemlode.addresses.rules import WEB, Address, refusal, scheme
 
 TEMPORARY = ".tmp"  # every temporary file of ours ends with this
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _ENDLESS = (stat.S_IFIFO, stat.S_IFCHR, stat.S_IFSOCK)
 _OURS = re.compile(rf"(?:^|[./])[0-9a-f]{{32}}{re.escape(TEMPORARY)}$")
+
+
+def _asking(call: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Of a function whose first argument is a path."""
+
+    @functools.wraps(call)
+    def asked(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with waiting.asking(str(args[0] if args else next(iter(kwargs.values())))):
+            return call(*args, **kwargs)
+
+    return asked
 
 
 class BadAddress(ValueError):
@@ -43,7 +57,7 @@ def system(path: str) -> tuple[AbstractFileSystem, str]:
             if found[1] in WEB and not found[0]:
                 rules = path.rules if isinstance(path, Address) else None
                 return web.system(rules), str(path)
-            return url_to_fs(str(path))
+            return url_to_fs(str(path), **({} if found[0] else waiting.options(found[1])))
         except ImportError as error:
             raise OSError(errno.EPROTONOSUPPORT, _needed(path, error), path) from error
         except (ValueError, TypeError) as error:
@@ -80,30 +94,28 @@ def join(folder: str, *names: str) -> str:
     return "/".join([folder.rstrip("/"), *names])
 
 
-def is_below(name: str) -> bool:
-    """Whether a name that data gives stays below the folder that it is joined to."""
-    is_plain = "://" not in name and "\0" not in name and "\\" not in name
-    return is_plain and not {"", ".", ".."} & {*name.split("/")}
-
-
+@_asking
 def exists(path: str) -> bool:
     """Whether a file or folder is there."""
     fs, name = system(path)
     return fs.exists(name)
 
 
+@_asking
 def is_file(path: str) -> bool:
     """Whether a path is that of a file."""
     fs, name = system(path)
     return fs.isfile(name)
 
 
+@_asking
 def size(path: str) -> int:
     """A file's size in bytes."""
     fs, name = system(path)
     return int(fs.size(name))
 
 
+@_asking
 def open_input(path: str, *, in_order: bool = False) -> IO[bytes]:
     """A seekable binary reader; of a local file, as `open_local`.
 
@@ -122,12 +134,14 @@ def open_local(name: str) -> IO[bytes]:
     return Path(name).open("rb")
 
 
+@_asking
 def read_bytes(path: str) -> bytes:
     """A whole small file."""
     with open_input(path) as file:
         return file.read()
 
 
+@_asking
 def read_range(path: str, start: int, count: int) -> bytes:
     """`count` bytes of a file from `start` on, in one request; fewer where it ends before."""
     fs, name = system(path)
@@ -138,6 +152,7 @@ def read_range(path: str, start: int, count: int) -> bytes:
     return fs.cat_file(name, start=start, end=start + count)
 
 
+@_asking
 def list_files(
     folder: str,
     *,
@@ -189,6 +204,7 @@ def _leaves(path: Path, folder: str) -> bool:
     )
 
 
+@_asking
 def stamps(path: str) -> list[list[str]]:
     """Name, size and time of change of every file at a path or below it, or that a glob matches.
 
@@ -221,6 +237,7 @@ def _info(fs: AbstractFileSystem, name: str) -> dict[str, Any]:
         raise
 
 
+@_asking
 def sha256(path: str) -> str:
     """A file's SHA-256 in hex, read in blocks."""
     hasher = hashlib.sha256()
@@ -236,22 +253,23 @@ def atomic_write(path: str, check: Callable[[str], None] | None = None) -> Itera
 
     `check` is called with the temporary file's path once that is closed, and may raise.
     """
-    fs, name = system(path)
-    fs.makedirs(fs._parent(name), exist_ok=True)
-    temporary = f"{name}.{uuid.uuid4().hex}{TEMPORARY}"
-    try:
-        with fs.open(temporary, "wb") as file:
-            yield file
-        if check is not None:
-            check(temporary if is_local(path) else fs.unstrip_protocol(temporary))
-        if is_local(path):
-            Path(temporary).replace(name)  # fsspec would copy where a rename fails
-        else:
-            fs.mv(temporary, name)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            fs.rm(temporary)
-        raise
+    with waiting.asking(path, notice=False):
+        fs, name = system(path)
+        fs.makedirs(fs._parent(name), exist_ok=True)
+        temporary = f"{name}.{uuid.uuid4().hex}{TEMPORARY}"
+        try:
+            with fs.open(temporary, "wb") as file:
+                yield file
+            if check is not None:
+                check(temporary if is_local(path) else fs.unstrip_protocol(temporary))
+            if is_local(path):
+                Path(temporary).replace(name)  # fsspec would copy where a rename fails
+            else:
+                fs.mv(temporary, name)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                fs.rm(temporary)
+            raise
 
 
 def write_bytes(path: str, data: bytes) -> None:
@@ -260,6 +278,7 @@ def write_bytes(path: str, data: bytes) -> None:
         file.write(data)
 
 
+@_asking
 def remove(path: str) -> None:
     """A file or a folder with all it holds; nothing where it does not exist."""
     fs, name = system(path)

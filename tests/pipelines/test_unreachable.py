@@ -59,8 +59,8 @@ def _input(verb: str, folder: Path, uris: list[str]) -> list[str]:
 
 def _run(verb: str, tmp_path: Path, uris: list[str], *flags: str, to: str = "out") -> int:
     given = _input(verb, tmp_path / "in", uris)
-    local = [f"--allow-uri={retry.store_of(uri)}" for uri in uris if "//" in uri]
-    return cli.main([verb, *given, "--output", str(tmp_path / to), *local, *flags])
+    allowed = [f"--allow-uri={retry.store_of(uri)}" for uri in uris if "//" in uri]
+    return cli.main([verb, *given, "--output", str(tmp_path / to), *allowed, *flags])
 
 
 def _errors(folder: Path) -> Counter[str]:

@@ -1,0 +1,96 @@
+"""How long an answer is waited for, and what users hear meanwhile."""
+
+import contextlib
+import errno
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import fsspec.config
+
+from stemlode.addresses.rules import STORES, scheme
+
+VARIABLE = "STEMLODE_TIMEOUT_S"
+SILENT_S = 60.0  # that a store or a web server may say nothing, in the middle of an answer too
+CONNECT_S = 30.0
+NOTICE_S = 20.0  # after which a line says what is waited for
+# Whose exceptions are a store's way to say that something went wrong; Python's own stay.
+_CLIENTS = ("aiobotocore", "aiohttp", "botocore", "gcsfs", "google", "requests", "s3fs", "urllib3")
+_last_notice = [0.0]
+
+
+def silent_s() -> float:
+    """The environment's word on it, or else SILENT_S."""
+    try:
+        found = float(os.environ.get(VARIABLE, ""))
+    except ValueError:
+        return SILENT_S
+    return found if 0 < found < 1e6 else SILENT_S
+
+
+def client_timeout() -> Any:
+    """The same for aiohttp: of silence, not of all that an answer takes."""
+    import aiohttp  # noqa: PLC0415 - where it is used at all
+
+    silent = silent_s()
+    return aiohttp.ClientTimeout(total=None, sock_connect=min(CONNECT_S, silent), sock_read=silent)
+
+
+def options(name: str) -> dict[str, Any]:
+    """What the client of a store is told, by the store's scheme; a user's own settings stay.
+
+    The clients try again by themselves, some five times.
+    """
+    if name in ("s3", "s3a"):
+        silent = silent_s()
+        told = {"connect_timeout": min(CONNECT_S, silent), "read_timeout": silent}
+        key, value = "config_kwargs", {**told, "retries": {"total_max_attempts": 1}}
+    elif name in STORES:
+        key, value = "requests_timeout", client_timeout()
+    else:
+        return {}
+    return {} if key in fsspec.config.conf.get(name, {}) else {key: value}
+
+
+@contextlib.contextmanager
+def asking(path: str, *, notice: bool = True) -> Iterator[None]:
+    """While a store is asked for something: a line where that takes long, and OSError, with the
+    path, for what its client raises in its own way."""
+    if scheme(path) is None:
+        yield
+        return
+    timer = threading.Timer(NOTICE_S, _notice, (path,))
+    timer.daemon = True
+    if notice:
+        timer.start()
+    try:
+        yield
+    except TimeoutError as error:
+        if error.filename:
+            raise
+        raise OSError(errno.ETIMEDOUT, _silence(), path) from error
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in _CLIENTS:
+            raise
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        late = "timeout" in type(error).__name__.lower()
+        raise OSError(
+            errno.ETIMEDOUT if late else errno.EIO,
+            _silence() if late else f"cannot be reached: {said[0]}",
+            path,
+        ) from error
+    finally:
+        timer.cancel()
+
+
+def _silence() -> str:
+    return f"no answer within {silent_s():g} s ({VARIABLE} says how long to wait)"
+
+
+def _notice(path: str) -> None:
+    if time.monotonic() - _last_notice[0] > NOTICE_S:
+        _last_notice[0] = time.monotonic()
+        print(f"waiting for {path} ({NOTICE_S:.0f} s so far)", file=sys.stderr, flush=True)

@@ -1,0 +1,110 @@
+"""A worker that is gone, or never begins: the process ends by itself, with a line."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipelines import causes, watching
+from stemlode import cli, runs
+from tests.pipelines.test_lost_worker import _below, _workers
+
+WORKERS = ["--direct_num_workers", "2", "--direct_running_mode", "multi_processing"]
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="looks at processes in /proc"
+)
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    for number in range(6):
+        noise = np.random.default_rng(number).integers(-900, 900, 16_000)
+        soundfile.write(folder / f"A - {number}.wav", noise.astype(np.int16), 8000)
+    return folder
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _started(code: str, *words: object) -> subprocess.Popen[str]:
+    """The command line, with some names set to other values first."""
+    script = f"from pipelines import watching\n{code}\nfrom stemlode import cli\n"
+    script += "import sys\nsys.exit(cli.main(sys.argv[1:]))"
+    command = [sys.executable, "-c", script, *map(str, words)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_a_wrapper_that_is_killed_ends_the_run(music: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    run = _started("watching.GRACE_S = 3", "scan", music, "--output", output, *WORKERS)
+    workers: list[int] = []
+    try:
+        while not (workers := _workers(run.pid)) and run.poll() is None:
+            time.sleep(0.02)
+        time.sleep(1.5)  # the watch has seen them
+        (wrapper,) = [pid for pid in _below(run.pid) if workers[0] in _below(pid)]
+        os.kill(wrapper, signal.SIGKILL)
+        _, said = run.communicate(timeout=200)
+    finally:
+        run.kill()
+    done = (output / runs.SUCCESS).exists()
+    assert run.returncode == (0 if done else 1)
+    if not done:
+        assert "error: a worker process is gone (" in said and "run again to resume" in said
+    assert not [pid for pid in workers if _lives(pid)]
+    assert cli.main(["scan", str(music), "--output", str(output)]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("worker", "line"),
+    [
+        ("exit 3", "error: a worker process is gone (Worker subprocess exited with return code 3)"),
+        ("sleep 600", "error: no worker began to work within 4 s (STEMLODE_START_TIMEOUT_S says"),
+    ],
+)
+def test_a_portable_worker_that_cannot_start(
+    worker: str, line: str, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(watching.VARIABLE, "4" if "sleep" in worker else "300")
+    portable = ["--runner", "PortableRunner", "--job_endpoint", "embed"]
+    portable += ["--environment_type", "beam:env:harness_subprocess_python:v1"]
+    portable += ["--environment_config", worker]
+    output = tmp_path / "out"
+    run = _started("watching.GRACE_S = 2", "scan", music, "--output", output, *portable)
+    try:
+        _, said = run.communicate(timeout=200)
+    finally:
+        run.kill()
+    assert run.returncode == 1
+    assert line in said
+    assert not (output / runs.SUCCESS).exists()
+    assert (output / runs.ERROR).read_text().startswith(line.removeprefix("error: ")[:20])
+
+
+def test_a_run_in_this_process_leaves_no_sign(music: Path, tmp_path: Path) -> None:
+    before = watching.threading.excepthook
+    assert cli.main(["scan", str(music), "--output", str(tmp_path / "out")]) == 0
+    assert watching.threading.excepthook is before
+    run = runs.Run("scan", str(tmp_path / "out"), {}, {}, 0.0)
+    assert causes.has_begun(run)
+    assert not (tmp_path / "out" / runs.BEGUN).exists()
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "0", "nan"])
+def test_what_is_no_time_is_the_usual_one(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(watching.VARIABLE, text)
+    assert watching.start_s() == watching.START_S
