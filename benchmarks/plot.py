@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 320, 60, 530, 30, 270
-ALLOWED = 1.1  # time may grow no faster than rows to this power
+ALLOWED = 1.05  # time may grow no faster than rows to this power
 STYLE = (
     "text{font:13px ui-sans-serif,system-ui,sans-serif;fill:#6c665b}"
     ".rule{stroke:#e2dccf}.allowed{fill:none;stroke:#918b80;stroke-dasharray:5 4}"
@@ -13,7 +13,7 @@ STYLE = (
 
 
 def growth_plot(rows: Sequence[int], seconds: Sequence[float], growth: float) -> str:
-    """Processor seconds over rows, and rows^1.1 through the first point."""
+    """Processor seconds over rows, and rows^1.05 through the first point."""
     allowed = [seconds[0] * (n / rows[0]) ** ALLOWED for n in rows]
     low_x, high_x = math.log(rows[0]), math.log(rows[-1])
     low_y, high_y = math.log(min(seconds) / 1.4), math.log(max(*seconds, *allowed) * 1.2)

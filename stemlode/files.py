@@ -94,6 +94,12 @@ def join(folder: str, *names: str) -> str:
     return "/".join([folder.rstrip("/"), *names])
 
 
+def is_below(name: str) -> bool:
+    """Whether a name that data gives stays below the folder that it is joined to."""
+    is_plain = "://" not in name and "\0" not in name and "\\" not in name
+    return is_plain and not {"", ".", ".."} & {*name.split("/")}
+
+
 @_asking
 def exists(path: str) -> bool:
     """Whether a file or folder is there."""

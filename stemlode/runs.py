@@ -293,6 +293,8 @@ def record(folder: str) -> dict[str, Any]:
         raise Failed(f"{path}: not a run record: it names no verb")
     if not isinstance(found.get("outputs"), dict):
         raise Failed(f"{path}: not a run record: outputs is not an object")
+    if outside := [name for name in found["outputs"] if not files.is_below(name)]:
+        raise Failed(f"{path}: names {outside[0]!r}, which is no file of its folder")
     if unknown := schemas.unknown_version(found.get("schemas")):
         raise Failed(f"{path}: {unknown}")
     return found

@@ -13,13 +13,14 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsList
 
-from pipelines.corpus import append, grouping, inputs, output, splits
+from pipelines.corpus import append, grouping, inputs, needs, output, splits
 from pipelines.corpus.encode import Encode
 from pipelines.corpus.options import CorpusOptions, plan_of
 from pipelines.launch import launch
 from pipelines.options import ADDRESSES, SharedOptions, Verb
 from stemlode import files, runs, tables
 from stemlode.runs import BadUsage
+from stemlode.shards import space
 from stemlode.shards.tar import SHARD
 
 
@@ -69,6 +70,21 @@ def _check(options: PipelineOptions) -> None:
         inputs.songs_in_folders(given, view.layout, view.sources)
 
 
+def _say_needs(options: PipelineOptions) -> None:
+    """How much disk the run will need, and how much there is."""
+    view, given = options.view_as(CorpusOptions), VERB.given(options)
+    shared = options.view_as(SharedOptions)
+    output = files.absolute(shared.output)
+    goes_on = view.append or view.retry_rejects or shared.overwrite
+    is_done = files.exists(files.join(output, runs.SUCCESS)) and not goes_on
+    if is_done or not files.is_local(output) or not all(map(runs.fingerprintable, given.values())):
+        return
+    songs = inputs.songs_in_folders(given, view.layout, view.sources)
+    needed = needs.expected_bytes(given.get("pairs"), songs, plan_of(options))
+    if said := space.line(output, needed):
+        print(f"corpus: {said}")
+
+
 VERB = Verb(
     "corpus",
     "Cut verified pairs and multitrack songs into chunks, and store them as WebDataset shards "
@@ -92,6 +108,7 @@ def main(argv: Sequence[str]) -> int:
         raise BadUsage(
             "--append tries the rejects of its inputs as well: leave --retry-rejects out"
         )
+    _say_needs(options)
     start: Callable[..., runs.Run | None] = runs.start
     if view.append or view.retry_rejects:
         kind = append.APPEND if view.append else append.RETRY

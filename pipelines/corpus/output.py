@@ -48,6 +48,7 @@ class WriteShard(beam.DoFn):
             write = functools.partial(tar.write_shard, self.run.path(name), samples)
             offsets = tar.offsets(samples)
         sha256 = patiently(write, f"--output {self.run.output}")
+        tar.release(samples)
         for sample, offset in zip(samples, offsets, strict=True):
             row = {**sample.row, "shard": name, "offset": offset, "size": sample.size}
             yield TaggedOutput("index", row)

@@ -37,9 +37,10 @@ from stemlode.audio.info import differs, length_notes
 from stemlode.retry import Unreachable, patiently, reach, stores_of
 from stemlode.runs import BadUsage
 from stemlode.schemas import reject
-from stemlode.shards import tar
+from stemlode.shards import space, tar
 from stemlode.tables import Row
 
+SOURCES = 3  # of a label: the mixture, the target and the rest
 COUNTS = "tracks_read tracks_rejected tracks segments segments_silent segments_rejected "
 COUNTS += "segments_pseudo segments_clean_target segments_clean_residual "
 COUNTS += "songs samples shards rejected tracks_decoded lengths_differ ends_missing"
@@ -203,6 +204,7 @@ def _build(
         given.get("music"),
         allow_rejects=view.allow_rejects,
         follow=not view.no_follow_links,
+        say=functools.partial(_say_needs, run.output, plan),
     )
     handler = TeacherHandler(
         teacher_of(options),
@@ -234,6 +236,14 @@ def _build(
         ),
         again=True,
     )
+
+
+def _say_needs(output: str, plan: LabelPlan, seconds: float) -> None:
+    """How much disk the labels will need, where every segment gets one, and how much there is."""
+    cut = plan.cut
+    source = space.flac_bytes(seconds, cut.sample_rate, cut.channels, plan.flac_bits)
+    if said := space.line(output, SOURCES * source):
+        print(f"pseudolabel: {said}")
 
 
 def _held_back(

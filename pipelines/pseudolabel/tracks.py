@@ -1,6 +1,6 @@
 """The tracks to label: rows of a catalogue, or the files of a folder, each id once."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,12 +29,14 @@ def read(
     *,
     allow_rejects: bool = False,
     follow: bool = True,
+    say: Callable[[float], None] | None = None,
 ) -> tuple[beam.PCollection, beam.PCollection, beam.PCollection]:
     """Parts of some tracks each, (number, rows of schemas.TRACK); rejects; counts.
 
     Only references travel. Which part a track lies in depends on its id and their number alone.
     Of a catalogue of which most rows are rejected for one reason no track is given, unless that is
-    allowed. `follow`: links may lead out of the folder of music.
+    allowed. `follow`: links may lead out of the folder of music. `say` is told how many seconds the
+    tracks have in all, before any of them is given.
     """
     found = (
         _of_folder(pipeline, music or "", follow)
@@ -47,10 +49,15 @@ def read(
         | "SameIds" >> beam.GroupByKey()
         | "OnceEach" >> beam.FlatMap(_once).with_outputs("rejects", main="tracks")
     )
+    seconds = (
+        once.tracks
+        | "Lengths" >> beam.Map(lambda row: row["duration_s"] or 0.0)
+        | "AllSeconds" >> beam.CombineGlobally(sum)
+    )
     parts = AsSingleton(
         once.tracks
         | "CountTracks" >> beam.combiners.Count.Globally()
-        | "HowManyParts" >> beam.Map(_how_many_parts)
+        | "HowManyParts" >> beam.Map(_how_many_parts, AsSingleton(seconds), say)
     )
     placed = once.tracks | "Place" >> beam.Map(_placed, parts) | "Parts" >> beam.GroupByKey()
     rejects = (found.rejects, once.rejects) | "TrackRejects" >> beam.Flatten()
@@ -144,7 +151,9 @@ def _once(element: tuple[str, Iterable[Row]]) -> Iterator[Any]:
         yield TaggedOutput("rejects", row | {"stage": STAGE})
 
 
-def _how_many_parts(tracks: int) -> int:
+def _how_many_parts(tracks: int, seconds: float, say: Callable[[float], None] | None) -> int:
+    if say is not None:
+        say(seconds)
     return max(1, -(-tracks // min(MOST, max(FEWEST, tracks // 8))))
 
 

@@ -18,6 +18,7 @@ from stemlode import files
 from stemlode.shards.parquet import telling_damage
 from stemlode.shards.tar import BLOCK
 
+MOST = 1 << 31  # bytes of a sample
 HELD = 32  # Parquet shards that a process keeps open
 _Table = tuple[pq.ParquetFile, list[int]]  # and the number of the first row of each row group
 _TABLES: dict[tuple[int, str], _Table] = {}  # by process: a forked one shares no file position
@@ -31,8 +32,12 @@ def contents(folder: str, row: dict[str, Any], wanted: Iterable[str]) -> dict[st
         row: the sample's row of the index: sample_id, shard, offset, size.
 
     Raises OSError where the shard cannot be read (trying again may help), ValueError where the
-    sample does not lie there or lacks a file, pyarrow.ArrowException where a page is damaged.
+    sample does not lie there, or outside of the corpus, or lacks a file, pyarrow.ArrowException
+    where a page is damaged.
     """
+    is_there = row["offset"] >= 0 and 0 <= row["size"] <= MOST
+    if not (is_there and files.is_below(row["shard"])):
+        raise ValueError("the index gives it no place in a shard of the corpus")
     path, names = files.join(folder, row["shard"]), tuple(wanted)
     of_format = _of_parquet if path.endswith(".parquet") else _of_tar
     found = of_format(path, row, names)
@@ -51,7 +56,7 @@ def _of_tar(path: str, row: dict[str, Any], names: tuple[str, ...]) -> dict[str,
         header = bytes(data[at : at + BLOCK])
         sample_id, _, name = header[:100].rstrip(b"\0").decode().partition(".")
         size = int(header[124:136].rstrip(b"\0 "), 8)
-        if sample_id != row["sample_id"]:
+        if sample_id != row["sample_id"] or size < 0:
             raise ValueError("another sample lies in its place")
         if name in names:
             found[name] = bytes(data[at + BLOCK : at + BLOCK + size])

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from stemlode import files
 from stemlode.runs import BadUsage, Failed
+from stemlode.shards import space
 
 BLOCK = 512  # what tar files count in
 END = bytes(2 * BLOCK)  # two empty blocks end a tar file
@@ -87,6 +88,7 @@ def write_part(
     A list of them beside it (`….json`), written last, says that the part is whole.
     """
     held = []
+    files.remove(f"{path}{space.FREED}")
     with files.atomic_write(path) as file:
         offset = 0
         for row, contents in samples:
@@ -186,6 +188,15 @@ def finished_shard(path: str, samples: Sequence[Sample]) -> str | None:
     return hasher.hexdigest()
 
 
+def release(samples: Iterable[Sample]) -> None:
+    """Give back the disk that samples take in part files, for a shard holds them now."""
+    ranges: dict[str, list[tuple[int, int]]] = {}
+    for sample in samples:
+        ranges.setdefault(sample.part, []).append((sample.offset, sample.size))
+    for part, some in ranges.items():
+        space.free(part, some)
+
+
 def read_sample(sample: Sample) -> bytes:
     """A sample's tar entries out of its part file; Failed where that is damaged."""
     data = b"".join(map(bytes, _copied([sample])))
@@ -206,7 +217,14 @@ def _copied(samples: Sequence[Sample]) -> Iterator[memoryview]:
 
 
 def _damaged(part: str) -> Failed:
-    files.remove(_list_of(part))
+    """What to say of a part file that is not what its list says, and is none from now on.
+
+    One that was given back is wanted again where the shards have become others, since a file could
+    be read that could not be before: then all such files are made anew, and not one a run.
+    """
+    freed = space.freed_beside(part)
+    for path in {part, *(freed if part in freed else [])}:
+        files.remove(_list_of(path))
     return Failed(f"{part}: damaged; run again to make it anew")
 
 

@@ -185,7 +185,7 @@ def test_a_catalogue_gives_what_its_folder_gives(
     table = pa.Table.from_pylist([*rows, again, nameless]).select(names)
     pa.csv.write_csv(table.rename_columns(["id", *names[1:]]), given)
     output = tmp_path / "out"
-    assert label(given, output, "--columns", "track_id=id") == 0
+    assert label(given, output, "--columns", "track_id=id", f"--allow-uri={music}") == 0
     check_counts(output)
     refused = sorted(row["error"] for row in rejects(output))
     assert refused == ["duplicate_id", "no_track_id"]
@@ -284,7 +284,7 @@ def test_a_track_that_lost_its_end_is_a_reject_by_the_catalogue(
     rows[1] |= {"duration_s": rows[1]["duration_s"] + 20.0, "duration_source": "given"}
     catalog = tmp_path / "catalogue.jsonl"
     catalog.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert label(catalog, tmp_path / "out") == 0
+    assert label(catalog, tmp_path / "out", f"--allow-uri={music}") == 0
     check_counts(tmp_path / "out")
     (refused,) = rejects(tmp_path / "out")
     assert (refused["key"], refused["error"]) == (rows[0]["track_id"], "cut_short")
@@ -309,7 +309,8 @@ def test_a_catalogue_that_is_read_wrongly_labels_nothing(
     assert not (tmp_path / "out" / "_SUCCESS").exists()
     assert said.removeprefix("error: ") == (tmp_path / "out" / "_ERROR.txt").read_text()
     assert not [*(tmp_path / "out").rglob("*.part")]
-    assert label(catalog, tmp_path / "out", "--allow-rejects") == 0
+    flags = ["--allow-rejects", f"--allow-uri={music}"]
+    assert label(catalog, tmp_path / "out", *flags) == 0
     check_counts(tmp_path / "out")
     assert record(tmp_path / "out")["counts"]["tracks"] == 1
 

@@ -1,0 +1,47 @@
+"""How much disk a corpus will need, by what tables and headers state. Free of Beam."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from pipelines.corpus.options import CorpusPlan
+from pipelines.samples import recordings
+from pipelines.samples.recordings import Recording
+from stemlode import audio, tables
+from stemlode.layouts.songs import Song
+from stemlode.shards import space
+
+PROBED = 100  # songs whose lengths stand for those of the rest
+USUAL_RATE = 44_100  # where each song keeps its own
+_COLUMNS = ["decision", "coherent", "mix_decoded_s", "mix"]
+
+
+def expected_bytes(pairs: str | None, songs: Sequence[Song], plan: CorpusPlan) -> float:
+    """About how large the shards will be, of a folder of pairs and of the songs of folders."""
+    source_s = sum(_of_pairs(pairs)) if pairs else 0.0
+    found = [one for one in recordings.of_songs(songs) if not one.fault]
+    copies = plan.copies * plan.ratios.get("train", 0.0)
+    source_s += _mean_s(found) * sum(len(one.parts) for one in found) * (1 + copies)
+    shape = plan.shape
+    rate = shape.sample_rate or USUAL_RATE
+    return space.flac_bytes(source_s, rate, shape.channels, shape.flac_bits)
+
+
+def _of_pairs(folder: str) -> Iterator[float]:
+    """Seconds of sources of each kept pair: mixture, accompaniment, and a residual where it has
+    one."""
+    for path in tables.parts(folder, "pairs"):
+        for batch in tables.read_part(path, _COLUMNS).to_batches():
+            for row in batch.to_pylist():
+                if row["decision"] == "kept":
+                    length = row["mix_decoded_s"] or row["mix"]["duration_s"] or 0.0
+                    yield length * (3 if row["coherent"] else 2)
+
+
+def _mean_s(found: Sequence[Recording]) -> float:
+    """The mean length of some recordings, by their headers; 0 where none states it."""
+    lengths = []
+    for one in found[:: max(1, len(found) // PROBED)]:
+        uris = [part.uri for parts in one.parts.values() for part in parts if part.uri]
+        with contextlib.suppress(audio.AudioError, OSError):  # the run says what is wrong with it
+            lengths += [audio.probe(uri).duration_s or 0.0 for uri in uris[:1]]
+    return sum(lengths) / len(lengths) if lengths else 0.0
