@@ -312,17 +312,20 @@ class Catalogue:
         what = f"is not {source.what}: " if source.what else ""
         return BadUsage(
             f"{path}: {what}no {some} {wanted}; it has {_shown(theirs)}; "
-            f"{self._way_out(path, missing, names)}"
+            f"{self._way_out(path, theirs, missing, names)}"
         )
 
-    def _way_out(self, path: str, missing: list[str], names: dict[str, str]) -> str:
+    def _way_out(
+        self, path: str, theirs: list[str], missing: list[str], names: dict[str, str]
+    ) -> str:
         """Which option mends it."""
         if not self.dialect.partitions and {*missing} & partitions.of(path).keys():
             return f"folders are read as columns with {partitions.OPTION}"
         if found := self.source.way_out(path, {names.get(ours, ours) for ours in missing}):
             return found
         which = "ones" if len(missing) > 1 else "one"
-        wanted = ",".join(f"{ours}=NAME" for ours in missing)
+        alike = {name.lower(): name for name in theirs}  # but for capitals
+        wanted = ",".join(f"{ours}={alike.get(ours, 'NAME')}" for ours in missing)
         constant = "" if {*missing} & {"track_id", "title", DURATION} else CONSTANT
         return f"say which {which} to take with --columns {wanted}{constant}"
 

@@ -21,6 +21,15 @@ from stemlode.runs import BadUsage, Failed, reason
 CODECS = {".gz": "gzip", ".zst": "zstd"}
 ARCHIVES = (".tar", ".tar.xz", ".tar.gz")  # of a MusicBrainz dump
 DUMP = "mbdump/"  # its folder there
+_BINARY = {  # by first bytes: what a file is that is no text, and what to do about it
+    b"\x1f\x8b": "gzip; name it so that it ends in .gz",
+    b"\x28\xb5\x2f\xfd": "zstd; name it so that it ends in .zst",
+    b"PAR1": "Parquet; name it so that it ends in .parquet",
+    b"PK\x03\x04": "a zip archive, as .xlsx files are; unpack it, or export it as CSV",
+    b"\xfd7zXZ": "xz; unpack it",
+    b"BZh": "bzip2; unpack it",
+    b"SQLite format 3": "a database of SQLite; export its table as CSV",
+}
 Opening = Callable[[], contextlib.AbstractContextManager[IO[bytes]]]  # of what a file holds
 _DAMAGE = (
     OSError,
@@ -57,6 +66,11 @@ def opened(
             reader: io.RawIOBase = encodings.Utf8(file, own)
             yield io.BufferedReader(reader, encodings.CHUNK)
     except encodings.BadByte as error:
+        with files.open_input(path) as file:
+            first = file.read(max(map(len, _BINARY)))
+        what = next((said for magic, said in _BINARY.items() if first.startswith(magic)), None)
+        if what and opening is None and PurePosixPath(path.lower()).suffix not in CODECS:
+            raise BadUsage(f"{path}: is no text but {what}") from error
         with unpacked() as file:
             number, sample = encodings.line_at(file, error.place, own)
         with unpacked() as file:

@@ -6,8 +6,11 @@ import json
 import tarfile
 import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.catalogue.formats import json_rows
@@ -110,3 +113,31 @@ def test_sql_in_columns_is_a_name(theirs: str, tmp_path: Path) -> None:
     with pytest.raises(BadUsage, match=r"c\.csv: no column"):
         (tmp_path / "c.csv").write_text("track_id,name,artist,duration_s\n1,T,A,9\n")
         Catalogue(str(tmp_path / "c.csv"), f'title="{quoted}"').parts()
+
+
+def packed(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", bytes(range(256)) * 9)
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda path: path.write_bytes(gzip.compress(GOOD % 1)), "gzip; name it"),
+        (lambda path: pq.write_table(pa.table({"a": list(range(999))}), path), "Parquet; name it"),
+        (packed, "a zip archive, as .xlsx files are"),
+    ],
+)
+@pytest.mark.parametrize("name", ["c.csv", "c.jsonl"])
+def test_no_text_by_its_first_bytes(
+    make: Callable[[Path], None], what: str, name: str, tmp_path: Path
+) -> None:
+    make(tmp_path / name)
+    with pytest.raises(BadUsage, match=f"{name}: is no text but {what}"):
+        read(tmp_path / name, None)
+
+
+def test_columns_in_capitals_are_named(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("Track_ID,TITLE,artist,length\n1,T,A,9\n")
+    with pytest.raises(BadUsage, match="--columns track_id=Track_ID,title=TITLE,duration_s=NAME"):
+        read(tmp_path / "c.csv", None)
