@@ -2,20 +2,23 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from pipelines.corpus.options import CorpusPlan
 from pipelines.samples import recordings
 from pipelines.samples.recordings import Recording
 from stemlode import audio, tables
 from stemlode.layouts.songs import Song
 from stemlode.shards import space
 
+if TYPE_CHECKING:  # it parses options, for which it needs Beam
+    from pipelines.corpus.options import CorpusPlan
+
 PROBED = 100  # songs whose lengths stand for those of the rest
 USUAL_RATE = 44_100  # where each song keeps its own
 _COLUMNS = ["decision", "coherent", "mix_decoded_s", "mix"]
 
 
-def expected_bytes(pairs: str | None, songs: Sequence[Song], plan: CorpusPlan) -> float:
+def expected_bytes(pairs: str | None, songs: Sequence[Song], plan: "CorpusPlan") -> float:
     """About how large the shards will be, of a folder of pairs and of the songs of folders."""
     source_s = sum(_of_pairs(pairs)) if pairs else 0.0
     found = [one for one in recordings.of_songs(songs) if not one.fault]
