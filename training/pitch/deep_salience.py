@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stemlode import extras, files, runs
 from stemlode.runs import BadUsage, Failed
@@ -33,7 +33,9 @@ LAYERS = (
 LAST = "squishy"
 EPSILON = 1e-3  # of the batch normalisations
 CONTEXT = sum(kernel[1] // 2 for _, kernel, _ in LAYERS)  # frames on either side: 7
-BLOCK_FRAMES = 512  # at a time, so that memory does not grow with the song
+BLOCK_FRAMES = 512  # that the net sees at a time, so that memory does not grow with the song
+TRANSFORMED_FRAMES = 4096  # at a time: an HCQT looks 4 s further on either side
+KEPT_FRAMES = 25_000  # of a song whose HCQT is kept: 5 minutes, 0.2 GB
 STORED = 406_921  # values in the file: 405,913 are learnt, the rest are running statistics
 _NORMALISATION = re.compile(r"batch_normalization_(\d+)")
 
@@ -89,20 +91,27 @@ def likelihoods(net: nn.Module, transform: hcqt.HCQT, signal: Signal) -> Iterato
     """A whole song, mono at 22,050 Hz, of any length → its likelihoods in blocks, float32
     [360, frames], that together have a column for every hop.
 
-    The loudest bin of the song is sought first, so the HCQT is computed twice; it costs a hundredth
-    of the net. A song without a sound is zeros.
+    The loudest bin of the song is sought first; of a long song the HCQT is computed twice rather
+    than kept. A song without a sound is zeros.
     """
-    loudest = max(
-        (float(block.max()) for block in hcqt.blocks(transform, signal, BLOCK_FRAMES)), default=0.0
-    )
-    for number, block in enumerate(hcqt.blocks(transform, signal, BLOCK_FRAMES, CONTEXT)):
+    total = frame_count(len(signal))
+    kept: list[Tensor] = []
+    loudest = 0.0
+    for block in hcqt.blocks(transform, signal, TRANSFORMED_FRAMES, CONTEXT):
+        loudest = max(loudest, float(block.max()))
+        kept += [block] if total <= KEPT_FRAMES else []
+    blocks = kept or hcqt.blocks(transform, signal, TRANSFORMED_FRAMES, CONTEXT)
+    for number, block in enumerate(blocks):
         before = CONTEXT if number else 0
-        count = min(BLOCK_FRAMES, frame_count(len(signal)) - number * BLOCK_FRAMES)
-        if loudest > 0:
-            found = net(hcqt.scaled(block, loudest)[None])[0, 0].cpu().numpy()
-            yield found[:, before : before + count]
-        else:
-            yield np.zeros((ROWS, count), np.float32)
+        count = min(TRANSFORMED_FRAMES, total - number * TRANSFORMED_FRAMES)
+        for first in range(before, before + count, BLOCK_FRAMES):
+            last = min(first + BLOCK_FRAMES, before + count)
+            if loudest > 0:
+                left = min(first, CONTEXT)
+                given = hcqt.scaled(block[..., first - left : last + CONTEXT], loudest)
+                yield net(given[None])[0, 0, :, left : left + last - first].cpu().numpy()
+            else:
+                yield np.zeros((ROWS, last - first), np.float32)
 
 
 def _arrays(held: Any) -> dict[str, dict[str, np.ndarray]]:

@@ -91,6 +91,12 @@ def test_a_song_s_blocks_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch)
     blocks = list(deep_salience.likelihoods(net, transform, signal))
     assert [block.shape[1] for block in blocks] == [23, 23, 14]
     assert np.abs(np.concatenate(blocks, axis=1) - whole).max() < 1e-5
+    monkeypatch.setattr(deep_salience, "TRANSFORMED_FRAMES", 30)
+    for kept in (deep_salience.KEPT_FRAMES, 0):  # kept, or computed again
+        monkeypatch.setattr(deep_salience, "KEPT_FRAMES", kept)
+        blocks = list(deep_salience.likelihoods(net, transform, signal))
+        assert [block.shape[1] for block in blocks] == [23, 7, 23, 7]
+        assert np.abs(np.concatenate(blocks, axis=1) - whole).max() < 1e-5
     louder = np.concatenate(list(deep_salience.likelihoods(net, transform, 8 * signal)), axis=1)
     assert np.abs(louder - whole).max() < 1e-4  # relative to the song's own maximum
     silent = list(deep_salience.likelihoods(net, transform, 0 * signal))
