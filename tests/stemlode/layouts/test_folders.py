@@ -1,10 +1,12 @@
 """Multitrack layouts: folders exactly as the collections come, and one line for all others."""
 
+import contextlib
 import errno
 import json
 import os
 import shutil
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +48,9 @@ def _cut(song: Song) -> tuple[dict[str, np.ndarray], Facts]:
     (recording,) = recordings.of_songs([song])
     facts = Facts()
     pieces = [
-        integers
-        for _, (integers, scale) in multitrack_chunks.multitrack_chunks(
-            recording, RATE, SHAPE, RATE, facts
-        )
-        if scale == 1
+        chunk.integers
+        for chunk in multitrack_chunks.multitrack_chunks(recording, RATE, SHAPE, RATE, facts)
+        if chunk.scale == 1
     ]
     return {name: x.astype(int) for name, x in pieces[0].items()}, facts
 
@@ -289,6 +289,34 @@ def test_medleydb_without_its_weights_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "mixing_coefficients.yaml").unlink()
     with pytest.raises(BadUsage, match=r"without mixing_coefficients\.yaml"):
         _read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["mixing_coefficients.yaml", "Metadata/Artist_Title_METADATA.yaml"]
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        '!!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path ["{ran}"]]',
+        "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefghij")),
+        "{" * 5_000,
+        "Artist_Title: {1: .nan, 2: [], 3: 1e999, 4: x}",
+    ],
+)
+def test_medleydb_by_someone_else_runs_nothing(name: str, text: str, tmp_path: Path) -> None:
+    """Code, references that multiply, nests without end, weights that are none."""
+    _medleydb(tmp_path)
+    (tmp_path / name).write_text(text.replace("{ran}", str(tmp_path / "ran")))
+    try:
+        songs = _read(tmp_path)
+    except BadUsage as error:
+        assert "\n" not in str(error)
+    else:
+        for song in songs:
+            if not song.fault:
+                with contextlib.suppress(AudioError):
+                    _cut(song)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_the_wrong_weights_do_not_sum_to_the_mixture(tmp_path: Path) -> None:
