@@ -38,6 +38,7 @@ class Unlogged:
     """What the steps since the last line of the log found."""
 
     losses: list[float] = dataclasses.field(default_factory=list)
+    terms: dict[str, list[float]] = dataclasses.field(default_factory=dict)  # `Judged.terms`
     norm: float = math.nan  # of the last step's gradients, before clipping
 
 
@@ -98,6 +99,7 @@ def preserve(
         "ranks": ranks,
         "rejects": rejects,
         "losses": unlogged.losses,
+        "terms": unlogged.terms,
         "norm": unlogged.norm if math.isfinite(unlogged.norm) else None,
         "scaler": learning.scaler.state_dict(),
         "extra": material.facts(),
@@ -119,6 +121,7 @@ def restore(
         norm = facts.get("norm")
         unlogged = Unlogged(
             [float(loss) for loss in facts.get("losses", [])],
+            {name: [float(x) for x in held] for name, held in facts.get("terms", {}).items()},
             math.nan if norm is None else float(norm),
         )
         if progress.best_loss is None:
@@ -194,12 +197,13 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def log_line(progress: Progress, unlogged: Unlogged, learning_rate: float) -> dict[str, Any]:
-    """One line of the log; the loss is the mean over steps since the line before."""
+    """One line of the log; losses are means over the steps since the line before."""
     losses, norm = unlogged.losses, unlogged.norm
     return {
         "step": progress.step,
         "epoch": progress.epoch,
         "loss": sum(losses) / len(losses),
+        **{f"loss_{name}": sum(held) / len(held) for name, held in unlogged.terms.items()},
         "learning_rate": learning_rate,
         "gradient_norm": norm if math.isfinite(norm) else None,
         "seconds": round(progress.seconds, 3),

@@ -150,6 +150,12 @@ def remix(batch: Batch, recipe: Recipe) -> Batch:
     given = batch.residual[:, None, None] | backing  # the reference is the rest
     rest = torch.where(given, batch.reference, other) * rest_gain
     target = torch.where(given, other, batch.reference)[order] * target_gain
+    if recipe.swaps_channels:
+        swapped = (torch.rand(2, count, 1, 1) < 0.5).to(device)
+        rest, target = (
+            torch.where(swap, part.flip(1), part)
+            for swap, part in zip(swapped, (rest, target), strict=True)
+        )
     residual = batch.residual | batch.residual[order]
     reference = torch.where(residual[:, None, None] | backing, rest, target)
     return Batch(batch.sample_ids, rest + target, reference, residual)

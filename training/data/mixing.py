@@ -85,9 +85,14 @@ def mix(waveforms: Tensor, gains: Tensor) -> tuple[Tensor, Tensor]:
     """
     scaled = waveforms * gains[..., None, None]
     mixture, target = scaled.sum(1), scaled[:, 0]
-    peak = torch.maximum(mixture.abs(), target.abs()).amax((1, 2), keepdim=True)
-    peak = torch.where(peak > 0, peak, 1.0)
+    peak = peaks(mixture, target)
     return mixture / peak, target / peak
+
+
+def peaks(mixture: Tensor, target: Tensor) -> Tensor:
+    """By what mixtures and targets [batch, channels, samples] are divided, [batch, 1, 1]."""
+    peak = torch.maximum(mixture.abs(), target.abs()).amax((1, 2), keepdim=True)
+    return torch.where(peak > 0, peak, 1.0)
 
 
 class Draws(Dataset[Drawn]):

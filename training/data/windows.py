@@ -144,6 +144,24 @@ def cut(window: Window, samples: int, rng: random.Random) -> Window:
     return dataclasses.replace(window, mixture=pieces[0], reference=pieces[1], whole=False)
 
 
+def pieces(window: Window, samples: int) -> list[Window]:
+    """A window in pieces of `samples`, side by side; the last one is moved back, not padded. The
+    window itself if it is shorter."""
+    total = window.mixture.shape[-1]
+    if total <= samples:
+        return [window]
+    starts = [*range(0, total - samples, samples), total - samples]
+    return [
+        dataclasses.replace(
+            window,
+            mixture=window.mixture[:, start : start + samples],
+            reference=window.reference[:, start : start + samples],
+            whole=False,
+        )
+        for start in starts
+    ]
+
+
 def read(
     folder: str, row: dict[str, Any], source: str, start_s: float, shape: tuple[int, int], rate: int
 ) -> Tensor:

@@ -24,7 +24,7 @@ from training.finetuning.material import Boosting, Rules, Start
 from training.loop import command as train_verb
 from training.loop import memory
 from training.loop.command import decisive_fields, summary
-from training.loop.options import add_field, add_loop, loop_of
+from training.loop.options import LATER, add_field, add_loop, begun, loop_of
 from training.loop.stopping import Termination
 from training.loop.train import train
 from training.recipes import registry
@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     rules = Rules(given.mode == "online", given.ratio, given.min_confidence)
     if given.lossless_only and not rules.online:
         raise BadUsage("--lossless-only: what is labelled is labelled; give it to `pseudolabel`")
-    options = loop_of(given)
+    options = loop_of(given, begun("finetune", given, recipe))
     inputs = {
         "checkpoint": folder,
         "labelled": files.absolute(given.labelled),
@@ -78,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
         place, sure = inputs["unlabelled"], rules.min_confidence
         unlabelled = sets.shards(place, recipe, start.sha256, sure, folder)
     memory.check(*(recipe, device, options, ALONE, output), overwrite=given.overwrite, teachers=1)
-    added = registry.added(recipe)
+    added = registry.added(recipe) | LATER
     run = runs.start(
         "finetune",
         output,

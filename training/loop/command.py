@@ -13,7 +13,7 @@ from training.devices import World, pick_device
 from training.loop import memory, one_batch, previews, warm_start
 from training.loop.material import Material
 from training.loop.one_batch import OneBatch
-from training.loop.options import Options, changed, loop_of, parser_of
+from training.loop.options import LATER, Options, begun, changed, loop_of, parser_of
 from training.loop.stopping import Termination
 from training.loop.train import train
 from training.recipes import registry
@@ -33,9 +33,10 @@ def main(argv: Sequence[str]) -> int:
     """Run `stemlode train`; the exit status."""
     named = next((RECIPES[word] for word in argv if word in RECIPES), None)
     given = parser_of(named).parse(argv)
-    options = loop_of(given)
+    before = begun("train", given, RECIPES[given.recipe])
+    options = loop_of(given, before)
     try:
-        recipe = changed(RECIPES[given.recipe], given)
+        recipe = changed(RECIPES[given.recipe], given, before)
         if options.overfit_one_batch:
             recipe = one_batch.recipe_of(recipe, given.field_steps)
     except ValueError as error:
@@ -83,7 +84,7 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
             decisive,
             inputs,
             overwrite=given.overwrite,
-            added=registry.added(recipe),
+            added=registry.added(recipe) | LATER,
             writes=WRITES,
             raisable=RAISABLE,
         )

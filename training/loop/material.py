@@ -21,7 +21,7 @@ training, so there a resumed run would see other weights.
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -33,9 +33,10 @@ from training.data import corpus, mixing
 from training.data.corpus import Corpus, Window, Windows
 from training.data.examples import Batch, TrainingSet, batch_of, remix, to_device
 from training.data.levels import levels
+from training.data.windows import pieces
 from training.devices import ALONE, World
 from training.loop import previews
-from training.loop.options import Options
+from training.loop.options import PIECES, Options
 from training.loop.previews import Preview
 from training.loop.warm_start import WarmStart
 from training.models.metrics import EPSILON
@@ -118,53 +119,67 @@ class Material:
     def validate(self, nets: nn.Module) -> dict[str, float]:
         """Scores for the log. `valid_loss` decides which step is the best (lower is better): the
         mean over the songs of the valid split of a song's loss for one patch's length. `valid_sdr`
-        is the mean over songs of the target's signal-to-distortion ratio in dB.
+        is the mean over songs of the target's signal-to-distortion ratio in dB; `valid_loss_NAME`
+        that of a loss by its name (`Judged.terms`).
 
-        Empty if `validates` is false; then the training loss decides. Several processes share the
-        songs, so all must call it.
+        Songs are cut into pieces of a patch's length, at the level of training, so the nets are
+        judged by what they will be used for. Empty if `validates` is false; then the training loss
+        decides. Several processes share the songs, so all must call it.
         """
         if not self.validates:
             return {}
         recipe = self.recipe
         songs: dict[str, Tally] = defaultdict(Tally)
-        for held in batched(self._valid_windows(), recipe.batch_size * recipe.patch_samples):
+        for held in batched(self._judged(), recipe.batch_size * recipe.patch_samples):
             batch = to_device(batch_of(held, self.levels), self.device)
-            found = recipe.losses(nets, batch.mixture, batch.reference, batch.residual)
-            estimate = recipe.estimate(nets, batch.mixture)[:, 0]
-            patches = 1.0 if recipe.summed else batch.mixture.shape[-1] / recipe.patch_samples
             target = torch.where(
                 batch.residual[:, None, None], batch.mixture - batch.reference, batch.reference
             )
-            power = target.square().sum((1, 2)).tolist()
-            error = (target - estimate).square().sum((1, 2)).tolist()
-            for i, (window, loss) in enumerate(zip(held, found.tolist(), strict=True)):
+            peak = torch.ones(len(held), 1, 1, device=self.device)
+            if recipe.mixing is not None and self.options.validation == PIECES:
+                peak = mixing.peaks(batch.mixture, target)
+            given = (batch.mixture / peak, batch.reference / peak, batch.residual)
+            judged = recipe.judge(nets, *given)
+            patches = 1.0 if recipe.summed else batch.mixture.shape[-1] / recipe.patch_samples
+            power = target.square().sum((1, 2))
+            error = (target - judged.estimate() * peak).square().sum((1, 2))
+            columns = {"loss": judged.loss * patches, "power": power, "error": error}
+            columns |= {f"loss_{name}": term * patches for name, term in judged.terms.items()}
+            found = torch.stack([column.double() for column in columns.values()], dim=1)
+            for window, values in zip(held, found.tolist(), strict=True):
                 song = songs[window.song]
-                song.loss += loss * patches
-                song.patches += window.mixture.shape[-1] / recipe.patch_samples
-                song.power += power[i]
-                song.error += error[i]
-                self._note(window, power[i])
+                seen = window.mixture.shape[-1] / recipe.patch_samples
+                song.add(dict(zip(columns, values, strict=True)), seen)
         return scores(self.world.gathered(dict(songs)), self.data.folder)
 
     @torch.no_grad()
     def previews(self, nets: nn.Module) -> list[Preview]:
         """The loudest samples of the first songs that were validated, with the nets' estimates."""
-        rate = self.recipe.sample_rate
-        found = []
+        recipe, found = self.recipe, []
         for window, _ in self.loudest.values():
-            batch = to_device(batch_of([window], self.levels), self.device)
-            estimate = self.recipe.estimate(nets, batch.mixture)[0, 0].cpu()
             level = 1.0 if self.levels is None else self.levels[window.song]
-            mixture, reference = window.mixture, window.reference
+            both = (window.mixture, window.reference)
+            mixture, reference = (previews.middle(part, recipe.sample_rate) for part in both)
+            given = (mixture / level if level else mixture)[None].to(self.device)
+            parts = given.split(recipe.patch_samples, dim=-1)
+            estimate = torch.cat([recipe.estimate(nets, part)[0, 0] for part in parts], dim=-1)
             target = mixture - reference if window.residual else reference
-            parts = (mixture, estimate * level, target)
-            found.append(Preview(*(previews.middle(part, rate) for part in parts)))
+            found.append(Preview(mixture, estimate.cpu() * level, target))
         return found
 
-    def _note(self, window: Window, power: float) -> None:
+    def _judged(self) -> Iterator[Window]:
+        """What is validated on: pieces of a patch's length, or, in runs that began so, samples."""
+        for window in self._valid_windows():
+            self._note(window)
+            cut = self.options.validation == PIECES
+            yield from pieces(window, self.recipe.patch_samples) if cut else [window]
+
+    def _note(self, window: Window) -> None:
         """Keep the loudest sample of each of the first songs."""
         if window.song in self.loudest or len(self.loudest) < previews.SONGS:
-            held = self.loudest.get(window.song)
+            mixture, reference = window.mixture, window.reference
+            target = mixture - reference if window.residual else reference
+            power, held = float(target.square().sum()), self.loudest.get(window.song)
             if held is None or power > held[1]:
                 self.loudest[window.song] = window, power
 
@@ -217,12 +232,17 @@ class Material:
 
 @dataclass
 class Tally:
-    """A song's sums over its samples."""
+    """A song's sums over its samples, by name: loss, loss_NAME, power (of the target), error (of
+    the target minus the estimate)."""
 
-    loss: float = 0.0
     patches: float = 0.0
-    power: float = 0.0  # of the target
-    error: float = 0.0  # of the target minus the estimate
+    sums: dict[str, float] = field(default_factory=dict)
+
+    def add(self, sums: dict[str, float], patches: float = 0.0) -> None:
+        """Count more samples."""
+        self.patches += patches
+        for name, value in sums.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
 
 
 def scores(ranks: list[dict[str, Tally]], folder: str) -> dict[str, float]:
@@ -233,21 +253,23 @@ def scores(ranks: list[dict[str, Tally]], folder: str) -> dict[str, float]:
     songs: dict[str, Tally] = defaultdict(Tally)
     for found in ranks:
         for name, part in sorted(found.items()):
-            song = songs[name]
-            song.loss, song.patches = song.loss + part.loss, song.patches + part.patches
-            song.power, song.error = song.power + part.power, song.error + part.error
+            songs[name].add(part.sums, part.patches)
     if not songs:
         raise Failed(
             f"--corpus {folder}: the corpus has no sample in its valid split that can be used"
         )
-    losses = [song.loss / song.patches for song in songs.values()]
+    every = list(songs.values())
+    losses = {
+        f"valid_{name}": sum(song.sums[name] / song.patches for song in every) / len(every)
+        for name in every[0].sums
+        if name.startswith("loss")
+    }
     ratios = [
-        10 * math.log10((song.power + EPSILON) / (song.error + EPSILON))
-        for song in songs.values()
-        if song.power > 0 and math.isfinite(song.error)
+        10 * math.log10((song.sums["power"] + EPSILON) / (song.sums["error"] + EPSILON))
+        for song in every
+        if song.sums["power"] > 0 and math.isfinite(song.sums["error"])
     ]
-    found_sdr = {"valid_sdr": sum(ratios) / len(ratios)} if ratios else {}
-    return {"valid_loss": sum(losses) / len(losses), **found_sdr}
+    return losses | ({"valid_sdr": sum(ratios) / len(ratios)} if ratios else {})
 
 
 def batched(windows: Iterable[Window], samples: int) -> Iterator[list[Window]]:

@@ -2,13 +2,18 @@
 
 import argparse
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from stemlode import files, plans
 from stemlode.arguments import Parser, above_zero, count, processes
 from training.models import precision
 from training.recipes import registry
 from training.recipes.registry import RECIPES, Recipe
+
+PIECES, SAMPLES = "pieces", "samples"
+LATER = {"validation": SAMPLES}  # options that runs of earlier versions lack, with what they did
 
 
 @dataclass(frozen=True)
@@ -24,12 +29,13 @@ class Options:
     tensorboard: bool = False
     overfit_one_batch: bool = False
     force: bool = False  # to begin although memory is short
+    validation: str = PIECES
 
     @property
     def decisive(self) -> dict[str, Any]:
         """The options that must be the same when a run is resumed."""
         names = ("seed", "minutes", "workers", "precision", "compile", "overfit_one_batch")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in (*names, "validation")}
 
 
 def add_loop(parser: Parser) -> None:
@@ -55,12 +61,27 @@ def add_loop(parser: Parser) -> None:
         "--force", action="store_true", help="begin although the memory will not do"
     )
     parser.add_argument(
+        "--validation",
+        choices=(PIECES, SAMPLES),
+        help="on pieces of an example's length, at its level (default), or on whole samples at "
+        "theirs, as runs do that began before there was this option",
+    )
+    parser.add_argument(
         "--tensorboard", action="store_true", help="write the log for TensorBoard too"
     )
 
 
-def loop_of(given: argparse.Namespace) -> Options:
-    """The options that `add_loop` read."""
+def begun(verb: str, given: argparse.Namespace, recipe: Recipe) -> dict[str, Any]:
+    """Options, and fields of a recipe, that the run in --output was begun without, each with what
+    it did then: there it stays so, unless somebody names it."""
+    if given.overwrite or not given.output:
+        return {}
+    later = registry.added(recipe) | LATER
+    return plans.as_begun(verb, files.absolute(given.output), later)
+
+
+def loop_of(given: argparse.Namespace, before: Mapping[str, Any]) -> Options:
+    """The options that `add_loop` read; `before` as `begun` gives it."""
     return Options(
         seed=given.seed,
         minutes=given.minutes,
@@ -71,6 +92,7 @@ def loop_of(given: argparse.Namespace) -> Options:
         tensorboard=given.tensorboard,
         overfit_one_batch=getattr(given, "overfit_one_batch", False),
         force=given.force,
+        validation=given.validation or before.get("validation", PIECES),
     )
 
 
@@ -103,9 +125,12 @@ def add_field(
     )
 
 
-def changed(recipe: Recipe, given: argparse.Namespace) -> Recipe:
-    """The recipe with the fields that were given; ValueError where a value cannot be."""
-    values = {name: getattr(given, f"field_{name}") for name in registry.overridable(recipe)}
+def changed(recipe: Recipe, given: argparse.Namespace, before: Mapping[str, Any]) -> Recipe:
+    """The recipe with the fields that were given, or else as a run was begun (`begun`); ValueError
+    where a value cannot be."""
+    names = registry.overridable(recipe)
+    recipe = registry.override(recipe, {k: v for k, v in before.items() if k in names})
+    values = {name: getattr(given, f"field_{name}") for name in names}
     return registry.override(recipe, {k: v for k, v in values.items() if v is not None})
 
 

@@ -120,21 +120,24 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
             batch = material.prepare(coming.batch)
             sample_ids, count = batch.sample_ids, len(batch.sample_ids)
             adam.zero_grad(set_to_none=True)
-            total = torch.zeros((), device=device)
+            total, terms = torch.zeros((), device=device), dict[str, Tensor]()
             parts = list(parts_of(batch, recipe.accumulate))
             for part in parts:
                 with devices.apart(lesson, part is not parts[-1]), precision.lowered(kind):
-                    loss = lesson(part.mixture, part.reference, part.residual).sum() / count
+                    found = lesson(part.mixture, part.reference, part.residual)
+                    loss = found[0].sum() / count
                 scaler.scale(loss).backward()
                 total += loss.detach()
+                for name, term in found[1].items():
+                    terms[name] = terms.get(name, 0) + term.sum() / count
             if progress.step < recipe.steps:
                 coming = watch.fetched(lambda: next(batches))  # while the device still computes
             scaler.unscale_(adam)
             norm = nn.utils.clip_grad_norm_(nets.parameters(), recipe.clip_norm or math.inf)
             asked = total.new_full((), float(termination.asked))
-            means = world.mean(torch.stack((total, asked)))  # which are the same for all
-            own, found, stops, size = torch.stack((total, *means, norm)).tolist()
-            if trouble := not_finite(found, size, scaler):
+            means = world.mean(torch.stack((total, asked, *terms.values())))  # the same for all
+            own, size, mean, stops, *parts_of_it = torch.stack((total, norm, *means)).tolist()
+            if trouble := not_finite(mean, size, scaler):
                 culprits = world.gathered([] if math.isfinite(own) else sample_ids)
                 ids = [name for ids in culprits for name in ids] or sample_ids
                 raise Failed(diverged(trouble, progress.step, saved_step, ids))
@@ -142,7 +145,9 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
             scaler.update()
             if average is not None:
                 follow(average, nets, recipe.ema_decay, progress.step)
-            unlogged.losses.append(found)
+            unlogged.losses.append(mean)
+            for name, value in zip(terms, parts_of_it, strict=True):
+                unlogged.terms.setdefault(name, []).append(value)
             unlogged.norm = size
             watch.step(count * world.size, work * count)
             progress.seconds = time.monotonic() - started
@@ -216,15 +221,18 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
 
 
 class Lesson(nn.Module):
-    """The loss of a recipe's nets as a module, which DistributedDataParallel can wrap."""
+    """The losses of a recipe's nets as a module, which DistributedDataParallel can wrap."""
 
     def __init__(self, recipe: Recipe, nets: nn.Module) -> None:
         super().__init__()
         self.recipe, self.nets = recipe, nets
 
-    def forward(self, mixture: Tensor, reference: Tensor, residual: Tensor) -> Tensor:
-        """See `Recipe.losses`."""
-        return self.recipe.losses(self.nets, mixture, reference, residual)
+    def forward(
+        self, mixture: Tensor, reference: Tensor, residual: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What is learnt, and the terms by name, detached; see `Recipe.judge`."""
+        found = self.recipe.judge(self.nets, mixture, reference, residual)
+        return found.loss, {name: term.detach() for name, term in found.terms.items()}
 
 
 @dataclasses.dataclass(frozen=True)

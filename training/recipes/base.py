@@ -10,6 +10,8 @@ A new family must say
     losses              what is learnt
     estimate            what a trained net makes of a mixture
 and may say, where it differs from what stands here,
+    judge               all losses and the estimate of a batch, by one pass of the nets
+    follows             which numbers follow from others that a user sets
     nets, cores         several nets that are trained together
     estimated           the sources that `estimate` gives
     separated, separate, estimate_songs     how whole songs are separated
@@ -23,7 +25,7 @@ and may say, where it differs from what stands here,
 import dataclasses
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -87,6 +89,15 @@ class Mixing:
     def sources(self) -> tuple[str, ...]:
         """The target, then the others."""
         return (self.target, *self.others)
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """What one pass of the nets says of a batch."""
+
+    loss: Tensor  # [batch]: what is learnt
+    terms: dict[str, Tensor]  # [batch] each: the losses by name, also those that are not learnt
+    estimate: Callable[[], Tensor]  # of the target, [batch, channels, samples]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,6 +192,10 @@ class Recipe:
         has = any(field.name == "dropout" for field in dataclasses.fields(self))
         return dataclasses.replace(self, dropout=0.0) if has else self  # type: ignore[call-arg]
 
+    def follows(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Further fields that change with `values`, which a user sets: none of them among these."""
+        return {}
+
     # How examples are made.
 
     @property
@@ -197,6 +212,12 @@ class Recipe:
     @property
     def remixes(self) -> bool:
         """Whether targets change places in a batch."""
+        return False
+
+    @property
+    def swaps_channels(self) -> bool:
+        """Whether in remixed examples left and right of target and rest are swapped, each at even
+        odds."""
         return False
 
     def gains(self, count: int) -> tuple[Tensor, Tensor]:
@@ -237,6 +258,16 @@ class Recipe:
         where `residual` (bool [batch]) is true the accompaniment, mixture − target.
         """
         raise NotImplementedError
+
+    def judge(
+        self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
+    ) -> Judged:
+        """The losses of a batch, and the nets' estimate; arguments as for `losses`.
+
+        Here the nets run once for each; a family does it in one pass.
+        """
+        loss = self.losses(nets, mixture, reference, residual)
+        return Judged(loss, {}, lambda: self.estimate(nets, mixture)[:, 0])
 
     # What a trained net gives.
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from training.models import bsrnn_bands, precision, spectrogram
 from training.models.bsrnn import BSRNN
 from training.models.bsrnn_bands import SCHEMES
-from training.recipes.base import Mixing, Recipe, Transform
+from training.recipes.base import Judged, Mixing, Recipe, Transform
 
 EPOCH = 10_000  # batches
 
@@ -101,12 +101,22 @@ class BSRNNRecipe(Recipe):
         self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
     ) -> Tensor:
         """See `Recipe.losses`; eq. 1."""
+        return self.judge(nets, mixture, reference, residual).loss
+
+    def judge(
+        self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
+    ) -> Judged:
+        """See `Recipe.judge`; the three terms of eq. 1."""
         target = torch.where(residual[:, None, None], mixture - reference, reference)
         masked = self._masked(nets, mixture)
-        error = torch.view_as_real(masked - self._stft(target)).abs().sum(-1)
-        samples = mixture.shape[-1]
-        wave = spectrogram.istft(masked, self.n_fft, self.hop_length, samples) - target
-        return error.flatten(1).mean(1) + wave.abs().flatten(1).mean(1)
+        error = torch.view_as_real(masked - self._stft(target)).abs()
+        found = spectrogram.istft(masked, self.n_fft, self.hop_length, mixture.shape[-1])
+        terms = {
+            "real": error[..., 0].flatten(1).mean(1),
+            "imaginary": error[..., 1].flatten(1).mean(1),
+            "waveform": (found - target).abs().flatten(1).mean(1),
+        }
+        return Judged(torch.stack(list(terms.values())).sum(0), terms, lambda: found)
 
     def estimate(self, nets: nn.Module, mixture: Tensor) -> Tensor:
         """See `Recipe.estimate`."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from training.models import losses, precision, spectrogram, unet
 from training.models.unet import ComplexUNet, UNet
-from training.recipes.base import Transform
+from training.recipes.base import Judged, Transform
 from training.recipes.unet import EncoderDecoderRecipe
 
 MASKS = ("complex", "non-complex")
@@ -81,18 +81,31 @@ class ComplexUNetRecipe(EncoderDecoderRecipe):
         self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
     ) -> Tensor:
         """See `Recipe.losses`; eq. 6.10 to 6.12. A residual target is the waveforms' difference."""
+        return self.judge(nets, mixture, reference, residual).loss
+
+    def judge(
+        self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
+    ) -> Judged:
+        """See `Recipe.judge`; both losses, whichever of them is learnt (figure 6.7)."""
         target = torch.where(residual[:, None, None], mixture - reference, reference)
         spectrum = self.masked(nets, mixture)
+        weights = {"magnitude": self.magnitude_weight, "sdr": self.sdr_weight}
+        learnt = {name: weight for name, weight in weights.items() if name in self.loss}
+
+        def found(name: str) -> Tensor:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and name in learnt):
+                if name == "sdr":
+                    return losses.sdr(self._waveform(spectrum, mixture), target)
+                wanted = spectrogram.stft(target.flatten(0, 1), self.n_fft, self.hop_length)
+                size, true = spectrum.abs(), wanted.abs()
+                per_example = (self._per_example(one, mixture) for one in (size, true))
+                return losses.l1_mean(*per_example)
+
+        terms = {name: found(name) for name in weights}
         total = torch.zeros(len(mixture), device=mixture.device)
-        if "magnitude" in self.loss:
-            wanted = spectrogram.stft(target.flatten(0, 1), self.n_fft, self.hop_length)
-            total = total + self.magnitude_weight * losses.l1_mean(
-                self._per_example(spectrum.abs(), mixture), self._per_example(wanted.abs(), mixture)
-            )
-        if "sdr" in self.loss:
-            estimate = self._waveform(spectrum, mixture)
-            total = total + self.sdr_weight * losses.sdr(estimate, target)
-        return total
+        for name, weight in learnt.items():
+            total = total + weight * terms[name]
+        return Judged(total, terms, lambda: self._waveform(spectrum, mixture))
 
     def estimate(self, nets: nn.Module, mixture: Tensor) -> Tensor:
         """See `Recipe.estimate`."""

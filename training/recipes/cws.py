@@ -2,15 +2,16 @@
 
 import dataclasses
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from training.models import cws, filterbank, losses, precision, spectrogram
 from training.models.mdensenet import MDenseNet, MMDenseNet, scaled
-from training.recipes.base import Recipe, Transform, rest_of
+from training.recipes.base import Judged, Recipe, Transform, rest_of
 
+SCHEDULES = ("audio", "steps")
 NETS = ("unet5", "unet6", "mdensenet", "mmdensenet")
 BANDS = (1, 2, 4, 8)
 PATCH_SECONDS, BATCH = 3.0, 16
@@ -49,6 +50,8 @@ class CWSRecipe(Recipe):
     window_ms: float = 32.0  # the next power of two samples is taken
     hop_ms: float = 8.0  # rounded down
     remix: bool = True  # examples from the target of one song and the rest of another
+    swap_channels: bool = False  # left and right of target and rest, each at even odds
+    schedule: str = "steps"  # audio: what is stated in hours of it follows batches and patches
     gain_low: float = 0.6  # least factor of the target and of the rest in an example
     gain_high: float = 1.0
     conservation_weight: float = 1.0  # of the second term of eq. 7
@@ -59,6 +62,9 @@ class CWSRecipe(Recipe):
             raise ValueError(f"net is {self.net!r}, not one of {', '.join(NETS)}")
         if self.bands not in BANDS:
             raise ValueError(f"bands is {self.bands}, not one of {', '.join(map(str, BANDS))}")
+        if self.schedule not in SCHEDULES:
+            known = " or ".join(SCHEDULES)
+            raise ValueError(f"schedule is {self.schedule!r}, not {known}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must lie in [0, 1)")
         if not 0.01 <= self.width <= 16:
@@ -85,6 +91,18 @@ class CWSRecipe(Recipe):
         """Samples of a band from one frame to the next."""
         return int(self.hop_ms * self.sample_rate / 1000 / self.bands)
 
+    def follows(self, values: dict[str, Any]) -> dict[str, Any]:
+        """See `Recipe.follows`; the schedules keep their hours of audio (2.4)."""
+        recipe = dataclasses.replace(self, **values)
+        if recipe.schedule == "steps":
+            return {}
+        before, now = (r.batch_size * r.patch_seconds for r in (self, recipe))
+        return {
+            name: max(1, round(getattr(self, name) * before / now))
+            for name in ("decay_every", "validate_every")
+            if name not in values
+        }
+
     @property
     def patch_samples(self) -> int:
         """See `Recipe.patch_samples`."""
@@ -99,6 +117,11 @@ class CWSRecipe(Recipe):
     def remixes(self) -> bool:
         """See `Recipe.remixes`."""
         return self.remix
+
+    @property
+    def swaps_channels(self) -> bool:
+        """See `Recipe.swaps_channels`."""
+        return self.swap_channels
 
     def gains(self, count: int) -> tuple[Tensor, Tensor]:
         """See `Recipe.gains`."""
@@ -143,17 +166,29 @@ class CWSRecipe(Recipe):
     def losses(
         self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
     ) -> Tensor:
-        """See `Recipe.losses`; CWS eq. 7 and 8. Spectra are linear, so the rest is a difference."""
+        """See `Recipe.losses`; CWS eq. 7 and 8."""
+        return self.judge(nets, mixture, reference, residual).loss
+
+    def judge(
+        self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
+    ) -> Judged:
+        """See `Recipe.judge`; the terms of eq. 8. Spectra are linear: the rest is a difference."""
         given = self.spectra(mixture)
         known = self.spectra(reference)
         other = given - known
         swapped = residual[:, None, None, None]
         target, rest = torch.where(swapped, other, known), torch.where(swapped, known, other)
         estimates = self.masked(nets, given)
-        return (
-            losses.l1_mean(estimates[:, 0], target)
-            + losses.l1_mean(estimates[:, 1], rest)
-            + self.conservation_weight * losses.conservation(estimates, given)
+        terms = {
+            self.target: losses.l1_mean(estimates[:, 0], target),
+            rest_of(self.target): losses.l1_mean(estimates[:, 1], rest),
+            "conservation": losses.conservation(estimates, given),
+        }
+        one, other_one, conserved = terms.values()
+        return Judged(
+            one + other_one + self.conservation_weight * conserved,
+            terms,
+            lambda: self.waveforms(estimates[:, :1], mixture.shape[-1])[:, 0],
         )
 
     def estimate(self, nets: nn.Module, mixture: Tensor) -> Tensor:
@@ -202,6 +237,8 @@ def _recipe(net: str, bands: int) -> CWSRecipe:
         target="vocals",
         net=net,
         bands=bands,
+        swap_channels=True,
+        schedule="audio",
     )
 
 

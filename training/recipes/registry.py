@@ -30,8 +30,9 @@ def describe(recipe: Recipe) -> str:
 
 
 def override(recipe: Recipe, values: dict[str, Any]) -> Recipe:
-    """The recipe with some fields replaced; ValueError where a value cannot be."""
-    return dataclasses.replace(recipe, **values)
+    """The recipe with some fields replaced, and those that follow from them (`Recipe.follows`);
+    ValueError where a value cannot be."""
+    return dataclasses.replace(recipe, **{**recipe.follows(values), **values})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from training.models import losses, precision, spectrogram
 from training.models.spectrogram import Waveform
 from training.models.unet import CHANNELS, UNet
-from training.recipes.base import Recipe, Transform
+from training.recipes.base import Judged, Recipe, Transform
 from training.recipes.chunks import Chunking
 from training.recipes.masking import Masking
 
@@ -108,8 +108,24 @@ class UNetRecipe(EncoderDecoderRecipe):
         self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
     ) -> Tensor:
         """See `Recipe.losses`; eq. 4.2."""
+        return self.judge(nets, mixture, reference, residual).loss
+
+    def judge(
+        self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
+    ) -> Judged:
+        """See `Recipe.judge`; there is one loss. In the estimate the frame past the end, which is
+        not learnt from, gets the last one's mask."""
         given, wanted = self.magnitudes(mixture, reference, residual)
-        return losses.l1_sum(precision.masks(nets, given) * given, wanted)
+        mask = precision.masks(nets, given)
+
+        def estimate() -> Tensor:
+            spectrum = spectrogram.stft(mixture, self.n_fft, self.hop_length)
+            more = spectrum.shape[-1] - mask.shape[-1]
+            whole = torch.cat((mask, mask[..., -1:].expand(-1, -1, -1, more)), dim=-1)
+            masked = spectrum * spectrogram.restore_bin(whole)
+            return spectrogram.istft(masked, self.n_fft, self.hop_length, mixture.shape[-1])
+
+        return Judged(losses.l1_sum(mask * given, wanted), {}, estimate)
 
     def estimate(self, nets: nn.Module, mixture: Tensor) -> Tensor:
         """See `Recipe.estimate`; each channel by a mask of its own."""

@@ -25,6 +25,7 @@ from training.data.mixing import Draws, mix
 from training.data.pools import Pool, backings, start_in_chunk
 from training.devices import World
 from training.loop import command
+from training.recipes.base import Judged
 from training.recipes.bsrnn import BSRNNRecipe
 from training.recipes.registry import RECIPES
 from training.state import Progress
@@ -290,17 +291,17 @@ def test_a_killed_run_goes_on_with_the_next_draw(
     options = ("--steps", "6", "--validate-every", "2")
     record = _train(data, tmp_path / "whole", *options, "--workers", "0")
     assert record["counts"]["steps"] == 6
-    loss, calls = BSRNNRecipe.losses, 0
+    judge, calls = BSRNNRecipe.judge, 0
 
-    def dying(*arguments: Any) -> torch.Tensor:
+    def dying(*arguments: Any) -> Judged:
         nonlocal calls
         calls += 1
         if calls == 4:
             raise KeyboardInterrupt
-        return loss(*arguments)
+        return judge(*arguments)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(BSRNNRecipe, "losses", dying)
+        patched.setattr(BSRNNRecipe, "judge", dying)
         _train(data, tmp_path / "killed", *options, "--workers", "0")
     _train(data, tmp_path / "killed", *options, "--workers", "0")
     whole, killed = (

@@ -1,5 +1,6 @@
 """The loop: it learns, resumes bit by bit, stops when it should, and says why."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -26,6 +27,7 @@ from training.data import corpus, examples
 from training.loop import command as loop_command
 from training.loop import material, train
 from training.loop.options import Options
+from training.recipes.base import Judged
 from training.recipes.registry import RECIPES
 
 OPTIONS = ("--steps", "12", "--validate-every", "4", "--remix-db", "3")
@@ -228,17 +230,18 @@ def test_a_batch_in_parts_teaches_what_it_teaches_at_once(
 def test_gradients_that_are_not_finite_stop_a_run_whose_loss_is(
     corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, count = type(RECIPES["unet-vocals"]).losses, 0
+    real, count = type(RECIPES["unet-vocals"]).judge, 0
 
-    def steep(self: Any, nets: Any, *batch: Any) -> torch.Tensor:
+    def steep(self: Any, nets: Any, *batch: Any) -> Judged:
         nonlocal count
         count += nets.training and len(batch[0]) > 1  # one alone is what memory is estimated by
-        losses = real(self, nets, *batch)
+        found = real(self, nets, *batch)
         weight = next(nets.parameters()).flatten()[0]
-        return losses + (weight - weight.detach()).sqrt() if count == 6 else losses
+        more = (weight - weight.detach()).sqrt() if count == 6 else 0
+        return dataclasses.replace(found, loss=found.loss + more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(type(RECIPES["unet-vocals"]), "losses", steep)
+        patched.setattr(type(RECIPES["unet-vocals"]), "judge", steep)
         with pytest.raises(Failed, match=r"norm is (nan|inf) at step 6 .*good state is of step 4"):
             _train(corpus_folder, tmp_path / "run", *OPTIONS)
     tensors, facts = checkpoint.read_tensors(str(tmp_path / "run" / "last/state.safetensors"))

@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from training.data import examples
+from training.data.examples import Batch
 from training.models import cost, cws, losses, mdensenet
 from training.recipes import registry
 from training.recipes.cws import CWSRecipe, steps_for
@@ -181,9 +183,47 @@ def test_the_schedule_counts_hours_of_audio() -> None:
     assert recipe.learning_rate_after(2 * recipe.decay_every) == pytest.approx(0.001 * 0.87**2)
 
 
+@pytest.mark.parametrize("change", [{"batch_size": 4}, {"patch_seconds": 1.5}])
+def test_hours_of_audio_stay_hours_of_audio(change: dict[str, float]) -> None:
+    """The rate falls every thirty hours and a net is judged every two, however large a batch is."""
+    recipe = registry.override(RECIPES["cws-unet6-k4"], change)
+    assert isinstance(recipe, CWSRecipe)
+    a_step = recipe.batch_size * recipe.patch_seconds
+    assert recipe.decay_every * a_step == 30 * 3600
+    assert recipe.validate_every * a_step == 2 * 3600
+    said = registry.override(RECIPES["cws-unet6-k4"], {**change, "validate_every": 7})
+    assert (said.validate_every, said.decay_every) == (7, recipe.decay_every)
+    before = registry.override(RECIPES["cws-unet6-k4"], {"schedule": "steps"})
+    assert registry.override(before, change).decay_every == before.decay_every
+
+
+def test_channels_are_swapped_of_target_and_rest_by_themselves() -> None:
+    """Uhlich et al. 2017, whose augmentation CWS 3.1 follows; a mixture stays what they sum to."""
+    target, rest = _noise(1, 2, 50, seed=1), _noise(1, 2, 50, seed=2)
+    batch = Batch(["one"], target + rest, target, torch.tensor([False]))
+    seen = set()
+    for seed in range(40):
+        torch.manual_seed(seed)
+        mixed = examples.remix(batch, RECIPES["cws-unet5-k1"])
+        found = []
+        for part, true in ((mixed.reference, target), (mixed.mixture - mixed.reference, rest)):
+            level = part.norm() / true.norm()
+            straight, swapped = (
+                torch.allclose(part, level * one, atol=1e-5) for one in (true, true.flip(1))
+            )
+            assert straight != swapped
+            found.append(swapped)
+        seen.add(tuple(found))
+    assert len(seen) == 4
+    plain = registry.override(RECIPES["cws-unet5-k1"], {"swap_channels": False})
+    mixed = examples.remix(batch, plain)
+    assert torch.allclose(mixed.reference / mixed.reference.norm(), target / target.norm())
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        {"schedule": "weeks"},
         {"bands": 3},
         {"net": "resnet"},
         {"hop_ms": 20.0},
