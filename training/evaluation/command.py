@@ -32,7 +32,7 @@ from training.evaluation import estimates, references, table
 from training.evaluation.estimates import Estimates
 from training.evaluation.scoring import Scorer, part_name
 from training.evaluation.table import METRICS, SCHEMA
-from training.separation.options import add_chunking, chunking_of, cut, numbered
+from training.separation.options import LATER, add_chunking, chunking_of, cut, numbered
 from training.separation.system import System
 
 TABLE = "songs.parquet"
@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
         decisive,
         inputs,
         overwrite=options.overwrite,
-        added={"score_rate": None},
+        added={"score_rate": None, **LATER},
         writes=WRITES,
     )
     if run is None:

@@ -25,6 +25,10 @@ class BSRNN(nn.Module):
 
     With N = `features` = 128 and 12 layers: 22,924,552 + 66,432 · K parameters for K bands that
     sum to 1025 bins (BSRNN IV-A-4). Each channel of a song is an item of the batch.
+
+    `norm` says over what a band is normalised where it is split off and where its mask is made:
+    over its values and all frames (`band`), so that its level over time is kept, or frame by frame
+    (`frame`). Either way the parameters have no time axis.
     """
 
     def __init__(
@@ -34,14 +38,15 @@ class BSRNN(nn.Module):
         layers: int = 12,
         hidden: int = 256,
         mask_hidden: int = 512,
+        norm: str = "frame",
     ) -> None:
         """`widths`: bins of each band; `hidden`: units of each LSTM direction (2N);
         `mask_hidden`: units of the mask's hidden layer (4N)."""
         super().__init__()
-        self.split = BandSplit(widths, features)
+        self.split = BandSplit(widths, features, norm)
         self.over_time = nn.ModuleList(ResidualRNN(features, hidden) for _ in range(layers))
         self.over_bands = nn.ModuleList(ResidualRNN(features, hidden) for _ in range(layers))
-        self.mask = MaskEstimation(widths, features, mask_hidden)
+        self.mask = MaskEstimation(widths, features, mask_hidden, norm)
 
     def forward(self, spectrum: Tensor) -> Tensor:
         """[batch, 2, bins, frames], real and imaginary part → the mask's parts, likewise."""
@@ -72,22 +77,26 @@ class ResidualRNN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[rows, steps, features] → the same shape."""
         shape = x.shape[1:]
-        if torch.onnx.is_in_onnx_export():  # whose layer norm wants a fixed number of steps
-            centred = x - x.mean((1, 2), keepdim=True)
-            spread = torch.sqrt(centred.square().mean((1, 2), keepdim=True) + EPSILON)
-            normal = centred / spread * self.weight + self.bias
+        if torch.onnx.is_in_onnx_export():
+            normal = _normal(x) * self.weight + self.bias
         else:
             weight, bias = self.weight.expand(shape), self.bias.expand(shape)
             normal = F.layer_norm(x, shape, weight, bias, EPSILON)
         return x + self.out(self.lstm(normal)[0])
 
 
+def _normal(x: Tensor) -> Tensor:
+    """[…, steps, features] normalised over both; ONNX's own wants a fixed number of steps."""
+    centred = x - x.mean((-2, -1), keepdim=True)
+    return centred / torch.sqrt(centred.square().mean((-2, -1), keepdim=True) + EPSILON)
+
+
 class BandSplit(nn.Module):
     """A normalisation and a linear layer of its own for each band (BSRNN II-A)."""
 
-    def __init__(self, widths: Sequence[int], features: int) -> None:
+    def __init__(self, widths: Sequence[int], features: int, norm: str) -> None:
         super().__init__()
-        self.padding = Padding(widths)
+        self.padding, self.over_time = Padding(widths), norm == "band"
         values = [PARTS * width for width in widths]
         self.norm_weight = nn.Parameter(torch.ones(sum(values)))
         self.norm_bias = nn.Parameter(torch.zeros(sum(values)))
@@ -111,10 +120,17 @@ class BandSplit(nn.Module):
             self.padding.banded(self.bias),
             strict=True,
         ):
-            count = filled.sum(1, keepdim=True)
-            mean = (part * filled).sum(1, keepdim=True) / count
-            centred = (part - mean) * filled  # padding is 0
-            variance = centred.square().sum(1, keepdim=True) / count
+            count = filled.sum(1, keepdim=True)  # of a band's values
+
+            def mean(of: Tensor, count: Tensor = count) -> Tensor:
+                found = of.sum(1, keepdim=True) / count  # [bands, 1, batch · frames]
+                if self.over_time:
+                    by_item = found.unflatten(2, (batch, frames)).mean(3, keepdim=True)
+                    found = by_item.expand(-1, -1, -1, frames).flatten(2)
+                return found
+
+            centred = (part - mean(part * filled)) * filled  # padding is 0
+            variance = mean(centred.square())
             normal = centred * torch.rsqrt(variance + EPSILON)  # [bands, values, batch · frames]
             whole_bias = (bias + (more * filled).sum(1))[:, None]
             found.append(torch.baddbmm(whole_bias, normal.transpose(1, 2), weight))
@@ -126,9 +142,10 @@ class BandSplit(nn.Module):
 class MaskEstimation(nn.Module):
     """A normalisation and an MLP with one hidden layer for each band (BSRNN II-C, IV-A-4)."""
 
-    def __init__(self, widths: Sequence[int], features: int, hidden: int) -> None:
+    def __init__(self, widths: Sequence[int], features: int, hidden: int, norm: str) -> None:
         super().__init__()
         self.padding, self.features = Padding(widths), features
+        self.over_time = norm == "band"
         bands, values = len(widths), PARTS * sum(widths)
         self.norm_weight = nn.Parameter(torch.ones(bands, features))
         self.norm_bias = nn.Parameter(torch.zeros(bands, features))
@@ -145,7 +162,8 @@ class MaskEstimation(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """[batch, bands, frames, features] → mask [batch, 2, bins, frames]."""
         batch, _, frames, _ = z.shape
-        x = F.layer_norm(z, (self.features,), eps=EPSILON).transpose(0, 1).flatten(1, 2)
+        x = _normal(z) if self.over_time else F.layer_norm(z, (self.features,), eps=EPSILON)
+        x = x.transpose(0, 1).flatten(1, 2)
         x = torch.addcmul(self.norm_bias[:, None], x, self.norm_weight[:, None])
         first = (x, self.hidden_weight, self.hidden_bias[..., None])
         found = []

@@ -14,7 +14,8 @@ and may say, where it differs from what stands here,
     follows             which numbers follow from others that a user sets
     nets, cores         several nets that are trained together
     estimated           the sources that `estimate` gives
-    separated, separate, estimate_songs     how whole songs are separated
+    own_chunks, separate_whole              in which chunks songs are separated, or as a whole
+    separated, separate, estimate_songs     how songs are separated
     oracle, separate_by_oracle              the best that such a net could do
     mixing, remixes, gains                  how its examples are mixed
     levelled, level                         what a song is divided by
@@ -40,9 +41,9 @@ CONSTRAINTS = ("none", "tempo", "key", "genre")
 LARGEST = {"sample_rate": 192_000, "n_fft": 65_536, "patch_frames": 65_536, "batch_size": 65_536}
 LARGEST |= {"channels": 65_536, "kernel_size": 255, "patch_seconds": 3600, "decay": 1}
 LARGEST |= {"features": 65_536, "hidden": 65_536, "mask_hidden": 65_536, "layers": 256}
-LARGEST |= {"bands": 192_000, "gain_db": 120}
+LARGEST |= {"bands": 192_000, "gain_db": 120, "chunk_seconds": 600}
 ZERO_ALLOWED = {"beta1", "dropout", "dropout_layers", "leakiness", "remix_db", "clip_norm"}
-ZERO_ALLOWED |= {"gain_db", "drop", "conservation_weight", "ema_decay"}
+ZERO_ALLOWED |= {"chunk_seconds", "gain_db", "drop", "conservation_weight", "ema_decay"}
 
 
 def many(value: Any) -> tuple[Any, ...]:
@@ -127,6 +128,7 @@ class Recipe:
     audio_channels: ClassVar[int] = 1  # of a training example; 1 is the mean of a song's channels
     summed: ClassVar[bool] = False  # whether the loss of an example grows with its length
     levelled: ClassVar[bool] = False  # whether songs are divided by their `level`
+    takes_whole: ClassVar[bool] = False  # whether `separate_whole` is there
     # What fine-tuning may change; all else belongs to the net, whose weights are there.
     tunable: ClassVar[tuple[str, ...]] = (
         *("batch_size", "learning_rate", "decay", "decay_every", "clip_norm", "accumulate"),
@@ -297,15 +299,38 @@ class Recipe:
         """A song [channels, samples] of any length, at its own level → the sources `separated`:
         blocks [sources, channels, samples] in turn.
 
-        By default chunk by chunk.
+        Chunk by chunk or as a whole, as `chunking` says, or else `own_chunks`.
         """
+        cut = self.cut(chunking)
+        if cut.whole:
+            yield from self.separate_whole(nets, signal)
+            return
         device = next(nets.parameters()).device
-        yield from chunks.overlap_add(
-            signal,
-            self.sample_rate,
-            lambda batch: self.estimate(nets, batch.to(device)),
-            chunking,
-        )
+
+        def estimate(batch: Tensor) -> Tensor:
+            return self.estimate(nets, batch.to(device))
+
+        yield from chunks.overlap_add(signal, self.sample_rate, estimate, cut)
+
+    @property
+    def own_chunks(self) -> Chunking:
+        """How songs are cut where nobody says otherwise (BSRNN IV-C)."""
+        return Chunking()
+
+    def cut(self, chunking: Chunking) -> Chunking:
+        """`chunking` with `own_chunks` where it says nothing."""
+        own = self.own_chunks
+        if chunking.whole or chunking.seconds is not None:
+            return dataclasses.replace(chunking, padded=own.padded)
+        seconds, whole = own.seconds, own.whole
+        return dataclasses.replace(chunking, seconds=seconds, whole=whole, padded=own.padded)
+
+    def separate_whole(self, nets: nn.Module, signal: Waveform) -> Iterator[Tensor]:
+        """`separate` for a song that the nets see as a whole, in memory that does not grow with it.
+
+        ValueError where the family cannot (`takes_whole`).
+        """
+        raise ValueError(f"{self.name} takes songs in chunks alone")
 
     def estimate_songs(self, nets: nn.Module, songs: Tensor) -> Tensor:
         """Short songs at their own level, [batch, channels, samples] → the sources `separated`,
@@ -332,4 +357,4 @@ class Recipe:
             return self.oracle(parts[:, 0], parts[:, 1:])
 
         known = torch.cat((mixture, references.flatten(0, 1)))
-        yield from chunks.overlap_add(known, self.sample_rate, ideal, chunking)
+        yield from chunks.overlap_add(known, self.sample_rate, ideal, self.cut(chunking))

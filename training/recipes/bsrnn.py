@@ -10,8 +10,10 @@ from training.models import bsrnn_bands, precision, spectrogram
 from training.models.bsrnn import BSRNN
 from training.models.bsrnn_bands import SCHEMES
 from training.recipes.base import Judged, Mixing, Recipe, Transform
+from training.recipes.chunks import Chunking
 
 EPOCH = 10_000  # batches
+NORMS = ("band", "frame")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,7 @@ class BSRNNRecipe(Recipe):
     layers: int = 12  # each of an LSTM over time and one over bands
     hidden: int = 256  # units of an LSTM's direction
     mask_hidden: int = 512  # units of the hidden layer that estimates a band's mask
+    norm: str = "frame"  # or band: over what a band is normalised, at the split and for the mask
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,6 +63,8 @@ class BSRNNRecipe(Recipe):
                 f"hop_length is {self.hop_length}; it must be at most half of n_fft, {self.n_fft}, "
                 "which must be even"
             )
+        if self.norm not in NORMS:
+            raise ValueError(f"norm is {self.norm!r}, not one of {', '.join(NORMS)}")
         self._mixing()
         self.widths  # noqa: B018 (raises ValueError where bands do not fit)
 
@@ -95,7 +100,8 @@ class BSRNNRecipe(Recipe):
 
     def core(self) -> BSRNN:
         """Spectrogram parts in, the parts of a complex mask out."""
-        return BSRNN(self.widths, self.features, self.layers, self.hidden, self.mask_hidden)
+        sizes = (self.features, self.layers, self.hidden, self.mask_hidden)
+        return BSRNN(self.widths, *sizes, self.norm)
 
     def losses(
         self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
@@ -123,6 +129,21 @@ class BSRNNRecipe(Recipe):
         samples = mixture.shape[-1]
         masked = self._masked(nets, mixture)
         return spectrogram.istft(masked, self.n_fft, self.hop_length, samples)[:, None]
+
+    @property
+    def own_chunks(self) -> Chunking:
+        """See `Recipe.own_chunks`: what is normalised over time is used as it learnt, on stretches
+        of one length without silence around them."""
+        return Chunking(self.patch_seconds, padded=False) if self.norm == "band" else Chunking()
+
+    def estimate_songs(self, nets: nn.Module, songs: Tensor) -> Tensor:
+        """See `Recipe.estimate_songs`; songs longer than an example chunk by chunk, if the net
+        normalises over time."""
+        if self.norm == "frame" or songs.shape[-1] <= self.patch_samples:
+            return self.estimate(nets, songs)
+        cut = Chunking(hop_seconds=self.patch_seconds / 2)
+        found = [torch.cat(list(self.separate(nets, song, cut)), dim=-1) for song in songs.cpu()]
+        return torch.stack(found)
 
     def _mixing(self) -> Mixing:
         others = tuple(self.others)

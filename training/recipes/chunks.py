@@ -2,9 +2,12 @@
 
 Chunks of T seconds begin every P seconds (BSRNN IV-C: T = 3, P = 0.5), the first T − P before the
 signal, so that every sample lies in T / P chunks. The printed padding of L − P can only be T − P.
+
+Nets that normalise over time would take the silence around a signal for a part of it. For them the
+first chunk begins with the signal, and the last one is moved back to end with it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,13 +18,23 @@ from training.models.spectrogram import Waveform
 Estimator = Callable[[Tensor], Tensor]  # [batch, channels, samples] → [batch, …, samples]
 
 
+SECONDS = 3.0  # T
+
+
 @dataclass(frozen=True)
 class Chunking:
-    """How a signal is cut: seconds of a chunk, seconds between starts, chunks computed at once."""
+    """How a signal is cut."""
 
-    seconds: float = 3.0
-    hop_seconds: float = 0.5
-    batch: int = 4
+    seconds: float | None = None  # of a chunk; None: as the recipe has it
+    hop_seconds: float = 0.5  # from one start to the next
+    batch: int = 4  # chunks computed at once
+    whole: bool = False  # no chunks: the whole signal at once
+    padded: bool = True  # whether chunks reach beyond the signal, where it counts as 0
+
+    @property
+    def length(self) -> float:
+        """Seconds of a chunk."""
+        return SECONDS if self.seconds is None else self.seconds
 
 
 def overlap_add(
@@ -32,25 +45,31 @@ def overlap_add(
     Chunks are weighted by a Hann window and divided by the sum of the weights, so nothing clicks at
     their edges. Memory does not grow with the signal.
     """
-    length = max(2, round(chunking.seconds * sample_rate))
-    hop = min(length, max(1, round(chunking.hop_seconds * sample_rate)))
     total = signal.shape[-1]
+    length = max(2, round(chunking.length * sample_rate))
+    hop = min(length, max(1, round(chunking.hop_seconds * sample_rate)))
+    starts: Sequence[int] = range(hop - length, total, hop)
+    if not chunking.padded:
+        length = min(length, max(1, total))
+        starts = [*range(0, total - length, hop), total - length]
     # Nowhere 0, so that the edges count also if chunks do not overlap.
     window = torch.hann_window(length + 2, periodic=False)[1:-1] + 1e-3
-    starts = range(hop - length, total, hop)
     sums: Tensor | None = None  # [sources, channels, length]: what later chunks still reach
     weights = torch.zeros(length)
     for first in range(0, len(starts), chunking.batch):
         group = starts[first : first + chunking.batch]
         batch = torch.stack([_piece(signal, start, length) for start in group])
-        for start, found in zip(group, estimate(batch).float().cpu(), strict=True):
+        following = [*starts[first + 1 : first + chunking.batch + 1], starts[-1] + length]
+        estimates = estimate(batch).float().cpu()
+        for start, after, found in zip(group, following[: len(group)], estimates, strict=True):
             sums = torch.zeros_like(found) if sums is None else sums
             sums += found * window
             weights += window
-            done = sums[..., :hop] / weights[:hop]
+            ready = after - start  # samples that no later chunk reaches
+            done = sums[..., :ready] / weights[:ready]
             yield done[..., max(0, -start) : max(0, total - start)]
-            sums = torch.cat((sums[..., hop:], torch.zeros_like(sums[..., :hop])), dim=-1)
-            weights = torch.cat((weights[hop:], torch.zeros(hop)))
+            sums = torch.cat((sums[..., ready:], torch.zeros_like(sums[..., :ready])), dim=-1)
+            weights = torch.cat((weights[ready:], torch.zeros(ready)))
 
 
 def _piece(signal: Waveform, start: int, length: int) -> Tensor:

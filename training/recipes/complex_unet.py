@@ -1,14 +1,18 @@
 """Recipes of the complex-mask U-Net of the thesis, chapter 6, and its three configurations."""
 
 import dataclasses
+import functools
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from training.models import losses, precision, spectrogram, unet
+from training.models.spectrogram import Waveform
 from training.models.unet import ComplexUNet, UNet
 from training.recipes.base import Judged, Transform
+from training.recipes.chunks import SECONDS, Chunking
 from training.recipes.unet import EncoderDecoderRecipe
 
 MASKS = ("complex", "non-complex")
@@ -33,6 +37,7 @@ class ComplexUNetRecipe(EncoderDecoderRecipe):
     loss: str = "sdr+magnitude"  # or sdr, or magnitude
     sdr_weight: float = 1.0  # α of eq. 6.12
     magnitude_weight: float = 1.0  # β
+    chunk_seconds: float = SECONDS  # in which songs are separated; 0: as a whole
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -120,15 +125,39 @@ class ComplexUNetRecipe(EncoderDecoderRecipe):
         ideal = unet.ideal_mask(X, S, is_complex=self.mask == "complex")
         return self._waveform(X * ideal, mixture)[:, None]
 
+    def separate_whole(self, nets: nn.Module, signal: Waveform) -> Iterator[Tensor]:
+        """See `Recipe.separate_whole`: "the network is fully convolutional and can be applied to
+        the spectrogram of the full length of the signal" (6.3.2)."""
+        device = next(nets.parameters()).device
+        masks = self.masking.masks(signal, lambda part: self._mask(nets, part.to(device)))
+        for block in self.masking.masked(signal, masks):
+            yield block[None]
+
+    def separate_by_oracle(
+        self, mixture: Tensor, references: Tensor, chunking: Chunking
+    ) -> Iterator[Tensor]:
+        """See `Recipe.separate_by_oracle`."""
+        if not self.cut(chunking).whole:
+            yield from super().separate_by_oracle(mixture, references, chunking)
+            return
+        ideal = functools.partial(unet.ideal_mask, is_complex=self.mask == "complex")
+        masks = self.masking.ideal_masks(mixture, references[0], ideal)
+        for block in self.masking.masked(mixture, masks):
+            yield block[None]
+
     def masked(self, nets: nn.Module, mixture: Tensor) -> Tensor:
         """The estimate's spectra (eq. 6.6, 6.9): complex [batch · channels, bins, frames]."""
         spectrum = spectrogram.stft(mixture.flatten(0, 1), self.n_fft, self.hop_length)
+        return spectrum * self._mask(nets, spectrum)
+
+    def _mask(self, nets: nn.Module, spectrum: Tensor) -> Tensor:
+        """The mask of spectra, complex or real [batch · channels, bins, frames]."""
         seen = spectrogram.drop_bin(spectrum)
         if self.mask == "complex":
             mask = unet.to_complex(precision.masks(nets, unet.to_parts(seen)))
         else:
             mask = precision.masks(nets, seen.abs()[:, None])[:, 0]
-        return spectrum * spectrogram.restore_bin(mask)
+        return spectrogram.restore_bin(mask)
 
     def _waveform(self, spectrum: Tensor, mixture: Tensor) -> Tensor:
         samples = mixture.shape[-1]

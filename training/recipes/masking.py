@@ -1,100 +1,82 @@
-"""Masks for songs of any length: computed in overlapping pieces, applied with the mixture's phase.
+"""Masks for songs of any length: computed piece by piece, applied with the mixture's phase.
 
-Everything here is at the model's rate; signals are float32 [channels, samples]. One mask, made from
-the mean of the channels, serves all channels, so that the stereo image stays (thesis 4.2.2 is
-mono).
+A convolutional net sees only so far. So a song's mask is computed in pieces that begin at multiples
+of the net's stride, each with a margin on either side that is dropped: what is left is what the net
+makes of the whole song, and memory does not grow with it. Everything here is at the model's rate;
+signals are float32 [channels, samples].
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.models import spectrogram
 from training.models.spectrogram import Waveform
 
-PIECE_FRAMES = 1024  # of which a net sees at once; a multiple of its stride
-OVERLAP_FRAMES = 128  # over which one piece's mask fades into the next one's; likewise
+PIECE_FRAMES = 640  # whose mask is kept; with its margins 1024 frames of six levels
 
 
 @dataclass(frozen=True)
 class Masking:
-    """Magnitude masks over whole songs, by the STFT that a net was trained with.
-
-    Memory does not grow with the song.
-    """
+    """Masks over whole songs, by the STFT that a net was trained with."""
 
     n_fft: int  # samples
     hop_length: int  # samples
+    grid: int = 64  # frames; a multiple of the net's stride
+    margin: int = 192  # frames on either side of a piece that a net sees and that are dropped
 
     def peak_magnitude(self, samples: Waveform) -> float:
         """Largest magnitude of the channels' mean: what the net's input is divided by."""
         peak = 0.0
-        for first, last in self._spans(samples, PIECE_FRAMES):
-            peak = max(peak, float(self._mono(samples, first, last).abs().max()))
+        for first, last in self._spans(samples):
+            spectrum = self._part(samples, first, last).mean(dim=0)
+            peak = max(peak, float(spectrum.abs().max()))
         return peak
 
     @torch.inference_mode()
-    def masks(
-        self, samples: Waveform, net: nn.Module, *, of_rest: bool = False
-    ) -> Iterator[Tensor]:
-        """A net's mask of a whole song: consecutive pieces [bins, frames] of it.
+    def masks(self, samples: Waveform, of: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+        """The mask of a whole song, in consecutive pieces […, bins, frames] of it.
 
-        `of_rest`: 1 minus the mask.
+        `of` gives a net's mask of frames of a spectrum, complex [channels, bins, frames].
         """
-        device = next(net.parameters()).device
-        peak = self.peak_magnitude(samples)
-        fade_in = torch.linspace(0, 1, OVERLAP_FRAMES + 2)[1:-1]
-        tail: Tensor | None = None  # the end of the last piece's mask, [bins, OVERLAP_FRAMES]
-        for first, last in self._spans(samples, PIECE_FRAMES, OVERLAP_FRAMES):
-            magnitude = spectrogram.drop_bin(self._mono(samples, first, last).abs())
-            scaled = (magnitude / peak if peak > 0 else magnitude)[None].to(device)
-            mask = spectrogram.restore_bin(net(scaled)[0, 0]).cpu()
-            if of_rest:
-                mask = 1 - mask
-            if tail is not None:
-                shared = tail.shape[-1]
-                mask[:, :shared] = tail + (mask[:, :shared] - tail) * fade_in[:shared]
-            if last == spectrogram.frame_count(samples.shape[-1], self.hop_length):
-                yield mask
-            else:
-                yield mask[:, :-OVERLAP_FRAMES]
-                tail = mask[:, -OVERLAP_FRAMES:]
+        total = spectrogram.frame_count(samples.shape[-1], self.hop_length)
+        for first, last in self._spans(samples):
+            begin, end = max(0, first - self.margin), min(total, last + self.margin)
+            mask = of(self._part(samples, begin, end)).cpu()
+            yield mask[..., first - begin : last - begin]
 
     @torch.inference_mode()
-    def ideal_masks(self, mixture: Waveform, source: Waveform) -> Iterator[Tensor]:
-        """The oracle's mask min(|S| / |X|, 1): the best that a mask in [0, 1] can do per bin in
-        L1."""
-        for first, last in self._spans(mixture, PIECE_FRAMES):
-            whole, part = (self._mono(x, first, last).abs()[0] for x in (mixture, source))
-            yield (part / whole.clamp(min=1e-12)).clamp(max=1)
+    def ideal_masks(
+        self, mixture: Waveform, source: Waveform, of: Callable[[Tensor, Tensor], Tensor]
+    ) -> Iterator[Tensor]:
+        """An oracle's masks, likewise; `of` gives that of two spectra."""
+        for first, last in self._spans(mixture):
+            yield of(*(self._part(x, first, last) for x in (mixture, source)))
 
     @torch.inference_mode()
     def masked(self, samples: Waveform, masks: Iterable[Tensor]) -> Iterator[Tensor]:
-        """A signal through a mask, its own phase kept: blocks [channels, samples] in turn."""
+        """A signal through a mask, [bins, frames] of all channels or [channels, bins, frames], its
+        own phase kept: blocks [channels, samples] in turn."""
         rest = samples.shape[-1]
         overlap_add = spectrogram.OverlapAdd(self.n_fft, self.hop_length)
         first = 0
         for mask in masks:
             last = first + mask.shape[-1]
-            spectrum = spectrogram.stft_part(samples, first, last, self.n_fft, self.hop_length)
-            block = overlap_add.add(spectrum * mask)[:, :rest]
+            block = overlap_add.add(self._part(samples, first, last) * mask)[:, :rest]
             rest -= block.shape[-1]
             first = last
             yield block
         yield overlap_add.end()[:, :rest]
 
-    def _mono(self, samples: Waveform, first: int, last: int) -> Tensor:
-        """Complex [1, bins, frames] of the channels' mean."""
-        spectrum = spectrogram.stft_part(samples, first, last, self.n_fft, self.hop_length)
-        return spectrum.mean(dim=0, keepdim=True)
+    def _part(self, samples: Waveform, first: int, last: int) -> Tensor:
+        """Complex [channels, bins, last − first]."""
+        return spectrogram.stft_part(samples, first, last, self.n_fft, self.hop_length)
 
-    def _spans(self, samples: Waveform, frames: int, overlap: int = 0) -> Iterator[tuple[int, int]]:
-        """First and last + 1 of pieces of at most `frames` frames that cover a signal."""
+    def _spans(self, samples: Waveform) -> Iterator[tuple[int, int]]:
+        """First and last + 1 of pieces that cover a signal's frames."""
         total = spectrogram.frame_count(samples.shape[-1], self.hop_length)
-        first = 0
-        while first + frames < total:
-            yield first, first + frames
-            first += frames - overlap
-        yield first, total
+        step = -(-PIECE_FRAMES // self.grid) * self.grid
+        for first in range(0, total, step):
+            yield first, min(total, first + step)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from training.models import losses, precision, spectrogram
 from training.models.spectrogram import Waveform
 from training.models.unet import CHANNELS, UNet
+from training.recipes import chunks
 from training.recipes.base import Judged, Recipe, Transform
 from training.recipes.chunks import Chunking
 from training.recipes.masking import Masking
@@ -23,11 +24,15 @@ class EncoderDecoderRecipe(Recipe):
     learning_rate: float = 2e-4  # of Adam
     beta1: float = 0.5  # of Adam
     n_fft: int = 1024  # samples
+    hop_length: int = 256  # samples
     channels: tuple[int, ...] = CHANNELS  # of the encoder's layers
     kernel_size: int = 5
     leakiness: float = 0.2
     dropout: float = 0.5
     remix_db: float = 0.0  # above 0, targets change places in a batch, at up to ± this gain
+    chunk_seconds: float = 0.0  # in which songs are separated; 0: as a whole
+
+    takes_whole: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -40,6 +45,19 @@ class EncoderDecoderRecipe(Recipe):
                 f"channels has {len(self.channels)} layers, and half of n_fft, {self.n_fft // 2}, "
                 "cannot be halved so often"
             )
+
+    @property
+    def own_chunks(self) -> Chunking:
+        """See `Recipe.own_chunks`."""
+        return Chunking(self.chunk_seconds or None, whole=not self.chunk_seconds)
+
+    @property
+    def masking(self) -> Masking:
+        """How masks of whole songs are made. With six levels and kernels of 5, what lies further
+        away than the margin changes a mask by less than −110 dB."""
+        stride = 2 ** len(self.channels)
+        margin = 3 * stride * max(1, self.kernel_size // 4)
+        return Masking(self.n_fft, self.hop_length, max(64, stride), -(-margin // 64) * 64)
 
     @property
     def remixes(self) -> bool:
@@ -142,26 +160,50 @@ class UNetRecipe(EncoderDecoderRecipe):
         return ("vocals",) if self._of_rest else (self.target,)
 
     def separate(self, nets: nn.Module, signal: Waveform, chunking: Chunking) -> Iterator[Tensor]:
-        """See `Recipe.separate`; one mask for the whole song, normalised by its maximum."""
-        masking = Masking(self.n_fft, self.hop_length)
-        masks = masking.masks(signal, nets, of_rest=self._of_rest)
-        for block in masking.masked(signal, masks):
+        """See `Recipe.separate`; normalised by the song's maximum, whether in chunks or not. One
+        mask, made from the mean of the channels, serves all of them, so that the stereo image stays
+        (thesis 4.2.2 is mono)."""
+        cut, masking = self.cut(chunking), self.masking
+        peak = masking.peak_magnitude(signal)
+        device = next(nets.parameters()).device
+
+        def mask(spectrum: Tensor) -> Tensor:  # complex [..., channels, bins, frames]
+            magnitude = spectrogram.drop_bin(spectrum.mean(-3, keepdim=True).abs())
+            scaled = (magnitude / peak if peak > 0 else magnitude).to(device)
+            found = spectrogram.restore_bin(nets(scaled))
+            return 1 - found if self._of_rest else found
+
+        def estimate(chunk: Tensor) -> Tensor:
+            spectrum = spectrogram.stft(chunk, self.n_fft, self.hop_length)
+            masked = spectrum * mask(spectrum).to(spectrum.device)
+            found = spectrogram.istft(masked, self.n_fft, self.hop_length, chunk.shape[-1])
+            return found[:, None]
+
+        if not cut.whole:
+            yield from chunks.overlap_add(signal, self.sample_rate, estimate, cut)
+            return
+        whole = masking.masks(signal, lambda spectrum: mask(spectrum[None])[0, 0])
+        for block in masking.masked(signal, whole):
             yield block[None]
 
     def estimate_songs(self, nets: nn.Module, songs: Tensor) -> Tensor:
         """See `Recipe.estimate_songs`; each is divided by its own loudest bin."""
-        found = [
-            torch.cat(list(self.separate(nets, song, Chunking())), dim=-1) for song in songs.cpu()
-        ]
+        cut = Chunking(whole=True)
+        found = [torch.cat(list(self.separate(nets, song, cut)), dim=-1) for song in songs.cpu()]
         return torch.stack(found)
 
     def separate_by_oracle(
-        self, mixture: Tensor, references: Tensor, chunking: Chunking
+        self, mixture: Waveform, references: Tensor, chunking: Chunking
     ) -> Iterator[Tensor]:
-        """See `Recipe.separate_by_oracle`; the best masks in [0, 1] for magnitudes."""
-        masking = Masking(self.n_fft, self.hop_length)
-        masks = masking.ideal_masks(mixture, references[0])
-        for block in masking.masked(mixture, masks):
+        """See `Recipe.separate_by_oracle`; the best masks in [0, 1] for magnitudes of the mean of
+        the channels: min(|S| / |X|, 1), per bin in L1."""
+
+        def ideal(whole: Tensor, part: Tensor) -> Tensor:
+            X, S = (spectrum.mean(0).abs() for spectrum in (whole, part))
+            return (S / X.clamp(min=1e-12)).clamp(max=1)
+
+        masks = self.masking.ideal_masks(mixture, references[0], ideal)
+        for block in self.masking.masked(mixture, masks):
             yield block[None]
 
     @property

@@ -14,7 +14,7 @@ from stemlode.audio import AudioError
 from stemlode.runs import BadUsage, Failed
 from training.checkpoint import load
 from training.devices import pick_device
-from training.separation.options import add_chunking, chunking_of, cut, numbered
+from training.separation.options import LATER, add_chunking, chunking_of, cut, numbered
 from training.separation.separate import separate_file
 from training.separation.system import System
 
@@ -156,7 +156,13 @@ def _claimed(
 
     def start() -> runs.Run | None:
         return runs.start(
-            "separate", output, decisive, checkpoints, overwrite=overwrite, writes=WRITES
+            "separate",
+            output,
+            decisive,
+            checkpoints,
+            overwrite=overwrite,
+            added=LATER,
+            writes=WRITES,
         )
 
     run = start()

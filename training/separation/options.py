@@ -2,27 +2,31 @@
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
-from stemlode import files
+from stemlode import files, plans
 from stemlode.arguments import Parser, above_zero
 from stemlode.runs import BadUsage
-from training.recipes.chunks import Chunking
+from training.recipes.chunks import SECONDS, Chunking
 
 FAST_HOP = 1.5  # BSRNN V-B
-
-
 LONGEST_CHUNK = 600.0  # seconds
+WHOLE = "whole"
+LATER = {"chunks": plans.UNSAID}  # in plans of earlier versions seconds alone
 
 
 def add_chunking(parser: Parser) -> None:
     """The options that say how a song is cut for nets that work in chunks."""
     default = Chunking()
     parser.add_argument(
-        "--chunk-seconds",
-        type=above_zero,
-        metavar="S",
-        help=f"length of the chunks that a net sees ({default.seconds:g}); nets that mask the "
-        "spectrogram of a whole song need none",
+        "--chunks",
+        type=_chunks,
+        metavar="whole|S",
+        help="whole songs, or chunks of so many seconds, whose estimates are averaged; by default "
+        "as a checkpoint's recipe has it. Only the U-Nets of the thesis take whole songs",
+    )
+    parser.add_argument(
+        "--chunk-seconds", type=above_zero, metavar="S", help="the same as --chunks S"
     )
     parser.add_argument(
         "--hop-seconds",
@@ -35,21 +39,35 @@ def add_chunking(parser: Parser) -> None:
 
 def chunking_of(options: argparse.Namespace) -> Chunking:
     """The options of `add_chunking`; BadUsage where they do not fit together."""
-    default = Chunking()
     if options.fast and options.hop_seconds:
         raise BadUsage("--fast and --hop-seconds exclude each other")
-    seconds = options.chunk_seconds or default.seconds
-    hop = options.hop_seconds or (FAST_HOP if options.fast else default.hop_seconds)
-    if hop > seconds:
-        raise BadUsage(f"--hop-seconds {hop:g} must not be above --chunk-seconds {seconds:g}")
-    if seconds > LONGEST_CHUNK:
-        raise BadUsage(f"--chunk-seconds {seconds:g} must not be above {LONGEST_CHUNK:g}")
-    return Chunking(seconds, hop)
+    if options.chunks and options.chunk_seconds:
+        raise BadUsage("--chunks and --chunk-seconds exclude each other")
+    whole, asked = options.chunks == WHOLE, options.chunks or options.chunk_seconds
+    if whole and (options.fast or options.hop_seconds):
+        raise BadUsage("--chunks whole: there is nothing that --fast or --hop-seconds could mean")
+    seconds = None if whole else asked
+    hop = options.hop_seconds or (FAST_HOP if options.fast else Chunking.hop_seconds)
+    if hop > (seconds or SECONDS):
+        raise BadUsage(f"--hop-seconds {hop:g} must not be above {seconds or SECONDS:g}, a chunk")
+    if seconds and seconds > LONGEST_CHUNK:
+        raise BadUsage(f"--chunks {seconds:g} must not be above {LONGEST_CHUNK:g}")
+    return Chunking(seconds, hop, whole=whole)
 
 
-def cut(chunking: Chunking) -> dict[str, float]:
+def cut(chunking: Chunking) -> dict[str, Any]:
     """The part of a chunking that decides the output, for a run's plan."""
-    return {"chunk_seconds": chunking.seconds, "hop_seconds": chunking.hop_seconds}
+    asked = chunking.whole or chunking.seconds is not None
+    return {
+        "chunks": "given" if asked else "as the recipe has it",
+        "chunk_seconds": WHOLE if chunking.whole else chunking.length,
+        "hop_seconds": chunking.hop_seconds,
+    }
+
+
+def _chunks(text: str) -> str | float:
+    """`whole`, or a number of seconds, as an argparse type."""
+    return text if text == WHOLE else above_zero(text)
 
 
 def numbered(option: str, folders: Sequence[str]) -> dict[str, str]:

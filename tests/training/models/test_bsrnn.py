@@ -12,6 +12,7 @@ from training.models.bsrnn import BSRNN
 from training.models.bsrnn_bands import SCHEMES
 from training.recipes import bsrnn
 from training.recipes.bsrnn import BSRNNRecipe
+from training.recipes.chunks import Chunking
 
 RECIPES = {recipe.name: recipe for recipe in bsrnn.RECIPES}
 SPLITS = [f"vocals-v{version}" for version in range(1, 8)] + ["bass", "drum", "other"]
@@ -86,6 +87,69 @@ def test_items_of_a_batch_do_not_touch() -> None:
     spectrum = torch.randn(3, 2, 1025, 11)
     alone = torch.cat([batched(item[None]) for item in spectrum])
     torch.testing.assert_close(batched(spectrum), alone, rtol=1e-5, atol=1e-5)
+
+
+def _normalising(norm: str, frames: int = 40) -> tuple[BSRNN, Tensor]:
+    torch.manual_seed(0)
+    net = BSRNN(bsrnn_bands.widths(SCHEMES["v7"], 2048, 44_100), 8, 1, 8, 16, norm)
+    return net, torch.randn(2, 2, 1025, frames)
+
+
+def test_over_a_band_and_time_is_what_group_normalisation_does() -> None:
+    """Of each band's values and frames together, with a weight for each value; so is the mask's."""
+    net, spectrum = _normalising("band")
+    for parameter in (net.split.norm_weight, net.split.norm_bias):
+        nn.init.uniform_(parameter, -1, 1)
+    widths = bsrnn_bands.widths(SCHEMES["v7"], 2048, 44_100)
+    first = 0
+    found = net.split(spectrum)
+    for number, width in enumerate(widths):
+        band = spectrum.split(widths, dim=2)[number].permute(0, 2, 1, 3).flatten(1, 2)
+        rows = slice(first, first + 2 * width)
+        weight, bias = net.split.norm_weight[rows], net.split.norm_bias[rows]
+        normal = nn.functional.group_norm(band, 1, weight, bias, 1e-5).transpose(1, 2)
+        wanted = normal @ net.split.weight[rows] + net.split.bias[number]
+        torch.testing.assert_close(found[:, number], wanted, rtol=1e-4, atol=1e-4)
+        first += 2 * width
+
+
+def test_frame_by_frame_a_band_loses_its_level_over_time() -> None:
+    """Random levels within ±20 dB, frame by frame: what the split and the mask still know of them.
+
+    Bands of two or three bins have four or six values a frame."""
+    levels = 10 ** (torch.rand(40, generator=torch.Generator().manual_seed(1)) * 2 - 1)
+    kept = {}
+    for norm in ("frame", "band"):
+        net, spectrum = _normalising(norm)
+        before, after = (net.split(s).detach() for s in (spectrum, spectrum * levels))
+        kept[norm] = float((after - before).square().mean().sqrt() / before.square().mean().sqrt())
+    assert kept["frame"] < 0.01 and kept["band"] > 0.3
+
+
+@pytest.mark.parametrize("norm", ["band", "frame"])
+def test_any_number_of_frames_will_do(norm: str) -> None:
+    net, spectrum = _normalising(norm)
+    for frames in (1, 7, 40):
+        assert net(spectrum[..., :frames]).shape == (2, 2, 1025, frames)
+    torch.testing.assert_close(net(spectrum)[:1], net(spectrum[:1]), rtol=1e-4, atol=1e-5)
+
+
+def test_a_net_that_normalises_over_time_separates_in_chunks_of_the_training_length() -> None:
+    recipe = dataclasses.replace(
+        RECIPES["bsrnn-vocals-small"], norm="band", layers=1, features=4, hidden=4, mask_hidden=4
+    )
+    nets, lengths = recipe.core().eval(), []
+    nets.register_forward_pre_hook(lambda _, given: lengths.append(given[0].shape[-1]))
+    frames = 1 + -(-recipe.patch_samples // recipe.hop_length)
+    song = 0.1 * torch.randn(2, recipe.sample_rate * 4)
+    with torch.inference_mode():
+        found = torch.cat(list(recipe.separate(nets, song, Chunking(hop_seconds=3.0))), dim=-1)
+        assert found.shape == (1, *song.shape) and set(lengths) == {frames}
+        labelled = recipe.estimate_songs(nets, song[None])
+        assert labelled.shape == (1, 1, *song.shape) and set(lengths) == {frames}
+        short = song[:, :50_000]
+        (alone,) = recipe.separate(nets, short, Chunking())
+        torch.testing.assert_close(alone, recipe.estimate(nets, short[None])[0], rtol=0, atol=1e-5)
 
 
 def test_silence_and_loud_input_stay_finite() -> None:
@@ -193,6 +257,7 @@ def test_every_recipe_has_a_small_sibling_that_estimates_the_same() -> None:
         ("hop_length", 2000),
         ("n_fft", 2047),
         ("drop", 1.0),
+        ("norm", "batch"),
         ("others", ("vocals",)),
         ("others", ("../etc",)),
     ],

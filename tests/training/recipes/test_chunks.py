@@ -15,12 +15,36 @@ RATE = 44_100
 
 
 @settings(deadline=None)
-@given(st.integers(1, 500), st.integers(2, 100), st.integers(1, 100), st.integers(1, 5))
-def test_any_lengths_fit_together(total: int, length: int, hop: int, batch: int) -> None:
-    signal = torch.randn(2, total)
-    chunking = Chunking(length / 100, min(hop, length) / 100, batch)
-    blocks = list(overlap_add(signal, 100, lambda chunks: chunks[:, None], chunking))
+@given(
+    *(st.integers(1, 500), st.integers(2, 100), st.integers(1, 100), st.integers(1, 5)),
+    st.booleans(),
+)
+def test_any_lengths_fit_together(
+    total: int, length: int, hop: int, batch: int, padded: bool
+) -> None:
+    signal, lengths = torch.randn(2, total), set()
+
+    def same(chunks: Tensor) -> Tensor:
+        lengths.add(chunks.shape[-1])
+        return chunks[:, None]
+
+    chunking = Chunking(length / 100, min(hop, length) / 100, batch, padded=padded)
+    blocks = list(overlap_add(signal, 100, same, chunking))
     torch.testing.assert_close(torch.cat(blocks, dim=-1)[0], signal, rtol=1e-5, atol=1e-5)
+    assert lengths == {length if padded else min(length, total)}
+
+
+def test_without_padding_the_last_chunk_is_moved_back() -> None:
+    """No chunk holds anything but the song."""
+    numbered, starts = torch.arange(1, 104).float()[None], []
+
+    def note(chunks: Tensor) -> Tensor:
+        starts.extend(chunks[:, 0, 0].tolist())
+        assert bool((chunks[:, 0].diff() == 1).all())
+        return chunks[:, None]
+
+    list(overlap_add(numbered, 10, note, Chunking(3, 2, batch=3, padded=False)))
+    assert starts == [1, 21, 41, 61, 74]
 
 
 def test_every_sample_lies_in_as_many_chunks() -> None:

@@ -1,6 +1,6 @@
 """Masks over long signals: in pieces as in one go, without clicks, phase kept."""
 
-from collections.abc import Iterator
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,8 @@ from training.checkpoint import Checkpoint
 from training.models import spectrogram
 from training.recipes import masking, registry
 from training.recipes.chunks import Chunking
-from training.recipes.masking import Masking
 from training.recipes.registry import RECIPES
-from training.recipes.unet import UNetRecipe
+from training.recipes.unet import EncoderDecoderRecipe
 
 RECIPE = RECIPES["unet-vocals"]
 
@@ -43,19 +42,12 @@ def _masked(samples: Tensor, trained: Checkpoint) -> Tensor:
     return torch.cat(list(whole), dim=-1)[0]
 
 
-def _masks(samples: Tensor, trained: Checkpoint) -> Iterator[Tensor]:
-    recipe = trained.recipe
-    assert isinstance(recipe, UNetRecipe)
-    return Masking(recipe.n_fft, recipe.hop_length).masks(samples, trained.core)
-
-
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 60_000), st.integers(1, 6), st.sampled_from([64, 128, 192]))
 def test_the_identity_mask_gives_the_mixture(samples: int, channels: int, piece: int) -> None:
     signal = _noise(samples, channels)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(masking, "PIECE_FRAMES", piece)
-        patched.setattr(masking, "OVERLAP_FRAMES", 32)
         found = _masked(signal, Checkpoint(RECIPE, Constant(1.0), 0))
     assert found.shape == signal.shape
     assert torch.allclose(found, signal, atol=1e-4)
@@ -70,36 +62,64 @@ def test_no_clicks_at_the_edges_of_pieces(monkeypatch: pytest.MonkeyPatch) -> No
     assert 20 * np.log10(float(error.abs().max())) < -100, float(error.abs().max())
 
 
-def test_pieces_fade_into_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nets that disagree from piece to piece change the mask by small steps."""
-    values = iter([0.2, 0.9, 0.4, 0.7, 0.1, 0.8, 0.3, 0.6])
-
-    class Fickle(Constant):
-        def forward(self, magnitude: Tensor) -> Tensor:
-            return torch.full_like(magnitude, next(values))
-
-    monkeypatch.setattr(masking, "PIECE_FRAMES", 320)
-    trained = Checkpoint(RECIPE, Fickle(0.0), 0)
-    mask = torch.cat(list(_masks(_noise(768 * 1000, 1), trained)), dim=1)
-    assert mask.shape == (513, 1001)
-    steps = mask.diff(dim=1).abs().max()
-    assert steps <= 0.7 / masking.OVERLAP_FRAMES + 1e-6
-    assert float(mask[0, 0]) == pytest.approx(0.2) and float(mask.max()) == pytest.approx(0.9)
+def _trained(name: str) -> Checkpoint:
+    """A net with random weights, and running statistics of what it will hear."""
+    torch.manual_seed(0)
+    recipe = registry.override(RECIPES[name], {"channels": (2, 3, 4, 5, 6, 7)})
+    nets = recipe.nets()
+    with torch.no_grad():
+        for _ in range(20):
+            recipe.estimate(nets, 0.2 * torch.randn(1, 1, recipe.patch_samples))
+    return Checkpoint(recipe, nets.eval(), 0)
 
 
+@pytest.mark.parametrize("frames", [100, 641, 1900])
+@pytest.mark.parametrize("name", ["unet-vocals", "complex-unet-vocals", "complex-unet-bass-sdr"])
 def test_pieces_give_what_the_whole_song_gives(
-    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, frames: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Away from fades, a net sees in a piece what it sees in the whole."""
-    trained = checkpoint.load(str(tiny_checkpoint))
-    signal = _noise(768 * 900, 1)
-    whole = torch.cat(list(_masks(signal, trained)), dim=1)
-    monkeypatch.setattr(masking, "PIECE_FRAMES", 512)
-    pieces = torch.cat(list(_masks(signal, trained)), dim=1)
-    assert whole.shape == pieces.shape
-    assert float((whole - pieces).abs().max()) < 0.05
-    inside = slice(0, 300)  # before the first fade
-    assert torch.allclose(whole[:, inside], pieces[:, inside], atol=1e-5)
+    """Within −110 dB, whatever the level of a passage; memory holds a piece and its margins."""
+    trained = _trained(name)
+    recipe, seen = trained.recipe, []
+    assert isinstance(recipe, EncoderDecoderRecipe)
+    samples = frames * recipe.hop_length - 7
+    signal = 0.2 * _noise(samples) * torch.linspace(0.01, 1, samples)
+
+    def separated() -> Tensor:
+        blocks = recipe.separate(trained.core, signal, Chunking(whole=True))
+        return torch.cat(list(blocks), dim=-1)[0]
+
+    trained.core.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[-1]))
+    pieces = separated()
+    assert max(seen) <= 1024 and pieces.shape == signal.shape
+    monkeypatch.setattr(masking, "PIECE_FRAMES", 100_000)
+    whole = separated()
+    error = (pieces - whole).square().sum() / whole.square().sum()
+    assert 10 * torch.log10(error + 1e-20) < -110
+    if recipe.family == "complex-unet":
+        with torch.inference_mode():
+            at_once = recipe.estimate(trained.core, signal[None])[0, 0]
+        assert torch.allclose(pieces, at_once, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["unet-instrumental", "complex-unet-vocals"])
+def test_a_song_is_separated_whole_or_in_chunks(name: str) -> None:
+    """Chunks of the song's own length around it are the whole; shorter ones hear less."""
+    trained = _trained(name)
+    recipe = trained.recipe
+    signal = 0.2 * _noise(recipe.sample_rate * 3, 2)
+
+    def by(chunking: Chunking) -> Tensor:
+        return torch.cat(list(recipe.separate(trained.core, signal, chunking)), dim=-1)[0]
+
+    whole = by(Chunking(whole=True))
+    assert torch.allclose(by(dataclasses.replace(Chunking(3.0, 3.0))), whole, atol=1e-3)
+    assert not torch.allclose(by(Chunking(1.0, 0.5)), whole, atol=1e-3)
+    own = "whole" if recipe.own_chunks.whole else "chunks"
+    other = registry.override(recipe, {"chunk_seconds": 1.0 if own == "whole" else 0.0})
+    found = torch.cat(list(other.separate(trained.core, signal, Chunking())), dim=-1)[0]
+    expected = by(Chunking(1.0, 0.5)) if own == "whole" else whole
+    assert torch.equal(found, expected)
 
 
 def test_a_net_for_the_accompaniment_gives_the_rest(tiny_checkpoint: Path) -> None:
@@ -121,12 +141,16 @@ def test_one_mask_serves_all_channels() -> None:
 
 def test_the_ideal_mask_is_the_clipped_ratio() -> None:
     mixture, source = _noise(20_000, 1), 0.5 * torch.roll(_noise(20_000, 1), 100)
-    thesis = Masking(1024, 768)
-    (mask,) = thesis.ideal_masks(mixture, source)
-    X, S = (spectrogram.stft(x, 1024, 768).abs()[0, :, :-1] for x in (mixture, source))
-    assert torch.allclose(mask[:, :-1], (S / X).clamp(max=1), atol=1e-3)
-    (zeros,) = thesis.ideal_masks(mixture, torch.zeros(1, 20_000))
-    assert not zeros.any()
+    X, S = (spectrogram.stft(x, 1024, 768) for x in (mixture, source))
+    wanted = X * (S.abs() / X.abs()).clamp(max=1)
+
+    def by_oracle(known: Tensor) -> Tensor:
+        blocks = RECIPE.separate_by_oracle(mixture, known[None], Chunking())
+        return torch.cat(list(blocks), dim=-1)[0]
+
+    expected = spectrogram.istft(wanted, 1024, 768, 20_000)
+    assert torch.allclose(by_oracle(source), expected, atol=1e-3)
+    assert not by_oracle(torch.zeros(1, 20_000)).any()
 
 
 def test_silence_stays_silent(tiny_checkpoint: Path) -> None:
