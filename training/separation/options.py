@@ -51,7 +51,8 @@ def chunking_of(options: argparse.Namespace) -> Chunking:
     if hop > (seconds or SECONDS):
         raise BadUsage(f"--hop-seconds {hop:g} must not be above {seconds or SECONDS:g}, a chunk")
     if seconds and seconds > LONGEST_CHUNK:
-        raise BadUsage(f"--chunks {seconds:g} must not be above {LONGEST_CHUNK:g}")
+        flag = "--chunk-seconds" if options.chunk_seconds else "--chunks"
+        raise BadUsage(f"{flag} {seconds:g} must not be above {LONGEST_CHUNK:g}")
     return Chunking(seconds, hop, whole=whole)
 
 

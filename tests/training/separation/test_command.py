@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from stemlode import audio, cli
 from stemlode.audio import mixdown
 from stemlode.runs import BadUsage, Failed
 from training import checkpoint
-from training.recipes import masking
+from training.checkpoint import Checkpoint
+from training.recipes import masking, registry
 from training.recipes.chunks import Chunking
+from training.recipes.registry import RECIPES
 from training.separation import command as separation_command
 from training.separation import separate
 from training.separation.command import folder_names
@@ -102,7 +105,6 @@ def test_a_file_gives_what_the_song_in_memory_gives(
 ) -> None:
     """Blocks of any size, from decoding to writing, leave no trace: nothing shifts or clicks."""
     monkeypatch.setattr(masking, "PIECE_FRAMES", 64)
-    monkeypatch.setattr(masking, "OVERLAP_FRAMES", 32)
     mixture = _music(20, 44_100, 2)
     audio.write(str(tmp_path / "song.wav"), mixture, 44_100, "FLOAT")
     _separate([tmp_path / "song.wav"], tiny_checkpoint, tmp_path / "out")
@@ -290,3 +292,82 @@ def test_a_folder_is_refused_before_the_output_is_claimed(
     assert cli.main(["separate", *words, "--output", str(tmp_path / "out")]) == 2
     assert "music: is a folder; name the files in it" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def _complex(tmp_path: Path, chunk_seconds: float) -> Path:
+    recipe = registry.override(
+        RECIPES["complex-unet-vocals-small"],
+        {"channels": (2, 3, 4), "chunk_seconds": chunk_seconds},
+    )
+    folder = tmp_path / f"model {chunk_seconds:g}"
+    checkpoint.save(str(folder), Checkpoint(recipe, recipe.nets(), 1))
+    return folder
+
+
+def test_songs_are_whole_or_in_chunks_as_the_recipe_or_the_user_says(tmp_path: Path) -> None:
+    """A checkpoint of before, whose configuration lacks the field, means chunks of 3 s."""
+    audio.write(str(tmp_path / "song.wav"), _music(7, 22_050, 1), 22_050, "FLOAT")
+    models = {name: _complex(tmp_path, s) for name, s in (("whole", 0.0), ("chunks", 3.0))}
+
+    def vocals(name: str, model: str, *options: str) -> bytes:
+        words = [str(tmp_path / "song.wav"), "--checkpoint", str(models[model]), *options]
+        assert separation_command.main([*words, "--output", str(tmp_path / name)]) == 0
+        return (tmp_path / name / "song" / "vocals.wav").read_bytes()
+
+    for name in ("whole", "chunks"):  # the same weights, for the same random numbers
+        torch.manual_seed(0)
+        recipe = checkpoint.load(str(models[name])).recipe
+        checkpoint.save(str(models[name]), Checkpoint(recipe, recipe.nets(), 1))
+    whole, chunks = vocals("a", "whole"), vocals("b", "chunks")
+    assert whole != chunks
+    assert vocals("c", "chunks", "--chunks", "whole") == whole
+    assert vocals("d", "whole", "--chunks", "3") == chunks
+    assert vocals("e", "whole", "--chunk-seconds", "3") == chunks
+    assert vocals("f", "whole", "--chunks", "2") != chunks
+    _, config = checkpoint.read_tensors(str(models["chunks"] / "model.safetensors"))
+    del config["recipe"]["chunk_seconds"]
+    assert registry.from_fields(config["recipe"]).own_chunks == Chunking(3.0)
+    with pytest.raises(BadUsage, match="--chunk-seconds whole, not 3.0"):
+        vocals("c", "chunks")
+
+
+def test_a_run_of_before_there_were_chunks_to_choose_is_complete(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audio.write(str(tmp_path / "song.wav"), _music(1, 22_050, 1), 22_050, "FLOAT")
+    assert _separate([tmp_path / "song.wav"], tiny_checkpoint, tmp_path / "out") == 0
+    path = tmp_path / "out" / "_PLAN.json"
+    plan = json.loads(path.read_text())
+    assert plan["options"].pop("chunks") and plan["options"]["chunk_seconds"] == 3.0
+    path.write_text(json.dumps(plan))
+    capsys.readouterr()
+    assert _separate([tmp_path / "song.wav"], tiny_checkpoint, tmp_path / "out") == 0
+    assert "already complete" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--chunks", "whole", "--fast"], "nothing that --fast"),
+        (["--chunks", "2", "--chunk-seconds", "2"], "exclude each other"),
+        (["--chunks", "601"], "601"),
+        (["--chunks", "0.4"], "--hop-seconds 0.5"),
+    ],
+)
+def test_cuts_that_do_not_fit_together_are_refused(
+    tiny_checkpoint: Path, tmp_path: Path, options: list[str], said: str
+) -> None:
+    audio.write(str(tmp_path / "song.wav"), _music(1, 22_050, 1), 22_050, "FLOAT")
+    words = [str(tmp_path / "song.wav"), "--checkpoint", str(tiny_checkpoint), *options]
+    with pytest.raises(BadUsage, match=said):
+        separation_command.main([*words, "--output", str(tmp_path / "out")])
+
+
+def test_a_recurrent_net_takes_chunks_alone(tmp_path: Path) -> None:
+    sizes = {"layers": 1, "features": 4, "hidden": 4, "mask_hidden": 4}
+    recipe = registry.override(RECIPES["bsrnn-vocals-small"], sizes)
+    checkpoint.save(str(tmp_path / "model"), Checkpoint(recipe, recipe.nets(), 1))
+    audio.write(str(tmp_path / "song.wav"), _music(1, 22_050, 1), 22_050, "FLOAT")
+    words = [str(tmp_path / "song.wav"), "--checkpoint", str(tmp_path / "model")]
+    with pytest.raises(BadUsage, match="bsrnn-vocals-small takes songs in chunks alone"):
+        separation_command.main([*words, "--chunks", "whole", "--output", str(tmp_path / "out")])
