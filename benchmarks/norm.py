@@ -9,13 +9,19 @@ kept in a file, so that an ended benchmark goes on:
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from benchmarks import trials
 from training.recipes import registry
 from training.recipes.chunks import Chunking
 from training.recipes.registry import RECIPES
 
-SMALL = {"sample_rate": 16_000, "n_fft": 1024, "hop_length": 256, "patch_seconds": 1.5}
+SMALL: dict[str, Any] = {
+    "sample_rate": 16_000,
+    "n_fft": 1024,
+    "hop_length": 256,
+    "patch_seconds": 1.5,
+}
 SMALL |= {"features": 16, "hidden": 32, "mask_hidden": 32, "layers": 1, "batch_size": 4}
 SMALL |= {"learning_rate": 3e-3, "bands": (1000, 100, 4000, 250)}
 

@@ -31,7 +31,7 @@ from training.recipes.base import Recipe
 
 COLUMNS = ["sample_id", "song_id", "split_group", "split", "shard", "sources", "start_s"]
 COLUMNS += ["track_ids", "offset", "size", "salient", "duration_s", "sample_rate", "scale"]
-KNOWN_OF_SONGS = ("genre", "tempo", "key")  # read where an index has them
+KNOWN_OF_SONGS = ("augmentation", "genre", "tempo", "key")  # read where an index has them
 
 
 @dataclasses.dataclass(frozen=True)

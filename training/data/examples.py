@@ -30,6 +30,7 @@ class TrainingSet:
     cache_bytes: int = 0  # of decoded samples, for each worker
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     world: World = ALONE
+    across: bool = True  # whether pieces that are mixed may cross from one chunk into the next
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from stemlode.runs import Failed
 from training.data import corpus
 from training.data.corpus import Bad, Corpus
 from training.data.examples import Batch, TrainingSet, training_batches
-from training.data.pools import Pool, backings, kind_of, start_in_chunk, windows
-from training.data.windows import UNREADABLE, read
+from training.data.pools import Chunks, Pool, backings, kind_of, windows
+from training.data.windows import UNREADABLE
 from training.devices import ALONE, World
 from training.recipes.base import Recipe
 from training.state import Progress
@@ -64,7 +64,13 @@ def mixed_batches(
     are damaged.
     """
     recipe, device = training_set.recipe, training_set.device
-    draws = Draws(training_set.corpus, recipe, training_set.seed, training_set.world)
+    draws = Draws(
+        training_set.corpus,
+        recipe,
+        training_set.seed,
+        training_set.world,
+        across=training_set.across,
+    )
     pin = device.type == "cuda"
     for drawn in loader(draws, progress.position, training_set.workers, pin=pin):
         rejects |= {bad.key: bad.reason for bad in drawn.rejects if bad.key not in rejects}
@@ -101,15 +107,24 @@ class Draws(Dataset[Drawn]):
     Processes that share a batch make their own parts of it.
     """
 
-    def __init__(self, data: Corpus, recipe: Recipe, seed: int, world: World = ALONE) -> None:
+    def __init__(
+        self,
+        data: Corpus,
+        recipe: Recipe,
+        seed: int,
+        world: World = ALONE,
+        *,
+        across: bool = True,
+    ) -> None:
+        """`across`: whether pieces may cross from one chunk of a song into the next."""
         self.items = range(world.rank, recipe.batch_size, world.size)
-        self.folder, self.recipe, self.seed = data.folder, recipe, seed
+        self.recipe, self.seed = recipe, seed
         self.mixing = recipe.checked_mixing()
-        self.window_s = data.window_s
-        self.index: pa.Table = data.of("train").combine_chunks()
-        self.pools = backings(self.index, self.mixing)
+        index: pa.Table = data.of("train").combine_chunks()
+        self.chunks = Chunks(data.folder, index, data.window_s, across)
+        self.pools = backings(index, self.mixing, self.chunks.next)
         if not self.pools:
-            held = sorted({name for row in self.index["sources"].to_pylist() for name in row})
+            held = sorted({name for row in index["sources"].to_pylist() for name in row})
             wanted = ", ".join(self.mixing.sources)
             raise Failed(
                 f"--corpus {data.folder}: {recipe.name} mixes {wanted}, but the train split holds "
@@ -156,12 +171,14 @@ class Draws(Dataset[Drawn]):
         shape = (self.recipe.audio_channels, self.recipe.patch_samples)
         for _ in range(ATTEMPTS):
             window = rng.choice(among)
-            row = self.index.slice(int(pool.rows[window]), 1).to_pylist()[0]
-            start_s = start_in_chunk(
-                row, pool.starts[window], self.window_s, self.mixing.patch_seconds, rng.random()
+            number, start, rate = (
+                int(pool.rows[window]),
+                pool.starts[window],
+                self.recipe.sample_rate,
             )
+            row = self.chunks.row(number)
             try:
-                found = read(self.folder, row, source, start_s, shape, self.recipe.sample_rate)
+                found = self.chunks.piece(number, start, source, rng.random(), shape, rate)
             except UNREADABLE as error:
                 rejects.append(Bad(row["sample_id"], runs.reason(error)))
                 continue

@@ -111,6 +111,23 @@ def decoded(
     The channels may be interleaved in memory, as they are decoded; the device separates them
     faster. Raises soundfile.LibsndfileError or ValueError if this is no such file.
     """
+    shape = channels, rate
+    frames, from_rate = _frames(data, scale, shape, start_s=start_s, samples=samples, room=room)
+    return torch.from_numpy(audio.resample(frames.T, from_rate, rate)[:, :samples])
+
+
+def _frames(
+    data: bytes,
+    scale: float,
+    shape: tuple[int, int],
+    *,
+    start_s: float,
+    samples: int | None,
+    room: Room = fresh,
+) -> tuple[np.ndarray, int]:
+    """As `decoded`, for a shape of channels and rate, but not resampled: [frames, channels], and
+    their own rate. They are enough for `samples` at the rate, if there are as many."""
+    channels, rate = shape
     with soundfile.SoundFile(io.BytesIO(data)) as sound:
         start, held = round(start_s * sound.samplerate), sound.channels
         left, from_rate = max(0, sound.frames - start), sound.samplerate
@@ -129,7 +146,7 @@ def decoded(
         frames = np.repeat(frames, channels, axis=1)
     elif held != channels:
         raise ValueError(f"a source has {held} channels")
-    return torch.from_numpy(audio.resample(frames.T, from_rate, rate)[:, :samples])
+    return frames, from_rate
 
 
 def cut(window: Window, samples: int, rng: random.Random) -> Window:
@@ -163,15 +180,36 @@ def pieces(window: Window, samples: int) -> list[Window]:
 
 
 def read(
-    folder: str, row: dict[str, Any], source: str, start_s: float, shape: tuple[int, int], rate: int
+    folder: str,
+    row: dict[str, Any],
+    source: str,
+    start_s: float,
+    shape: tuple[int, int],
+    rate: int,
+    following: dict[str, Any] | None = None,
 ) -> Tensor:
     """A piece of a source from `start_s` of its chunk on: float32 of `shape`, [channels, samples],
     at `rate` and true level, filled up with zeros if the chunk ends before.
 
-    `row` is the sample's row of the index. Raises one of `UNREADABLE` if it cannot be read.
+    `row` is the sample's row of the index; `following` that of the chunk in which the recording
+    goes on, from which the piece is completed before it is resampled. Raises one of `UNREADABLE`
+    if it cannot be read.
     """
     channels, samples = shape
-    name = f"{source}.flac"
-    data = reading.contents(folder, row, [name])[name]
-    found = decoded(data, row["scale"], channels, rate, start_s=start_s, samples=samples)
+    rows = [row, following] if following else [row]
+    parts: list[np.ndarray] = []
+    for held in rows:
+        name = f"{source}.flac"
+        data = reading.contents(folder, held, [name])[name]
+        before = sum(map(len, parts))  # frames
+        begin_s = 0.0 if parts else start_s
+        frames, from_rate = _frames(
+            data, held["scale"], (channels, rate), start_s=begin_s, samples=samples
+        )
+        wanted = -(-samples * from_rate // rate) + 1
+        parts.append(frames[: wanted - before])
+        if before + len(frames) >= wanted:
+            break
+    whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    found = torch.from_numpy(audio.resample(whole.T, from_rate, rate)[:, :samples])
     return torch.nn.functional.pad(found, (0, samples - found.shape[1]))

@@ -3,11 +3,13 @@
 A batch holds signals from two sets. The labelled set gives each example a clean target and a clean
 residual, by the simulation of IV-A-2. The unlabelled set gives segments, which a teacher labels: by
 the 30 dB rules (`training.teachers.labels`) a segment is a clean residual, a clean target, or
-pseudo, which gives a target and a residual. From these pools each example's target and residual
-are drawn, independently of each other; scaled, the two are summed to the mixture.
+pseudo, which gives a target and a residual. For each example one target and one residual are drawn
+from what its labelled signals and its segment gave, independently of each other; scaled, the two
+are summed to the mixture. So a source that is heard in few segments is seldom an unlabelled target.
 
-`ratio` is the number of labelled signals for each unlabelled one. What is read depends on the seed
-and the number of the batch alone; the rest depends on the teacher's labels.
+`ratio` is the number of labelled signals for each unlabelled one, where a segment gives one. What
+is read depends on the seed and the number of the batch alone; the rest depends on the teacher's
+labels.
 """
 
 import random
@@ -77,12 +79,16 @@ class UnlabelledBatch(Batch):
     segments: list[Segment]
 
 
+Given = tuple[str, Tensor]
+
+
 @dataclass(frozen=True)
 class Pools:
-    """What unlabelled segments give: signals [channels, samples] with their segments' names."""
+    """What unlabelled segments give: signals [channels, samples] with their segments' names, by
+    segment; None where a segment gives no such signal."""
 
-    targets: list[tuple[str, Tensor]] = field(default_factory=list)
-    residuals: list[tuple[str, Tensor]] = field(default_factory=list)
+    targets: list[Given | None] = field(default_factory=list)
+    residuals: list[Given | None] = field(default_factory=list)
 
 
 def sides(
@@ -107,9 +113,17 @@ class Gathering(Dataset[Gathered]):
     """
 
     def __init__(
-        self, data: Corpus, segments: SegmentSource, recipe: Recipe, ratio: float, seed: int
+        self,
+        data: Corpus,
+        segments: SegmentSource,
+        recipe: Recipe,
+        ratio: float,
+        seed: int,
+        *,
+        across: bool = True,
     ) -> None:
-        self.draws = Draws(data, recipe, seed)
+        """`across` as for `Draws`."""
+        self.draws = Draws(data, recipe, seed, across=across)
         self.segments, self.recipe, self.ratio, self.seed = segments, recipe, ratio, seed
 
     def __getitem__(self, batch: int) -> Gathered:
@@ -152,9 +166,10 @@ def pools(segments: list[Segment], mixture: Tensor, target: Tensor, heard: Label
     kinds = heard.outcome.tolist()
     targets, residuals = labels.signals(mixture, target, heard)
 
-    def named(signals: Tensor, *giving: int) -> list[tuple[str, Tensor]]:
-        names = [one.name for one, kind in zip(segments, kinds, strict=True) if kind in giving]
-        return list(zip(names, signals, strict=True))
+    def named(signals: Tensor, *giving: int) -> list[Given | None]:
+        given = iter(signals)
+        pairs = zip(segments, kinds, strict=True)
+        return [(one.name, next(given)) if kind in giving else None for one, kind in pairs]
 
     return Pools(
         named(targets, labels.PSEUDO, labels.CLEAN_TARGET),
@@ -162,18 +177,23 @@ def pools(segments: list[Segment], mixture: Tensor, target: Tensor, heard: Label
     )
 
 
-def compose(batch: UnlabelledBatch, found: Pools, used: Counter[str]) -> Batch:
+def compose(
+    batch: UnlabelledBatch, found: Pools, used: Counter[str], *, from_all: bool = False
+) -> Batch:
     """The batch, mixed; `used` counts the signals by their set.
 
-    If the unlabelled segments give no target (or no residual), the labelled one is used.
+    If an example's segment gives no target (or no residual), the labelled one is used; `from_all`:
+    if no segment of the batch does, else one of theirs.
     """
     own = {"targets": batch.reference, "residuals": batch.mixture - batch.reference}
     given = {"targets": found.targets, "residuals": found.residuals}
     ids, rows = list(batch.sample_ids), []
+    segment = 0  # of the example
     for number, pair in enumerate(batch.sides):
         row = []
         for side, kind in zip(pair, own, strict=True):
-            pool = given[kind] if side.unlabelled else []
+            among = given[kind] if from_all else given[kind][segment : segment + 1]
+            pool = [one for one in among if one is not None] if side.unlabelled else []
             used[f"{kind}_{'unlabelled' if pool else 'labelled'}"] += 1
             if pool:
                 name, signal = pool[int(side.pick * len(pool))]
@@ -182,6 +202,7 @@ def compose(batch: UnlabelledBatch, found: Pools, used: Counter[str]) -> Batch:
             else:
                 row.append(own[kind][number])
         rows.append(torch.stack(row))
+        segment += any(side.unlabelled for side in pair)  # for which one was read
     waveforms = torch.stack(rows)  # [batch, 2, channels, samples]
     mixture, target = mix(waveforms, waveforms.new_ones(len(rows), 2))
     return Batch(ids, mixture, target, batch.residual)

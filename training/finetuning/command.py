@@ -24,7 +24,7 @@ from training.finetuning.material import Boosting, Rules, Start
 from training.loop import command as train_verb
 from training.loop import memory
 from training.loop.command import decisive_fields, summary
-from training.loop.options import LATER, add_field, add_loop, begun, loop_of
+from training.loop.options import LATER, SONGS, add_field, add_loop, begun, loop_of
 from training.loop.stopping import Termination
 from training.loop.train import train
 from training.recipes import registry
@@ -101,6 +101,7 @@ def main(argv: Sequence[str]) -> int:
                 recipe,
                 lossless_only=given.lossless_only,
                 workers=options.workers,
+                across=options.sampling == SONGS,
             )
         material = Boosting(run, data, recipe, options, device, unlabelled, rules, start)
         weights = start.trained.core.state_dict()

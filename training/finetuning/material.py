@@ -24,7 +24,7 @@ from training.finetuning import boosting
 from training.finetuning.boosting import Gathering, Pools, Segment, UnlabelledBatch
 from training.finetuning.sets import Unlabelled
 from training.loop.material import Material
-from training.loop.options import Options
+from training.loop.options import SONGS, Options
 from training.recipes.base import Recipe
 from training.state import Progress
 from training.teachers import labels, loading
@@ -80,7 +80,14 @@ class Boosting(Material):
             )
         self.run, self.rules, self.begun, self.unlabelled = run, rules, start, unlabelled
         self.rejects |= unlabelled.rejects
-        self.gathering = Gathering(data, unlabelled.segments, recipe, rules.ratio, options.seed)
+        self.gathering = Gathering(
+            data,
+            unlabelled.segments,
+            recipe,
+            rules.ratio,
+            options.seed,
+            across=options.sampling == SONGS,
+        )
         self.teachers: list[dict[str, Any]] = []
         self.heard: Counter[str] = Counter()  # since the last validation
         self.total: Counter[str] = Counter()
@@ -121,7 +128,8 @@ class Boosting(Material):
     def prepare(self, batch: Batch) -> Batch:
         """The teacher labels the unlabelled segments; then all is mixed."""
         assert isinstance(batch, UnlabelledBatch)
-        return boosting.compose(batch, self._pools(batch.segments), self.heard)
+        found, from_all = self._pools(batch.segments), self.options.sampling != SONGS
+        return boosting.compose(batch, found, self.heard, from_all=from_all)
 
     def _pools(self, segments: list[Segment]) -> Pools:
         if not segments:

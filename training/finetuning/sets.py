@@ -50,7 +50,7 @@ def check_mixtures(place: str, *, lossless_only: bool) -> None:
 
 
 def mixtures(
-    run: Run, place: str, recipe: Recipe, *, lossless_only: bool, workers: int
+    run: Run, place: str, recipe: Recipe, *, lossless_only: bool, workers: int, across: bool = True
 ) -> Unlabelled:
     """Mixtures for a teacher in the loop: of the train split of a corpus, or audio files, which are
     surveyed once; a resumed run reads the survey.
@@ -58,7 +58,7 @@ def mixtures(
     Raises BadUsage or Failed if nothing can be used.
     """
     if _is_corpus(place):
-        chunks = unlabelled.of_corpus(corpus.open_corpus(place))
+        chunks = unlabelled.of_corpus(corpus.open_corpus(place), across=across)
         if not chunks.count:
             raise BadUsage(f"--unlabelled {place}: its train split holds no mixture")
         return Unlabelled(chunks, {}, {"unlabelled_windows": chunks.count})

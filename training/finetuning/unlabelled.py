@@ -9,7 +9,6 @@ import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -108,26 +107,19 @@ class FileMixtures(Mixtures):
 class CorpusMixtures(Mixtures):
     """Windows of a corpus' mixtures."""
 
-    folder: str
-    index: pa.Table
+    chunks: pools.Chunks
     pool: pools.Pool
-    window_s: float
 
     @property
     def count(self) -> int:
         return len(self.pool.rows)
 
     def name(self, window: int) -> str:
-        return self._row(window)["sample_id"]
+        return self.chunks.row(int(self.pool.rows[window]))["sample_id"]
 
     def read(self, window: int, place: float, shape: tuple[int, int], rate: int) -> Tensor:
-        row, seconds = self._row(window), shape[1] / rate
-        start = self.pool.starts[window]
-        start_s = pools.start_in_chunk(row, start, self.window_s, seconds, place)
-        return windows.read(self.folder, row, "mixture", start_s, shape, rate)
-
-    def _row(self, window: int) -> dict[str, Any]:
-        return self.index.slice(int(self.pool.rows[window]), 1).to_pylist()[0]
+        number, start = int(self.pool.rows[window]), self.pool.starts[window]
+        return self.chunks.piece(number, start, "mixture", place, shape, rate)
 
 
 def paths(place: str) -> list[str]:
@@ -256,9 +248,10 @@ def of_files(found: Sequence[Surveyed]) -> FileMixtures:
     )
 
 
-def of_corpus(data: Corpus) -> CorpusMixtures:
-    """The windows of the mixtures in a corpus' train split."""
+def of_corpus(data: Corpus, *, across: bool = True) -> CorpusMixtures:
+    """The windows of the mixtures in a corpus' train split; `across` as for `pools.Chunks`."""
     index = data.of("train").combine_chunks()
     held = index["sources"].to_pylist()
-    pool = pools.pool(index, held, "mixture", [None] * len(held))
-    return CorpusMixtures(data.folder, index, pool, data.window_s)
+    chunks = pools.Chunks(data.folder, index, data.window_s, across)
+    pool = pools.pool(index, held, "mixture", [None] * len(held), chunks.next)
+    return CorpusMixtures(chunks, pool)

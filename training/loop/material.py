@@ -36,7 +36,7 @@ from training.data.levels import levels
 from training.data.windows import pieces
 from training.devices import ALONE, World
 from training.loop import previews
-from training.loop.options import PIECES, Options
+from training.loop.options import PIECES, SONGS, Options
 from training.loop.previews import Preview
 from training.loop.warm_start import WarmStart
 from training.models.metrics import EPSILON
@@ -102,6 +102,7 @@ class Material:
             cache_bytes=self.cache_bytes,
             device=self.device,
             world=self.world,
+            across=self.options.sampling == SONGS,
         )
         made = mixing.batches(training_set, progress, self.rejects)
         known = len(self.rejects)

@@ -12,8 +12,10 @@ from training.models import precision
 from training.recipes import registry
 from training.recipes.registry import RECIPES, Recipe
 
-PIECES, SAMPLES = "pieces", "samples"
-LATER = {"validation": SAMPLES}  # options that runs of earlier versions lack, with what they did
+PIECES, SAMPLES = "pieces", "samples"  # of --validation
+SONGS, CHUNKS = "songs", "chunks"  # of --sampling
+# Options that runs of earlier versions lack, with what they did.
+LATER = {"validation": SAMPLES, "sampling": CHUNKS}
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,13 @@ class Options:
     overfit_one_batch: bool = False
     force: bool = False  # to begin although memory is short
     validation: str = PIECES
+    sampling: str = SONGS
 
     @property
     def decisive(self) -> dict[str, Any]:
         """The options that must be the same when a run is resumed."""
         names = ("seed", "minutes", "workers", "precision", "compile", "overfit_one_batch")
-        return {name: getattr(self, name) for name in (*names, "validation")}
+        return {name: getattr(self, name) for name in (*names, *LATER)}
 
 
 def add_loop(parser: Parser) -> None:
@@ -67,6 +70,13 @@ def add_loop(parser: Parser) -> None:
         "theirs, as runs do that began before there was this option",
     )
     parser.add_argument(
+        "--sampling",
+        choices=(SONGS, CHUNKS),
+        help="for recipes that mix: pieces from anywhere in songs and, in fine-tuning, signals "
+        "drawn for each example (default); or pieces within chunks and signals drawn from a whole "
+        "batch's, as in runs that began before there was this option",
+    )
+    parser.add_argument(
         "--tensorboard", action="store_true", help="write the log for TensorBoard too"
     )
 
@@ -93,6 +103,7 @@ def loop_of(given: argparse.Namespace, before: Mapping[str, Any]) -> Options:
         overfit_one_batch=getattr(given, "overfit_one_batch", False),
         force=given.force,
         validation=given.validation or before.get("validation", PIECES),
+        sampling=given.sampling or before.get("sampling", SONGS),
     )
 
 

@@ -315,3 +315,71 @@ def test_without_others_songs_are_learnt_as_they_are(data: Corpus, tmp_path: Pat
     record = _train(data, tmp_path / "run", "--steps", "2", "--others", "", "--workers", "0")
     assert record["counts"]["steps"] == 2
     assert checkpoint.load(str(tmp_path / "run")).recipe.others == ()  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def ramps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Corpus]:
+    """Two songs whose vocals rise from song to song and from sample to sample, in chunks of a
+    second and uncut."""
+    root = tmp_path_factory.mktemp("ramps")
+    for song in range(2):
+        folder = root / "stems" / f"song {song}"
+        folder.mkdir(parents=True)
+        time = np.arange(round(3.5 * RATE)) / RATE
+        vocals = 0.1 * (song + 1) + 0.05 * time + 0.02 * np.sin(2 * np.pi * 440 * time)
+        for name, samples in (("vocals", vocals), ("accompaniment", 0.1 * np.cos(300 * time))):
+            soundfile.write(folder / f"{name}.wav", np.stack([samples] * 2, 1), RATE)
+    found = {}
+    for name, seconds in (("cut", "1"), ("whole", "60")):
+        words = ["--stems", str(root / "stems"), "--output", str(root / name), "--split", "train=1"]
+        words += ["--chunk-seconds", seconds, "--window-seconds", "0", "--flac-bits", "24"]
+        assert corpus_verb.main([*words, "--sample-rate", str(RATE)]) == 0
+        found[name] = open_corpus(str(root / name))
+    return found
+
+
+@pytest.mark.parametrize("rate", [RATE, 11_025])
+@pytest.mark.parametrize("window", [math.nan, 1.4])
+@pytest.mark.parametrize("place", [0.0, 0.45, 0.97])
+def test_a_piece_crosses_from_a_chunk_into_the_next(
+    ramps: dict[str, Corpus], rate: int, window: float, place: float
+) -> None:
+    """As it lies in the uncut song, at the recipe's rate too; it is not moved back."""
+    cut, whole = (ramps[name].index.combine_chunks() for name in ("cut", "whole"))
+    chunks = pools.Chunks(ramps["cut"].folder, cut, 0.9)
+    for number, row in enumerate(cut.to_pylist()):
+        assert (chunks.next[number] >= 0) == (row["start_s"] < 3)
+        if row["start_s"] != 1:
+            continue
+        shape = (2, round(0.5 * rate))
+        found = chunks.piece(number, window, "vocals", place, shape, rate)
+        begin = 1 + place if math.isnan(window) else window + place * (0.9 - 0.5)
+        (song,) = [one for one in whole.to_pylist() if one["song_id"] == row["song_id"]]
+        wanted = windows.read(ramps["whole"].folder, song, "vocals", begin, shape, rate)
+        inside = slice(40, -40)  # a resampler's ends hear what lies beyond
+        assert torch.allclose(found[:, inside], wanted[:, inside], atol=1e-3)
+        alone = pools.Chunks(ramps["cut"].folder, cut, 0.9, across=False)
+        held = alone.piece(number, window, "vocals", place, shape, rate)
+        latest = windows.read(ramps["whole"].folder, song, "vocals", min(1.5, begin), shape, rate)
+        if not math.isnan(window) and rate == RATE:
+            assert torch.allclose(held[:, inside], latest[:, inside], atol=1e-3)
+
+
+def test_windows_that_reach_into_the_next_chunk_count_once(ramps: dict[str, Corpus]) -> None:
+    index, every = ramps["cut"].index.combine_chunks(), (0.0, 0.45, 0.9, 1.35)
+    salient = []
+    for row in index.to_pylist():
+        begin, end = row["start_s"], row["start_s"] + 1
+        salient.append({"vocals": [s for s in every if s < end and s + 0.9 > begin]})
+    told = _with(Corpus(ramps["cut"].folder, index, 0.9), "salient", salient).index
+    held, nothing = told["sources"].to_pylist(), [None] * len(told)
+    chunks = pools.Chunks(ramps["cut"].folder, told, 0.9)
+    once = pools.pool(told, held, "vocals", nothing, chunks.next)
+    assert sorted(once.starts) == sorted([*every, *every])
+    assert len(pools.pool(told, held, "vocals", nothing).starts) > len(once.starts)
+    starts: list[float] = []
+    for number, start in zip(once.rows, once.starts, strict=True):
+        row, after = chunks.row(int(number)), chunks.row(int(chunks.next[number]))
+        for place in np.linspace(0, 1, 11):
+            starts.append(start_in_chunk(row, start, 0.9, 0.5, place, after["duration_s"]))
+    assert max(starts.count(start) for start in starts) <= 4  # none is where many pieces begin

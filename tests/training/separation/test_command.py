@@ -327,7 +327,7 @@ def test_songs_are_whole_or_in_chunks_as_the_recipe_or_the_user_says(tmp_path: P
     _, config = checkpoint.read_tensors(str(models["chunks"] / "model.safetensors"))
     del config["recipe"]["chunk_seconds"]
     assert registry.from_fields(config["recipe"]).own_chunks == Chunking(3.0)
-    with pytest.raises(BadUsage, match="--chunk-seconds whole, not 3.0"):
+    with pytest.raises(BadUsage, match=r"--chunk-seconds whole, not 3\.0"):
         vocals("c", "chunks")
 
 
