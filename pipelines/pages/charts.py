@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MOST_POINTS = 300  # of a curve
+MOST_DB = 60.0  # on an axis; an oracle that all but equals the truth would leave the rest no room
 
 
 @dataclass(frozen=True)
@@ -319,16 +320,17 @@ def _apart(drawn: list[Curve], gap: float = 16.0) -> list[Curve]:
 def axis(
     values: Sequence[float], left: float, right: float
 ) -> tuple[Callable[[float], float], float, float]:
-    """Where a value stands between `left` and `right`; the lowest and highest value there.
+    """Where a value in dB stands between `left` and `right`; the lowest and highest value there.
 
-    Zero is on it, and a margin is on either side.
+    Zero is on it, and a margin is on either side. What lies beyond ±MOST_DB stands at that end.
     """
-    low, high = min(0.0, *values), max(0.0, *values)
+    low, high = max(-MOST_DB, min(0.0, *values)), min(MOST_DB, max(0.0, *values))
     margin = (high - low) * 0.05 or 1.0
     low, high = low - margin, high + margin
 
     def place(value: float) -> float:
-        return round(left + (right - left) * (value - low) / (high - low), 2)
+        inside = min(high, max(low, value))
+        return round(left + (right - left) * (inside - low) / (high - low), 2)
 
     return place, low, high
 

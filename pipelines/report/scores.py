@@ -45,6 +45,7 @@ class BoxRow:
     median: float
     third: float  # quartile
     high: float
+    mean: float
     outliers: list[Tick]
     says: str
 
@@ -107,7 +108,8 @@ def spreads(folder: Folder) -> list[SourceSpread]:
 def boxes(measures: Mapping[tuple[str, str], Mapping[str, float]]) -> Boxes | None:
     """(label, kind) → value by song, finite, as boxes; None where all have too few songs.
 
-    A box reaches from the first to the third quartile, with a line at the median. Whiskers end at
+    A box reaches from the first to the third quartile, with a line at the median and a triangle at
+    the mean, as in chapter 5. Whiskers end at
     the outermost song within REACH quartile ranges of the box; songs beyond are marked one by one.
     """
     drawn = {key: found for key, found in measures.items() if len(found) >= FEWEST}
@@ -129,8 +131,11 @@ def boxes(measures: Mapping[tuple[str, str], Mapping[str, float]]) -> Boxes | No
             for song, value in found.items()
             if not ends[0] <= value <= ends[1]
         ]
+        mean = float(values.mean())
         says = f"{label}: median {median:.2f} dB, half of the songs from {first:.2f} to {third:.2f}"
+        says += f", mean {mean:.2f}"
         at = {"low": ends[0], "first": first, "median": median, "third": third, "high": ends[1]}
+        at["mean"] = mean
         y = top + pitch * (position + 0.5)
         placed = {name: place(value) for name, value in at.items()}
         says = says.replace("-", "−")

@@ -15,13 +15,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from stemlode import runs
 from stemlode.runs import Failed
 from training.data import corpus
 from training.data.corpus import Bad, Corpus
 from training.data.examples import Batch, TrainingSet, training_batches
 from training.data.pools import Chunks, Pool, backings, kind_of, windows
-from training.data.windows import UNREADABLE
+from training.data.windows import UNREADABLE, fault
 from training.devices import ALONE, World
 from training.recipes.base import Recipe
 from training.state import Progress
@@ -180,7 +179,7 @@ class Draws(Dataset[Drawn]):
             try:
                 found = self.chunks.piece(number, start, source, rng.random(), shape, rate)
             except UNREADABLE as error:
-                rejects.append(Bad(row["sample_id"], runs.reason(error)))
+                rejects.append(fault(row["sample_id"], error))
                 continue
             return row, found
         bad = rejects[-1]

@@ -20,6 +20,14 @@ from training.recipes.base import Recipe
 UNREADABLE = (OSError, ValueError, soundfile.LibsndfileError, pa.ArrowException)
 
 
+class FollowingFault(ValueError):
+    """A piece cannot be read because of the sample in which it goes on, `key`."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(reason)
+        self.key = key
+
+
 @dataclasses.dataclass(frozen=True)
 class Window:
     """A decoded sample at the recipe's rate, with as many channels as it trains on.
@@ -57,6 +65,11 @@ def needs(sources: Iterable[str], target: str) -> tuple[str, ...]:
     if target == "vocals" and {"mixture", "accompaniment"} <= held:
         return ("mixture", "accompaniment")
     return ()
+
+
+def fault(sample_id: str, error: Exception) -> Bad:
+    """What could not be used, for one of UNREADABLE that came up where a sample was read."""
+    return Bad(error.key if isinstance(error, FollowingFault) else sample_id, runs.reason(error))
 
 
 Room = Callable[[tuple[int, int]], np.ndarray]
@@ -200,12 +213,17 @@ def read(
     parts: list[np.ndarray] = []
     for held in rows:
         name = f"{source}.flac"
-        data = reading.contents(folder, held, [name])[name]
         before = sum(map(len, parts))  # frames
         begin_s = 0.0 if parts else start_s
-        frames, from_rate = _frames(
-            data, held["scale"], (channels, rate), start_s=begin_s, samples=samples
-        )
+        try:
+            data = reading.contents(folder, held, [name])[name]
+            frames, from_rate = _frames(
+                data, held["scale"], (channels, rate), start_s=begin_s, samples=samples
+            )
+        except UNREADABLE as error:
+            if held is following:
+                raise FollowingFault(held["sample_id"], runs.reason(error)) from error
+            raise
         wanted = -(-samples * from_rate // rate) + 1
         parts.append(frames[: wanted - before])
         if before + len(frames) >= wanted:

@@ -71,7 +71,7 @@ class Mixtures:
             try:
                 return Segment(self.name(window), self.read(window, place, shape, rate))
             except (*windows.UNREADABLE, AudioError) as error:
-                rejects.append(Bad(self.name(window), runs.reason(error)))
+                rejects.append(windows.fault(self.name(window), error))
         bad = rejects[-1]
         raise Failed(
             f"--unlabelled: {ATTEMPTS} mixtures in turn cannot be read; the last one, {bad.key}: "

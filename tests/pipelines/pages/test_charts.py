@@ -149,6 +149,16 @@ def test_nothing_to_draw_is_no_chart() -> None:
     assert flow([Stage("tracks", [FlowSegment("paired", "a", 3)])]) is None
 
 
+def test_an_oracle_that_all_but_equals_the_truth_leaves_the_others_room() -> None:
+    """What lies beyond 60 dB stands at the end of the axis, with its number."""
+    chart = dots([("song", {"mixture": -3.0, "estimate": 4.0, "oracle": 138.2})])
+    assert chart is not None
+    mixture, estimate, oracle = (dot.x for dot in chart.rows[0].dots)
+    assert estimate - mixture > 30 and oracle <= chart.right
+    assert chart.rows[0].dots[2].label == "oracle: 138.20 dB"
+    assert max(float(tick.label.replace("−", "-")) for tick in chart.x_ticks) <= 63
+
+
 @given(st.floats(0.01, 2.5), st.floats(0.01, 2.5))
 def test_no_bar_crosses_a_threshold(low: float, high: float) -> None:
     low, high = sorted((low, high))
