@@ -50,6 +50,7 @@ class Thresholds:
     min_part: float = 0.1  # of the mixture that matches where a part does
     min_bass: float = 0.3  # correlation below which the bass is missing
     max_rest: float = 0.25  # of the mixture where the instrumental may be silent
+    on_sum: bool = False  # d_min and d_max are of eq. 3.8's plain sum; for pairs without alignment
 
 
 def decide(scores: Scores, thresholds: Thresholds) -> tuple[str, str]:
@@ -74,6 +75,8 @@ def decide(scores: Scores, thresholds: Thresholds) -> tuple[str, str]:
     * `kept`: all else.
     """
     d, low, high = scores.difference, thresholds.d_min, thresholds.d_max
+    if thresholds.on_sum:
+        return _by_sum(scores.difference_sum, low, high)
     soft = d < low and _is_sparse(scores, thresholds)
     if d < low and not soft:
         return "too_similar", f"difference {d:.3f} is below {low:g}"
@@ -86,6 +89,15 @@ def decide(scores: Scores, thresholds: Thresholds) -> tuple[str, str]:
         why = f"asymmetry {scores.asymmetry:.2f}, spread {scores.surplus_spread:.2f}"
         return "kept", f"difference {d:.3f} is in {thresholds.d_sparse:g}…{low:g}, {why}: a voice"
     return "kept", f"difference {d:.3f} is in {low:g}…{high:g}"
+
+
+def _by_sum(d: float, low: float, high: float) -> tuple[str, str]:
+    """The thesis' window on the sum as it stands, which grows with length and level."""
+    if d < low:
+        return "too_similar", f"sum of differences {d:.4g} is below {low:g}"
+    if not d < high:
+        return "too_different", f"sum of differences {d:.4g} is not below {high:g}"
+    return "kept", f"sum of differences {d:.4g} is in {low:g}…{high:g}"
 
 
 def _is_sparse(scores: Scores, limits: Thresholds) -> bool:

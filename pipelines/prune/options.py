@@ -30,7 +30,12 @@ FURTHER = {  # thresholds beside d_min and d_max
     "max_rest": "share of the mixture's sound during which the instrumental may be silent",
 }
 # Options that came later, with what a plan without them means.
-ADDED: dict[str, Any] = {"d_sparse": 1.0, "sparse_asymmetry": 0.5, "min_spread": 0.0}
+ADDED: dict[str, Any] = {
+    "sum_thresholds": False,
+    "d_sparse": 1.0,
+    "sparse_asymmetry": 0.5,
+    "min_spread": 0.0,
+}
 
 
 class PruneOptions(VerbOptions):
@@ -105,6 +110,12 @@ class PruneOptions(VerbOptions):
             "--d-max alone",
         )
         add(
+            "--sum-thresholds",
+            action="store_true",
+            help="with --no-align: --d-min and --d-max, which must be given, are of the plain sum "
+            "of differences (thesis eq. 3.8), which grows with length and level",
+        )
+        add(
             "--max-offset",
             type=float,
             default=alignment.MAX_OFFSET_S,
@@ -151,7 +162,10 @@ def settings_of(options: PipelineOptions) -> tuple[Settings, Thresholds]:
     for name, value in further.items():
         if not math.isfinite(value):
             raise BadUsage(f"{flag_of(name)} {value:g}: a finite number")
-    return settings, Thresholds(view.d_min, view.d_max, view.d_sparse, **further)
+    if view.sum_thresholds and view.align:
+        raise BadUsage("--sum-thresholds needs --no-align: an alignment decides by other measures")
+    window = (view.d_min, view.d_max, view.d_sparse)
+    return settings, Thresholds(*window, **further, on_sum=view.sum_thresholds)
 
 
 def settle(options: PipelineOptions, argv: Sequence[str], given: Mapping[str, str]) -> None:
@@ -166,6 +180,8 @@ def settle(options: PipelineOptions, argv: Sequence[str], given: Mapping[str, st
             raise BadUsage("--thresholds holds what --d-min and --d-max say: give one or the other")
         window = thresholds.read(view.thresholds)
         view.d_min, view.d_max = window.d_min, window.d_max
+    if view.sum_thresholds and None in (view.d_min, view.d_max):
+        raise BadUsage("--sum-thresholds: say of which sums by --d-min and --d-max")
     if view.d_sparse is None:
         view.d_sparse = decisions.D_SPARSE if view.d_min is None else view.d_min
     view.d_min = decisions.D_MIN if view.d_min is None else view.d_min

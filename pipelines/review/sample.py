@@ -186,7 +186,9 @@ def _limits(scored: Folder) -> Thresholds:
     """What prune was told beside its window, and a window that holds everything."""
     told = scored.facts("options")
     names = [field.name for field in dataclasses.fields(Thresholds)]
-    found = {name: value for name in names if (value := real(told.get(name))) is not None}
+    found: dict[str, Any] = {
+        name: value for name in names if (value := real(told.get(name))) is not None
+    }
     return Thresholds(**found | {"d_min": 0.0, "d_max": math.inf})
 
 

@@ -121,7 +121,7 @@ class Draws(Dataset[Drawn]):
         self.mixing = recipe.checked_mixing()
         index: pa.Table = data.of("train").combine_chunks()
         self.chunks = Chunks(data.folder, index, data.window_s, across)
-        self.pools = backings(index, self.mixing, self.chunks.next)
+        self.pools = backings(index, self.mixing, self.chunks)
         if not self.pools:
             held = sorted({name for row in index["sources"].to_pylist() for name in row})
             wanted = ", ".join(self.mixing.sources)

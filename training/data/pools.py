@@ -68,6 +68,18 @@ class Chunks:
         """A row of the index."""
         return self.index.slice(number, 1).to_pylist()[0]
 
+    def spans(self, first: int, second: int, window: float) -> bool:
+        """Whether a window begins in one row's chunk and ends in another's, which follows it."""
+        starts, ends = self.limits
+        begins = starts[first] - _TOUCH_S <= window < starts[second] - _TOUCH_S
+        return bool(begins and window + self.window_s <= ends[second] + _TOUCH_S)
+
+    @cached_property
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where each row's chunk begins and ends, in seconds of its song."""
+        starts, lengths = (self.index[name].to_numpy() for name in ("start_s", "duration_s"))
+        return starts, starts + lengths
+
     def piece(
         self,
         number: int,
@@ -93,21 +105,21 @@ class Chunks:
 
 
 def backings(
-    index: pa.Table, mixing: Mixing, after: np.ndarray | None = None
+    index: pa.Table, mixing: Mixing, chunks: Chunks | None = None
 ) -> list[dict[str, Pool]]:
     """The ways to make a mixture, each with pools by source, the target first: of the other
     sources, or, from samples that lack some of them, of one source that is all but the target.
 
-    `after` says in which row each row's recording goes on (`Chunks.next`)."""
+    `chunks` are those of the index, if pieces may go on from one into the next."""
     held = index["sources"].to_pylist()
     kinds = _kinds(index, mixing.mix_constraint)
     ready = rest_of(mixing.target)
-    stems = {source: pool(index, held, source, kinds, after) for source in mixing.sources}
+    stems = {source: pool(index, held, source, kinds, chunks) for source in mixing.sources}
     without_stems = [[] if set(mixing.others) <= set(names) else names for names in held]
-    others = pool(index, without_stems, ready, kinds, after)
+    others = pool(index, without_stems, ready, kinds, chunks)
     whole = {mixing.target: stems[mixing.target], ready: others}
     if not all(len(pool.rows) for pool in stems.values()):  # no song has all the sources
-        whole[ready] = pool(index, held, ready, kinds, after)
+        whole[ready] = pool(index, held, ready, kinds, chunks)
     options = [stems] if set(stems) == set(whole) else [stems, whole]
     return [pools for pools in options if all(len(pool.rows) for pool in pools.values())]
 
@@ -117,11 +129,10 @@ def pool(
     held: Sequence[Sequence[str]],
     source: str,
     kinds: Sequence[Any],
-    after: np.ndarray | None = None,
+    chunks: Chunks | None = None,
 ) -> Pool:
     """A source's salient windows; a chunk whose salience was not measured is one window. One that
-    reaches from a chunk into the next counts once, in the chunk in which it begins (`after`, as
-    for `backings`).
+    begins in a chunk and ends in the next counts once, in the first (`chunks` as for `backings`).
 
     Only sources that are written count. Mixture − accompaniment of a pair may hold more than
     vocals, so it is no source to mix from.
@@ -129,17 +140,16 @@ def pool(
     rows: list[int] = []
     starts: list[float] = []
     alike: dict[Any, list[int]] = {}
-    salient, begins = index["salient"], index["start_s"]
-    goes_on: set[int] = set()  # rows before which their recording is in the pool too
-    if after is not None:
-        goes_on = {int(after[row]) for row, names in enumerate(held) if source in names}
+    salient = index["salient"]
+    before: dict[int, int] = {}  # by row, the one before it, if that has the source too
+    if chunks is not None:
+        before = {int(chunks.next[row]): row for row, names in enumerate(held) if source in names}
     for row, names in enumerate(held):
         if source not in names:
             continue
         windows = dict(salient[row].as_py() or {}).get(source, [np.nan])
-        if row in goes_on:
-            first = begins[row].as_py() - _TOUCH_S
-            windows = [start for start in windows if not start < first]
+        if chunks is not None and row in before:
+            windows = [w for w in windows if not chunks.spans(before[row], row, w)]
         if kinds[row] is not None:
             alike.setdefault(kinds[row], []).extend(range(len(rows), len(rows) + len(windows)))
         rows += [row] * len(windows)

@@ -253,5 +253,5 @@ def of_corpus(data: Corpus, *, across: bool = True) -> CorpusMixtures:
     index = data.of("train").combine_chunks()
     held = index["sources"].to_pylist()
     chunks = pools.Chunks(data.folder, index, data.window_s, across)
-    pool = pools.pool(index, held, "mixture", [None] * len(held), chunks.next)
+    pool = pools.pool(index, held, "mixture", [None] * len(held), chunks)
     return CorpusMixtures(chunks, pool)

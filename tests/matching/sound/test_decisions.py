@@ -153,3 +153,14 @@ def test_every_pair_has_one_decision_and_nothing_doubtful_is_kept(
             assert confidence >= limits.min_confidence
             assert asymmetry >= limits.min_asymmetry
             assert abs(values["drift_ppm"] or 0) <= limits.max_drift_ppm
+
+
+@pytest.mark.parametrize(
+    ("total", "decision"),
+    [(99.0, "too_similar"), (100.0, "kept"), (900.0, "too_different"), (math.nan, "too_different")],
+)
+def test_the_plain_sum_decides_where_it_is_asked_for(total: float, decision: str) -> None:
+    """Whatever the normalised difference is (thesis eq. 3.8)."""
+    limits = Thresholds(100.0, 900.0, on_sum=True)
+    found, reason = decide(Scores(total, 0.0, 0.0, 0.0, 0.0, 1, None), limits)
+    assert found == decision and f"sum of differences {total:.4g}" in reason

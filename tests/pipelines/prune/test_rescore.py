@@ -112,6 +112,8 @@ def test_what_was_rescored_can_be_again_and_goes_on_to_corpus(scored: Path, tmp_
         (("--sample-rate", "16000"), "--sample-rate needs the audio"),
         (("--trim-db=50",), "--trim-db needs the audio"),
         (("--no-align",), "--no-align needs the audio"),
+        (("--sum-thresholds",), "say of which sums by --d-min and --d-max"),
+        (("--sum-thresholds", "--d-min", "1", "--d-max", "9"), "--sum-thresholds needs --no-align"),
         (("--max-rest", "nan"), "--max-rest nan: a finite number"),
         (("--estimate",), "--estimate needs the audio"),
         (("--d-min", "0.9"), "need 0"),
@@ -164,6 +166,12 @@ def test_a_run_without_alignment_stays_one(scored: Path, tmp_path: Path) -> None
     assert command.main([*words, "--no-align"]) == 0
     assert _rescore(tmp_path, tmp_path / "o") == _pairs(tmp_path / "pairs")
     assert runs.record(str(tmp_path / "o"))["options"]["align"] is False
+    sums = sorted(row["difference_sum"] for row in _pairs(tmp_path / "pairs") if row["difference"])
+    window = ["--sum-thresholds", "--d-min", str(sums[1]), "--d-max", str(sums[-1])]
+    for row in _rescore(tmp_path, tmp_path / "sums", *window):
+        if row["decision"] != "unreadable":
+            kept = sums[1] <= row["difference_sum"] < sums[-1]
+            assert (row["decision"] == "kept") == kept and "sum of differences" in row["reason"]
 
 
 def test_a_table_of_another_version_is_a_line(scored: Path, tmp_path: Path) -> None:

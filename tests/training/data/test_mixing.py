@@ -374,7 +374,7 @@ def test_windows_that_reach_into_the_next_chunk_count_once(ramps: dict[str, Corp
     told = _with(Corpus(ramps["cut"].folder, index, 0.9), "salient", salient).index
     held, nothing = told["sources"].to_pylist(), [None] * len(told)
     chunks = pools.Chunks(ramps["cut"].folder, told, 0.9)
-    once = pools.pool(told, held, "vocals", nothing, chunks.next)
+    once = pools.pool(told, held, "vocals", nothing, chunks)
     assert sorted(once.starts) == sorted([*every, *every])
     assert len(pools.pool(told, held, "vocals", nothing).starts) > len(once.starts)
     starts: list[float] = []
