@@ -1,6 +1,5 @@
 """How much disk a corpus will need, by what tables and headers state. Free of Beam."""
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,8 @@ from stemlode.shards import space
 if TYPE_CHECKING:  # it parses options, for which it needs Beam
     from pipelines.corpus.options import CorpusPlan
 
-PROBED = 100  # songs whose lengths stand for those of the rest
+PROBED = 32  # songs whose lengths stand for those of the rest
+MOST_FAULTS = 3  # of files that cannot be looked at, since a store may take its time to say so
 USUAL_RATE = 44_100  # where each song keeps its own
 _COLUMNS = ["decision", "coherent", "mix_decoded_s", "mix"]
 
@@ -42,9 +42,14 @@ def _of_pairs(folder: str) -> Iterator[float]:
 
 def _mean_s(found: Sequence[Recording]) -> float:
     """The mean length of some recordings, by their headers; 0 where none states it."""
-    lengths = []
+    lengths: list[float] = []
+    faults = 0
     for one in found[:: max(1, len(found) // PROBED)]:
         uris = [part.uri for parts in one.parts.values() for part in parts if part.uri]
-        with contextlib.suppress(audio.AudioError, OSError):  # the run says what is wrong with it
+        try:
             lengths += [audio.probe(uri).duration_s or 0.0 for uri in uris[:1]]
+        except (audio.AudioError, OSError):  # the run says what is wrong with it
+            faults += 1
+            if faults == MOST_FAULTS:
+                break
     return sum(lengths) / len(lengths) if lengths else 0.0
