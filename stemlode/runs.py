@@ -30,6 +30,7 @@ ERROR, CAUSE = "_ERROR.txt", "_CAUSE.json"
 BEGUN = "_BEGUN"  # while a run works: a worker that is another process has begun
 PENDING = "_APPEND.json"  # what is being added to a run that is done
 PARTS = "_parts"  # what an attempt has finished of a run, for the next one to find
+FREED = ".freed"  # beside a part file of which something was given back (see `shards.space`)
 OWN = (PLAN, RECORD, SUCCESS, ERROR, CAUSE, BEGUN, locks.NAME)  # files of every run folder
 # What any verb may leave below its folder, finished or killed; see `start` for what else.
 _OURS = (
@@ -237,7 +238,12 @@ def _reopen(run: Run, writes: Sequence[str]) -> None:
     """
     outputs = json.loads(files.read_bytes(run.path(RECORD))).get("outputs", {})
     ours = [name for name in outputs if ".." not in name.split("/") and _is_ours(name, writes)]
-    for name in (SUCCESS, *ours, RECORD):
+    files.remove(run.path(SUCCESS))
+    for path in files.list_files(run.path(PARTS)):
+        if path.endswith(FREED):  # given back, for a shard held it that goes now
+            files.remove(f"{path.removesuffix(FREED)}.json")
+            files.remove(path)
+    for name in (*ours, RECORD):
         files.remove(run.path(name))
 
 
