@@ -33,7 +33,8 @@ class Checkpoint:
     core: nn.Module
     step: int
     scores: dict[str, float] = field(default_factory=dict)
-    # If fine-tuned, its teachers in order: sha256, score and step of each.
+    # If fine-tuned, its teachers in order: sha256, score and step of each. If it learnt from
+    # salience, who gave that: pitch and targets.
     teachers: list[dict[str, Any]] = field(default_factory=list)
 
 

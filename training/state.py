@@ -133,6 +133,8 @@ def restore(
             _load(learning.average, _under("average.", tensors))
         fused = learning.adam.defaults["fused"]
         for name, parameter in learning.nets.named_parameters():
+            if not parameter.requires_grad:
+                continue  # it does not learn
             # The moments get the parameters' memory layout again: rounding may depend on it.
             steps = tensors[f"adam.{name}.step"]
             learning.adam.state[parameter] = {

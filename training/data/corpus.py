@@ -13,7 +13,7 @@ import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,9 @@ from training.data.windows import Bad, Room, Window, cut, decode, fresh, needs
 from training.devices import ALONE, World
 from training.recipes.base import Recipe
 
+if TYPE_CHECKING:
+    from training.data.salience import Salience
+
 COLUMNS = ["sample_id", "song_id", "split_group", "split", "shard", "sources", "start_s"]
 COLUMNS += ["track_ids", "offset", "size", "salient", "duration_s", "sample_rate", "scale"]
 KNOWN_OF_SONGS = ("augmentation", "genre", "tempo", "key")  # read where an index has them
@@ -41,6 +44,7 @@ class Corpus:
     folder: str
     index: pa.Table
     window_s: float = 6.0  # length of the index's salient windows
+    salience: "Salience | None" = None  # beside its samples; read where it is there
 
     def usable(self, split: str, target: str) -> int:
         """How many of a split's samples can teach a target."""
@@ -170,6 +174,7 @@ class SplitSamples(Dataset[Window | Bad]):
         order = [("shard", "ascending"), ("offset", "ascending")]
         self.index = rows.filter(pa.array(taught, pa.bool_())).sort_by(order).combine_chunks()
         self.folder, self.recipe, self.seed, self.crop = corpus.folder, recipe, seed, crop
+        self.salience = corpus.salience
         self.room: Room = fresh  # where to decode what comes out whole
 
     def __len__(self) -> int:
@@ -199,7 +204,10 @@ class SplitSamples(Dataset[Window | Bad]):
         names = [f"{name}.flac" for name in needs(row["sources"], self.recipe.target)]
         try:
             held = retry.repeatedly(lambda: reading.contents(self.folder, row, names))
-            return decode(row, held, self.recipe, room)
+            window = decode(row, held, self.recipe, room)
+            if self.salience is None or isinstance(window, Bad):
+                return window
+            return self.salience.beside(window)
         except (OSError, ValueError, pa.ArrowException) as error:
             return Bad(row["sample_id"], f"{row['shard']}: {runs.reason(error)}")
 

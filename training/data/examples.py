@@ -1,12 +1,13 @@
 """Decoded windows → the batches that a recipe learns from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from stemlode.runs import Failed
+from stemlode.shards.salience import LEVELS
 from training.data import corpus
 from training.data.corpus import Corpus, Window, Windows
 from training.devices import ALONE, World
@@ -41,6 +42,20 @@ class Batch:
     mixture: Tensor  # [batch, channels, samples]
     reference: Tensor  # [batch, channels, samples]: the target, or where `residual` what leaves it
     residual: Tensor  # bool [batch]
+    # Of the target, float32 [batch, rows, frames]; column t is centred on sample t * hop.
+    salience: Tensor | None = field(default=None, kw_only=True)
+
+    @classmethod
+    def of(cls, sample_ids: list[str], given: Iterable[Tensor]) -> "Batch":
+        """The inverse of `given`."""
+        mixture, reference, residual, *more = given
+        return Batch(sample_ids, mixture, reference, residual, salience=more[0] if more else None)
+
+    @property
+    def given(self) -> tuple[Tensor, ...]:
+        """What a recipe learns from: the salience comes last, if it is there."""
+        signals = (self.mixture, self.reference, self.residual)
+        return signals if self.salience is None else (*signals, self.salience)
 
 
 def training_batches(
@@ -111,7 +126,19 @@ def batch_of(windows: list[Window], peaks: dict[str, float] | None) -> Batch:
         stacked([window.mixture for window in windows]),
         stacked([window.reference for window in windows]),
         torch.tensor([window.residual for window in windows]),
+        salience=_salience([window.salience for window in windows if window.salience is not None]),
     )
+
+
+def _salience(parts: list[Tensor]) -> Tensor | None:
+    """uint8 [rows, frames] each → likelihoods [batch, rows, frames], with zeros after shorter ones;
+    None of none."""
+    if not parts:
+        return None
+    whole = torch.zeros(len(parts), len(parts[0]), max(part.shape[1] for part in parts))
+    for row, part in zip(whole, parts, strict=True):
+        torch.div(part, LEVELS, out=row[:, : part.shape[1]])
+    return whole
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
@@ -122,18 +149,17 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
             return tensor.pin_memory().to(device, non_blocking=True)
         return tensor.to(device)
 
-    parts = (moved(part) for part in (batch.mixture, batch.reference, batch.residual))
-    return Batch(batch.sample_ids, *parts)
+    return Batch.of(batch.sample_ids, map(moved, batch.given))
 
 
 def parts_of(batch: Batch, parts: int) -> Iterator[Batch]:
     """The batch in so many parts, as equal as can be; fewer where it has fewer examples."""
-    chunks = (x.chunk(parts) for x in (batch.mixture, batch.reference, batch.residual))
+    chunks = (x.chunk(parts) for x in batch.given)
     start = 0
-    for mixture, reference, residual in zip(*chunks, strict=True):
-        ids = batch.sample_ids[start : start + len(mixture)]
-        start += len(mixture)
-        yield Batch(ids, mixture, reference, residual)
+    for given in zip(*chunks, strict=True):
+        ids = batch.sample_ids[start : start + len(given[0])]
+        start += len(ids)
+        yield Batch.of(ids, given)
 
 
 def remix(batch: Batch, recipe: Recipe) -> Batch:
@@ -159,4 +185,5 @@ def remix(batch: Batch, recipe: Recipe) -> Batch:
         )
     residual = batch.residual | batch.residual[order]
     reference = torch.where(residual[:, None, None] | backing, rest, target)
-    return Batch(batch.sample_ids, rest + target, reference, residual)
+    salience = None if batch.salience is None else batch.salience[order]
+    return Batch(batch.sample_ids, rest + target, reference, residual, salience=salience)

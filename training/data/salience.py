@@ -16,12 +16,14 @@ augmented copy is a recording of its own and has its own. What changes speed or 
 their salience goes with them.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
@@ -30,6 +32,7 @@ from stemlode.runs import BadUsage, Failed
 from stemlode.shards import reading, salience
 from stemlode.shards.salience import Columns
 from training.data.corpus import Corpus
+from training.data.windows import Window
 
 VERB = "salience"
 COLUMNS = ["sample_id", "shard", "offset", "size", "first_frame", "first_sample", "frames"]
@@ -77,6 +80,20 @@ class Salience:
             raise ValueError(f"{row['shard']}: {sample_id} holds other frames than its row says")
         return values
 
+    def beside(self, window: Window) -> Window:
+        """A sample's window at 22,050 Hz from its first frame's centre on, with its salience.
+
+        Raises as `whole` does.
+        """
+        first = self._columns(self._row(window.sample_id)).first_sample
+        return dataclasses.replace(
+            window,
+            mixture=window.mixture[:, first:],
+            reference=window.reference[:, first:],
+            salience=torch.from_numpy(self.whole(window.sample_id)),
+            hop=salience.HOP_LENGTH,
+        )
+
     def _row(self, sample_id: str) -> dict[str, Any]:
         (row,) = self.index.slice(self._numbers[sample_id], 1).to_pylist()
         return row
@@ -87,6 +104,13 @@ class Salience:
     @cached_property
     def _numbers(self) -> dict[str, int]:
         return {name: number for number, name in enumerate(self.index["sample_id"].to_pylist())}
+
+
+def learnt_beside(corpus: Corpus, found: Salience) -> Corpus:
+    """The part of a corpus that has salience, with it: samples without isolated vocals have none,
+    nor have those that the teacher could not use."""
+    held = pc.is_in(corpus.index["sample_id"], found.index["sample_id"].combine_chunks())
+    return dataclasses.replace(corpus, index=corpus.index.filter(held), salience=found)
 
 
 def open_salience(folder: str, corpus: Corpus) -> Salience:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stemlode import audio, runs
@@ -42,11 +43,30 @@ class Window:
     reference: Tensor  # float32 [channels, samples]
     residual: bool
     whole: bool = False  # to be kept for the epochs to come
+    # uint8 [rows, frames], of the target: column t is centred on sample t * hop of the window.
+    salience: Tensor | None = None
+    hop: int = 1  # samples; pieces begin at multiples of it
 
     @property
     def nbytes(self) -> int:
-        """Size of both signals."""
-        return self.mixture.nbytes + self.reference.nbytes
+        """Size of both signals, and of the salience."""
+        more = 0 if self.salience is None else self.salience.nbytes
+        return self.mixture.nbytes + self.reference.nbytes + more
+
+    def piece(self, start: int, samples: int) -> "Window":
+        """Some samples of it, from `start` or, if that is no multiple of the hop, from the last one
+        before it; fewer where it ends before."""
+        start -= start % self.hop
+        stop, salience = start + samples, self.salience
+        if salience is not None:
+            salience = salience[:, start // self.hop : -(-stop // self.hop)]
+        return dataclasses.replace(
+            self,
+            mixture=self.mixture[:, start:stop],
+            reference=self.reference[:, start:stop],
+            salience=salience,
+            whole=False,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,13 +185,10 @@ def _frames(
 def cut(window: Window, samples: int, rng: random.Random) -> Window:
     """A piece of `samples` at a random place, or the whole with zeros after it."""
     spare = window.mixture.shape[-1] - samples
-    if spare < 0:
-        pad = torch.nn.functional.pad
-        pieces = [pad(part, (0, -spare)) for part in (window.mixture, window.reference)]
-    else:
-        start = rng.randint(0, spare)
-        pieces = [part[:, start : start + samples] for part in (window.mixture, window.reference)]
-    return dataclasses.replace(window, mixture=pieces[0], reference=pieces[1], whole=False)
+    if spare >= 0:
+        return window.piece(rng.randint(0, spare), samples)
+    parts = [F.pad(part, (0, -spare)) for part in (window.mixture, window.reference)]
+    return dataclasses.replace(window, mixture=parts[0], reference=parts[1], whole=False)
 
 
 def pieces(window: Window, samples: int) -> list[Window]:
@@ -181,15 +198,7 @@ def pieces(window: Window, samples: int) -> list[Window]:
     if total <= samples:
         return [window]
     starts = [*range(0, total - samples, samples), total - samples]
-    return [
-        dataclasses.replace(
-            window,
-            mixture=window.mixture[:, start : start + samples],
-            reference=window.reference[:, start : start + samples],
-            whole=False,
-        )
-        for start in starts
-    ]
+    return [window.piece(start, samples) for start in starts]
 
 
 def read(
@@ -230,4 +239,4 @@ def read(
             break
     whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
     found = torch.from_numpy(audio.resample(whole.T, from_rate, rate)[:, :samples])
-    return torch.nn.functional.pad(found, (0, samples - found.shape[1]))
+    return F.pad(found, (0, samples - found.shape[1]))

@@ -9,6 +9,8 @@ from stemlode.runs import BadUsage, Failed, Run
 from training import console, devices, state
 from training.checkpoint import BEST, CONFIG, MODEL
 from training.data import corpus, levels
+from training.data.corpus import Corpus
+from training.data.salience import learnt_beside, open_salience
 from training.devices import World, pick_device
 from training.loop import memory, one_batch, previews, warm_start
 from training.loop.material import Material
@@ -16,6 +18,7 @@ from training.loop.one_batch import OneBatch
 from training.loop.options import LATER, Options, begun, changed, loop_of, parser_of
 from training.loop.stopping import Termination
 from training.loop.train import train
+from training.loop.warm_start import WarmStart
 from training.recipes import registry
 from training.recipes.registry import RECIPES, Recipe
 
@@ -64,15 +67,9 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
     folder, output = files.absolute(given.corpus), files.absolute(given.output)
     if options.tensorboard:
         console.check(output)
-    data = corpus.open_corpus(folder)
-    if recipe.mixing is None and not data.usable("train", recipe.target):
-        raise Failed(f"--corpus {folder}: no sample in its train split can teach {recipe.target}")
-    inputs, start = {"corpus": folder}, None
-    if given.start:
-        inputs["from"] = files.absolute(given.start)
-        start = warm_start.read(inputs["from"], recipe)
-        if world.first:
-            console.tell(start.line())
+    inputs = {"corpus": folder}
+    data = material_of(recipe, given, inputs, world)
+    start = begun_with(recipe, given, inputs, world)
     # Before there is a plan, from which other options would differ.
     memory.check(recipe, device, options, world, output, overwrite=given.overwrite)
     run: Run | None = None
@@ -107,6 +104,54 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
         print(f"train: {summary(output)}")
         conclude(recipe, options, output)
     return 0
+
+
+def material_of(
+    recipe: Recipe, given: argparse.Namespace, inputs: dict[str, str], world: World
+) -> Corpus:
+    """What can teach the recipe of --corpus, and the salience beside it if it needs that, which is
+    added to `inputs`."""
+    data = corpus.open_corpus(inputs["corpus"])
+    if recipe.needs_salience:
+        if not given.salience:
+            raise BadUsage(
+                f"stemlode train {recipe.name} needs --salience DIR, where `stemlode salience "
+                f"--corpus {given.corpus} --output DIR` wrote the pitch of the vocals"
+            )
+        inputs["salience"] = files.absolute(given.salience)
+        found, samples = open_salience(inputs["salience"], data), len(data.index)
+        data = learnt_beside(data, found)
+        if world.first:
+            console.tell(
+                f"learns from the {len(data.index):,} of {samples:,} samples that have salience "
+                f"({found.teacher}, {found.targets})"
+            )
+    elif given.salience:
+        raise BadUsage(f"--salience {given.salience}: {recipe.name} does not learn from pitch")
+    if recipe.mixing is None and not data.usable("train", recipe.target):
+        what = f"{recipe.target}{' and its pitch' if recipe.needs_salience else ''}"
+        raise Failed(f"--corpus {data.folder}: no sample in its train split can teach {what}")
+    return data
+
+
+def begun_with(
+    recipe: Recipe, given: argparse.Namespace, inputs: dict[str, str], world: World
+) -> WarmStart | None:
+    """The weights of --from, which is added to `inputs`."""
+    if not given.start:
+        if recipe.needs_weights:
+            names = " and ".join(name.rstrip(".") for name in recipe.needs_weights)
+            raise BadUsage(
+                f"stemlode train {recipe.name} needs --from CHECKPOINT, one that holds the net "
+                f"called {names}: it is used as it is"
+            )
+        return None
+    inputs["from"] = files.absolute(given.start)
+    start = warm_start.read(inputs["from"], recipe)
+    start.check(recipe)
+    if world.first:
+        console.tell(start.line())
+    return start
 
 
 def conclude(recipe: Recipe, options: Options, output: str) -> None:

@@ -35,7 +35,7 @@ from training.data.examples import Batch, TrainingSet, batch_of, remix, to_devic
 from training.data.levels import levels
 from training.data.windows import pieces
 from training.devices import ALONE, World
-from training.loop import previews
+from training.loop import balance, previews
 from training.loop.options import PIECES, SONGS, Options
 from training.loop.previews import Preview
 from training.loop.warm_start import WarmStart
@@ -79,6 +79,7 @@ class Material:
         )
         self.valid = corpus.loader(valid, options.workers, ahead=recipe.batch_size)
         self.loudest: dict[str, tuple[Window, float]] = {}  # by song: a sample, and its power
+        self.judged: tuple[Tensor, ...] = ()  # some of what was validated on first
 
     def begin(self, nets: nn.Module, progress: Progress) -> list[dict[str, Any]]:
         """Do what a new run needs before its first step; return the log's first lines.
@@ -139,12 +140,18 @@ class Material:
             peak = torch.ones(len(held), 1, 1, device=self.device)
             if recipe.mixing is not None and self.options.validation == PIECES:
                 peak = mixing.peaks(batch.mixture, target)
-            given = (batch.mixture / peak, batch.reference / peak, batch.residual)
-            judged = recipe.judge(nets, *given)
+            given = (batch.mixture / peak, batch.reference / peak, *batch.given[2:])
+            judged = recipe.judge_given(nets, *given)
+            if not self.judged and len(judged.terms) > 1 and self.world.first:
+                # Half of what is learnt from at once: this is in fp32, and with gradients.
+                some = max(1, recipe.batch_size // (2 * self.world.size * recipe.accumulate))
+                self.judged = tuple(part[:some] for part in given)
             patches = 1.0 if recipe.summed else batch.mixture.shape[-1] / recipe.patch_samples
             power = target.square().sum((1, 2))
-            error = (target - judged.estimate() * peak).square().sum((1, 2))
-            columns = {"loss": judged.loss * patches, "power": power, "error": error}
+            columns = {"loss": judged.loss * patches, "power": power}
+            if judged.estimate is not None:
+                error = target - judged.estimate() * peak
+                columns["error"] = error.square().sum((1, 2))
             columns |= {f"loss_{name}": term * patches for name, term in judged.terms.items()}
             found = torch.stack([column.double() for column in columns.values()], dim=1)
             for window, values in zip(held, found.tolist(), strict=True):
@@ -155,8 +162,11 @@ class Material:
 
     @torch.no_grad()
     def previews(self, nets: nn.Module) -> list[Preview]:
-        """The loudest samples of the first songs that were validated, with the nets' estimates."""
+        """The loudest samples of the first songs that were validated, with the nets' estimates;
+        none of nets that do not separate."""
         recipe, found = self.recipe, []
+        if not recipe.separates:
+            return []
         for window, _ in self.loudest.values():
             level = 1.0 if self.levels is None else self.levels[window.song]
             both = (window.mixture, window.reference)
@@ -198,9 +208,9 @@ class Material:
         """Do what follows a validation (replace a teacher); return facts for the log.
 
         `nets` are those that were validated, and `best` says whether they are the best so far. All
-        processes call it, with the same scores.
+        processes call it, with the same scores. Here: how the losses of several tasks pull.
         """
-        return {}
+        return balance.gradient_norms(self.recipe, nets, self.judged) if self.judged else {}
 
     def tensors(self) -> dict[str, Tensor]:
         """Tensors that are saved with the state, for a run that resumes."""
@@ -216,7 +226,8 @@ class Material:
 
     def lineage(self) -> list[dict[str, Any]]:
         """The teachers so far, for the checkpoint (`Checkpoint.teachers`)."""
-        return []
+        taught = self.data.salience
+        return [] if taught is None else [{"pitch": taught.teacher, "targets": taught.targets}]
 
     def record(self) -> dict[str, Any]:
         """Further facts for run.json."""
@@ -268,7 +279,7 @@ def scores(ranks: list[dict[str, Tally]], folder: str) -> dict[str, float]:
     ratios = [
         10 * math.log10((song.sums["power"] + EPSILON) / (song.sums["error"] + EPSILON))
         for song in every
-        if song.sums["power"] > 0 and math.isfinite(song.sums["error"])
+        if song.sums["power"] > 0 and math.isfinite(song.sums.get("error", math.inf))
     ]
     return losses | ({"valid_sdr": sum(ratios) / len(ratios)} if ratios else {})
 

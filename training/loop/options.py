@@ -159,6 +159,11 @@ def parser_of(recipe: Recipe | None) -> Parser:
     parser.add_argument("recipe", metavar="RECIPE", type=_known, help="one of those below")
     parser.add_argument("--list", action=_List, nargs=0, help="print every recipe and do nothing")
     parser.add_argument("--corpus", metavar="DIR", help="folder written by `stemlode corpus`")
+    parser.add_argument(
+        "--salience",
+        metavar="DIR",
+        help="folder written by `stemlode salience` of that corpus, for recipes that hear pitch",
+    )
     parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
     parser.add_argument(
         "--from",

@@ -124,7 +124,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
             parts = list(parts_of(batch, recipe.accumulate))
             for part in parts:
                 with devices.apart(lesson, part is not parts[-1]), precision.lowered(kind):
-                    found = lesson(part.mixture, part.reference, part.residual)
+                    found = lesson(*part.given)
                     loss = found[0].sum() / count
                 scaler.scale(loss).backward()
                 total += loss.detach()
@@ -227,11 +227,9 @@ class Lesson(nn.Module):
         super().__init__()
         self.recipe, self.nets = recipe, nets
 
-    def forward(
-        self, mixture: Tensor, reference: Tensor, residual: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """What is learnt, and the terms by name, detached; see `Recipe.judge`."""
-        found = self.recipe.judge(self.nets, mixture, reference, residual)
+    def forward(self, *given: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """What is learnt, and the terms by name, detached; see `Recipe.judge_given`."""
+        found = self.recipe.judge_given(self.nets, *given)
         return found.loss, {name: term.detach() for name, term in found.terms.items()}
 
 

@@ -21,6 +21,15 @@ class WarmStart:
     weights: dict[str, Tensor]
     facts: dict[str, Any]  # for run.json
 
+    def check(self, recipe: Recipe) -> None:
+        """BadUsage if some of what the recipe does not learn is not among the weights."""
+        for name in self.facts["starts_anew"]:
+            if name.startswith(recipe.needs_weights):
+                raise BadUsage(
+                    f"--from {self.facts['checkpoint']}: it is of {self.facts['recipe']} and holds "
+                    f"no {name}, which {recipe.name} does not learn"
+                )
+
     def line(self) -> str:
         """What is taken and what is not, for the user."""
         anew, unused = self.facts["starts_anew"], self.facts["not_used"]

@@ -19,13 +19,22 @@ def l1_sum(estimate: Tensor, target: Tensor) -> Tensor:
 
 
 def l1_mean(estimate: Tensor, target: Tensor) -> Tensor:
-    """Eq. 6.10 of the thesis, and each term of CWS' eq. 8: a mean over everything but the batch.
+    """Eq. 5.2 and 6.10 of the thesis, each term of CWS' eq. 8: a mean over all but the batch.
 
-    Printed as a norm, but CWS 2.4 calls it "the mean absolute error", and eq. 6.12 adds it to a
-    cosine with equal weights. The mean magnitude of a stem of real songs is 0.1 to 0.3 in spectra
-    that nothing normalises; a sum would be 130,000 times that, and the cosine would not count.
+    Printed as a norm, but CWS 2.4 calls it "the mean absolute error", eq. 5.4 adds it to another
+    norm, of fewer rows, and eq. 6.12 to a cosine with equal weights. The mean magnitude of a stem
+    of real songs is 0.1 to 0.3 in spectra that nothing normalises; a sum would be 130,000 times
+    that, and the cosine would not count.
     """
     return (target - estimate).abs().flatten(1).mean(1)
+
+
+def l2_mean(estimate: Tensor, target: Tensor) -> Tensor:
+    """Eq. 5.3 of the thesis: a mean of squares over everything but the batch.
+
+    Printed as a norm; its root over a whole batch would weigh each example by the others' errors.
+    """
+    return (target - estimate).square().flatten(1).mean(1)
 
 
 def sdr(estimate: Tensor, target: Tensor) -> Tensor:

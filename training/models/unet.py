@@ -29,27 +29,31 @@ class UNet(nn.Module):
         *,
         skips: bool = True,
         parts: int = 1,
+        inputs: int | None = None,
+        bottleneck: int = 1,
         normalise_first: bool = True,
     ) -> None:
-        """`skips`: without them it is the baseline of 4.3. `parts`: 2 for real and imaginary.
-        `normalise_first`: whether the first encoder layer has batch normalisation (6.3.1: no)."""
+        """`skips`: without them it is the baseline of 4.3. `parts`: 2 for real and imaginary;
+        `inputs`: where what goes in has another number of them. `bottleneck`: so many encoders'
+        innermost outputs reach the decoder, side by side (5.6.1). `normalise_first`: whether the
+        first encoder layer has batch normalisation (6.3.1: no)."""
         super().__init__()
         padding = kernel_size // 2
         self.stride = 2 ** len(channels)  # bins and frames must be multiples of this inside
         self.leakiness, self.skips = leakiness, skips
         self.encoder = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(inputs, outputs, kernel_size, stride=2, padding=padding),
+                nn.Conv2d(seen, outputs, kernel_size, stride=2, padding=padding),
                 nn.BatchNorm2d(outputs) if level or normalise_first else nn.Identity(),
             )
-            for level, (inputs, outputs) in enumerate(pairwise((parts, *channels)))
+            for level, (seen, outputs) in enumerate(pairwise((inputs or parts, *channels)))
         )
         outputs = (*reversed(channels[:-1]), parts)
         # All but the innermost layer also see the encoder's output of the same size.
-        inputs = (channels[-1], *((1 + skips) * count for count in outputs[:-1]))
+        seen = (bottleneck * channels[-1], *((1 + skips) * count for count in outputs[:-1]))
         self.decoder = nn.ModuleList(
             nn.ConvTranspose2d(i, o, kernel_size, stride=2, padding=padding, output_padding=1)
-            for i, o in zip(inputs, outputs, strict=True)
+            for i, o in zip(seen, outputs, strict=True)
         )
         self.normalise = nn.ModuleList(nn.BatchNorm2d(count) for count in outputs[:-1])
         self.dropout = nn.ModuleList(
@@ -62,20 +66,28 @@ class UNet(nn.Module):
 
         Any number of frames: zeros are added up to a multiple of 2^levels and cut off again.
         """
-        frames = spectrogram.shape[-1]
-        x = F.pad(spectrogram, (0, -frames % self.stride))
-        skips = []
+        encoded = self.encode(spectrogram)
+        return self.decode(encoded[-1], encoded)[..., : spectrogram.shape[-1]]
+
+    def encode(self, spectrogram: Tensor) -> list[Tensor]:
+        """The outputs of all encoder layers, outermost first; zeros are added to the frames."""
+        x = F.pad(spectrogram, (0, -spectrogram.shape[-1] % self.stride))
+        encoded = []
         for layer in self.encoder:
             x = F.leaky_relu(layer(x), self.leakiness)  # [batch, channels, bins / 2, frames / 2]
-            skips.append(x)
-        skips.pop()
+            encoded.append(x)
+        return encoded
+
+    def decode(self, x: Tensor, encoded: Sequence[Tensor]) -> Tensor:
+        """From the bottleneck x, and what `encode` gave, to a mask with the frames added there."""
+        skips = list(encoded[:-1])
         for up, normalise, dropout in zip(
             self.decoder[:-1], self.normalise, self.dropout, strict=True
         ):
             x = dropout(F.relu(normalise(up(x))))  # [batch, channels, bins * 2, frames * 2]
             if self.skips:
                 x = torch.cat((x, skips.pop()), dim=1)
-        return self.mask(self.decoder[-1](x))[..., :frames]
+        return self.mask(self.decoder[-1](x))
 
     def mask(self, output: Tensor) -> Tensor:
         """The last layer's output → a mask in (0, 1) (eq. 4.5)."""

@@ -19,6 +19,10 @@ and may say, where it differs from what stands here,
     oracle, separate_by_oracle              the best that such a net could do
     mixing, remixes, gains                  how its examples are mixed
     levelled, level                         what a song is divided by
+    separates           whether it separates mixtures at all
+    hears, hear, told, separate_told        whether it hears the pitch of songs, and oracles
+    needs_salience, judge_with_salience     whether it learns from salience
+    needs_weights       which weights must come from elsewhere
     transform           the transform around its nets, without which they cannot be exported
     tunable             which of its numbers fine-tuning may change
 """
@@ -98,7 +102,9 @@ class Judged:
 
     loss: Tensor  # [batch]: what is learnt
     terms: dict[str, Tensor]  # [batch] each: the losses by name, also those that are not learnt
-    estimate: Callable[[], Tensor]  # of the target, [batch, channels, samples]
+    estimate: (
+        Callable[[], Tensor] | None
+    )  # of the target, [batch, channels, samples]; if it has one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,7 +237,18 @@ class Recipe:
         largest level of its samples."""
         return 1.0
 
+    @property
+    def needs_salience(self) -> bool:
+        """Whether it learns from the salience that `stemlode salience` wrote beside a corpus; then
+        by `judge_with_salience`, and its patches begin where a frame of that is centred."""
+        return False
+
     # What is trained.
+
+    @property
+    def needs_weights(self) -> tuple[str, ...]:
+        """How the names of the nets' tensors begin that do not learn, but come from `--from`."""
+        return ()
 
     def core(self) -> nn.Module:
         """The net of one source without STFT, freshly initialised."""
@@ -271,7 +288,50 @@ class Recipe:
         loss = self.losses(nets, mixture, reference, residual)
         return Judged(loss, {}, lambda: self.estimate(nets, mixture)[:, 0])
 
+    def judge_with_salience(
+        self,
+        nets: nn.Module,
+        mixture: Tensor,
+        reference: Tensor,
+        residual: Tensor,
+        salience: Tensor,
+    ) -> Judged:
+        """`judge` if it `needs_salience`: float32 [batch, rows, frames], that of the target; frame
+        t is centred on sample t · hop of the example."""
+        raise NotImplementedError
+
+    def judge_given(self, nets: nn.Module, *given: Tensor) -> Judged:
+        """`judge`, or where a salience is given too `judge_with_salience`."""
+        judge = self.judge_with_salience if len(given) > 3 else self.judge
+        return judge(nets, *given)
+
     # What a trained net gives.
+
+    @property
+    def separates(self) -> bool:
+        """Whether mixtures alone can be separated: not by a net that hears pitch alone, nor by one
+        that must be told it."""
+        return True
+
+    @property
+    def hears(self) -> bool:
+        """Whether `hear` gives the salience of a song's vocals."""
+        return False
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What of the truth it must be told of a song, as an oracle: vocals or salience."""
+        return ()
+
+    def hear(self, nets: nn.Module, signal: Waveform, **told: Tensor) -> Iterator[Tensor]:
+        """A song [1, samples] → the salience of its vocals in turn, float32 [rows, frames] in 0…1
+        (`stemlode.shards.salience`). `told` is what it must be told: `vocals` [1, samples],
+        `salience` [rows, frames]."""
+        raise NotImplementedError
+
+    def separate_told(self, nets: nn.Module, signal: Waveform, **told: Tensor) -> Iterator[Tensor]:
+        """`separate` of such an oracle: vocals [1, samples] in turn."""
+        raise NotImplementedError
 
     @property
     def estimated(self) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ class Masking:
     hop_length: int  # samples
     grid: int = 64  # frames; a multiple of the net's stride
     margin: int = 192  # frames on either side of a piece that a net sees and that are dropped
+    pieces: int = 1  # that are computed at once; where margins are wide, several cost less
 
     def peak_magnitude(self, samples: Waveform) -> float:
         """Largest magnitude of the channels' mean: what the net's input is divided by."""
@@ -36,15 +37,19 @@ class Masking:
         return peak
 
     @torch.inference_mode()
-    def masks(self, samples: Waveform, of: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+    def masks(
+        self, samples: Waveform, of: Callable[..., Tensor], *beside: Tensor
+    ) -> Iterator[Tensor]:
         """The mask of a whole song, in consecutive pieces […, bins, frames] of it.
 
-        `of` gives a net's mask of frames of a spectrum, complex [channels, bins, frames].
+        `of` gives a net's mask of frames of a spectrum, complex [channels, bins, frames], and of
+        the same frames of what stands `beside` it, […, frames] each.
         """
         total = spectrogram.frame_count(samples.shape[-1], self.hop_length)
         for first, last in self._spans(samples):
             begin, end = max(0, first - self.margin), min(total, last + self.margin)
-            mask = of(self._part(samples, begin, end)).cpu()
+            known = (part[..., begin:end] for part in beside)
+            mask = of(self._part(samples, begin, end), *known).cpu()
             yield mask[..., first - begin : last - begin]
 
     @torch.inference_mode()
@@ -77,6 +82,6 @@ class Masking:
     def _spans(self, samples: Waveform) -> Iterator[tuple[int, int]]:
         """First and last + 1 of pieces that cover a signal's frames."""
         total = spectrogram.frame_count(samples.shape[-1], self.hop_length)
-        step = -(-PIECE_FRAMES // self.grid) * self.grid
+        step = -(-PIECE_FRAMES * self.pieces // self.grid) * self.grid
         for first in range(0, total, step):
             yield first, min(total, first + step)

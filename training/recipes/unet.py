@@ -135,15 +135,16 @@ class UNetRecipe(EncoderDecoderRecipe):
         not learnt from, gets the last one's mask."""
         given, wanted = self.magnitudes(mixture, reference, residual)
         mask = precision.masks(nets, given)
+        loss = losses.l1_sum(mask * given, wanted)
+        return Judged(loss, {}, lambda: self.through(mask, mixture))
 
-        def estimate() -> Tensor:
-            spectrum = spectrogram.stft(mixture, self.n_fft, self.hop_length)
-            more = spectrum.shape[-1] - mask.shape[-1]
-            whole = torch.cat((mask, mask[..., -1:].expand(-1, -1, -1, more)), dim=-1)
-            masked = spectrum * spectrogram.restore_bin(whole)
-            return spectrogram.istft(masked, self.n_fft, self.hop_length, mixture.shape[-1])
-
-        return Judged(losses.l1_sum(mask * given, wanted), {}, estimate)
+    def through(self, mask: Tensor, mixture: Tensor) -> Tensor:
+        """Mixtures [batch, 1, samples] through a mask of `magnitudes`."""
+        spectrum = spectrogram.stft(mixture, self.n_fft, self.hop_length)
+        more = spectrum.shape[-1] - mask.shape[-1]
+        whole = torch.cat((mask, mask[..., -1:].expand(-1, -1, -1, more)), dim=-1)
+        masked = spectrum * spectrogram.restore_bin(whole)
+        return spectrogram.istft(masked, self.n_fft, self.hop_length, mixture.shape[-1])
 
     def estimate(self, nets: nn.Module, mixture: Tensor) -> Tensor:
         """See `Recipe.estimate`; each channel by a mask of its own."""

@@ -21,8 +21,8 @@ class System:
     net for the accompaniment masks the vocals; beside a model of the vocals it gives the
     accompaniment, as in the thesis, where two independent nets are one system (4.2.2).
 
-    Raises BadUsage if two models give the same stem, or if songs shall be whole for a model that
-    takes chunks alone.
+    Raises BadUsage if two models give the same stem, if one does not separate, or if songs shall
+    be whole for a model that takes chunks alone.
     """
 
     models: Sequence[Checkpoint]
@@ -31,6 +31,8 @@ class System:
 
     def __post_init__(self) -> None:
         for model in self.models:
+            if not model.recipe.separates:
+                raise BadUsage(f"--checkpoint: {model.recipe.name} separates no mixtures")
             if self.chunking.whole and not model.recipe.takes_whole:
                 raise BadUsage(f"--chunks whole: {model.recipe.name} takes songs in chunks alone")
         given = self.estimated

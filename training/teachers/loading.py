@@ -57,6 +57,8 @@ def of_checkpoint(trained: Checkpoint, sha256: str, name: str = "the teacher") -
     It treats each segment as a short song (`Recipe.estimate_songs`).
     """
     recipe, nets = trained.recipe, trained.core
+    if not recipe.separates:
+        raise BadUsage(f"--teacher {name}: {recipe.name} separates no mixtures")
     device = next(nets.parameters()).device
 
     def call(mixture: Tensor) -> Tensor:
