@@ -10,6 +10,7 @@ OF_AN_OPTION = {
     "onnxruntime": "export",
     "pedalboard": "augment",
     "h5py": "pitch",
+    "mir_eval": "pitch",
     "mido": "pitch",
     "swift_f0": "pitch",
     "tensorboard": "tensorboard",

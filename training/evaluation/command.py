@@ -28,10 +28,11 @@ from stemlode.tables import Row
 from training.checkpoint import load
 from training.data.corpus import open_corpus
 from training.devices import pick_device
-from training.evaluation import estimates, references, table
+from training.evaluation import estimates, melody, references, table
 from training.evaluation.estimates import Estimates
 from training.evaluation.scoring import Scorer, part_name
 from training.evaluation.table import METRICS, SCHEMA
+from training.pitch import teachers
 from training.separation.options import LATER, add_chunking, chunking_of, cut, numbered
 from training.separation.system import System
 
@@ -46,6 +47,9 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse(argv)
     if not options.output:
         raise BadUsage("stemlode evaluate needs --output (see --help)")
+    if options.f0:
+        device = pick_device(options.device)
+        return melody.carry_out(options, [load(folder, device) for folder in options.checkpoint])
     if not (options.checkpoint or options.estimates):
         raise BadUsage("stemlode evaluate needs --checkpoint or --estimates (see --help)")
     if bool(options.stems) == bool(options.corpus):
@@ -246,6 +250,33 @@ def _parser() -> Parser:
         metavar="HZ",
         help="resample truths and estimates to this rate before they are scored (the thesis: "
         "8192); by default each song is scored at its own",
+    )
+    parser.add_argument(
+        "--f0",
+        metavar="DIR",
+        help="score the pitch of the vocals in place of separation, by mir_eval's OA and RPA: a "
+        "folder with each song's true f0, SONG.pv as iKala's PitchLabel or SONG.csv of seconds "
+        "and Hz as MedleyDB's",
+    )
+    parser.add_argument(
+        "--tracker",
+        choices=teachers.NAMES,
+        action="append",
+        default=[],
+        help="with --f0: a teacher of pitch beside the checkpoints, on the mixture, on the clean "
+        "vocals and on those that the first checkpoint separates; again for another",
+    )
+    parser.add_argument(
+        "--weights", metavar="FILE", help="of Deep Salience: deepsalience_multif0.h5"
+    )
+    parser.add_argument(
+        "--f0-estimates",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="with --f0: what another tracker heard, SONG/f0.csv as `stemlode pitch` writes it or "
+        "SONG.csv of time_s,f0_hz,confidence; a name that ends in -vocals or -separated says what "
+        "it listened to; again for more",
     )
     parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
     add_chunking(parser)
