@@ -13,7 +13,7 @@ from stemlode import files, runs
 from stemlode.arguments import Parser
 from stemlode.audio import AudioError
 from stemlode.runs import BadUsage, Failed
-from training.pitch import listening, song, teachers
+from training.pitch import listening, networks, song, teachers
 from training.pitch.song import Heard
 from training.pitch.teachers import PitchTeacher
 from training.separation.command import folder_names
@@ -33,7 +33,12 @@ def main(argv: Sequence[str]) -> int:
     for path in inputs:
         if "://" not in path and Path(path).is_dir():
             raise BadUsage(f"{path}: is a folder; name the files in it")
-    teacher = teachers.load(options.teacher, options.weights, options.device)
+    if options.checkpoint and (options.teacher or options.weights):
+        raise BadUsage("--checkpoint hears by itself; leave out --teacher and --weights")
+    if options.checkpoint:
+        teacher = networks.load(options.checkpoint, options.device)
+    else:
+        teacher = teachers.load(options.teacher or teachers.SWIFT, options.weights, options.device)
     if many and not teacher.polyphonic:
         raise BadUsage(
             f"--voices many: {teacher.name} follows one voice; it needs --teacher "
@@ -135,9 +140,14 @@ def _parser() -> Parser:
     )
     parser.add_argument("inputs", metavar="SONG", nargs="+", help="audio files of any format")
     parser.add_argument(
+        "--checkpoint",
+        metavar="DIR",
+        help="a network of ours that hears pitch in mixtures, in place of a teacher: a folder "
+        "written by `stemlode train joint-…`",
+    )
+    parser.add_argument(
         "--teacher",
         choices=teachers.NAMES,
-        default=teachers.SWIFT,
         help="who hears the pitch, in the file as it is: swift-f0 (the default) follows one voice; "
         "deep-salience hears several and needs --weights",
     )
@@ -153,7 +163,7 @@ def _parser() -> Parser:
     parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
     parser.add_argument("--overwrite", action="store_true", help="start over")
     parser.add_argument(
-        "--device", help="what deep-salience runs on; by default a GPU where there is one"
+        "--device", help="what a net of torch runs on; by default a GPU where there is one"
     )
     return parser
 
