@@ -14,7 +14,7 @@ import pyarrow as pa
 from stemlode import files, runs, schemas, tables
 from stemlode.runs import BadUsage, Failed
 
-ORDER = ("scan", "match", "prune", "corpus", "train", "finetune", "evaluate", "separate")
+ORDER = ("scan", "match", "prune", "corpus", "train", "finetune", "evaluate", "separate", "pitch")
 
 
 @dataclass(frozen=True)

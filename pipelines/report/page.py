@@ -15,7 +15,7 @@ from markupsafe import Markup
 from pipelines.pages import inputs, media, pairs, text
 from pipelines.pages.inputs import Folder
 from pipelines.pages.media import Clip
-from pipelines.report import boosting, counts, scores, spread, training
+from pipelines.report import boosting, counts, melody, scores, spread, training
 from pipelines.report.corpus import statistics
 from pipelines.report.counts import FlowCounts
 from pipelines.report.titles import titles
@@ -62,6 +62,12 @@ def page(folders: Sequence[Folder], unfinished: Sequence[str] = ()) -> str:
         "corpora": _corpora([*_of(folders, "corpus"), *_of(folders, "pseudolabel")]),
         "trainings": _trainings([*_of(folders, "train"), *_of(folders, "finetune")], budget),
         "evaluations": evaluations,
+        "melodies": _melodies(_of(folders, "evaluate")),
+        "pictures": [
+            (song, clips)
+            for song, clips in melody.pictures(_of(folders, "pitch")).items()
+            if budget.take(clips)
+        ],
         "separated": separated,
         "separated_untold": untold,
         "provenance": [_provenance(folder) for folder in folders],
@@ -253,6 +259,14 @@ def _evaluations(evaluations: Sequence[Folder]) -> list[dict[str, Any]]:
     return found
 
 
+def _melodies(evaluations: Sequence[Folder]) -> list[dict[str, Any]]:
+    return [
+        {**_named(evaluations, position), "held": held}
+        for position, folder in enumerate(evaluations)
+        if (held := melody.melodies(folder)) is not None
+    ]
+
+
 def _separated(runs: Sequence[Folder], budget: _Budget) -> tuple[list[dict[str, Any]], int]:
     """Separated songs with players for the first few, and how many are not even listed."""
     every = [(folder, song) for folder in runs for song in training.songs(folder)]
@@ -344,6 +358,8 @@ def _sections(context: dict[str, Any]) -> list[tuple[str, str]]:
         *each("corpora", "Corpus"),
         *each("trainings", "Training"),
         *each("evaluations", "Scores"),
+        *each("melodies", "Pitch"),
+        *([("pictures", "Salience")] if context["pictures"] else []),
         *([("separated", "Separated audio")] if context["separated"] else []),
         ("provenance", "Provenance"),
     ]

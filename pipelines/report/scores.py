@@ -52,7 +52,7 @@ class BoxRow:
 
 @dataclass(frozen=True)
 class Boxes:
-    """Box plots below each other over one axis in dB."""
+    """Box plots below each other over one axis in dB, or in shares of 1."""
 
     width: float
     height: float
@@ -61,6 +61,7 @@ class Boxes:
     rows: list[BoxRow]
     x_ticks: list[Tick]
     zero: float | None
+    unit: str = "dB"
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,18 @@ def spreads(folder: Folder) -> list[SourceSpread]:
     ]
 
 
-def boxes(measures: Mapping[tuple[str, str], Mapping[str, float]]) -> Boxes | None:
+def boxes(
+    measures: Mapping[tuple[str, str], Mapping[str, float]],
+    unit: str = "dB",
+    reach: float = REACH,
+) -> Boxes | None:
     """(label, kind) → value by song, finite, as boxes; None where all have too few songs.
 
     A box reaches from the first to the third quartile, with a line at the median and a triangle at
-    the mean, as in chapter 5. Whiskers end at
-    the outermost song within REACH quartile ranges of the box; songs beyond are marked one by one.
+    the mean, as in chapter 5. Whiskers end at the outermost song within `reach` quartile ranges of
+    the box; songs beyond are marked one by one.
     """
+    after = f" {unit}" if unit == "dB" else ""
     drawn = {key: found for key, found in measures.items() if len(found) >= FEWEST}
     if not drawn:
         return None
@@ -123,17 +129,17 @@ def boxes(measures: Mapping[tuple[str, str], Mapping[str, float]]) -> Boxes | No
     for position, ((label, kind), found) in enumerate(drawn.items()):
         values = np.array(list(found.values()))
         first, median, third = (float(q) for q in np.quantile(values, [0.25, 0.5, 0.75]))
-        reach = REACH * (third - first)
-        inside = values[(values >= first - reach) & (values <= third + reach)]
+        far = reach * (third - first)
+        inside = values[(values >= first - far) & (values <= third + far)]
         ends = float(inside.min()), float(inside.max())
         outliers = [
-            Tick(place(value), f"{song}: {value:.2f} dB".replace("-", "−"))
+            Tick(place(value), f"{song}: {value:.2f}{after}".replace("-", "−"))
             for song, value in found.items()
             if not ends[0] <= value <= ends[1]
         ]
         mean = float(values.mean())
-        says = f"{label}: median {median:.2f} dB, half of the songs from {first:.2f} to {third:.2f}"
-        says += f", mean {mean:.2f}"
+        says = f"{label}: median {median:.2f}{after}, "
+        says += f"half of the songs from {first:.2f} to {third:.2f}, mean {mean:.2f}"
         at = {"low": ends[0], "first": first, "median": median, "third": third, "high": ends[1]}
         at["mean"] = mean
         y = top + pitch * (position + 0.5)
@@ -148,6 +154,7 @@ def boxes(measures: Mapping[tuple[str, str], Mapping[str, float]]) -> Boxes | No
         rows=rows,
         x_ticks=[Tick(place(t), short(t)) for t in nice_ticks(low, high, 6)],
         zero=place(0.0) if low < 0 < high else None,
+        unit=unit,
     )
 
 
