@@ -266,15 +266,29 @@ def atomic_write(path: str, check: Callable[[str], None] | None = None) -> Itera
         try:
             with fs.open(temporary, "wb") as file:
                 yield file
+                size = None if file.closed else file.tell()
             if check is not None:
                 check(temporary if is_local(path) else fs.unstrip_protocol(temporary))
             if is_local(path):
                 Path(temporary).replace(name)  # fsspec would copy where a rename fails
             else:
-                fs.mv(temporary, name)
+                _move(fs, temporary, name, size)
         except BaseException:
             with contextlib.suppress(OSError):
                 fs.rm(temporary)
+            raise
+
+
+def _move(fs: AbstractFileSystem, temporary: str, name: str, size: int | None) -> None:
+    """Rename a file in a store.
+
+    A client whose answer was lost asks again, and is told that there is no such file to rename.
+    """
+    try:
+        fs.mv(temporary, name)
+    except FileNotFoundError:
+        fs.invalidate_cache()
+        if fs.exists(temporary) or not fs.exists(name) or size not in (None, fs.size(name)):
             raise
 
 

@@ -24,6 +24,8 @@ import sys
 from moto.server import main
 main(["-H", "127.0.0.1", "-p", sys.argv[1]])
 """
+# moto asks for none, but takes an S3 request by this header.
+UNSIGNED = {"Authorization": "AWS4-HMAC-SHA256 Credential=test/20200101/us-east-1/s3/aws4_request"}
 GCS = """
 import sys
 from gcp_storage_emulator.server import create_server
@@ -57,29 +59,41 @@ def _serving(script: str, log: Path) -> Iterator[str]:
         server.wait()
 
 
+@contextmanager
+def served(kind: str, log: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """The address of a store, "s3" or "gs", and the environment in which it is found."""
+    pytest.importorskip("moto" if kind == "s3" else "gcp_storage_emulator")
+    with _serving(S3 if kind == "s3" else GCS, log) as address:
+        if kind == "gs":
+            # The token is for worker processes.
+            yield address, {"STORAGE_EMULATOR_HOST": address, "FSSPEC_GS_TOKEN": "anon"}
+            return
+        facts = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+        facts |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": address}
+        # Without a client of this process, which would keep the address.
+        asked = urllib.request.Request(f"{address}/bucket", method="PUT", headers=UNSIGNED)
+        urllib.request.urlopen(asked, timeout=60).close()
+        yield address, facts
+
+
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an empty bucket, s3://bucket."""
-    pytest.importorskip("moto")
     log = tmp_path_factory.mktemp("s3") / "log"
-    facts = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    facts["AWS_DEFAULT_REGION"] = "us-east-1"
-    with _serving(S3, log) as address, pytest.MonkeyPatch.context() as patch:
-        for name, value in {**facts, "AWS_ENDPOINT_URL": address}.items():
+    with served("s3", log) as (_, facts), pytest.MonkeyPatch.context() as patch:
+        for name, value in facts.items():
             patch.setenv(name, value)
-        fsspec.filesystem("s3").mkdir("bucket")
         yield "s3://bucket"
 
 
 @pytest.fixture(scope="session")
 def gs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an empty bucket, gs://bucket."""
-    pytest.importorskip("gcp_storage_emulator")
     gcsfs = pytest.importorskip("gcsfs")
     log = tmp_path_factory.mktemp("gs") / "log"
-    with _serving(GCS, log) as address, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STORAGE_EMULATOR_HOST", address)
-        patch.setenv("FSSPEC_GS_TOKEN", "anon")  # for worker processes
+    with served("gs", log) as (_, facts), pytest.MonkeyPatch.context() as patch:
+        for name, value in facts.items():
+            patch.setenv(name, value)
         patch.setitem(fsspec.config.conf, "gs", {"token": "anon"})
         # The emulator knows no moveTo, and gcsfs asks for minutes before it copies instead.
         patch.setattr(gcsfs.GCSFileSystem, "_mv_file", AsyncFileSystem._mv_file)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from stemlode import files
 
@@ -123,3 +124,27 @@ def test_folders_that_cannot_be_looked_into_are_told(
     found = files.list_files(str(tmp_path), follow_links=True, unreadable=told.append)
     assert found == [str(tmp_path / "open" / "song.wav")]
     assert [error.filename for error in told] == [str(tmp_path / "closed")]
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_a_rename_in_a_store_whose_answer_was_lost_has_happened(
+    happened: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"memory://lost-{happened}/file"
+    files.write_bytes(path, b"old")
+    real = MemoryFileSystem.mv
+
+    def lost(self: MemoryFileSystem, source: str, target: str) -> None:
+        if happened:
+            real(self, source, target)
+        else:
+            self.rm(source)
+        raise FileNotFoundError(source)  # as the second request is answered
+
+    monkeypatch.setattr(MemoryFileSystem, "mv", lost)
+    if happened:
+        files.write_bytes(path, b"newer")
+    else:
+        with pytest.raises(FileNotFoundError):
+            files.write_bytes(path, b"newer")
+    assert files.read_bytes(path) == (b"newer" if happened else b"old")
