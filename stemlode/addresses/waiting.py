@@ -19,6 +19,7 @@ CONNECT_S = 30.0
 NOTICE_S = 20.0  # after which a line says what is waited for
 # Whose exceptions are a store's way to say that something went wrong; Python's own stay.
 _CLIENTS = ("aiobotocore", "aiohttp", "botocore", "gcsfs", "google", "requests", "s3fs", "urllib3")
+PASSING = (429, 500, 502, 503, 504)  # statuses of HTTP
 _last_notice = [0.0]
 
 
@@ -48,11 +49,28 @@ def options(name: str) -> dict[str, Any]:
         silent = silent_s()
         told = {"connect_timeout": min(CONNECT_S, silent), "read_timeout": silent}
         key, value = "config_kwargs", {**told, "retries": {"total_max_attempts": 1}}
+        _heed_statuses()
     elif name in STORES:
         key, value = "requests_timeout", client_timeout()
     else:
         return {}
     return {} if key in fsspec.config.conf.get(name, {}) else {key: value}
+
+
+def _heed_statuses() -> None:
+    """Have s3fs try again where the server says that it may help: botocore would, by itself."""
+    with contextlib.suppress(ImportError, AttributeError):  # not installed, or an older one
+        import s3fs.core  # noqa: PLC0415 - where it is used at all
+
+        s3fs.core.set_custom_error_handler(_may_pass)
+
+
+def _may_pass(error: Exception) -> bool:
+    kind = type(error)
+    if kind.__module__ == "botocore.exceptions" and kind.__name__.endswith("ConnectionError"):
+        return True
+    answer = getattr(error, "response", None) or {}
+    return answer.get("ResponseMetadata", {}).get("HTTPStatusCode") in PASSING
 
 
 @contextlib.contextmanager

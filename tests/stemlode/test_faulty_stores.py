@@ -54,7 +54,7 @@ def _work(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["gs"])
+@pytest.mark.parametrize("kind", ["s3", "gs"])
 def test_a_fifth_of_all_requests_failing_changes_nothing(kind: str, tmp_path: Path) -> None:
     with served(kind, tmp_path / "log") as (address, facts), faulty(address, 0.2) as proxy:
         place = {name: value.replace(address, proxy.address) for name, value in facts.items()}
