@@ -191,7 +191,8 @@ def relation(
         return connection.sql(text, params=given).to_arrow_reader(BATCH_ROWS)
 
     tree = _in_duckdb(statement)
-    for named in tree.args["with_"].expressions:
+    with_ = tree.args.get("with_")
+    for named in with_.expressions if with_ is not None else ():
         name, query = named.alias, _Query.of(named.this)
         if name in made:
             path = str(Path(folder, f"{name}.parquet"))

@@ -180,9 +180,10 @@ def test_any_missing_package_is_one_line_that_names_its_extra() -> None:
 def test_a_store_whose_package_is_missing_names_its_extra(
     extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["fsspec.registry"], "_registry", {})
+    name = {"gcs": "gs", "s3": "s3"}[extra]
+    path = f"{name}://bucket/file"
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, name, raising=False)
     monkeypatch.setitem(sys.modules, f"{extra}fs", None)
-    path = {"gcs": "gs", "s3": "s3"}[extra] + "://bucket/file"
     line = rf"needs {extra}fs: pip install 'stemlode\[{extra}\]'"
     with pytest.raises(OSError, match=line) as told:
         files.system(path)

@@ -54,7 +54,7 @@ def facts(recipe: Recipe) -> dict[str, Any]:
     """
     around = recipe.transform
     if around is None:
-        raise Failed(f"{recipe.name}: its family, {recipe.family}, cannot be exported")
+        raise Failed(f"{recipe.name} cannot be exported: it is more than a net that gives masks")
     return {
         "input": "spectrogram",
         "recipe": recipe.name,

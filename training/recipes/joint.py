@@ -270,11 +270,14 @@ RECIPES = tuple(
 NAMES = (
     (
         "joint-{pitch-only,source-only,oracle-vocals,oracle-pitch}[-small]",
-        "U-Nets of chapter 5 of one task, and what they are worth where the other is known",
+        "U-Nets of chapter 5 of one task, alone or with the other's truth",
     ),
     (
-        "joint-{shared-encoder,cross-stitch,source-to-pitch,pitch-to-source,separately-trained,"
-        "stacked-refinement}[-small]",
+        "joint-{shared-encoder,cross-stitch,source-to-pitch,pitch-to-source}[-small]",
         "U-Nets of chapter 5 that separate vocals and hear their pitch",
+    ),
+    (
+        "joint-{separately-trained,stacked-refinement}[-small]",
+        "source-to-pitch, its first net trained before; source-to-pitch twice",
     ),
 )

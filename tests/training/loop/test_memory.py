@@ -31,6 +31,7 @@ FAMILIES = [
     ("cws-mdensenet-k8-small", 24),
     ("cws-mmdensenet-small", 4),
     ("bsrnn-vocals-small", 4),
+    ("joint-stacked-refinement-small", 16),
 ]
 STEPS = """
 import sys
