@@ -52,6 +52,7 @@ def test_a_web_server_that_says_nothing_is_given_up(mute: int) -> None:
         decoder.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mute", [b""], indirect=True)
 def test_a_store_that_says_nothing_is_named(
     mute: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]

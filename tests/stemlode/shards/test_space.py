@@ -29,7 +29,7 @@ def test_what_is_needed_and_what_there_is(tmp_path: Path, monkeypatch: pytest.Mo
     assert (
         said and "it will stop when the disk is full, and go on from there when run again" in said
     )
-    assert space.line("gs://bucket/corpus", 3.5e9) is None
+    assert space.line("memory://bucket/corpus", 3.5e9) is None
 
 
 def test_what_the_folder_holds_is_not_needed_again(tmp_path: Path) -> None:
