@@ -18,7 +18,7 @@ from tests.pipelines.match.test_bad_catalogues import adds_up
 from tests.pipelines.match.test_on_duckdb import same
 
 SLOWLY = settings(
-    max_examples=25,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -73,7 +73,7 @@ def test_levels_apart_are_mended_of_lossless_files_alone(test_data: Path, bench:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["so_easy", "song1_planetblupi_sung"])
+@pytest.mark.parametrize("name", ["so_easy"])
 def test_a_voice_of_lossless_files_is_true_or_not_written(
     test_data: Path, bench: Workbench, name: str
 ) -> None:
