@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from stemlode import cli, locks, runs
+from stemlode import cli, runs
 from training import state
 
 KILLS = 25
@@ -230,9 +230,7 @@ def bytes_of(output: Path) -> dict[str, str]:
     found = {}
     for path in sorted(output.rglob("*")):
         name = str(path.relative_to(output))
-        if (
-            path.is_dir() or path.name == locks.NAME
-        ):  # one who was killed leaves it, and holds nothing
+        if path.is_dir():
             continue
         data = b"" if name in UNLIKE else path.read_bytes()
         if name == state.LOG:

@@ -62,6 +62,16 @@ def release(folder: str) -> None:
         os.close(descriptor)
 
 
+def sweep(folder: str) -> None:
+    """Remove the file that a killed process left; a lock that is held stays."""
+    if (os.getpid(), folder) in _HELD or not files.is_local(folder):
+        return
+    if Path(folder, NAME).exists():
+        with contextlib.suppress(OSError):  # a folder that may only be read
+            if claim(folder) is None:
+                release(folder)
+
+
 def held() -> list[str]:
     """The folders that this process works in."""
     return [folder for process, folder in _HELD if process == os.getpid()]

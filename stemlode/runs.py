@@ -177,6 +177,7 @@ def start(
         held = _held_plan(output)
         again = again and _lacks_files(output)
         if not overwrite and _is_complete(run, added or {}, raisable, again=again):
+            locks.sweep(output)
             return None
         claim(output)
         if not overwrite and held is not None and _lacks_files(output):

@@ -168,6 +168,14 @@ time.sleep(float(sys.argv[2]))
 """
 
 
+CLAIMS = """
+import sys, time
+from stemlode import locks
+print(locks.claim(sys.argv[1]), flush=True)
+time.sleep(60)
+"""
+
+
 def _at_work(output: Path, seconds: float) -> subprocess.Popen[str]:
     argv = [sys.executable, "-c", WORKS, str(output), str(seconds)]
     child = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
@@ -193,6 +201,22 @@ def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
 def test_a_process_that_ends_leaves_no_lock(tmp_path: Path) -> None:
     assert _at_work(tmp_path / "out", 0).wait() == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["_PLAN.json"]
+
+
+def test_a_finished_run_loses_the_lock_of_one_who_was_killed(tmp_path: Path, source: str) -> None:
+    run = _start(tmp_path, source)
+    assert run is not None
+    run.finish({}, {})
+    lock = tmp_path / "out" / "_LOCK"
+    lock.write_text("process 1")
+    assert _start(tmp_path, source) is None and not lock.exists()
+    child = subprocess.Popen(
+        [sys.executable, "-c", CLAIMS, str(tmp_path / "out")], stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None and child.stdout.readline()
+    assert _start(tmp_path, source) is None and lock.exists()  # which is held
+    child.kill()
+    child.wait()
 
 
 def test_a_run_that_was_held_back_is_finished_without_its_work(tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -16,7 +14,7 @@ from stemlode.runs import BadUsage, Failed
 from training.pitch import listening, networks, song, teachers
 from training.pitch.song import Heard
 from training.pitch.teachers import PitchTeacher
-from training.separation.command import folder_names
+from training.separation import songs
 
 PAGE = "index.html"
 WRITES = (r"[^/]+/(f0\.csv|f0\.jams|f0s\.tsv|notes\.mid|salience\.png|listen\.flac)", PAGE)
@@ -29,10 +27,7 @@ def main(argv: Sequence[str]) -> int:
     if not options.output:
         raise BadUsage("stemlode pitch needs --output (see --help)")
     many = options.voices == "many"
-    inputs = list(dict.fromkeys(files.absolute(path) for path in options.inputs))
-    for path in inputs:
-        if "://" not in path and Path(path).is_dir():
-            raise BadUsage(f"{path}: is a folder; name the files in it")
+    inputs = songs.named(options.inputs)
     if options.checkpoint and (options.teacher or options.weights):
         raise BadUsage("--checkpoint hears by itself; leave out --teacher and --weights")
     if options.checkpoint:
@@ -46,16 +41,17 @@ def main(argv: Sequence[str]) -> int:
         )
     decisive = {"inputs": inputs, "voices": options.voices, "teacher": teacher.name}
     decisive["teacher_sha256"] = teacher.sha256
-    run = _claimed(files.absolute(options.output), decisive, options.overwrite)
+    output = files.absolute(options.output)
+    run = songs.claimed("pitch", output, decisive, {}, overwrite=options.overwrite, writes=WRITES)
     if run is None:
-        print(f"pitch: already complete in {files.absolute(options.output)}")
+        print(f"pitch: already complete in {output}")
         return 0
     return _hear(run, inputs, teacher, many=many)
 
 
 def _hear(run: runs.Run, inputs: list[str], teacher: PitchTeacher, *, many: bool) -> int:
     wanted = (*song.FILES, *((song.RAGGED,) if many else ()))
-    names = folder_names(inputs)
+    names = songs.folder_names(inputs, [PAGE])
     rejects: dict[str, str] = {}
     written: dict[str, str] = {}
     facts: dict[str, list[tuple[str, str]]] = {}
@@ -166,16 +162,3 @@ def _parser() -> Parser:
         "--device", help="what a net of torch runs on; by default a GPU where there is one"
     )
     return parser
-
-
-def _claimed(output: str, decisive: dict[str, Any], overwrite: bool) -> runs.Run | None:
-    """The run to do; None where it is done and had no rejects, which are worth another try."""
-
-    def start() -> runs.Run | None:
-        return runs.start("pitch", output, decisive, {}, overwrite=overwrite, writes=WRITES)
-
-    run = start()
-    if run is None and runs.record(output)["rejects"]:
-        files.remove(files.join(output, runs.SUCCESS))
-        run = start()
-    return run

@@ -12,7 +12,6 @@ from stemlode.shards.salience import HOP_LENGTH, ROWS, SAMPLE_RATE
 from training.models import losses, spectrogram
 from training.models.joint import MASKED, MERGES, WIRINGS, Heard, Joint
 from training.models.spectrogram import Waveform
-from training.models.unet import UNet
 from training.recipes.base import Judged, Transform
 from training.recipes.masking import Masking
 from training.recipes.unet import UNetRecipe
@@ -101,22 +100,9 @@ class JointRecipe(UNetRecipe):
         """See `Recipe.transform`; what is exported is the mask."""
         return super().transform if self.separates else None
 
-    def core(self) -> Joint:  # type: ignore[override]
+    def core(self) -> Joint:
         """Normalised magnitudes in, a mask out; `Joint.hear` gives all that it makes of them."""
-
-        def unet(*, inputs: int = 1, bottleneck: int = 1) -> UNet:
-            return UNet(
-                self.channels,
-                self.kernel_size,
-                self.leakiness,
-                self.dropout,
-                self.dropout_layers,
-                skips=self.skips,
-                inputs=inputs,
-                bottleneck=bottleneck,
-            )
-
-        return self.kind(unet, merge=self.merge, masked=self.second_mask)
+        return self.kind(self.unet, merge=self.merge, masked=self.second_mask)
 
     def losses(
         self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor

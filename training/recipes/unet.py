@@ -99,8 +99,12 @@ class UNetRecipe(EncoderDecoderRecipe):
         """See `Recipe.patch_samples`."""
         return self.patch_frames * self.hop_length
 
-    def core(self) -> UNet:
+    def core(self) -> nn.Module:
         """Normalised magnitudes in, a mask out."""
+        return self.unet()
+
+    def unet(self, *, inputs: int = 1, bottleneck: int = 1) -> UNet:
+        """A U-Net of the recipe's shape; arguments as for `UNet`."""
         return UNet(
             self.channels,
             self.kernel_size,
@@ -108,6 +112,8 @@ class UNetRecipe(EncoderDecoderRecipe):
             self.dropout,
             self.dropout_layers,
             skips=self.skips,
+            inputs=inputs,
+            bottleneck=bottleneck,
         )
 
     @property

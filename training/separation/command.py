@@ -1,10 +1,7 @@
 """`stemlode separate INPUT…`: any audio file → its sources."""
 
-import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -14,31 +11,13 @@ from stemlode.audio import AudioError
 from stemlode.runs import BadUsage, Failed
 from training.checkpoint import load
 from training.devices import pick_device
+from training.separation import songs
 from training.separation.options import LATER, add_chunking, chunking_of, cut, numbered
 from training.separation.separate import separate_file
 from training.separation.system import System
 
 WRITES = (r"[^/]+/[a-z][a-z0-9_-]{0,44}\.wav",)
 LONGEST_STATED = 7 * 86_400.0  # seconds; a header that claims more is not believed
-LONGEST_NAME = 120  # bytes of an output folder's name
-RESERVED = {name.casefold() for name in runs.OWN}
-
-
-def folder_names(inputs: Sequence[str]) -> list[str]:
-    """A folder name for each input: its file's name without extension, made safe and unique."""
-    names: list[str] = []
-    taken: set[str] = set()
-    for path in inputs:
-        stem = Path(path.rstrip("/").rsplit("/", 1)[-1]).stem
-        safe = re.sub(r"[^\w .,+()&'!-]+", "_", stem).strip(" .") or "song"
-        safe = safe.encode()[:LONGEST_NAME].decode(errors="ignore").strip(" .")
-        name, number = safe, 1
-        while name.casefold() in taken or name.casefold() in RESERVED:
-            number += 1
-            name = f"{safe}-{number}"
-        taken.add(name.casefold())
-        names.append(name)
-    return names
 
 
 def main(argv: Sequence[str]) -> int:
@@ -52,16 +31,16 @@ def main(argv: Sequence[str]) -> int:
     models = [load(folder, device) for folder in options.checkpoint]
     system = System(models, chunking, options.residual)
     stems = system.stems
-    inputs = list(dict.fromkeys(files.absolute(path) for path in options.inputs))
-    for path in inputs:
-        if "://" not in path and Path(path).is_dir():
-            raise BadUsage(f"{path}: is a folder; name the files in it")
+    inputs = songs.named(options.inputs)
     output = files.absolute(options.output)
     decisive = {"inputs": inputs} | cut(chunking)
     if options.residual:
         decisive["residual"] = True
     checkpoints = numbered("checkpoint", options.checkpoint)
-    run = _claimed(output, decisive, checkpoints, options.overwrite)
+    run = songs.claimed(
+        *("separate", output, decisive, checkpoints),
+        overwrite=options.overwrite, added=LATER, writes=WRITES,
+    )  # fmt: skip
     if run is None:
         print(f"separate: already complete in {output}")
         return 0
@@ -69,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     rejects: dict[str, str] = {}
     written: dict[str, str] = {}
     seconds = 0.0
-    names = folder_names(inputs)
+    names = songs.folder_names(inputs)
     known = {source: _seconds(source) for source in inputs}
     bar = tqdm(total=round(sum(known.values())), desc="separate", unit=" s of audio", disable=None)
     for source, name in zip(inputs, names, strict=True):
@@ -147,26 +126,3 @@ def _seconds(source: str) -> float:
     except (AudioError, OSError):
         return 0.0
     return stated if 0 < stated < LONGEST_STATED else 0.0
-
-
-def _claimed(
-    output: str, decisive: dict[str, Any], checkpoints: dict[str, str], overwrite: bool
-) -> runs.Run | None:
-    """The run to do; None where it is done and had no rejects, which are worth another try."""
-
-    def start() -> runs.Run | None:
-        return runs.start(
-            "separate",
-            output,
-            decisive,
-            checkpoints,
-            overwrite=overwrite,
-            added=LATER,
-            writes=WRITES,
-        )
-
-    run = start()
-    if run is None and runs.record(output)["rejects"]:
-        files.remove(files.join(output, runs.SUCCESS))
-        run = start()
-    return run

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import soundfile
 import torch
 
 from pipelines.corpus import command
-from stemlode import runs, schemas, tables
+from stemlode import runs, schemas
 from stemlode.runs import BadUsage, Failed
-from stemlode.shards import salience, tar
-from stemlode.shards.salience import HOP_LENGTH, SAMPLE_RATE, Columns
+from stemlode.shards import salience
+from stemlode.shards.salience import HOP_LENGTH, SAMPLE_RATE
+from tests.training.salience_folder import write_salience
 from training.data import corpus, windows
 from training.data.salience import Salience, open_salience
 from training.models import spectrogram
@@ -40,35 +40,10 @@ def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def beside(corpus_folder: Path, folder: Path, at: int, *, targets: str = "single") -> Path:
-    """A run of salience as the verb would leave it, with one mark in a frame of the song."""
-    run = runs.start("salience", str(folder), {}, {"corpus": str(corpus_folder)})
-    assert run is not None
-    whole = np.zeros((salience.ROWS, 40 * SAMPLE_RATE // HOP_LENGTH + 1))
-    whole[100, at] = 1
-    part, rows = [], []
-    for row in tables.read(str(corpus_folder), "index").to_pylist():
-        where = Columns.of(row["start_s"], row["duration_s"])
-        values = whole[:, where.first_frame : where.first_frame + where.frames]
-        data = {salience.FILE: salience.encoded(salience.quantised(values), where)}
-        part.append(({"sample_id": row["sample_id"], "where": vars(where)}, data))
-        rows.append(row)
-    samples = tar.write_part(str(folder / "one.part"), part)
-    shard = "train/train-00000.tar"
-    tar.write_shard(str(folder / shard), samples)
-    found = [
-        {
-            **dict.fromkeys(schemas.SALIENCE.names),
-            **{name: row[name] for name in ("sample_id", "song_id", "split")},
-            **sample.row["where"],
-            **{"shard": shard, "offset": offset, "size": sample.size, "voiced": 0.0},
-            **{"targets": targets, "teacher": "swift-f0", "teacher_sha256": "0", "sha256": {}},
-        }
-        for row, sample, offset in zip(rows, samples, tar.offsets(samples), strict=True)
-    ]
-    table = pa.Table.from_pylist(found, schemas.SALIENCE)
-    written = tables.write(run, "salience-00000-of-00001.parquet", table)
-    run.finish({}, {written["path"]: written["sha256"]})
-    return folder
+    """Salience with one mark in a frame of the song."""
+    return write_salience(
+        corpus_folder, folder, lambda frame: {100: float(frame == at)}, targets=targets
+    )
 
 
 def third(folder: Path) -> tuple[corpus.Corpus, dict[str, Any]]:

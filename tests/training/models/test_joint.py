@@ -140,7 +140,7 @@ def test_the_mask_of_a_network_gives_its_vocals(wiring: str) -> None:
     heard = seen.heard
     assert heard.mask is not None and heard.vocals is not None
     assert torch.allclose(heard.mask * seen.X, heard.vocals, atol=1e-7)
-    assert float(heard.mask.min()) > 0 and float(heard.mask.max()) < 1
+    assert float(heard.mask.detach().min()) > 0 and float(heard.mask.detach().max()) < 1
     if not seen.net.sees:
         seen.given.clear()
         assert torch.equal(seen.net(seen.X), heard.mask)

@@ -4,16 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 import soundfile
 import torch
 from torch import Tensor
 
-from stemlode import audio, cli, runs, schemas, tables
-from stemlode.shards import salience, tar
-from stemlode.shards.salience import HOP_LENGTH, ROWS, SAMPLE_RATE, Columns
+from stemlode import audio, cli
+from stemlode.shards import salience
+from stemlode.shards.salience import HOP_LENGTH, ROWS, SAMPLE_RATE
 from tests.training.conftest import RATE, sing
+from tests.training.salience_folder import write_salience
 from training import checkpoint
 from training.data import examples, windows
 from training.data.examples import Batch
@@ -168,44 +168,16 @@ def test_salience_goes_with_the_target_it_is_of() -> None:
         assert part.salience is not None and len(part.salience) == len(part.mixture)
 
 
-def write_salience(corpus: Path, folder: Path) -> Path:
-    """What `stemlode salience` would leave beside a corpus, but each song's f0 rises by a row each
-    frame; a tenth of the samples have none."""
-    run = runs.start("salience", str(folder), {}, {"corpus": str(corpus)})
-    assert run is not None
-    part, rows = [], []
-    for number, row in enumerate(tables.read(str(corpus), "index").to_pylist()):
-        if number % 10 == 9:
-            continue
-        where = Columns.of(row["start_s"], row["duration_s"])
-        values = torch.zeros(ROWS, where.frames)
-        for frame in range(where.frames):
-            values[(where.first_frame + frame) % ROWS, frame] = 1
-        data = {salience.FILE: salience.encoded(salience.quantised(values.numpy()), where)}
-        part.append(({"sample_id": row["sample_id"], "where": vars(where)}, data))
-        rows.append(row)
-    samples = tar.write_part(str(folder / "one.part"), part)
-    shard = "train/train-00000.tar"
-    tar.write_shard(str(folder / shard), samples)
-    found = [
-        {
-            **dict.fromkeys(schemas.SALIENCE.names),
-            **{name: row[name] for name in ("sample_id", "song_id", "split")},
-            **sample.row["where"],
-            **{"shard": shard, "offset": offset, "size": sample.size, "voiced": 1.0},
-            **{"targets": "single", "teacher": "swift-f0", "teacher_sha256": "0", "sha256": {}},
-        }
-        for row, sample, offset in zip(rows, samples, tar.offsets(samples), strict=True)
-    ]
-    table = pa.Table.from_pylist(found, schemas.SALIENCE)
-    written = tables.write(run, "salience-00000-of-00001.parquet", table)
-    run.finish({}, {written["path"]: written["sha256"]})
-    return folder
+def rising(corpus: Path, folder: Path) -> Path:
+    """Salience of songs whose f0 rises by a row each frame; a tenth of the samples have none."""
+    return write_salience(
+        corpus, folder, lambda frame: {frame % ROWS: 1.0}, without=lambda number: number % 10 == 9
+    )
 
 
 @pytest.fixture(scope="module")
 def beside(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_salience(corpus_folder, tmp_path_factory.mktemp("salience") / "salience")
+    return rising(corpus_folder, tmp_path_factory.mktemp("salience") / "salience")
 
 
 def _run(*words: str | Path) -> int:
@@ -247,7 +219,7 @@ def test_it_is_trained_and_both_losses_are_told(trained: dict[str, Path]) -> Non
 
 
 def test_what_it_learns_is_on_its_column(corpus_folder: Path, beside: Path) -> None:
-    """The f0 of `write_salience` is the song's frame, so patches tell where they lie in the song,
+    """The f0 of `rising` is the song's frame, so patches tell where they lie in the song,
     and so do their samples."""
     from training.data import corpus
     from training.data.corpus import Windows

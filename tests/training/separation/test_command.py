@@ -21,7 +21,7 @@ from training.recipes.chunks import Chunking
 from training.recipes.registry import RECIPES
 from training.separation import command as separation_command
 from training.separation import separate
-from training.separation.command import folder_names
+from training.separation.songs import folder_names
 from training.separation.system import System
 
 STEMS = ("vocals", "accompaniment")
@@ -224,6 +224,7 @@ def test_names_are_safe_and_never_shared() -> None:
         assert "/" not in name and ":" not in name and len(name.encode()) < 200
     assert names[:2] == ["song", "song-2"] and names[-1] == "歌"
     assert "run.json" not in names
+    assert folder_names(["/a/index.html.mp3"], ["index.html"]) == ["index.html-2"]
 
 
 def test_two_inputs_of_one_name_do_not_overwrite_each_other(
