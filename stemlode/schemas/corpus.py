@@ -1,0 +1,134 @@
+"""What lies beside the shards of a corpus: its index, its songs, how they sound."""
+
+import pyarrow as pa
+
+from stemlode.schemas.fields import BYTES, DECIBELS, HERTZ, NONE, SECONDS, field
+
+KINDS = ("pair", "stems", "unpaired", "pseudo", "clean_target", "clean_residual")
+
+INDEX = pa.schema(
+    [
+        field(
+            "sample_id", "str", NONE, "Id of the chunk, and its name in the shard.", required=True
+        ),
+        field("song_id", "str", NONE, "Id of the song that the chunk is cut from.", required=True),
+        field(
+            "split_group", "str", NONE, "Songs that must share a split share this.", required=True
+        ),
+        field("split", "str", NONE, "train, valid or test.", required=True),
+        field("shard", "str", NONE, "Path of the shard below the corpus folder.", required=True),
+        field(
+            "offset",
+            "i64",
+            BYTES,
+            "Where the sample's first tar header begins; in a Parquet shard, the number of its row.",
+            required=True,
+        ),
+        field(
+            "size",
+            "i64",
+            BYTES,
+            "Of all the sample's tar entries, padding included; a Parquet shard is planned by the same.",
+            required=True,
+        ),
+        field("kind", "str", NONE, f"One of {', '.join(KINDS)}.", required=True),
+        field("sources", "strs", NONE, "The sources that the sample holds.", required=True),
+        field(
+            "salient",
+            "str→f64s",
+            SECONDS,
+            "Starts in the song of each source's salient windows that touch the chunk; null if not sought.",
+        ),
+        field("start_s", "f64", SECONDS, "Where in the song the chunk begins.", required=True),
+        field("duration_s", "f64", SECONDS, "The chunk's length.", required=True),
+        field("sample_rate", "i32", HERTZ, "Of every source.", required=True),
+        field("channels", "i32", "count", "Of every source.", required=True),
+        field(
+            "scale", "f64", "ratio", "True samples are the decoded ones times this.", required=True
+        ),
+        field("track_ids", "strs", NONE, "The catalogue tracks that the sample is made of."),
+        field("licence", "str", NONE, "The terms under which the audio may be used."),
+        field("genre", "str", NONE, "The genre that the catalogue states."),
+        field("release_year", "i32", "year", "The year of release."),
+        field(
+            "augmentation", "str", NONE, "Parameters of the augmentation, as JSON; null for none."
+        ),
+        field(
+            "energies_db",
+            "str→f64",
+            DECIBELS,
+            "Mean power of each source, full scale = 0; if labelled, of mixture, target and rest.",
+        ),
+        field("teacher_sha256", "str", NONE, "The teacher that labelled the sample."),
+        field("confidence", "f64", "0…1", "How decidedly the teacher gave each sound one side."),
+        field(
+            "leftover_db",
+            "f64",
+            DECIBELS,
+            "What of the backing is left in a pair's vocals, as it is estimated, relative to them.",
+            since="0.2",
+        ),
+        field(
+            "sha256",
+            "str→str",
+            NONE,
+            "Of each file of the sample, by its extension.",
+            required=True,
+        ),
+    ]
+)
+
+SONG = pa.schema(
+    [
+        field(
+            "recording_id", "str", NONE, "Id of the pair or multitrack that was cut.", required=True
+        ),
+        field("song_id", "str", NONE, "Id of the song, as in the index.", required=True),
+        field("name", "str", NONE, "What a person knows it by: its folder, its file, a pair's id."),
+        field("kind", "str", NONE, f"One of {', '.join(KINDS)}.", required=True),
+        field("split", "str", NONE, "train, valid or test.", required=True),
+        field(
+            "split_group", "str", NONE, "Songs that must share a split share this.", required=True
+        ),
+        field("joined", "strs", NONE, "Songs that it must share a split with, and why."),
+        field("duration_s", "f64", SECONDS, "Of all its chunks.", required=True),
+        field("chunks", "i64", "count", "That it was cut into.", required=True),
+        field(
+            "left_out",
+            "i64",
+            "count",
+            "Chunks of train in which no source is salient; they are not in the corpus.",
+            required=True,
+        ),
+        field(
+            "sum_error_db",
+            "f64",
+            DECIBELS,
+            "How far the stems' sum misses the mixture, relative to it; null without both.",
+        ),
+        field(
+            "residual_chunks",
+            "i64",
+            "count",
+            "Chunks of a pair that hold vocals: mixture − accompaniment, sample by sample.",
+        ),
+        field("bleed", "strs", NONE, "Sources into which others leak, as their makers say."),
+        field(
+            "leftover_db",
+            "f64",
+            DECIBELS,
+            "What of the backing is left in a pair's vocals, as it is estimated, relative to them.",
+            since="0.2",
+        ),
+    ]
+)
+
+LANDMARKS = pa.schema(
+    [
+        field("recording_id", "str", NONE, "The pair or multitrack that sounds so.", required=True),
+        field("source", "str", NONE, "Which side of a pair, or mixture.", required=True),
+        field("song_id", "str", NONE, "Id of the song, as in the index.", required=True),
+        field("values", "i32s", NONE, "Landmarks: two spectral peaks and the time between them."),
+        field("frames", "i32s", "32 ms", "When each landmark begins."),
+    ]
+)
