@@ -16,10 +16,9 @@ from stemlode.tables import ROWS_PER_FILE, Row, file_name, order, place, write
 HeldBack = Callable[[runs.Run, Mapping[str, float], Sequence[str]], str | None]
 
 
-def reject_counts(row: Row, *, also: bool = True) -> list[tuple[str, int]]:
-    """What a reject counts as; `also` by what it is where its file was not opened."""
-    counted = also and row["error"] in NOT_OPENED
-    return [("rejected", 1), *([(row["error"], 1)] if counted else [])]
+def reject_counts(row: Row) -> list[tuple[str, int]]:
+    """What a reject counts as: also by what it is where its file was not opened."""
+    return [("rejected", 1), *([(row["error"], 1)] if row["error"] in NOT_OPENED else [])]
 
 
 class WriteTable(beam.PTransform):

@@ -6,6 +6,7 @@ there, and the result has the bytes of a run in which all was reachable.
 """
 
 import argparse
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,13 +22,12 @@ TRIED = "files_tried"  # how they are counted: what was opened, or would have be
 OPTIONS = ("retry_rejects", "max_unreachable")  # which decide nothing of the output
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+RETRY = "try those files again that a finished run could not reach, or was not allowed to"
+
+
+def add_arguments(parser: argparse.ArgumentParser, retry: str = RETRY) -> None:
     """The two options of verbs that read files from where a catalogue says."""
-    parser.add_argument(
-        "--retry-rejects",
-        action="store_true",
-        help="try those files again that a finished run could not reach, or was not allowed to",
-    )
+    parser.add_argument("--retry-rejects", action="store_true", help=retry)
     parser.add_argument(
         "--max-unreachable",
         type=float,
@@ -43,17 +43,52 @@ def check(share: float) -> None:
         raise BadUsage(f"--max-unreachable {share:g}: a share of the files, from 0 to 1")
 
 
+@dataclasses.dataclass(frozen=True)
+class Limit:
+    """How many files may stay out of reach.
+
+    Args:
+        most: share of the files.
+        held: files that came before what is counted, and count for the share.
+        tried: the counts whose sum is that of the files.
+        what: that each reject stands for.
+    """
+
+    most: float
+    held: int = 0
+    tried: tuple[str, ...] = (TRIED,)
+    what: str = "files"
+
+    def is_passed(self, counts: Mapping[str, float]) -> bool:
+        """Whether so many files were not reached that the run is no success."""
+        missed = counts.get(UNREACHABLE, 0)
+        return missed >= FEWEST and missed > self.most * (self.files(counts) + self.held)
+
+    def files(self, counts: Mapping[str, float]) -> int:
+        """How many were tried."""
+        return sum(int(counts.get(name, 0)) for name in self.tried)
+
+    def counts(self) -> tuple[str, ...]:
+        """The names of all that it depends on."""
+        return UNREACHABLE, *self.tried
+
+
 def verdict(
-    run: runs.Run, counts: Mapping[str, float], outputs: Sequence[str], *, most: float
+    run: runs.Run,
+    counts: Mapping[str, float],
+    outputs: Sequence[str],
+    limit: Limit,
+    *,
+    nothing_came: bool = False,
 ) -> str | None:
     """Why so many files unreached are no success, in a line; None where they are few.
 
     Args:
         outputs: the run's files, its tables of rejects among them.
-        most: share of the files that may be missing.
+        nothing_came: of the others either, so that a single one is too many.
     """
-    missed, files = int(counts.get(UNREACHABLE, 0)), int(counts.get(TRIED, 0))
-    if missed < FEWEST or missed <= most * files:
+    missed = int(counts.get(UNREACHABLE, 0))
+    if not (missed and nothing_came) and not limit.is_passed(counts):
         return None
     places: Counter[str] = Counter()
     said: dict[str, str] = {}
@@ -67,7 +102,8 @@ def verdict(
                         said.setdefault(store, row["message"])
     (store, count), *_ = places.most_common(1)
     why = f" ({said[store]})" if store in said else ""
+    or_else = ", or allow more with --max-unreachable" if limit.is_passed(counts) else ""
     return (
-        f"--output {run.output}: {missed:,} of {files:,} files cannot be reached, {count:,} of "
-        f"them at {store}{why}; run again when it answers, or allow more with --max-unreachable"
+        f"--output {run.output}: {missed:,} of {limit.files(counts):,} {limit.what} cannot be "
+        f"reached, {count:,} of them at {store}{why}; run again when it answers{or_else}"
     )

@@ -6,7 +6,7 @@ What lasts, such as a full disk or a file that may not be read, is not tried aga
 import contextlib
 import errno
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from stemlode.addresses.rules import UNREACHABLE
@@ -71,9 +71,16 @@ def patiently(call: Callable[[], _T], what: str) -> _T:
 
 
 class Unreachable(OSError):
-    """A file that could not be had, tried again or not: no verdict on the file itself."""
+    """A file that could not be had, tried again or not: no verdict on the file itself.
+
+    `uri` says which of several, where they were read together.
+    """
 
     error = UNREACHABLE  # as an AudioError has it
+
+    def __init__(self, said: str, uri: str = "") -> None:
+        super().__init__(said)
+        self.uri = uri
 
 
 def reach(call: Callable[[], _T]) -> _T:
@@ -82,8 +89,25 @@ def reach(call: Callable[[], _T]) -> _T:
     try:
         return repeatedly(call)
     except OSError as error:
-        said = reason(error)
-        raise Unreachable(said if said.startswith(_SAID) else f"{_SAID}: {said}") from error
+        raise _unreachable(error) from error
+
+
+def reach_all(call: Callable[[], _T], what: str) -> _T:
+    """What `call` makes of several files and writes, tried again as by `repeatedly`: Unreachable
+    where a ReadFault stays, and Failed, which names `what`, for any other OSError."""
+    try:
+        return patiently(call, what)
+    except Failed as error:
+        fault = error.__cause__
+        if not isinstance(fault, ReadFault):
+            raise
+        raise _unreachable(fault, str(fault.filename)) from fault
+
+
+def _unreachable(error: OSError, uri: str = "") -> Unreachable:
+    said = reason(error)
+    said = said if said.startswith(_SAID) else f"{_SAID}: {said}"
+    return Unreachable(f"{uri}: {said}" if uri else said, uri)
 
 
 class Stores:
@@ -99,18 +123,26 @@ class Stores:
     @contextlib.contextmanager
     def file(self, uri: str) -> Iterator[None]:
         """What is done with one file, by `reach`; Unreachable at once where its store is out."""
-        store = store_of(uri)
-        if self._failed.get(store, 0) >= IN_A_ROW:
-            raise Unreachable(f"{NOT_TRIED}: {store} failed for {IN_A_ROW} files in a row")
-        failed = 0
+        with self.files([uri]):
+            yield
+
+    @contextlib.contextmanager
+    def files(self, uris: Iterable[str]) -> Iterator[None]:
+        """What is done with several files, by `reach_all`; Unreachable at once where the store of
+        one is out."""
+        stores = {store_of(uri): uri for uri in uris}
+        for store, uri in stores.items():
+            if self._failed.get(store, 0) >= IN_A_ROW:
+                raise Unreachable(f"{NOT_TRIED}: {store} failed for {IN_A_ROW} files in a row", uri)
+        failed = dict.fromkeys(stores, 0)
         try:
             yield
         except Unreachable as error:
-            cause = error.__cause__
-            failed = self._failed.get(store, 0) + 1 if cause and passes(cause) else 0
+            cause, store = error.__cause__, store_of(error.uri or min(stores.values()))
+            failed = {store: self._failed.get(store, 0) + 1 if cause and passes(cause) else 0}
             raise
         finally:
-            self._failed[store] = failed
+            self._failed |= failed
 
 
 _OF_RUNS: dict[str, Stores] = {}

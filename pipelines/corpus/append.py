@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from pipelines.corpus.splits import SplitFacts, SplitGroup
 from stemlode import files, locks, plans, runs, schemas, tables
+from stemlode.addresses.rules import NOT_OPENED
 from stemlode.runs import BadUsage, Failed
 from stemlode.shards.tar import SHARD
 
@@ -33,9 +34,22 @@ class Addition(runs.Run):
     kind: str = APPEND
     number: int = 1
 
-    def finish(self, counts: dict[str, Any], outputs: dict[str, str], **facts: Any) -> None:
-        """Clear what killed attempts left, then replace `run.json`: only then is anything added."""
+    def finish(
+        self,
+        counts: dict[str, Any],
+        outputs: dict[str, str],
+        *,
+        held_back: str | None = None,
+        **facts: Any,
+    ) -> None:
+        """Clear what killed attempts left, then replace `run.json`: only then is anything added.
+
+        Nothing is where the addition is `held_back`: Failed, as by `Run.finish`.
+        """
         self.forget_failures()
+        if held_back is not None:
+            files.write_bytes(self.path(runs.ERROR), f"{runs.on_one_line(held_back)}\n".encode())
+            raise Failed(runs.on_one_line(held_back))
         record = runs.record(self.output)
         if len(record.get("additions", [])) < self.number:  # else done before, but not cleared
             self._record(record, counts, outputs)
@@ -147,7 +161,8 @@ def start(
     path = files.join(output, runs.PENDING)
     try:
         runs.claim(output)
-        if done and (done[-1]["kind"], done[-1]["inputs"]) == (kind, stamps):
+        left = kind == RETRY and any(record["counts"].get(name) for name in NOT_OPENED)
+        if done and (done[-1]["kind"], done[-1]["inputs"]) == (kind, stamps) and not left:
             _clear(output)
             locks.release(output)
             return None
@@ -199,7 +214,8 @@ def _recording_id(reject: dict[str, Any]) -> str:
 
 
 def _added_up(output: str, record: dict[str, Any], counts: dict[str, Any]) -> dict[str, Any]:
-    """The counts of the whole corpus: sums, but for songs, of which some may have been there."""
+    """The counts of the whole corpus: sums, but for songs, of which some may have been there, and
+    rejects, which are those of now."""
     totals = Counter(record["counts"])
     totals.update(counts)
     names = sorted(name for name in record["outputs"] if name.startswith("index-"))
@@ -207,7 +223,9 @@ def _added_up(output: str, record: dict[str, Any], counts: dict[str, Any]) -> di
     for name in names:
         part = tables.read_part(files.join(output, name), ["song_id"])
         songs |= set(pc.unique(part["song_id"]).to_pylist())
-    totals["songs"], totals["rejected"] = len(songs), counts.get("rejected", 0)
+    totals["songs"] = len(songs)
+    for name in ("rejected", *(name for name in NOT_OPENED if name in totals)):
+        totals[name] = counts.get(name, 0)
     found = {k: round(v, 6) if isinstance(v, float) else v for k, v in totals.items()}
     return dict(sorted(found.items()))
 

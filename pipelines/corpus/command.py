@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.pvalue import AsList
+from apache_beam.pvalue import AsDict, AsList
 
+from pipelines import unreachable
 from pipelines.corpus import append, grouping, inputs, needs, output, splits
 from pipelines.corpus.encode import Encode
 from pipelines.corpus.options import CorpusOptions, plan_of
@@ -29,11 +30,11 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     plan, given, held = plan_of(options), VERB.given(options), append.held(run)
     view = options.view_as(CorpusOptions)
     found, kept_counts = inputs.read(pipeline, given, view.layout, view.sources, run.rules)
-    alike, sketch_files = grouping.alike(found, view.fingerprints, run, held)
-    grouped, apart = grouping.grouped(found, AsList(alike), held)
-    encoded = grouped | "Encode" >> beam.ParDo(Encode(run, plan)).with_outputs(
-        "rejects", "songs", "counts", main="samples"
-    )
+    sketched = grouping.alike(found, view.fingerprints, run, held)
+    grouped, apart = grouping.grouped(found, AsList(sketched.alike), held)
+    encoded = grouped | "Encode" >> beam.ParDo(
+        Encode(run, plan), AsDict(sketched.missed)
+    ).with_outputs("rejects", "songs", "counts", main="samples")
     left = inputs.left(found, held)
     came = inputs.new_counts(found, held) if held.kind else kept_counts
     output.write(
@@ -42,11 +43,14 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
         songs=encoded.songs,
         rejects=(encoded.rejects, apart, left) | "AllRejects" >> beam.Flatten(),
         counts=(came, encoded.counts) | "AllCounts" >> beam.Flatten(),
-        further=sketch_files,
+        further=sketched.tables,
         shard_bytes=plan.shard_bytes,
         format=plan.format,
         held=held,
         notes=None if held.kind else functools.partial(splits.notes, plan.ratios),
+        limit=unreachable.Limit(
+            view.max_unreachable, len(held.recording_ids), ("recordings", "rejected"), "songs"
+        ),
     )
 
 
@@ -92,7 +96,7 @@ VERB = Verb(
     (),
     build,
     CorpusOptions,
-    neutral=("append", "retry_rejects", *ADDRESSES),
+    neutral=("append", *unreachable.OPTIONS, *ADDRESSES),
     writes=(SHARD.pattern, re.escape(runs.PENDING)),
     optional_inputs=("pairs", "stems", "mapping", "vocals", "instrumentals", "splits"),
     decodes=True,
@@ -104,6 +108,7 @@ def main(argv: Sequence[str]) -> int:
     options = VERB.parse(argv)
     _check(options)
     view = options.view_as(CorpusOptions)
+    unreachable.check(view.max_unreachable)
     if view.append and view.retry_rejects:
         raise BadUsage(
             "--append tries the rejects of its inputs as well: leave --retry-rejects out"

@@ -15,7 +15,7 @@ from pipelines.samples.parts import part
 from pipelines.samples.recordings import Facts, Recording
 from stemlode import runs
 from stemlode.audio import AudioError
-from stemlode.retry import patiently
+from stemlode.retry import Unreachable, reach_all, stores_of
 from stemlode.schemas import reject
 from stemlode.shards.tar import Sample
 
@@ -23,34 +23,47 @@ from stemlode.shards.tar import Sample
 class Encode(beam.DoFn):
     """A recording and its group → its samples in a part file, or one reject.
 
-    Main output: `tar.Sample`; further outputs `rejects`, `songs` and `counts`.
+    Main output: `tar.Sample`; further outputs `rejects`, `songs` and `counts`. `missed` are
+    recordings that could not be read before, by their ids: (address, why).
     """
 
     def __init__(self, run: runs.Run, plan: CorpusPlan) -> None:
         self.run, self.plan = run, plan
 
-    def process(self, element: tuple[Recording, SplitGroup]) -> Iterator[Any]:
+    def process(
+        self, element: tuple[Recording, SplitGroup], missed: dict[str, tuple[str, str]]
+    ) -> Iterator[Any]:
         recording, group = element
-        split = group.split or splits.split_of(group.group, self.plan.ratios, self.plan.seed)
+        record = dataclasses.asdict(recording)
         try:
-            if recording.split not in (None, split):
-                elsewhere = f"listed in {recording.split}, and {split} holds the same song"
-                raise recordings.Unusable(f"{elsewhere}: {'; '.join(group.joined)}", "two_sides")
-            if recording.bleed and self.plan.rejects_bleed:
-                leaking = f"others leak into {', '.join(recording.bleed)}"
-                raise recordings.Unusable(leaking, "bleed")
-            samples, facts = self._part(recording, split, group.group)
-        except AudioError as error:
-            record = dataclasses.asdict(recording)
+            if before := missed.get(recording.recording_id):
+                uri, why = before
+                raise Unreachable(why, uri)
+            found = [*self._outputs(recording, group)]
+        except (AudioError, Unreachable) as error:
+            if isinstance(error, Unreachable):
+                record |= {"audio_uri": error.uri}
             row = reject("corpus", recording.name, error.error, str(error), record)
             yield TaggedOutput("rejects", row)
         else:
-            yield from samples
-            yield TaggedOutput("songs", _song_row(recording, split, group, facts))
-            yield TaggedOutput("counts", ("recordings", 1))
-            yield TaggedOutput("counts", ("left_out", facts.left_out))
-            if split == "train":
-                yield from self._copies(recording, group)
+            yield from found
+
+    def _outputs(self, recording: Recording, group: SplitGroup) -> Iterator[Any]:
+        """All that comes of a recording that can be used, its copies included."""
+        split = group.split or splits.split_of(group.group, self.plan.ratios, self.plan.seed)
+        if recording.split not in (None, split):
+            elsewhere = f"listed in {recording.split}, and {split} holds the same song"
+            raise recordings.Unusable(f"{elsewhere}: {'; '.join(group.joined)}", "two_sides")
+        if recording.bleed and self.plan.rejects_bleed:
+            leaking = f"others leak into {', '.join(recording.bleed)}"
+            raise recordings.Unusable(leaking, "bleed")
+        samples, facts = self._part(recording, split, group.group)
+        yield from samples
+        yield TaggedOutput("songs", _song_row(recording, split, group, facts))
+        yield TaggedOutput("counts", ("recordings", 1))
+        yield TaggedOutput("counts", ("left_out", facts.left_out))
+        if split == "train":
+            yield from self._copies(recording, group)
 
     def _copies(self, recording: Recording, group: SplitGroup) -> Iterator[Any]:
         """The samples of a recording's augmented copies; a copy may turn out all but silent."""
@@ -82,7 +95,8 @@ class Encode(beam.DoFn):
                 lambda: dataclasses.asdict(facts),
             )
 
-        held, known = patiently(make, f"--output {self.run.output}")
+        with stores_of(self.run).files(recordings.uris(recording)):
+            held, known = reach_all(make, f"--output {self.run.output}")
         return held, Facts(**known)
 
 

@@ -20,32 +20,45 @@ from pipelines.corpus import append, splits
 from pipelines.corpus.splits import SplitFacts, SplitGroup
 from pipelines.samples import chunks
 from pipelines.samples.chunks import AlignedSource
-from pipelines.samples.recordings import Recording
+from pipelines.samples.recordings import Recording, stamps
 from stemlode import files, runs, schemas, tables
 from stemlode.audio import AudioError
 from stemlode.ids import digest
-from stemlode.retry import patiently, read_fault
+from stemlode.retry import Unreachable, reach_all, stores_of
 from stemlode.schemas import reject
 
 LANDMARKS = "landmarks"
 _BLOCK_FRAMES = 30 * fingerprints.RATE
 
 
-def alike(
-    found: beam.PCollection, fingerprints: str, run: runs.Run, held: append.Held
-) -> tuple[beam.PCollection, beam.PCollection]:
-    """(song id, song id, why) of songs that hold the same recording, and the tables of landmarks
-    by which songs that are added later are held against these."""
+@dataclasses.dataclass(frozen=True)
+class Sketched:
+    """What fingerprints say of recordings.
+
+    Args:
+        alike: (song id, song id, why) of songs that hold the same recording.
+        missed: (recording id, (address, why)) of those that could not be read.
+        tables: manifest rows of the landmarks by which songs that are added later are held
+            against these.
+    """
+
+    alike: beam.PCollection
+    missed: beam.PCollection
+    tables: beam.PCollection
+
+
+def alike(found: beam.PCollection, fingerprints: str, run: runs.Run, held: append.Held) -> Sketched:
+    """Which songs hold the same recording; nothing where `fingerprints` is "off"."""
     if fingerprints == "off":
         nothing = found.pipeline | "NoFingerprints" >> beam.Create([])
-        return nothing, nothing
+        return Sketched(nothing, nothing, nothing)
     before = tables.parts(run.output, LANDMARKS) if held.kind else []
-    same, sketches = matches(found, run, runs.PARTS, before)
-    new = sketches | "NewSketches" >> beam.Filter(lambda row: held.wants(row["recording_id"]))
+    same, sketched = _matches(found, run, before)
+    new = sketched.rows | "NewSketches" >> beam.Filter(lambda row: held.wants(row["recording_id"]))
     written = new | "SketchTable" >> transforms.WriteTable(
         run, f"{LANDMARKS}{held.suffix}", schemas.LANDMARKS, ["recording_id", "source"]
     )
-    return same, written
+    return Sketched(same, sketched.missed, written)
 
 
 def grouped(
@@ -67,21 +80,18 @@ def grouped(
     return joined.grouped, joined.rejects
 
 
-def matches(
-    found: beam.PCollection, run: runs.Run, folder: str, before: Sequence[str]
-) -> tuple[beam.PCollection, beam.PCollection]:
-    """Recordings → (song id, song id, why) of songs that hold one recording, and their sketches.
-
-    Sketches (rows of schemas.LANDMARKS) are kept in `folder` below the run's output, for an
-    attempt that comes after. `before` are tables of the sketches that a corpus holds already.
-    """
-    sketched = found | "Sketch" >> beam.FlatMap(sketches, run, folder)
+def _matches(
+    found: beam.PCollection, run: runs.Run, before: Sequence[str]
+) -> tuple[beam.PCollection, Any]:
+    """Recordings → (song id, song id, why) of songs that hold one recording, and what `_sketches`
+    gives. `before` are tables of the sketches that a corpus holds already."""
+    sketched = found | "Sketch" >> beam.FlatMap(_sketches, run).with_outputs("missed", main="rows")
     known = (
         found.pipeline
         | "TablesBefore" >> beam.Create(before)
         | "SketchesBefore" >> beam.FlatMap(tables.rows)
     )
-    every = (sketched, known) | "AllSketches" >> beam.Flatten()
+    every = (sketched.rows, known) | "AllSketches" >> beam.Flatten()
     sizes = every | "SketchSizes" >> beam.Map(
         lambda row: (_sound(row), (row["song_id"], len(row["values"])))
     )
@@ -98,20 +108,32 @@ def matches(
     return alike, sketched
 
 
-def sketches(recording: Recording, run: runs.Run, folder: str) -> Iterator[dict[str, Any]]:
-    """Rows of schemas.LANDMARKS of a recording's sounds.
+def _sketches(recording: Recording, run: runs.Run) -> Iterator[Any]:
+    """Rows of schemas.LANDMARKS of a recording's sounds; `missed` where one cannot be reached,
+    lest it come to a corpus without having been held against the others.
 
-    A sound that does not decode has no landmarks: what reads it next says why.
+    Sketches are kept among the run's parts, for an attempt that comes after. A sound that does not
+    decode has no landmarks: what reads it next says why.
     """
+    rows = []
     for source, parts in _sounds(recording).items():
-        held = patiently(functools.partial(_sketch, parts, run, folder), f"--output {run.output}")
-        yield {
-            "recording_id": recording.recording_id,
-            "source": source,
-            "song_id": recording.song_id,
-            "values": [value for value, _ in held],
-            "frames": [frame for _, frame in held],
-        }
+        make = functools.partial(_sketch, parts, run)
+        try:
+            with stores_of(run).files([part.uri for part in parts]):
+                held = reach_all(make, f"--output {run.output}")
+        except Unreachable as error:
+            yield TaggedOutput("missed", (recording.recording_id, (error.uri, str(error))))
+            return
+        rows.append(
+            {
+                "recording_id": recording.recording_id,
+                "source": source,
+                "song_id": recording.song_id,
+                "values": [value for value, _ in held],
+                "frames": [frame for _, frame in held],
+            }
+        )
+    yield from rows
 
 
 def _split_groups(
@@ -142,13 +164,9 @@ def _once(song: tuple[str, dict[str, list[Any]]], held: append.Held) -> Iterator
             yield recording, group
 
 
-def _sketch(sources: list[AlignedSource], run: runs.Run, folder: str) -> list[list[int]]:
-    try:
-        stamps = [files.stamps(source.uri) for source in sources]
-    except OSError as error:
-        raise read_fault(error, sources[0].uri) from error
-    name = digest(json.dumps([repr(sources), stamps]))
-    path = run.path(folder, f"{name}.landmarks")
+def _sketch(sources: list[AlignedSource], run: runs.Run) -> list[list[int]]:
+    name = digest(json.dumps([repr(sources), [stamps(source.uri) for source in sources]]))
+    path = run.path(runs.PARTS, f"{name}.landmarks")
     if files.exists(path):
         return json.loads(files.read_bytes(path))
     try:

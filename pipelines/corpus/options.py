@@ -7,6 +7,7 @@ import re
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines import unreachable
 from pipelines.corpus import splits
 from pipelines.options import VerbOptions, add_addresses
 from pipelines.samples.recordings import Shape
@@ -39,10 +40,8 @@ class CorpusOptions(VerbOptions):
             action="store_true",
             help="add those songs of the inputs that a finished corpus does not hold yet",
         )
-        parser.add_argument(
-            "--retry-rejects",
-            action="store_true",
-            help="try again only what a finished corpus rejected",
+        unreachable.add_arguments(
+            parser, retry="add those songs that a finished corpus rejected and that can be used now"
         )
         add_addresses(parser)
         parser.add_argument(

@@ -13,8 +13,9 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsDict, TaggedOutput
 
-from pipelines import transforms
+from pipelines import transforms, unreachable
 from pipelines.corpus import append
+from pipelines.unreachable import Limit
 from stemlode import files, runs, schemas, tables
 from stemlode.retry import patiently
 from stemlode.runs import Failed
@@ -27,14 +28,22 @@ Numbered = tuple[str, int]  # split, number of the shard
 
 
 class WriteShard(beam.DoFn):
-    """The samples of a shard → the shard, its manifest row, and `index` rows."""
+    """The samples of a shard → the shard, its manifest row, and `index` rows.
 
-    def __init__(self, run: runs.Run, format: str) -> None:
-        self.run, self.is_parquet = run, format == "parquet"
+    Where too many files are missing there is none: the parts wait for those that can be had.
+    """
+
+    def __init__(self, run: runs.Run, format: str, limit: Limit) -> None:
+        self.run, self.is_parquet, self.limit = run, format == "parquet", limit
 
     def process(
-        self, element: tuple[Numbered, Iterable[Sample]], numbers: dict[Numbered, int]
+        self,
+        element: tuple[Numbered, Iterable[Sample]],
+        numbers: dict[Numbered, int],
+        counts: dict[str, int],
     ) -> Iterator[Any]:
+        if self.limit.is_passed(counts):
+            return
         numbered, unsorted = element
         samples = sorted(unsorted, key=lambda sample: sample.row["sample_id"])
         split, number = numbered[0], numbers[numbered]
@@ -66,6 +75,7 @@ def write(
     shard_bytes: int,
     format: str,
     held: append.Held,
+    limit: Limit,
     notes: Callable[[Mapping[str, float]], list[str]] | None = None,
     held_back: transforms.HeldBack | None = None,
     again: bool = False,
@@ -78,16 +88,26 @@ def write(
         counts: (name, number) of what came in; those of what goes out are added.
         further: manifest rows of further tables that are written already.
         held: what the corpus holds before this run; append.Held() for nothing.
+        limit: when the run is no success because of files that were not reached.
         notes: what the user should know, from all counts.
-        held_back: why the run is no success, where something else than a corpus of nothing is.
+        held_back: why else the run is no success, but for a corpus of nothing, which is none.
         again: as for transforms.Finish.
     """
     into_shards, numbers = planned(samples, shard_bytes, held.shards)
+    rejected = rejects | "CountRejects" >> beam.FlatMap(transforms.reject_counts)
+    reached = (
+        (counts, rejected)
+        | "CountsBefore" >> beam.Flatten()
+        | "OfReaching" >> beam.Filter(lambda count: count[0] in limit.counts())
+        | "Reached" >> beam.CombinePerKey(sum)
+    )
     written = (
         into_shards
         | "GroupShards" >> beam.GroupByKey()
         | "WriteShards"
-        >> beam.ParDo(WriteShard(run, format), AsDict(numbers)).with_outputs("index", main="shards")
+        >> beam.ParDo(
+            WriteShard(run, format, limit), AsDict(numbers), AsDict(reached)
+        ).with_outputs("index", main="shards")
     )
     suffix = held.suffix
     index_files = written.index | "Index" >> transforms.WriteTable(
@@ -104,14 +124,30 @@ def write(
     ) | "Manifest" >> beam.Flatten()  # fmt: skip
     every = (
         counts,
-        rejects | "CountRejects" >> beam.FlatMap(transforms.reject_counts, also=again),
+        rejected,
         written.shards | "CountShards" >> beam.Map(lambda _: ("shards", 1)),
         written.index | "CountSamples" >> beam.FlatMap(_sample_counts),
         _hours(written.index),
         _songs(written.index),
     ) | "Counts" >> beam.Flatten()
-    why = held_back or (None if held.kind else nothing_came)
+    why = functools.partial(_held_back, held_back, limit, grows=bool(held.kind))
     _ = (manifest, every) | transforms.Finish(run, [runs.PARTS], notes, why, again=again)
+
+
+def _held_back(
+    other: transforms.HeldBack | None,
+    limit: Limit,
+    run: runs.Run,
+    counts: Mapping[str, float],
+    outputs: Sequence[str],
+    *,
+    grows: bool,
+) -> str | None:
+    """Why a run is no success; a corpus that grows may grow by nothing."""
+    why = other(run, counts, outputs) if other else None
+    nothing = not grows and not counts.get("samples")
+    why = why or unreachable.verdict(run, counts, outputs, limit, nothing_came=nothing)
+    return why or (nothing_came(run, counts, outputs) if nothing else None)
 
 
 def nothing_came(run: runs.Run, counts: Mapping[str, float], outputs: Sequence[str]) -> str | None:

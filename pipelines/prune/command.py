@@ -143,7 +143,9 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
         >> beam.ParDo(Score(run, settings, window)).with_outputs(*output.TAGS, main="pairs")
     )
     rejects = (placed.rejects, found.rejects) | "Rejected" >> beam.Flatten()
-    held_back = functools.partial(unreachable.verdict, most=view.max_unreachable)
+    held_back = functools.partial(
+        unreachable.verdict, limit=unreachable.Limit(view.max_unreachable)
+    )
     output.write(run, found.pairs, rejects, found.counts, found.lengths, [runs.PARTS], held_back)
 
 

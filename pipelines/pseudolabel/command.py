@@ -232,8 +232,8 @@ def _build(
         held_back=functools.partial(
             _held_back,
             None if view.allow_rejects or catalogue is None else catalogue.path,
-            most=view.max_unreachable,
         ),
+        limit=unreachable.Limit(view.max_unreachable),
         again=True,
     )
 
@@ -251,13 +251,9 @@ def _held_back(
     run: runs.Run,
     counts: Mapping[str, float],
     outputs: Sequence[str],
-    *,
-    most: float,
 ) -> str | None:
     """Why a run is no success; `judged` is the catalogue whose rejects may be why."""
-    why = tracks.held_back(judged, run, counts, outputs) if judged else None
-    why = why or unreachable.verdict(run, counts, outputs, most=most)
-    return why or output.nothing_came(run, counts, outputs)
+    return tracks.held_back(judged, run, counts, outputs) if judged else None
 
 
 def _is_one_process(options: PipelineOptions) -> bool:

@@ -120,23 +120,35 @@ def of_songs(songs: Iterable[Song]) -> list[Recording]:
     ]
 
 
+def uris(recording: Recording) -> list[str]:
+    """Where its files lie, each once."""
+    return sorted({p.uri for parts in recording.parts.values() for p in parts if p.uri})
+
+
 def fingerprint(recording: Recording, split: str, group: str, shape: Shape) -> str:
     """Names all that decides the recording's samples: a part file that has this name is still good.
 
-    Raises OSError where a remote file cannot be looked at.
+    Raises ReadFault where a remote file cannot be looked at.
     """
-    uris = sorted({part.uri for parts in recording.parts.values() for part in parts})
     facts = {
         "recording": dataclasses.asdict(recording),
         "split": [split, group],
         "shape": dataclasses.asdict(shape),
-        "files": [files.stamps(uri) for uri in uris if uri],
+        "files": [stamps(uri) for uri in uris(recording)],
         "libraries": [
             decoders.name(),
             *(library.__version__ for library in (soxr, np, scipy)),
         ],
     }
     return digest(json.dumps(facts, sort_keys=True))
+
+
+def stamps(uri: str) -> list[list[str]]:
+    """As `files.stamps`; ReadFault where a remote file cannot be looked at."""
+    try:
+        return files.stamps(uri)
+    except OSError as error:
+        raise read_fault(error, uri) from error
 
 
 def native_rate(recording: Recording) -> int:

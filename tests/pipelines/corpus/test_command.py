@@ -566,7 +566,8 @@ def test_reading_that_stays_broken_ends_the_run_and_no_song_is_given_up(
     with monkeypatch.context() as patch:
         patch.setattr(audio, "blocks", broken)
         assert _run(tmp_path / "out", *_inputs(music)) == 1
-    assert "Input/output error; run again to resume" in capsys.readouterr().err
+    assert "of them at the local disk (" in (said := capsys.readouterr().err)
+    assert "Input/output error); run again when it answers" in said
     assert not (tmp_path / "out" / "_SUCCESS").exists()
     assert _run(tmp_path / "out", *_inputs(music)) == 0
     assert runs.record(str(tmp_path / "out"))["counts"]["rejected"] == 0
