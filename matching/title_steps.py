@@ -161,5 +161,5 @@ KEY: tuple[Step, ...] = (
 NOT_PLAIN = (
     r"[\x00-\x1f\x7f`@_()\[\]{}~|<^%]| -|- |[wf]/|feat|ft|in[a-z]+m[ae]|inst|karaoke|off[ -]?vocal"
     r"|less[ -]?voc|minus|backing|base |part|pt|teil|chast|mix|live|acoustic|demo|cap|radio"
-    r"|extended|edit|unplugged|rmx"
+    r"|extended|edit|unplugged|rmx|^ | $|  "
 )

@@ -323,6 +323,7 @@ texts = st.none() | title_like | st.text(max_size=30)
 @example(rows=[(None, "Kids (Instrumentals)"), ("Song", None), (None, None)])
 @example(rows=[("Song\n", "Kids (Instrumental)\n"), ("Song", "Kids\n(Instrumental)")])
 @example(rows=[("@the song", ""), (")the song", ""), ("_the song", ""), ("the\x00song", "")])
+@example(rows=[(" N ", None), (" an hour", ""), ("an  hour", ""), ("hour, an ", "")])
 @example(rows=[("((((song", ""), ("song))))", ""), ("(a(b(c(d", ""), (")(", ""), ("(;)", "")])
 def test_batch_equals_scalar_for_any_unicode(rows: list[tuple[str | None, str | None]]) -> None:
     titles, albums = ([row[column] for row in rows] for column in (0, 1))

@@ -130,6 +130,7 @@ version_pieces = st.lists(
     )
 )
 @example([("Instrumental", "Instrumental"), ("Karaoke Nights", None), ("ßong (Inst.)", "é")])
+@example([(" N ", None), (" an hour", None), ("an  hour", None), ("hour, an ", None)])
 def test_versions_are_those_of_python(rows: list[tuple[str, str | None]]) -> None:
     found = versions(*zip(*rows, strict=True)).to_pylist()
     assert found == [as_row(extended.parse(*row)) for row in rows]
