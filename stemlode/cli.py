@@ -72,6 +72,11 @@ VERBS = {
         "audio files → vocals and accompaniment",
     ),
     "pitch": ("training.pitch.command", ["pitch"], "audio files → the pitch that is sung in them"),
+    "perturb": (
+        "training.amicable.command",
+        ["train,report"],
+        "a mixture and its stems → one that given models separate better",
+    ),
     "export": (
         "training.exporting.command",
         ["train,export"],

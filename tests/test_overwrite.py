@@ -8,6 +8,7 @@ import pipelines.corpus.command
 import pipelines.pseudolabel.command
 import pipelines.review.command
 import pipelines.salience.command
+import training.amicable.perturb
 import training.evaluation.command
 import training.finetuning.command
 import training.loop.command
@@ -38,6 +39,7 @@ WRITTEN = {
         training.pitch.command.WRITES,
         ["a song/f0.csv", "a song/f0s.tsv", "x-2/salience.png", "index.html"],
     ),
+    "perturb": (training.amicable.perturb.FILES, ["perturbed.wav", "report.html"]),
     "match": ((), []),
 }
 FOREIGN = [

@@ -16,6 +16,7 @@ and may say, where it differs from what stands here,
     estimated           the sources that `estimate` gives
     own_chunks, separate_whole              in which chunks songs are separated, or as a whole
     separated, separate, estimate_songs     how songs are separated
+    song_level, estimate_chunks, sight      likewise, for what passes gradients through a song
     oracle, separate_by_oracle              the best that such a net could do
     mixing, remixes, gains                  how its examples are mixed
     levelled, level                         what a song is divided by
@@ -366,11 +367,30 @@ class Recipe:
             yield from self.separate_whole(nets, signal)
             return
         device = next(nets.parameters()).device
+        level = self.song_level(signal)
 
         def estimate(batch: Tensor) -> Tensor:
-            return self.estimate(nets, batch.to(device))
+            return self.estimate_chunks(nets, batch.to(device), torch.full((len(batch),), level))
 
         yield from chunks.overlap_add(signal, self.sample_rate, estimate, cut)
+
+    def song_level(self, signal: Waveform) -> float:
+        """The level of a whole song by which `separate` divides what its nets see."""
+        return 1.0
+
+    def estimate_chunks(self, nets: nn.Module, batch: Tensor, levels: Tensor) -> Tensor:
+        """Chunks of songs, [batch, channels, samples], and the songs' levels, [batch] → the sources
+        `separated`, [batch, sources, channels, samples], as `separate` has them of each chunk.
+
+        Gradients pass, to the chunks and not to the levels.
+        """
+        return self.estimate(nets, batch)
+
+    @property
+    def sight(self) -> tuple[int, int]:
+        """If it `takes_whole`: pieces of a song that begin at multiples of the first number of
+        samples are, further from their ends than the second, what the whole song gives."""
+        raise ValueError(f"{self.name} takes songs in chunks alone")
 
     @property
     def own_chunks(self) -> Chunking:

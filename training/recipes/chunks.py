@@ -46,14 +46,8 @@ def overlap_add(
     their edges. Memory does not grow with the signal.
     """
     total = signal.shape[-1]
-    length = max(2, round(chunking.length * sample_rate))
-    hop = min(length, max(1, round(chunking.hop_seconds * sample_rate)))
-    starts: Sequence[int] = range(hop - length, total, hop)
-    if not chunking.padded:
-        length = min(length, max(1, total))
-        starts = [*range(0, total - length, hop), total - length]
-    # Nowhere 0, so that the edges count also if chunks do not overlap.
-    window = torch.hann_window(length + 2, periodic=False)[1:-1] + 1e-3
+    starts, length = grid(total, sample_rate, chunking)
+    window = fade(length)
     sums: Tensor | None = None  # [sources, channels, length]: what later chunks still reach
     weights = torch.zeros(length)
     for first in range(0, len(starts), chunking.batch):
@@ -70,6 +64,22 @@ def overlap_add(
             yield done[..., max(0, -start) : max(0, total - start)]
             sums = torch.cat((sums[..., ready:], torch.zeros_like(sums[..., :ready])), dim=-1)
             weights = torch.cat((weights[ready:], torch.zeros(ready)))
+
+
+def grid(total: int, sample_rate: int, chunking: Chunking) -> tuple[Sequence[int], int]:
+    """Where the chunks of a signal of `total` samples begin, and how many samples one has."""
+    length = max(2, round(chunking.length * sample_rate))
+    hop = min(length, max(1, round(chunking.hop_seconds * sample_rate)))
+    if chunking.padded:
+        return range(hop - length, total, hop), length
+    length = min(length, max(1, total))
+    return [*range(0, total - length, hop), total - length], length
+
+
+def fade(length: int) -> Tensor:
+    """The weights of a chunk's samples, [length]: nowhere 0, so that the edges count also if chunks
+    do not overlap."""
+    return torch.hann_window(length + 2, periodic=False)[1:-1] + 1e-3
 
 
 def _piece(signal: Waveform, start: int, length: int) -> Tensor:

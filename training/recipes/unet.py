@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from training.models import losses, precision, spectrogram
 from training.models.spectrogram import Waveform
 from training.models.unet import CHANNELS, UNet
-from training.recipes import chunks
 from training.recipes.base import Judged, Recipe, Transform
 from training.recipes.chunks import Chunking
 from training.recipes.masking import Masking
@@ -58,6 +57,12 @@ class EncoderDecoderRecipe(Recipe):
         stride = 2 ** len(self.channels)
         margin = 3 * stride * max(1, self.kernel_size // 4)
         return Masking(self.n_fft, self.hop_length, max(64, stride), -(-margin // 64) * 64)
+
+    @property
+    def sight(self) -> tuple[int, int]:
+        """See `Recipe.sight`."""
+        one = self.masking
+        return one.grid * self.hop_length, one.margin * self.hop_length + self.n_fft
 
     @property
     def remixes(self) -> bool:
@@ -170,28 +175,35 @@ class UNetRecipe(EncoderDecoderRecipe):
         """See `Recipe.separate`; normalised by the song's maximum, whether in chunks or not. One
         mask, made from the mean of the channels, serves all of them, so that the stereo image stays
         (thesis 4.2.2 is mono)."""
-        cut, masking = self.cut(chunking), self.masking
-        peak = masking.peak_magnitude(signal)
+        if not self.cut(chunking).whole:
+            yield from super().separate(nets, signal, chunking)
+            return
+        level = torch.tensor([self.song_level(signal)])
         device = next(nets.parameters()).device
 
-        def mask(spectrum: Tensor) -> Tensor:  # complex [..., channels, bins, frames]
-            magnitude = spectrogram.drop_bin(spectrum.mean(-3, keepdim=True).abs())
-            scaled = (magnitude / peak if peak > 0 else magnitude).to(device)
-            found = spectrogram.restore_bin(nets(scaled))
-            return 1 - found if self._of_rest else found
+        def mask(spectrum: Tensor) -> Tensor:
+            return self._channels_mask(nets, spectrum[None].to(device), level)[0, 0]
 
-        def estimate(chunk: Tensor) -> Tensor:
-            spectrum = spectrogram.stft(chunk, self.n_fft, self.hop_length)
-            masked = spectrum * mask(spectrum).to(spectrum.device)
-            found = spectrogram.istft(masked, self.n_fft, self.hop_length, chunk.shape[-1])
-            return found[:, None]
-
-        if not cut.whole:
-            yield from chunks.overlap_add(signal, self.sample_rate, estimate, cut)
-            return
-        whole = masking.masks(signal, lambda spectrum: mask(spectrum[None])[0, 0])
-        for block in masking.masked(signal, whole):
+        for block in self.masking.masked(signal, self.masking.masks(signal, mask)):
             yield block[None]
+
+    def song_level(self, signal: Waveform) -> float:
+        """See `Recipe.song_level`; the largest magnitude."""
+        return self.masking.peak_magnitude(signal)
+
+    def estimate_chunks(self, nets: nn.Module, batch: Tensor, levels: Tensor) -> Tensor:
+        """See `Recipe.estimate_chunks`."""
+        spectrum = spectrogram.stft(batch, self.n_fft, self.hop_length)
+        masked = spectrum * self._channels_mask(nets, spectrum, levels)
+        return spectrogram.istft(masked, self.n_fft, self.hop_length, batch.shape[-1])[:, None]
+
+    def _channels_mask(self, nets: nn.Module, spectrum: Tensor, levels: Tensor) -> Tensor:
+        """Complex [batch, channels, bins, frames] → the mask of all channels, [batch, 1, bins,
+        frames]."""
+        magnitude = spectrogram.drop_bin(spectrum.mean(1, keepdim=True).abs())
+        divisors = torch.where(levels > 0, levels, 1.0).to(magnitude.device)
+        found = spectrogram.restore_bin(nets(magnitude / divisors[:, None, None, None]))
+        return 1 - found if self._of_rest else found
 
     def estimate_songs(self, nets: nn.Module, songs: Tensor) -> Tensor:
         """See `Recipe.estimate_songs`; each is divided by its own loudest bin."""

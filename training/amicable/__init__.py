@@ -1,0 +1,1 @@
+"""Amicable examples: inaudible perturbations of a mixture that help given separators."""
