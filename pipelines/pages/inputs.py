@@ -14,7 +14,10 @@ import pyarrow as pa
 from stemlode import files, runs, schemas, tables
 from stemlode.runs import BadUsage, Failed
 
-ORDER = ("scan", "match", "prune", "corpus", "train", "finetune", "evaluate", "separate", "pitch")
+ORDER = (
+    *("scan", "match", "prune", "corpus", "salience", "train", "finetune", "evaluate"),
+    *("separate", "pitch"),
+)
 
 
 @dataclass(frozen=True)

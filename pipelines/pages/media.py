@@ -155,7 +155,19 @@ def png(magnitude: np.ndarray, reference: float) -> bytes:
     shown = shown[:, : shown.shape[1] // 2 * 2]
     shown = np.maximum(shown[:, ::2], shown[:, 1::2])
     level = 20 * np.log10(np.maximum(shown / reference, 1e-9))
-    shade = np.clip((level / -FLOOR_DB + 1) * SHADES, 0, SHADES - 1).astype(np.uint8)
+    return _painted(level / -FLOOR_DB + 1)
+
+
+def shades(values: np.ndarray) -> str:
+    """Values in 0…1 [rows, frames] as a `png` data URI, the first row below; two frames become one
+    column, the larger one, as in `picture`."""
+    shown = values[:, : values.shape[1] // 2 * 2]
+    return _data_uri("image/png", _painted(np.maximum(shown[:, ::2], shown[:, 1::2])))
+
+
+def _painted(values: np.ndarray) -> bytes:
+    """Values, dark at 0 and light at 1, as a PNG with the first row below."""
+    shade = np.clip(values * SHADES, 0, SHADES - 1).astype(np.uint8)
     image = Image.fromarray(np.ascontiguousarray(shade[::-1]))
     image.putpalette(_palette())
     data = io.BytesIO()

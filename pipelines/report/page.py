@@ -15,7 +15,7 @@ from markupsafe import Markup
 from pipelines.pages import inputs, media, pairs, text
 from pipelines.pages.inputs import Folder
 from pipelines.pages.media import Clip
-from pipelines.report import boosting, counts, melody, scores, spread, training
+from pipelines.report import boosting, counts, melody, salience, scores, spread, training
 from pipelines.report.corpus import statistics
 from pipelines.report.counts import FlowCounts
 from pipelines.report.titles import titles
@@ -60,6 +60,7 @@ def page(folders: Sequence[Folder], unfinished: Sequence[str] = ()) -> str:
         "causes": causes,
         "rejected": sum(cause.count for cause in causes),
         "corpora": _corpora([*_of(folders, "corpus"), *_of(folders, "pseudolabel")]),
+        "saliences": _saliences(folders, budget),
         "trainings": _trainings([*_of(folders, "train"), *_of(folders, "finetune")], budget),
         "evaluations": evaluations,
         "melodies": _melodies(_of(folders, "evaluate")),
@@ -217,6 +218,18 @@ def _corpora(corpora: Sequence[Folder]) -> list[dict[str, Any]]:
         numbers = {"samples": chain.samples, "songs": chain.songs, "hours": chain.hours}
         held = statistics(corpus)
         found.append({**_named(corpora, position), **numbers, "held": held})
+    return found
+
+
+def _saliences(folders: Sequence[Folder], budget: _Budget) -> list[dict[str, Any]]:
+    runs = _of(folders, "salience")
+    corpora = [*_of(folders, "corpus"), *_of(folders, "pseudolabel")]
+    found = []
+    for position, folder in enumerate(runs):
+        held = salience.heard(folder, corpora)
+        if held is not None:
+            patches = [patch for patch in held.patches if budget.take(patch.clips)]
+            found.append({**_named(runs, position), "held": held, "patches": patches})
     return found
 
 

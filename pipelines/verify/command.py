@@ -1,4 +1,7 @@
-"""A corpus → is every byte what its run record and index say? No Beam; nothing is written."""
+"""A corpus, or the salience beside one → is every byte what its run record and index say?
+
+No Beam; nothing is written.
+"""
 
 import os
 import sys
@@ -8,8 +11,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pipelines.verify import index, shards
-from stemlode import files, runs
+from pipelines.verify import index, salience, shards
+from stemlode import files, runs, schemas
 from stemlode.addresses.rules import NOT_OPENED
 from stemlode.arguments import Parser
 from stemlode.runs import BadUsage, Failed
@@ -19,7 +22,7 @@ SHOWN = 50  # lines that are printed of what is wrong
 
 
 def check(folder: str, workers: int = 1) -> tuple[list[str], dict[str, Any]]:
-    """What is wrong with a corpus, a line each, and the counts of its record.
+    """What is wrong with a corpus, or with salience, a line each, and the counts of its record.
 
     Every file is read once and compared with its SHA-256; tables have their schema and the counts
     of the record; splits share no song, group or track; shards are numbered without gaps and within
@@ -30,21 +33,30 @@ def check(folder: str, workers: int = 1) -> tuple[list[str], dict[str, Any]]:
     """
     record = runs.record(folder)
     outputs: dict[str, str] = record["outputs"]
-    if not any(name.startswith("index-") for name in outputs):
+    heard = record["verb"] == salience.VERB
+    if not heard and not any(name.startswith("index-") for name in outputs):
         raise BadUsage(f"{folder}: holds a run of {record['verb']}, not a corpus")
     wrong = [*_plan(folder, record), *_listing(folder, record)]
-    rows, about_tables = index.read(folder, record)
+    schema = schemas.SALIENCE if heard else schemas.INDEX
+    rows, about_tables = index.read(folder, record, schema)
     wrong += about_tables
     rows_of = index.by_shard(rows)
     names = sorted(name for name in outputs if tar.SHARD.fullmatch(name))
-    wrong += index.hygiene(rows)
-    wrong += index.numbering(rows_of, names)
-    wrong += index.counted(rows, len(names), record)
-    limit = tar.parse_bytes(record["options"].get("shard_bytes", "256MiB"))
+    wrong += index.known(rows_of, names)
+    limit, judge = None, salience.judge
+    if heard:
+        wrong += salience.hygiene(rows)
+        wrong += salience.counted(rows, len(names), record)
+    else:
+        wrong += index.hygiene(rows)
+        wrong += index.numbering(names)
+        wrong += index.counted(rows, len(names), record)
+        limit = tar.parse_bytes(record["options"].get("shard_bytes", "256MiB"))
+        judge = shards.recording
 
     def shard(name: str) -> list[str]:
         held = rows_of.get(name, rows.slice(0, 0))
-        return shards.check(folder, name, outputs[name], held, limit)
+        return shards.check(folder, name, outputs[name], held, limit, judge)
 
     wrong += _spread(shard, names, workers)
     return wrong, record["counts"]
@@ -86,10 +98,16 @@ def _parser() -> Parser:
     parser = Parser(
         prog="stemlode verify",
         usage="%(prog)s CORPUS [--workers N]",
-        description="Reread a corpus: hashes, schema, counts, offsets, decoding, splits. "
+        description="Reread a corpus, or the salience beside one: hashes, schema, counts, offsets, "
+        "decoding, splits. "
         "Exit status 0 where all is well, 1 with a line for everything that is wrong.",
     )
-    parser.add_argument("corpus", nargs="?", metavar="CORPUS", help="folder written by corpus")
+    parser.add_argument(
+        "corpus",
+        nargs="?",
+        metavar="CORPUS",
+        help="folder written by corpus, pseudolabel or salience",
+    )
     parser.add_argument("--corpus", dest="named", metavar="CORPUS", help="the same")
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="threads (one a core)"
@@ -114,9 +132,9 @@ def main(argv: Sequence[str]) -> int:
         raise Failed(f"{folder}: {len(wrong)} things are wrong{more}")
     if not counts.get("samples"):
         raise Failed(f"{folder}: holds no sample; its rejects, if it has any, say why")
+    much = f"{counts['hours']:.2f} hours" if "hours" in counts else f"{counts['frames']:,} frames"
     print(
         f"verify: {folder} is whole: {counts.get('samples', 0):,} samples of "
-        f"{counts.get('songs', 0):,} songs in {counts.get('shards', 0):,} shards, "
-        f"{counts.get('hours', 0):.2f} hours"
+        f"{counts.get('songs', 0):,} songs in {counts.get('shards', 0):,} shards, {much}"
     )
     return 0

@@ -18,8 +18,11 @@ HOURS_MISS = 1e-5  # of a sum of durations, each rounded to µs
 SHOWN_IDS = 5
 
 
-def read(folder: str, record: dict[str, Any]) -> tuple[pa.Table, list[str]]:
-    """The whole index, and what is wrong with any of the run's Parquet tables."""
+def read(
+    folder: str, record: dict[str, Any], wanted: pa.Schema = schemas.INDEX
+) -> tuple[pa.Table, list[str]]:
+    """The whole index, the table of a schema, and what is wrong with any of the run's Parquet
+    tables."""
     index, wrong = [], []
     rejected = 0
     for name in sorted(record["outputs"]):
@@ -32,14 +35,14 @@ def read(folder: str, record: dict[str, Any]) -> tuple[pa.Table, list[str]]:
             continue
         if schema is not None and (why := _unlike(table.schema, schema)):
             wrong.append(f"{name}: its columns are not those of this version: {why}")
-        elif schema is schemas.INDEX:
+        elif schema is wanted:
             index.append(tables.fitted(table, schema))
         elif schema is schemas.REJECT:
             rejected += table.num_rows
     if rejected != record["counts"].get("rejected", rejected):
         counted = record["counts"]["rejected"]
         wrong.append(f"rejects: {rejected} rows, {counted} in {runs.RECORD}")
-    return pa.concat_tables(index) if index else schemas.INDEX.empty_table(), wrong
+    return pa.concat_tables(index) if index else wanted.empty_table(), wrong
 
 
 def _unlike(found: pa.Schema, wanted: pa.Schema) -> str:
@@ -71,12 +74,17 @@ def by_shard(index: pa.Table) -> dict[str, pa.Table]:
     return {names[start]: ordered.slice(start, stop - start) for start, stop in pairwise(edges)}
 
 
+def twice(index: pa.Table) -> Iterator[str]:
+    """Ids that come twice."""
+    ids = pc.value_counts(index["sample_id"])
+    found = ids.filter(pc.greater(ids.field("counts"), 1)).field("values")
+    for sample_id in found.to_pylist()[:SHOWN_IDS]:
+        yield f"index: sample {sample_id} comes more than once"
+
+
 def hygiene(index: pa.Table) -> Iterator[str]:
     """Ids that come twice; songs, groups and tracks in two splits."""
-    ids = pc.value_counts(index["sample_id"])
-    twice = ids.filter(pc.greater(ids.field("counts"), 1)).field("values")
-    for sample_id in twice.to_pylist()[:SHOWN_IDS]:
-        yield f"index: sample {sample_id} comes more than once"
+    yield from twice(index)
     for name in sorted(set(index["split"].unique().to_pylist()) - {"train", "valid", "test"}):
         yield f"index: {name} is no split"
     tracks = index["track_ids"].combine_chunks()
@@ -98,12 +106,16 @@ def hygiene(index: pa.Table) -> Iterator[str]:
             yield f"index: {column} {entry['values']} is in {' and in '.join(sorted(where))}"
 
 
-def numbering(rows_of: dict[str, pa.Table], names: list[str]) -> Iterator[str]:
-    """Shards that are empty or unknown, and gaps between their numbers."""
+def known(rows_of: dict[str, pa.Table], names: list[str]) -> Iterator[str]:
+    """Shards that are empty or unknown."""
     for name in sorted({*names} - {*rows_of}):
         yield f"{name}: no sample of the index lies in it"
     for name in sorted({*rows_of} - {*names}):
         yield f"{name}: samples of the index lie in it, and {runs.RECORD} does not know it"
+
+
+def numbering(names: list[str]) -> Iterator[str]:
+    """Gaps between the numbers of shards."""
     numbers: dict[str, list[int]] = {}
     for name in names:
         if match := tar.SHARD.fullmatch(name):
@@ -124,11 +136,16 @@ def counted(index: pa.Table, shard_count: int, record: dict[str, Any]) -> Iterat
         "hours": (pc.sum(index["duration_s"]).as_py() or 0.0) / 3600,
     }
     found |= {f"samples_{name}": n for name, n in tables.count_by(index, "split").items()}
+    yield from told(found, record)
+
+
+def told(found: dict[str, float], record: dict[str, Any]) -> Iterator[str]:
+    """Where the record's counts are not those that were found in the index."""
     for name, number in found.items():
-        told = record["counts"].get(name)
-        if told is None and not number:
+        said = record["counts"].get(name)
+        if said is None and not number:
             continue
-        if not isinstance(told, int | float) or abs(told - number) > (
+        if not isinstance(said, int | float) or abs(said - number) > (
             HOURS_MISS if name == "hours" else 0
         ):
-            yield f"{runs.RECORD}: {name} is {told}, and {number:g} in the index"
+            yield f"{runs.RECORD}: {name} is {said}, and {number:g} in the index"

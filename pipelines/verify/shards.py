@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 import pyarrow as pa
@@ -15,32 +15,37 @@ from stemlode.shards import parquet, tar
 from stemlode.tables import Row
 
 ROWS = 64  # of the index that are Python objects at a time
+# What is wrong with a sample's files, beside its row of the index.
+Judge = Callable[[Row, Mapping[str, bytes]], Iterator[str]]
 
 
-def check(folder: str, name: str, sha256: str, rows: pa.Table, limit: int) -> list[str]:
+def check(
+    folder: str, name: str, sha256: str, rows: pa.Table, limit: int | None, judge: Judge
+) -> list[str]:
     """What is wrong with one shard, a line each.
 
     Args:
         name, sha256: as in the run record's outputs.
         rows: the shard's rows of the index, by offset.
-        limit: bytes at which a shard was full.
+        limit: bytes at which a shard was full; None where there is no such bound.
+        judge: of what a sample holds.
     """
     path = files.join(folder, name)
     sizes = rows["size"].to_pylist()
     wrong = []
-    if sum(sizes[:-1]) >= limit:
+    if limit is not None and sum(sizes[:-1]) >= limit:
         wrong.append(f"{name}: exceeds {limit} bytes by more than its last sample")
     try:
         if name.endswith(".parquet"):
-            wrong += _parquet(path, name, sha256, rows)
+            wrong += _parquet(path, name, sha256, rows, judge)
         else:
-            wrong += _tar(path, name, sha256, rows)
+            wrong += _tar(path, name, sha256, rows, judge)
     except (OSError, pa.ArrowException) as error:
         wrong.append(f"{name}: cannot be read: {runs.reason(error)}")
     return wrong
 
 
-def _tar(path: str, name: str, sha256: str, rows: pa.Table) -> Iterator[str]:
+def _tar(path: str, name: str, sha256: str, rows: pa.Table, judge: Judge) -> Iterator[str]:
     hasher, at, whole = hashlib.sha256(), 0, files.size(path)
     with files.open_input(path) as file:
         for row in _dicts(rows):
@@ -56,7 +61,7 @@ def _tar(path: str, name: str, sha256: str, rows: pa.Table) -> Iterator[str]:
             except (tarfile.TarError, ValueError) as error:
                 yield f"{name}: sample {row['sample_id']} is no tar entry: {runs.reason(error)}"
                 continue
-            yield from _sample(name, row, found)
+            yield from _sample(name, row, found, judge)
         yield from _end(name, file, hasher)
     if hasher.hexdigest() != sha256:
         yield f"{name}: its SHA-256 is not that in {runs.RECORD}"
@@ -74,7 +79,7 @@ def _end(name: str, file: IO[bytes], hasher: Any) -> Iterator[str]:
         yield f"{name}: does not end after the last sample of the index"
 
 
-def _parquet(path: str, name: str, sha256: str, rows: pa.Table) -> Iterator[str]:
+def _parquet(path: str, name: str, sha256: str, rows: pa.Table, judge: Judge) -> Iterator[str]:
     if files.sha256(path) != sha256:
         yield f"{name}: its SHA-256 is not that in {runs.RECORD}"
     read = parquet.read(path)
@@ -84,12 +89,12 @@ def _parquet(path: str, name: str, sha256: str, rows: pa.Table) -> Iterator[str]
         if row["offset"] != number or sample_id != row["sample_id"] or found is None:
             yield f"{name}: row {number} is {sample_id}, not sample {row['sample_id']}"
             return
-        yield from _sample(name, row, found)
+        yield from _sample(name, row, found, judge)
     if next(read, None) is not None:
         yield f"{name}: does not end after the last sample of the index"
 
 
-def _sample(name: str, row: Row, found: Mapping[str, bytes]) -> Iterator[str]:
+def _sample(name: str, row: Row, found: Mapping[str, bytes], judge: Judge) -> Iterator[str]:
     """What is wrong with a sample's files beside its row of the index."""
     where = f"{name}: sample {row['sample_id']}"
     hashes = tar.hashes(found)
@@ -98,17 +103,23 @@ def _sample(name: str, row: Row, found: Mapping[str, bytes]) -> Iterator[str]:
             yield f"{where}: {file} " + (
                 "is missing" if file not in hashes else "is not what was written: its SHA-256"
             )
+    for fault in judge(row, found):
+        yield f"{where}: {fault}"
+
+
+def recording(row: Row, found: Mapping[str, bytes]) -> Iterator[str]:
+    """What is wrong with a sample of a corpus; see `Judge`."""
     for source in row["sources"]:
         if f"{source}.flac" in found and (fault := _sound(found[f"{source}.flac"], row)):
-            yield f"{where}: {source}.flac {fault}"
+            yield f"{source}.flac {fault}"
     try:
         told = json.loads(found.get("json", b"{}"))
         differing = [key for key in told if key in row and told[key] != row[key]]
     except (ValueError, TypeError, RecursionError) as error:
-        yield f"{where}: json is none: {runs.reason(error)}"
+        yield f"json is none: {runs.reason(error)}"
     else:
         for key in differing:
-            yield f"{where}: {key} differs between its json and the index"
+            yield f"{key} differs between its json and the index"
 
 
 def _sound(data: bytes, row: Row) -> str:

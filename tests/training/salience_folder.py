@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from stemlode import runs, schemas, tables
 from stemlode.shards import salience, tar
-from stemlode.shards.salience import ROWS, Columns
+from stemlode.shards.salience import ROWS, THRESHOLD, Columns
 
 SHARD = "train/train-00000.tar"
 
@@ -35,7 +35,9 @@ def write_salience(
             for place, value in value_at(where.first_frame + frame).items():
                 values[place, frame] = value
         data = {salience.FILE: salience.encoded(salience.quantised(values), where)}
-        part.append(({"sample_id": row["sample_id"], "where": vars(where)}, data))
+        voiced = float((values.max(0) >= THRESHOLD).mean())
+        facts = {"sample_id": row["sample_id"], "where": vars(where) | {"voiced": voiced}}
+        part.append((facts, data))
         rows.append(row)
     samples = tar.write_part(str(folder / "one.part"), part)
     tar.write_shard(str(folder / SHARD), samples)
@@ -44,7 +46,7 @@ def write_salience(
             **dict.fromkeys(schemas.SALIENCE.names),
             **{name: row[name] for name in ("sample_id", "song_id", "split")},
             **sample.row["where"],
-            **{"shard": SHARD, "offset": offset, "size": sample.size, "voiced": 1.0},
+            **{"shard": SHARD, "offset": offset, "size": sample.size},
             **{"targets": targets, "teacher": "swift-f0", "teacher_sha256": "0", "sha256": {}},
         }
         for row, sample, offset in zip(rows, samples, tar.offsets(samples), strict=True)
