@@ -8,8 +8,9 @@ which ones the net was trained with:
      "n_fft": 2048, "hop": 512, "window": "hann", "bins": 1025, "parts": ["real", "imaginary"], …}
 
 What goes in is `spectrogram`, float32 [batch, parts, bins, frames]; what comes out is `masks`,
-[batch, sources, parts, bins, frames], for any batch and any number of frames. The file is written
-only if onnxruntime gives what PyTorch gives.
+[batch, sources, parts, bins, frames], for any batch and any number of frames. A net that hears
+pitch also gives `salience`, [batch, rows, frames] in 0…1, and the JSON says what its rows are; one of
+pitch alone gives nothing else. The file is written only if onnxruntime gives what PyTorch gives.
 """
 
 import io
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from stemlode import files, runs
 from stemlode.arguments import Parser
 from stemlode.runs import BadUsage, Failed
+from stemlode.shards import salience
 from training import checkpoint
 from training.checkpoint import Checkpoint
 from training.recipes.base import Recipe
@@ -39,11 +41,25 @@ class Cores(nn.Module):
 
     def __init__(self, trained: Checkpoint) -> None:
         super().__init__()
+        self.recipe = trained.recipe
         self.cores = nn.ModuleList(trained.recipe.cores(trained.core))
 
-    def forward(self, spectrogram: Tensor) -> Tensor:
-        """[batch, parts, bins, frames] → masks [batch, sources, parts, bins, frames]."""
-        return torch.stack([core(spectrogram) for core in self.cores], dim=1)
+    @property
+    def outputs(self) -> dict[str, dict[int, str]]:
+        """What it gives, in this order, and which axes are open."""
+        masks = {"masks": {0: "batch", 4: "frames"}} if self.recipe.separates else {}
+        heard = {"salience": {0: "batch", 2: "frames"}} if self.recipe.hears else {}
+        return masks | heard
+
+    def forward(self, spectrogram: Tensor) -> tuple[Tensor, ...]:
+        """[batch, parts, bins, frames] → masks [batch, sources, parts, bins, frames] and salience
+        [batch, rows, frames], as far as it gives them."""
+        found = []
+        if self.recipe.separates:
+            found.append(torch.stack([core(spectrogram) for core in self.cores], dim=1))
+        if self.recipe.hears:
+            found += [self.recipe.salience(core, spectrogram) for core in self.cores]
+        return tuple(found)
 
 
 def facts(recipe: Recipe) -> dict[str, Any]:
@@ -53,14 +69,22 @@ def facts(recipe: Recipe) -> dict[str, Any]:
     `Transform`. Failed where the recipe says nothing about it.
     """
     around = recipe.transform
+    if recipe.told:
+        raise Failed(
+            f"{recipe.name} cannot be exported: it is an oracle, which must be told the "
+            f"{' and '.join(recipe.told)}"
+        )
     if around is None:
         raise Failed(f"{recipe.name} cannot be exported: it is more than a net that gives masks")
+    rows = {"rows": salience.ROWS, "rows_per_octave": salience.ROWS_PER_OCTAVE}
+    rows |= {"lowest_hz": salience.LOWEST_HZ, "threshold": salience.THRESHOLD}
     return {
         "input": "spectrogram",
         "recipe": recipe.name,
         "sample_rate": recipe.sample_rate,
         "channels": around.channels,
-        "sources": list(recipe.estimated),
+        "sources": list(recipe.estimated) if recipe.separates else [],
+        "salience": rows if recipe.hears else None,
         "window": around.window,
         "bands": around.bands,
         "divided_by": around.divided_by,
@@ -86,11 +110,8 @@ def to_onnx(trained: Checkpoint) -> bytes:
             (example,),
             buffer,  # type: ignore[arg-type]
             input_names=["spectrogram"],
-            output_names=["masks"],
-            dynamic_axes={
-                "spectrogram": {0: "batch", 3: "frames"},
-                "masks": {0: "batch", 4: "frames"},
-            },
+            output_names=[*cores.outputs],
+            dynamic_axes={"spectrogram": {0: "batch", 3: "frames"}, **cores.outputs},
             dynamo=False,  # the newer exporter makes loops of LSTMs, which run far slower
         )
     onnx.checker.check_model(onnx.load_from_string(buffer.getvalue()))
@@ -99,7 +120,7 @@ def to_onnx(trained: Checkpoint) -> bytes:
 
 
 @torch.inference_mode()
-def check(model: bytes, cores: nn.Module, shape: dict[str, Any]) -> float:
+def check(model: bytes, cores: Cores, shape: dict[str, Any]) -> float:
     """The largest difference between what onnxruntime and PyTorch make of noise, at several batches
     and lengths; Failed where it is above LARGEST_MISS."""
     import onnxruntime  # noqa: PLC0415 (an extra)
@@ -110,15 +131,16 @@ def check(model: bytes, cores: nn.Module, shape: dict[str, Any]) -> float:
         given = torch.randn(batch, len(shape["parts"]), shape["bins"], frames)
         if shape["parts"] == ["magnitude"]:
             given = given.abs()
-        wanted = cores(given).numpy()
-        (found,) = session.run(["masks"], {"spectrogram": given.numpy()})
-        missed = float(np.abs(found - wanted).max()) if found.shape == wanted.shape else np.inf
-        if not missed <= LARGEST_MISS:
-            raise Failed(
-                f"onnxruntime's masks of {frames} frames differ from PyTorch's by {missed:.1g}; "
-                "nothing is written"
-            )
-        worst = max(worst, missed)
+        held = session.run([*cores.outputs], {"spectrogram": given.numpy()})
+        for name, found, wanted in zip(cores.outputs, held, cores(given), strict=True):
+            same = found.shape == tuple(wanted.shape)
+            missed = float(np.abs(found - wanted.numpy()).max()) if same else np.inf
+            if not missed <= LARGEST_MISS:
+                raise Failed(
+                    f"onnxruntime's {name} of {frames} frames differ from PyTorch's by "
+                    f"{missed:.1g}; nothing is written"
+                )
+            worst = max(worst, missed)
     return worst
 
 

@@ -324,6 +324,11 @@ class Recipe:
         """What of the truth it must be told of a song, as an oracle: vocals or salience."""
         return ()
 
+    def salience(self, nets: nn.Module, given: Tensor) -> Tensor:
+        """What `nets` hear in what a core takes: [batch, parts, bins, frames] → [batch, rows,
+        frames]."""
+        raise NotImplementedError
+
     def hear(self, nets: nn.Module, signal: Waveform, **told: Tensor) -> Iterator[Tensor]:
         """A song [1, samples] → the salience of its vocals in turn, float32 [rows, frames] in 0…1
         (`stemlode.shards.salience`). `told` is what it must be told: `vocals` [1, samples],

@@ -97,8 +97,15 @@ class JointRecipe(UNetRecipe):
 
     @property
     def transform(self) -> Transform | None:  # type: ignore[override]
-        """See `Recipe.transform`; what is exported is the mask."""
-        return super().transform if self.separates else None
+        """See `Recipe.transform`; oracles are no use without the truth."""
+        return None if self.told else super().transform
+
+    def salience(self, nets: nn.Module, given: Tensor) -> Tensor:
+        """See `Recipe.salience`."""
+        assert isinstance(nets, Joint)
+        found = nets.hear(given, given, given).salience
+        assert found is not None
+        return found[:, 0, :ROWS]
 
     def core(self) -> Joint:
         """Normalised magnitudes in, a mask out; `Joint.hear` gives all that it makes of them."""

@@ -78,11 +78,37 @@ def test_onnxruntime_gives_the_nets_masks(
     for batch, frames in ((1, 64), (4, 101)):
         given = torch.rand(batch, len(facts["parts"]), facts["bins"], frames)
         with torch.inference_mode():
-            wanted = cores(given).numpy()
+            wanted = cores(given)[0].numpy()
         (found,) = session.run(["masks"], {"spectrogram": given.numpy()})
         assert found.shape == (batch, nets, *given.shape[1:])
         assert np.abs(found - wanted).max() < 1e-5
         assert found.std() > 1e-4  # and not a constant
+
+
+@pytest.mark.parametrize("wiring", ["pitch-only", "stacked-refinement"])
+def test_salience_is_exported_beside_the_mask_or_alone(wiring: str, tmp_path: Path) -> None:
+    recipe = _recipe(f"joint-{wiring}-small", {"channels": (2, 3)})
+    trained = _checkpoint(tmp_path / "model", recipe)
+    path = tmp_path / "net.onnx"
+    assert exporting_command.main([str(tmp_path / "model"), "--output", str(path)]) == 0
+    facts = json.loads(path.with_suffix(".json").read_text())
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [one.name for one in session.get_outputs()]
+    separates = wiring != "pitch-only"
+    assert names == ["masks", "salience"] if separates else names == ["salience"]
+    assert facts["sources"] == (["vocals"] if separates else [])
+    assert facts["salience"] == {
+        **{"rows": 360, "rows_per_octave": 60, "lowest_hz": 32.7, "threshold": 0.4}
+    }
+    # With the JSON alone: the song's spectrogram over its maximum, the lowest bins of it.
+    signal = torch.randn(1, 256 * 50)
+    X = spectrogram.stft(signal, facts["n_fft"], facts["hop"]).abs()
+    given = (X / X.max())[:, None, : facts["bins"]]
+    (found,) = session.run(["salience"], {"spectrogram": given.numpy()})
+    with torch.inference_mode():
+        wanted = torch.cat(list(recipe.hear(trained.core, signal)), dim=-1)
+    assert found.shape == (1, 360, wanted.shape[1])
+    assert np.abs(found[0] - wanted.numpy()).max() < 1e-4 and found.std() > 1e-4
 
 
 @pytest.mark.parametrize("name", ["complex-unet-vocals-small", "bsrnn-vocals-small"])
@@ -124,7 +150,8 @@ def test_a_model_that_differs_is_not_written() -> None:
 def test_every_recipe_is_described() -> None:
     for recipe in RECIPES.values():
         if recipe.transform is None:
-            with pytest.raises(Failed, match=f"{recipe.name} cannot be exported"):
+            told = "must be told the" if recipe.told else "more than a net"
+            with pytest.raises(Failed, match=f"{recipe.name} cannot be exported: .*{told}"):
                 exporting_command.facts(recipe)
             continue
         facts = exporting_command.facts(recipe)
