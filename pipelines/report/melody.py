@@ -23,6 +23,7 @@ FIGURES = (  # title, column of our networks, column of others, unit
     ("Raw pitch accuracy", "rpa", "rpa", "share"),
     ("SDR of the vocals", "sdr_db", "sdr_db", "dB"),
 )
+VOCALS = "vocals"
 PICTURE, PNG = "salience.png", b"\x89PNG\r\n"
 REACH = 1.0  # quartile ranges from the box to the ends of its whiskers
 
@@ -78,20 +79,27 @@ def melodies(folder: Folder) -> Melodies | None:
 
 
 def pictures(runs: Sequence[Folder]) -> dict[str, list[Clip]]:
-    """Song → the salience with its f0 that each run of `pitch` drew, as far as it is there."""
+    """Song → the salience with its f0 that each run of `pitch` drew, as far as it is there.
+
+    What was heard in `SONG/vocals.wav`, as `separate` leaves it, stands beside SONG.
+    """
     found: dict[str, list[Clip]] = {}
     for folder in runs:
         for name in sorted(folder.facts("outputs")):
             song, _, file = name.rpartition("/")
             if file != PICTURE or not song or ".." in name.split("/"):
                 continue
+            heard_in = ""
+            *_, parent, base = f"//{folder.facts('songs').get(song, '')}".split("/")
+            if base.rpartition(".")[0] == VOCALS and parent:
+                song, heard_in = parent, f" on its {VOCALS}"
             try:
                 data = files.read_bytes(files.join(folder.path, name))
             except OSError:
                 continue
             if data.startswith(PNG):
                 uri = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-                label = f"{folder.option('teacher') or 'pitch'}, {folder.name}"
+                label = f"{folder.option('teacher') or 'pitch'}{heard_in}, {folder.name}"
                 found.setdefault(song, []).append(Clip(label, "", uri))
     return found
 

@@ -9,8 +9,8 @@ which ones the net was trained with:
 
 What goes in is `spectrogram`, float32 [batch, parts, bins, frames]; what comes out is `masks`,
 [batch, sources, parts, bins, frames], for any batch and any number of frames. A net that hears
-pitch also gives `salience`, [batch, rows, frames] in 0…1, and the JSON says what its rows are; one of
-pitch alone gives nothing else. The file is written only if onnxruntime gives what PyTorch gives.
+pitch also gives `salience`, [batch, rows, frames] in 0…1, whose rows the JSON describes; one of pitch
+alone gives nothing else. The file is written only if onnxruntime gives what PyTorch gives.
 """
 
 import io
@@ -76,8 +76,12 @@ def facts(recipe: Recipe) -> dict[str, Any]:
         )
     if around is None:
         raise Failed(f"{recipe.name} cannot be exported: it is more than a net that gives masks")
-    rows = {"rows": salience.ROWS, "rows_per_octave": salience.ROWS_PER_OCTAVE}
-    rows |= {"lowest_hz": salience.LOWEST_HZ, "threshold": salience.THRESHOLD}
+    rows = {
+        "rows": salience.ROWS,
+        "rows_per_octave": salience.ROWS_PER_OCTAVE,
+        "lowest_hz": salience.LOWEST_HZ,
+        "threshold": salience.THRESHOLD,
+    }
     return {
         "input": "spectrogram",
         "recipe": recipe.name,

@@ -86,3 +86,25 @@ def test_pictures_of_one_song_stand_beside_each_other(tmp_path: Path) -> None:
     html = page.page(inputs.find([str(tmp_path)])[0])
     assert html.count("data:image/png;base64,") == 2 and "a &lt;i&gt;" in html
     assert "joint-stacked-refinement, ours" in html and "Pitch, to see" in html
+
+
+def test_separated_vocals_stand_beside_their_song(tmp_path: Path) -> None:
+    """Figure 5.7: our net on a mixture, another on what was separated from it."""
+    picture = b"\x89PNG\r\n\x1a\n and so on"
+    for name, song, source in (
+        ("ours", "byrds", "/music/byrds.flac"),
+        ("other", "vocals", "/separated/byrds/vocals.wav"),
+        ("hostile", "vocals", ["no", "path"]),
+    ):
+        run = runs.start("pitch", str(tmp_path / name), {"teacher": name}, {})
+        assert run is not None
+        (tmp_path / name / song).mkdir()
+        (tmp_path / name / song / "salience.png").write_bytes(picture)
+        outputs = {f"{song}/salience.png": hashlib.sha256(picture).hexdigest()}
+        run.finish({"heard": 1}, outputs, songs={song: source})
+    found = melody.pictures(inputs.find([str(tmp_path)])[0])
+    labels = {song: [clip.label for clip in clips] for song, clips in found.items()}
+    assert labels == {
+        "byrds": ["other on its vocals, other", "ours, ours"],
+        "vocals": ["hostile, hostile"],
+    }
