@@ -9,8 +9,8 @@ which ones the net was trained with:
 
 What goes in is `spectrogram`, float32 [batch, parts, bins, frames]; what comes out is `masks`,
 [batch, sources, parts, bins, frames], for any batch and any number of frames. A net that hears
-pitch also gives `salience`, [batch, rows, frames] in 0…1, whose rows the JSON describes; one of pitch
-alone gives nothing else. The file is written only if onnxruntime gives what PyTorch gives.
+pitch also gives `salience`, [batch, rows, frames] in 0…1, whose rows the JSON describes; one of
+pitch alone gives nothing else. The file is written only if onnxruntime gives what PyTorch gives.
 """
 
 import io
