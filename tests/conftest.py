@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests import quick_beam
 from tests.bigquery_server import bigquery_client  # noqa: F401 (a fixture)
 from tests.installed import distributions, install  # noqa: F401 (fixtures)
 from tests.stores import gs, s3, store  # noqa: F401 (fixtures)
@@ -14,7 +13,6 @@ from tests.stores import gs, s3, store  # noqa: F401 (fixtures)
 PROJECT = Path(__file__).resolve().parent.parent
 settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("untimed")
-quick_beam.remember()
 
 
 @pytest.fixture(scope="session")
