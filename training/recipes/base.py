@@ -46,6 +46,7 @@ CONSTRAINTS = ("none", "tempo", "key", "genre")
 LARGEST = {"sample_rate": 192_000, "n_fft": 65_536, "patch_frames": 65_536, "batch_size": 65_536}
 LARGEST |= {"channels": 65_536, "kernel_size": 255, "patch_seconds": 3600, "decay": 1}
 LARGEST |= {"features": 65_536, "hidden": 65_536, "mask_hidden": 65_536, "layers": 256}
+LARGEST |= {"stride": 64, "context": 255, "lstm_layers": 16}
 LARGEST |= {"bands": 192_000, "gain_db": 120, "chunk_seconds": 600}
 ZERO_ALLOWED = {"beta1", "dropout", "dropout_layers", "leakiness", "remix_db", "clip_norm"}
 ZERO_ALLOWED |= {"chunk_seconds", "gain_db", "drop", "conservation_weight", "ema_decay"}

@@ -9,13 +9,13 @@ import types
 import typing
 from typing import Any
 
-from training.recipes import bsrnn, complex_unet, cws, joint, unet
+from training.recipes import bsrnn, complex_unet, cws, demucs, joint, unet
 from training.recipes.base import Recipe, shown
 
 __all__ = ["FAMILIES", "NAMES", "RECIPES", "Field", "Recipe", "describe", "from_fields"]
 __all__ += ["overridable", "override", "to_fields"]
 
-FAMILIES = (unet, joint, complex_unet, cws, bsrnn)
+FAMILIES = (unet, joint, complex_unet, cws, bsrnn, demucs)
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe for family in FAMILIES for recipe in family.RECIPES
 }

@@ -17,6 +17,7 @@ TINY: dict[str, dict[str, Any]] = {
     "joint-source-to-pitch-small": {"channels": (2, 3, 4)},
     "complex-unet-vocals": {"channels": (2, 3), "n_fft": 256, "hop_length": 64},
     "cws-unet5-k4-small": {"width": 0.03},
+    "demucs-vocals-small": {"channels": (3, 4)},
     "bsrnn-vocals-small": {"features": 4, "layers": 1, "hidden": 4, "mask_hidden": 4},
 }
 
