@@ -32,6 +32,7 @@ FAMILIES = [
     ("cws-mmdensenet-small", 4),
     ("bsrnn-vocals-small", 4),
     ("joint-stacked-refinement-small", 16),
+    ("demucs-vocals-small", 24),
 ]
 ESTIMATE = """
 import sys
