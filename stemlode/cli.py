@@ -77,6 +77,11 @@ VERBS = {
         ["train,report"],
         "a mixture and its stems → one that given models separate better",
     ),
+    "perturb-songs": (
+        "pipelines.perturb.command",
+        ["pipelines,train"],
+        "multitrack songs → a perturbed mixture of each",
+    ),
     "export": (
         "training.exporting.command",
         ["train,export"],
@@ -179,7 +184,7 @@ def _complain(line: object, status: int) -> int:
 
 
 def _help() -> str:
-    lines = [f"  {verb:<11} {sentence}" for verb, (_, _, sentence) in VERBS.items()]
+    lines = [f"  {verb:<13} {sentence}" for verb, (_, _, sentence) in VERBS.items()]
     return "\n".join(
         ["usage: stemlode VERB [options] [Beam options]", "", *lines, "", "stemlode VERB --help"]
     )

@@ -5,6 +5,7 @@ import re
 import pytest
 
 import pipelines.corpus.command
+import pipelines.perturb.command
 import pipelines.pseudolabel.command
 import pipelines.review.command
 import pipelines.salience.command
@@ -40,6 +41,7 @@ WRITTEN = {
         ["a song/f0.csv", "a song/f0s.tsv", "x-2/salience.png", "index.html"],
     ),
     "perturb": (training.amicable.perturb.FILES, ["perturbed.wav", "report.html"]),
+    "perturb-songs": (pipelines.perturb.command.VERB.writes, ["a song/report.json"]),
     "match": ((), []),
 }
 FOREIGN = [

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from stemlode import files, plans
-from stemlode.arguments import Parser, above_zero
+from stemlode.arguments import above_zero
 from stemlode.runs import BadUsage
 from training.recipes.chunks import SECONDS, Chunking
 
@@ -15,7 +15,7 @@ WHOLE = "whole"
 LATER = {"chunks": plans.UNSAID}  # in plans of earlier versions seconds alone
 
 
-def add_chunking(parser: Parser) -> None:
+def add_chunking(parser: argparse.ArgumentParser) -> None:
     """The options that say how a song is cut for nets that work in chunks."""
     default = Chunking()
     parser.add_argument(

@@ -1,0 +1,1 @@
+"""`stemlode perturb-songs`: multitrack songs → a perturbed mixture of each, on any runner."""
