@@ -93,17 +93,14 @@ class Perturb(beam.DoFn):
             parts = self.run.path(runs.PARTS, name)
             perturb.perturb(known, self.models, self.plan.task, folder, parts, title=of.name)
 
-        def row(file: str) -> Row:
-            path = files.join(folder, file)
-            sha256 = files.sha256(path)
-            return {
-                "path": f"{name}/{file}",
-                "rows": 1,
-                "bytes": files.size(path),
-                "sha256": sha256,
-            }
+        def manifest() -> list[Row]:
+            paths = [(f"{name}/{file}", files.join(folder, file)) for file in FILES]
+            return [
+                {"path": own, "rows": 1, "bytes": files.size(at), "sha256": files.sha256(at)}
+                for own, at in paths
+            ]
 
-        return [patiently(lambda f=file: row(f), f"--output {self.run.output}") for file in FILES]
+        return patiently(manifest, f"--output {self.run.output}")
 
 
 def build(pipeline: beam.Pipeline, given: PipelineOptions, run: runs.Run) -> None:
@@ -115,13 +112,9 @@ def _build(pipeline: beam.Pipeline, given: PipelineOptions, run: runs.Run, plan:
     paths = VERB.given(given)
     found = folders.read(paths["stems"], plan.layout, "own", paths.get("mapping"))
     named = [*zip(folder_names([f"{one.name}.x" for one in found]), found, strict=True)]
-    done = (
-        pipeline
-        | "Songs" >> beam.Create(named)
-        | "Spread" >> beam.Reshuffle()
-        | "Perturb"
-        >> beam.ParDo(Perturb(run, plan)).with_outputs("rejects", "counts", main="files")
-    )
+    step = beam.ParDo(Perturb(run, plan)).with_outputs("rejects", "counts", main="files")
+    songs = pipeline | "Songs" >> beam.Create(named) | "Spread" >> beam.Reshuffle()
+    done = songs | "Perturb" >> step
     rejects = done.rejects | "Rejects" >> transforms.WriteTable(
         run, "rejects", schemas.REJECT, ["stage", "key"]
     )
