@@ -80,10 +80,10 @@ class Tally:
     seconds: float = 0.0  # that the undisturbed run took
 
 
-def make_songs(folder: Path) -> None:
+def make_songs(folder: Path, songs: int = SONGS) -> None:
     """Songs and their instrumentals, with titles that say so."""
     folder.mkdir()
-    for number in range(SONGS):
+    for number in range(songs):
         draw = np.random.default_rng(number)
         t = np.arange(round(SECONDS * RATE)) / RATE
         chords = sum(0.1 * np.sin(2 * np.pi * f * t + 3) for f in draw.uniform(100, 900, 4))

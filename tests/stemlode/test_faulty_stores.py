@@ -13,14 +13,13 @@ from tests.stores import served
 PROJECT = Path(__file__).resolve().parents[2]
 FILES = 8
 FAILS_WITHIN_S = 600
-SHORT = {"STEMLODE_TIMEOUT_S": "2"}
+SHORT = {"STEMLODE_TIMEOUT_S": "1"}
 # In a process of its own, whose clients know no other address. Prints what went wrong.
 WORK = """
 import os, sys
-import gcsfs
-from fsspec.asyn import AsyncFileSystem
 from stemlode import files
-gcsfs.GCSFileSystem._mv_file = AsyncFileSystem._mv_file  # see tests/stores.py
+from tests import stores
+stores.hurry()
 folder, count = sys.argv[1], int(sys.argv[2])
 wrong = []
 def check(what, found, wanted):
