@@ -9,7 +9,8 @@ A plan without `mend` then is one with `mend: off`. A rerun that does not name t
 with `off`, whatever the default has become (`as_begun`); one that asks for another value is told
 what differs. Where nothing can be said of the past, `UNSAID` lets any value go on.
 
-Options that only say how long a run lasts may be raised: `runs.start(…, raisable=("steps",))`.
+Options that only say how long a run lasts may be raised: `runs.start(…, raisable=("steps",))`. So
+may lists of what is worked on, by further entries.
 """
 
 import json
@@ -91,11 +92,17 @@ def difference(
 def raised(
     held: Mapping[str, Any], wanted: Mapping[str, Any], raisable: Collection[str]
 ) -> list[str]:
-    """The options that are higher in what is wanted than in what is held; None is without end."""
+    """The options that are higher in what is wanted than in what is held (None is without end), or
+    lists that go on after what is held."""
     found = []
     for name in raisable:
         before, now = held.get(name), wanted.get(name)
-        if name in wanted and isinstance(before, int | float) and (now is None or now > before):
+        if name not in wanted:
+            continue
+        if isinstance(before, list) and isinstance(now, list):
+            if len(now) > len(before) and now[: len(before)] == before:
+                found.append(name)
+        elif isinstance(before, int | float) and (now is None or now > before):
             found.append(name)
     return found
 

@@ -34,12 +34,13 @@ VERBS = {
     "match-beam": "match --catalog {scan} --engine beam --buckets 2",
     "prune": "prune --candidates {match} --pairs-per-part 1",
     "corpus": "corpus --pairs {prune} --stems {stems} --chunk-seconds 2 --sample-rate 8000 "
-    "--shard-bytes 100kB --split train=0.6,valid=0.4",
+    "--shard-bytes 100kB --split train=0.6,valid=0.4 --fingerprints off --seed 2",
     "pseudolabel": "pseudolabel --music {songs} --teacher {plain} --segment-seconds 2 --device cpu "
     "--shard-bytes 300kB --batch-size 4",
     "verify": "verify {corpus}",
-    "train": "train bsrnn-vocals --corpus {corpus} --sample-rate 8000 --n-fft 256 --hop-length 128 "
-    "--bands 1000,500,4000,1000 --features 6 --layers 1 --hidden 6 --mask-hidden 8 --steps 4 "
+    "train": "train bsrnn-vocals --others accompaniment --corpus {corpus} --sample-rate 8000 "
+    "--n-fft 256 --hop-length 128 --bands 1000,500,4000,1000 --features 6 "
+    "--layers 1 --hidden 6 --mask-hidden 8 --steps 4 "
     f"--patch-seconds 0.4 --batch-size 2 {SHORT}",
     "evaluate": "evaluate --corpus {corpus} --split valid --checkpoint {train} --device cpu",
     "separate": "separate {songs}/{song} --checkpoint {train} --device cpu",

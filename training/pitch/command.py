@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     if run is None:
         print(f"pitch: already complete in {output}")
         return 0
-    return _hear(run, inputs, teacher, many=many)
+    return _hear(run, run.options["inputs"], teacher, many=many)
 
 
 def _hear(run: runs.Run, inputs: list[str], teacher: PitchTeacher, *, many: bool) -> int:
@@ -91,8 +91,6 @@ def _hear(run: runs.Run, inputs: list[str], teacher: PitchTeacher, *, many: bool
     ]
     files.write_bytes(run.path(PAGE), listening.page(shown, teacher.name))
     written[PAGE] = files.sha256(run.path(PAGE))
-    if not rejects:  # which are worth another try, and what was heard is kept until then
-        files.remove(run.path(runs.PARTS))
     run.finish(
         {"inputs": len(inputs), "heard": len(facts), "rejected": len(rejects)},
         written,
@@ -116,13 +114,13 @@ def _note(run: runs.Run, source: str, name: str, heard: Heard) -> None:
 
 
 def _known(run: runs.Run, source: str, name: str, wanted: Sequence[str]) -> Heard | None:
-    """What an earlier attempt heard in a song; None where it did not, or the file has changed."""
+    """What was heard in a song before; None where nothing was, or the file is another since."""
     note = run.path(runs.PARTS, f"{name}.json")
     if not all(files.exists(path) for path in (note, *(run.path(name, file) for file in wanted))):
         return None
     facts = json.loads(files.read_bytes(note))
-    same = facts["file"] == json.loads(json.dumps(files.stamps(source)))
-    return Heard(**facts["heard"]) if same else None
+    now = json.loads(json.dumps(files.stamps(source)))
+    return Heard(**facts["heard"]) if now in ([], facts["file"]) else None
 
 
 def _parser() -> Parser:
@@ -156,7 +154,11 @@ def _parser() -> Parser:
         default=VOICES[0],
         help="many: also f0s.tsv, all pitches of each frame that reach 0.4",
     )
-    parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        help="folder to write; a rerun resumes, and further songs come to those that are there",
+    )
     parser.add_argument("--overwrite", action="store_true", help="start over")
     parser.add_argument(
         "--device", help="what a net of torch runs on; by default a GPU where there is one"

@@ -45,6 +45,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"separate: already complete in {output}")
         return 0
 
+    asked, inputs = inputs, run.options["inputs"]
     rejects: dict[str, str] = {}
     written: dict[str, str] = {}
     seconds = 0.0
@@ -76,8 +77,10 @@ def main(argv: Sequence[str]) -> int:
         songs=dict(zip(names, inputs, strict=True)),
         rejects=rejects,
     )
-    for path in written:
-        print(runs.on_one_line(run.path(path)))
+    for source, name in zip(inputs, names, strict=True):
+        if source in asked and source not in rejects:
+            for stem in stems:
+                print(runs.on_one_line(run.path(f"{name}/{stem}.wav")))
     if rejects:
         raise Failed(
             f"{len(rejects)} of {len(inputs)} inputs could not be separated; "
@@ -98,7 +101,7 @@ def _parser() -> Parser:
         "inputs",
         metavar="INPUT",
         nargs="+",
-        help="audio files of any format; all that belong in one output folder",
+        help="audio files of any format",
     )
     parser.add_argument(
         "--checkpoint",
@@ -112,7 +115,11 @@ def _parser() -> Parser:
         action="store_true",
         help="also write what several models leave of the mixture, so that all sums to it",
     )
-    parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        help="folder to write; a rerun resumes, and further songs come to those that are there",
+    )
     add_chunking(parser)
     parser.add_argument("--overwrite", action="store_true", help="start over")
     parser.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from stemlode import files, runs
+from stemlode import files, plans, runs
 from stemlode.runs import BadUsage
 
 LONGEST_NAME = 120  # bytes of an output folder's name
@@ -43,9 +43,26 @@ def claimed(
     verb: str, output: str, options: dict[str, Any], inputs: dict[str, str], **facts: Any
 ) -> runs.Run | None:
     """The run to do, arguments as for `runs.start`; None where it is done and had no rejects, which
-    are worth another try."""
+    are worth another try.
+
+    `options["inputs"]` are songs. A folder that has some takes further ones, made in the same way:
+    the run's own `inputs` then are those of before, and these.
+    """
+    if not facts.get("overwrite"):
+        before = _held(verb, output)
+        more = [song for song in options["inputs"] if song not in before]
+        options = options | {"inputs": before + more}
+    facts |= {"raisable": ("inputs",)}
     run = runs.start(verb, output, options, inputs, **facts)
     if run is None and runs.record(output)["rejects"]:
         files.remove(files.join(output, runs.SUCCESS))
         run = runs.start(verb, output, options, inputs, **facts)
     return run
+
+
+def _held(verb: str, output: str) -> list[str]:
+    """The songs of the run of this verb that a folder holds."""
+    path = files.join(output, plans.PLAN)
+    held = plans.read(files.read_bytes(path)) if files.exists(path) else None
+    found = held["options"].get("inputs") if held and held["verb"] == verb else None
+    return [str(song) for song in found] if isinstance(found, list) else []

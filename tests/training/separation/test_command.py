@@ -240,6 +240,35 @@ def test_two_inputs_of_one_name_do_not_overwrite_each_other(
     assert _parts(tmp_path / "out", "song-2")[0].duration_s == 2
 
 
+def test_further_songs_come_to_those_that_are_there(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "song.wav", tmp_path / "b" / "song.wav"
+    output = tmp_path / "out"
+    for seconds, path in ((1, first), (2, second)):
+        path.parent.mkdir(exist_ok=True)
+        audio.write(str(path), _music(seconds, 8000, 1), 8000)
+    assert _separate([first], tiny_checkpoint, output) == 0
+    written = (output / "song" / "vocals.wav").stat().st_mtime_ns
+    first.unlink()  # nobody needs it any more
+    capsys.readouterr()
+    assert _separate([second], tiny_checkpoint, output) == 0
+    shown = capsys.readouterr().out
+    assert "out/song-2/vocals.wav" in shown and "out/song/" not in shown
+    assert (output / "song" / "vocals.wav").stat().st_mtime_ns == written
+    assert _parts(output, "song-2")[0].duration_s == 2
+    record = json.loads((output / "run.json").read_text())
+    assert record["songs"] == {"song": str(first), "song-2": str(second)}
+    assert {name.partition("/")[0] for name in record["outputs"]} == {"song", "song-2"}
+    for inputs in ([second], [first], [second, first]):
+        assert _separate(inputs, tiny_checkpoint, output) == 0
+        assert "already complete" in capsys.readouterr().out
+    other = Path(shutil.copytree(tiny_checkpoint, tmp_path / "other"))
+    (other / "note").write_text("another model")
+    with pytest.raises(BadUsage, match="made before --checkpoint changed"):
+        _separate([second], other, output)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
