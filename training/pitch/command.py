@@ -1,9 +1,11 @@
 """`stemlode pitch SONG…`: audio files → the pitch that is sung in them."""
 
+import contextlib
 import dataclasses
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from tqdm import tqdm
 
@@ -84,6 +86,7 @@ def _hear(run: runs.Run, inputs: list[str], teacher: PitchTeacher, *, many: bool
         ]
         written |= {f"{name}/{file}": files.sha256(run.path(name, file)) for file in wanted}
     bar.close()
+    known = {name: _noted(run, name) for name in facts}
     shown = [
         (name, source.rstrip("/").rpartition("/")[2], facts[name])
         for source, name in zip(inputs, names, strict=True)
@@ -91,12 +94,15 @@ def _hear(run: runs.Run, inputs: list[str], teacher: PitchTeacher, *, many: bool
     ]
     files.write_bytes(run.path(PAGE), listening.page(shown, teacher.name))
     written[PAGE] = files.sha256(run.path(PAGE))
+    if not rejects:  # which are worth another try, and what was heard is kept until then
+        files.remove(run.path(runs.PARTS))
     run.finish(
         {"inputs": len(inputs), "heard": len(facts), "rejected": len(rejects)},
         written,
         audio_seconds=round(seconds, 3),
         songs=dict(zip(names, inputs, strict=True)),
         rejects=rejects,
+        heard=known,
     )
     print(runs.on_one_line(run.path(PAGE)))
     if rejects:
@@ -115,12 +121,21 @@ def _note(run: runs.Run, source: str, name: str, heard: Heard) -> None:
 
 def _known(run: runs.Run, source: str, name: str, wanted: Sequence[str]) -> Heard | None:
     """What was heard in a song before; None where nothing was, or the file is another since."""
-    note = run.path(runs.PARTS, f"{name}.json")
-    if not all(files.exists(path) for path in (note, *(run.path(name, file) for file in wanted))):
+    facts = _noted(run, name)
+    if facts is None or not all(files.exists(run.path(name, file)) for file in wanted):
         return None
-    facts = json.loads(files.read_bytes(note))
     now = json.loads(json.dumps(files.stamps(source)))
     return Heard(**facts["heard"]) if now in ([], facts["file"]) else None
+
+
+def _noted(run: runs.Run, name: str) -> dict[str, Any] | None:
+    """What `_note` left of a song, or the record of what the folder held before."""
+    note, record = run.path(runs.PARTS, f"{name}.json"), run.path(runs.RECORD)
+    if files.exists(note):
+        return json.loads(files.read_bytes(note))
+    with contextlib.suppress(ValueError, KeyError, TypeError):  # it has none of it, or is damaged
+        return json.loads(files.read_bytes(record))["heard"][name] if files.exists(record) else None
+    return None
 
 
 def _parser() -> Parser:

@@ -160,6 +160,7 @@ def test_bad_files_cost_a_line_each_and_the_rest_is_heard(
     monkeypatch.setattr(song, "write", lambda s, *a, **k: asked.append(s) or real(s, *a, **k))
     assert hear(given, output) == 0
     assert asked == [str(path) for path in given[-2:]]
+    assert not (output / runs.PARTS).exists()
     # Nor when a further song comes to them, whether their files are still there or not.
     given[0].unlink()
     soundfile.write(tmp_path / "more.wav", voice(tune()), RATE)
