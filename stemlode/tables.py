@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stemlode import files, runs, schemas
+from stemlode import files, inflation, runs, schemas
 from stemlode.ids import digest
 
 Row = dict[str, Any]  # of any table, by column
@@ -71,7 +71,9 @@ def read_part(path: str, columns: Sequence[str] | None = None) -> pa.Table:
     try:
         with files.open_input(path) as file:
             # Not pq.read_table: its threads may still hold the file at exit, and then abort.
-            table = pq.ParquetFile(file, pre_buffer=False).read(columns=columns, use_threads=False)
+            opened = pq.ParquetFile(file, pre_buffer=False)
+            inflation.check(file, opened, columns)
+            table = opened.read(columns=columns, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise runs.Failed(f"{path}: unreadable table: {runs.reason(error)}") from error
     try:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stemlode import files, runs, schemas, tables
+from stemlode import files, inflation, runs, schemas, tables
 from stemlode.shards import tar
 
 HOURS_MISS = 1e-5  # of a sum of durations, each rounded to µs
@@ -58,7 +58,9 @@ def _unlike(found: pa.Schema, wanted: pa.Schema) -> str:
 def _table(folder: str, name: str, sha256: str) -> tuple[pa.Table | None, str]:
     try:
         data = files.read_bytes(files.join(folder, name))
-        table = pq.ParquetFile(io.BytesIO(data)).read(use_threads=False)
+        opened = pq.ParquetFile(source := io.BytesIO(data))
+        inflation.check(source, opened)
+        table = opened.read(use_threads=False)
         table.validate(full=True)  # a flipped bit may leave text that is none
     except (OSError, ValueError, pa.ArrowException) as error:
         return None, f"{name}: unreadable table: {runs.reason(error)}"

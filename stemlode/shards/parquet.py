@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stemlode import files
+from stemlode import files, inflation
 from stemlode.runs import Failed, reason
 from stemlode.shards import tar
 from stemlode.shards.tar import Sample
@@ -79,6 +79,7 @@ def read(path: str) -> Iterator[dict[str, bytes]]:
             table = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
         for number in range(table.num_row_groups):
             with telling_damage():
+                inflation.check(file, table, groups=[number])
                 group = table.read_row_group(number, use_threads=False)
             for row in group.to_pylist():
                 yield {

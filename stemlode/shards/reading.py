@@ -9,18 +9,19 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import accumulate
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stemlode import files
+from stemlode import files, inflation
 from stemlode.shards.parquet import telling_damage
 from stemlode.shards.tar import BLOCK
 
 MOST = 1 << 31  # bytes of a sample
 HELD = 32  # Parquet shards that a process keeps open
-_Table = tuple[pq.ParquetFile, list[int]]  # and the number of the first row of each row group
+# A file, the table in it, and the number of the first row of each row group.
+_Table = tuple[IO[bytes], pq.ParquetFile, list[int]]
 _TABLES: dict[tuple[int, str], _Table] = {}  # by process: a forked one shares no file position
 
 
@@ -67,9 +68,10 @@ def _of_tar(path: str, row: dict[str, Any], names: tuple[str, ...]) -> dict[str,
 def _of_parquet(path: str, row: dict[str, Any], names: tuple[str, ...]) -> dict[str, bytes]:
     try:
         with telling_damage():
-            table, starts = _table(path)
+            file, table, starts = _table(path)
             group = bisect_right(starts, row["offset"]) - 1
             columns = ["sample_id", *(name for name in names if name in table.schema_arrow.names)]
+            inflation.check(file, table, columns, groups=[group], most=MOST)
             rows = table.read_row_group(group, columns=columns, use_threads=False)
         (found,) = rows.slice(row["offset"] - starts[group], 1).to_pylist()
     except (OSError, pa.ArrowException, ValueError, IndexError):
@@ -89,5 +91,5 @@ def _table(path: str) -> _Table:
         file = files.open_input(path)
         table = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
         sizes = [table.metadata.row_group(n).num_rows for n in range(table.num_row_groups)]
-        _TABLES[key] = table, list(accumulate(sizes[:-1], initial=0))
+        _TABLES[key] = file, table, list(accumulate(sizes[:-1], initial=0))
     return _TABLES[key]

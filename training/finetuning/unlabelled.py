@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from stemlode import audio, files, runs
+from stemlode import audio, files, inflation, runs
 from stemlode.audio import AudioError, activity
 from stemlode.audio.info import check_whole
 from stemlode.audio.kinds import is_lossless, is_named_audio
@@ -158,7 +158,9 @@ def _listed(table: str, place: str) -> list[tuple[str, Length]]:
     try:
         with files.open_input(table) as file:
             if table.endswith(".parquet"):
-                held = pq.ParquetFile(file, pre_buffer=False).read(use_threads=False)
+                opened = pq.ParquetFile(file, pre_buffer=False)
+                inflation.check(file, opened)
+                held = opened.read(use_threads=False)
             elif table.endswith(".csv"):
                 held = pacsv.read_csv(pa.BufferReader(file.read()))
             else:

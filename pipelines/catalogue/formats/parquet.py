@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from pipelines.catalogue.formats.arrow_types import settled
 from pipelines.catalogue.formats.rows import BATCH_ROWS, PART_ROWS, ArrowRows, CataloguePart, Rows
-from stemlode import files
+from stemlode import files, inflation
 
 
 def types(path: str) -> dict[str, pa.DataType]:
@@ -39,7 +39,9 @@ def batches(part: CataloguePart, columns: Sequence[str] | None) -> Iterator[Rows
     with native(part.path) as file:
         table = pq.ParquetFile(file)
         wanted = None if columns is None else list(columns)
-        for batch in table.iter_batches(BATCH_ROWS, row_groups=part.row_groups, columns=wanted):
+        groups = part.row_groups or ()
+        rows = inflation.rows_at_a_time(file, table, groups, wanted, BATCH_ROWS)
+        for batch in table.iter_batches(rows, row_groups=groups, columns=wanted):
             yield ArrowRows(settled(batch))
 
 
