@@ -4,14 +4,15 @@ import argparse
 import difflib
 import shutil
 import textwrap
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
 
 from stemlode.runs import BadUsage
 
 LARGEST_NUMBER = 1e12
 LARGEST_COUNT = 2**63 - 1
 MOST_PROCESSES = 1024
+T = TypeVar("T")
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,6 +45,18 @@ def above_zero(text: str) -> float:
     value = float(text)
     if not 0 < value < LARGEST_NUMBER:
         raise argparse.ArgumentTypeError(f"{text} must be above 0, and finite")
+    return value
+
+
+def read_as(read: Callable[[str], T]) -> Callable[[str], T]:
+    """An argparse type whose errors say what `read` says in its ValueError."""
+
+    def value(text: str) -> T:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
     return value
 
 

@@ -16,7 +16,7 @@ from apache_beam.pvalue import AsDict, AsList
 from pipelines import unreachable
 from pipelines.corpus import append, grouping, inputs, needs, output, splits
 from pipelines.corpus.encode import Encode
-from pipelines.corpus.options import CorpusOptions, plan_of
+from pipelines.corpus.options import ACTIVITY, CorpusOptions, plan_of
 from pipelines.launch import launch
 from pipelines.options import ADDRESSES, SharedOptions, Verb
 from stemlode import files, runs, tables
@@ -99,6 +99,7 @@ VERB = Verb(
     neutral=("append", *unreachable.OPTIONS, *ADDRESSES),
     writes=(SHARD.pattern, re.escape(runs.PENDING)),
     optional_inputs=("pairs", "stems", "mapping", "vocals", "instrumentals", "splits"),
+    added=ACTIVITY,
     decodes=True,
 )
 

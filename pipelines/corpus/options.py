@@ -12,6 +12,8 @@ from pipelines.corpus import splits
 from pipelines.options import VerbOptions, add_addresses
 from pipelines.samples.recordings import Shape
 from stemlode import extras
+from stemlode.arguments import read_as
+from stemlode.audio import activity
 from stemlode.layouts import folders, grouping
 from stemlode.runs import BadUsage
 from stemlode.shards.tar import parse_bytes
@@ -19,6 +21,21 @@ from stemlode.shards.tar import parse_bytes
 FORMATS = ("webdataset", "parquet")
 LONGEST_CHUNK_S = 3600.0  # a chunk is held in memory
 MOST_COPIES = 100
+
+
+ACTIVITY = {"activity_threshold": activity.GAMMA}  # what plans without the option mean
+
+
+def add_activity(parser: argparse.ArgumentParser) -> None:
+    """The option that says above what something is salient."""
+    parser.add_argument(
+        "--activity-threshold",
+        type=read_as(activity.read_threshold),
+        default=activity.RELATIVE,
+        metavar="DBFS",
+        help="a source is silent below this level, or with relative, 30 dB below the mean of its "
+        "whole song, however loud that is",
+    )
 
 
 def parse_rate(text: str) -> int | None:
@@ -101,6 +118,7 @@ class CorpusOptions(VerbOptions):
             default=6.0,
             help="length of the windows in which sources are salient or not; 0 keeps every chunk",
         )
+        add_activity(parser)
         parser.add_argument(
             "--fingerprints",
             choices=("on", "off"),
@@ -155,6 +173,7 @@ def plan_of(options: PipelineOptions) -> CorpusPlan:
             view.channels,
             view.flac_bits,
             view.window_seconds,
+            view.activity_threshold,
         ),
         view.format,
         parse_bytes(view.shard_bytes),

@@ -21,10 +21,11 @@ from apache_beam.pvalue import TaggedOutput
 from pipelines import unreachable
 from pipelines.catalogue import options as catalogue_options
 from pipelines.corpus import append, output
+from pipelines.corpus.options import ACTIVITY
 from pipelines.launch import carry_out, pipeline_of
 from pipelines.options import ADDRESSES, SharedOptions, Verb, is_local
 from pipelines.pseudolabel import encode, tracks
-from pipelines.pseudolabel.options import PseudolabelOptions, plan_of, teacher_of
+from pipelines.pseudolabel.options import OFFSETS, PseudolabelOptions, plan_of, teacher_of
 from pipelines.pseudolabel.plan import STAGE, LabelPlan, part_name, song_id, track_name
 from pipelines.pseudolabel.segments import Segmenter, mixtures, stretches
 from pipelines.pseudolabel.teacher import Stretch, TeacherHandler
@@ -104,7 +105,9 @@ class Listen(beam.DoFn):
         noted = json.loads(files.read_bytes(note)) if files.exists(note) else None
         if noted is not None and not self._missing(name, noted["active"]):
             return KnownTrack(name, samples=None, **noted)
-        heard = self.listener.hear(uri, track["duration_s"], track["duration_source"])
+        heard = self.listener.hear(
+            uri, track["duration_s"], track["duration_source"], track["track_id"]
+        )
         facts: Row = {
             "segments": heard.segments,
             "active": heard.active,
@@ -275,7 +278,7 @@ VERB = Verb(
     named=("music",),
     optional_inputs=("catalog", "music"),
     writes=(tar.SHARD.pattern,),
-    added=catalogue_options.ADDED,
+    added={**catalogue_options.ADDED, **ACTIVITY, **OFFSETS},
     decodes=True,
 )
 

@@ -143,6 +143,7 @@ class _Encoded:
             "kind": kind,
             "sources": sources,
             "salient": None,
+            "activity_threshold": plan.cut.activity_threshold if plan.cut.window_s else None,
             "start_s": first / rate,
             "duration_s": plan.cut.frames / rate,
             "sample_rate": rate,

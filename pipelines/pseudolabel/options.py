@@ -6,7 +6,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import unreachable
 from pipelines.catalogue import options as catalogue_options
-from pipelines.corpus.options import FORMATS
+from pipelines.corpus.options import FORMATS, add_activity
 from pipelines.options import VerbOptions, add_addresses, is_local
 from pipelines.pseudolabel.plan import LabelPlan
 from pipelines.pseudolabel.segments import Cut
@@ -19,6 +19,7 @@ from training.teachers import loading
 
 CHANNELS = 2  # of the samples of a teacher that takes any number
 LARGEST_BATCH = 4096
+OFFSETS = {"offset": "none", "seed": 0}  # what plans without these options mean
 BESIDE_GPU = 8  # what decodes and encodes beside a GPU's teacher
 
 
@@ -43,6 +44,15 @@ class PseudolabelOptions(VerbOptions):
             default=6.0,
             help="length of the windows in which a track is silent or not; 0 takes all of it",
         )
+        add_activity(parser)
+        parser.add_argument(
+            "--offset",
+            choices=("random", "none"),
+            default="random",
+            help="where a track's first segment begins: at its start, or up to a segment later, by "
+            "--seed and track_id",
+        )
+        parser.add_argument("--seed", type=int, default=0, help="draws the offsets anew")
         parser.add_argument(
             "--min-confidence",
             type=float,
@@ -114,6 +124,8 @@ def plan_of(options: PipelineOptions) -> LabelPlan:
         view.window_seconds,
         view.batch_size,
         view.lossless_only,
+        view.activity_threshold,
+        view.seed if view.offset == "random" else None,
     )
     return LabelPlan(
         cut,

@@ -11,7 +11,7 @@ import soxr
 from pipelines.pseudolabel.segments import Cut
 from stemlode import files
 from stemlode.addresses.rules import Address, Rules
-from stemlode.audio import decoders
+from stemlode.audio import activity, decoders
 from stemlode.ids import digest
 
 STAGE = "pseudolabel"
@@ -42,6 +42,11 @@ def track_name(track: dict[str, Any], plan: LabelPlan, rules: Rules | None = Non
     wanted = dataclasses.asdict(plan)
     for name in ("shard_bytes", "format", "decoders", "encoders"):
         wanted.pop(name)
+    cut = wanted["cut"]  # as it was written before it held these, where they are as they were then
+    if plan.cut.activity_threshold == activity.GAMMA:
+        cut.pop("activity_threshold")
+    if plan.cut.offset_seed is None:
+        cut.pop("offset_seed")
     uri = track["audio_uri"]
     facts = {
         "track": track,

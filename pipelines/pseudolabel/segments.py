@@ -19,6 +19,7 @@ from stemlode.audio import AudioError, activity
 from stemlode.audio.decoding import Decoder, Samples
 from stemlode.audio.info import check_whole
 from stemlode.audio.kinds import is_lossless
+from stemlode.ids import digest
 from stemlode.retry import reach
 
 _TOUCH_S = 1e-3  # what a segment and a salient window must share
@@ -36,6 +37,8 @@ class Cut:
     window_s: float  # of the activity detector; 0 takes every segment
     batch_size: int
     lossless_only: bool
+    activity_threshold: str = activity.RELATIVE  # as in `stemlode.audio.activity`
+    offset_seed: int | None = None  # of where a track's first segment begins; None: at its start
 
     @property
     def frames(self) -> int:
@@ -69,7 +72,11 @@ class Segmenter:
         self._idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
 
     def hear(
-        self, uri: str, duration_s: float = math.nan, duration_source: str | None = None
+        self,
+        uri: str,
+        duration_s: float = math.nan,
+        duration_source: str | None = None,
+        track_id: str = "",
     ) -> Segmented:
         """A track by where it lies, and how long it is by a catalogue. Raises AudioError where it
         cannot be used, Unreachable where it cannot be had."""
@@ -86,7 +93,8 @@ class Segmenter:
         finally:
             self._idle.put(decoder)
         check_whole(decoded.duration_s, duration_s, duration_source)
-        return dataclasses.replace(heard(decoded.samples, self.cut), ended=decoded.ended)
+        found = heard(decoded.samples, self.cut, track_id)
+        return dataclasses.replace(found, ended=decoded.ended)
 
     def close(self) -> None:
         """End the processes."""
@@ -94,25 +102,35 @@ class Segmenter:
             self._idle.get_nowait().close()
 
 
-def heard(samples: Samples, cut: Cut) -> Segmented:
+def heard(samples: Samples, cut: Cut, track_id: str = "") -> Segmented:
     """A decoded track's segments; Unusable where it is too short or silent throughout."""
-    whole = len(samples) // cut.frames
-    if not whole:
+    spare = len(samples) - cut.frames
+    if spare < 0:
         length = len(samples) / cut.sample_rate
         raise Unusable(f"{length:.2f} s: a segment takes {cut.segment_s:g} s", "too_short")
-    firsts = [number * cut.frames for number in range(whole)]
+    begin = _offset(track_id, min(spare + 1, cut.frames), cut.offset_seed)
+    firsts = list(range(begin, spare + 1, cut.frames))
+    whole = len(firsts)
     if cut.window_s:
         meter = activity.Meter(cut.sample_rate, cut.window_s)
         for start in range(0, len(samples), _READ_FRAMES):
             meter.add(samples[start : start + _READ_FRAMES])
-        windows = np.array(activity.starts(meter.energies(), cut.sample_rate, cut.window_s))
+        energies = meter.energies()
+        found = activity.starts(energies, cut.sample_rate, cut.window_s, cut.activity_threshold)
+        windows = np.array(found)
         firsts = [first for first in firsts if _touches(first, windows, cut)]
     if not firsts:
         raise Unusable(
-            "nothing is salient anywhere in it (--window-seconds 0 takes quiet tracks too)",
+            "nothing is salient anywhere in it (--window-seconds 0 takes every segment)",
             "silent",
         )
     return Segmented(samples, firsts, whole)
+
+
+def _offset(track_id: str, among: int, seed: int | None) -> int:
+    """The first frame of a track's first segment, one of so many. With another seed the segments
+    of a track begin elsewhere."""
+    return 0 if seed is None else int(digest(str(seed), track_id)[:12], 16) % among
 
 
 def mixtures(samples: Samples, firsts: list[int], cut: Cut) -> np.ndarray:

@@ -33,6 +33,7 @@ class Shape:
     channels: int
     flac_bits: int = 16
     window_seconds: float = activity.WINDOW_S  # of source activity; 0 for none
+    activity_threshold: str = activity.RELATIVE  # as in `stemlode.audio.activity`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +134,7 @@ def fingerprint(recording: Recording, split: str, group: str, shape: Shape) -> s
     facts = {
         "recording": dataclasses.asdict(recording),
         "split": [split, group],
-        "shape": dataclasses.asdict(shape),
+        "shape": _as_named(shape),
         "files": [stamps(uri) for uri in uris(recording)],
         "libraries": [
             decoders.name(),
@@ -149,6 +150,14 @@ def stamps(uri: str) -> list[list[str]]:
         return files.stamps(uri)
     except OSError as error:
         raise read_fault(error, uri) from error
+
+
+def _as_named(shape: Shape) -> dict[str, Any]:
+    """A shape as it was written when all thresholds were that of the paper, if it has that."""
+    facts = dataclasses.asdict(shape)
+    if shape.activity_threshold == activity.GAMMA:
+        del facts["activity_threshold"]
+    return facts
 
 
 def native_rate(recording: Recording) -> int:

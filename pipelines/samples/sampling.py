@@ -60,7 +60,7 @@ def _encoded(
     chunk_frames = round(shape.chunk_seconds * rate)
     cut = pair_chunks if recording.kind == "pair" else multitrack_chunks
     rows: list[dict[str, Any]] = []
-    ear = _Ear(rate, shape.channels, shape.window_seconds)
+    ear = _Ear(rate, shape)
     for chunk in cut(recording, rate, shape, chunk_frames, facts):
         integers, scale = chunk.integers, chunk.scale
         names = sorted(integers)
@@ -91,6 +91,7 @@ def _encoded(
                 "genre": recording.genre,
                 "release_year": recording.release_year,
                 "augmentation": recording.augmentation,
+                "activity_threshold": shape.activity_threshold if shape.window_seconds else None,
                 "energies_db": {
                     name: chunks.level_db(
                         squares[name], integers[name].size, scale, shape.flac_bits
@@ -109,11 +110,13 @@ def _encoded(
 class _Ear:
     """The meters of a song's sources; a source that comes and goes is silent in between."""
 
-    def __init__(self, sample_rate: int, channels: int, window_s: float) -> None:
+    def __init__(self, sample_rate: int, shape: Shape) -> None:
         """Without windows there are no meters."""
         self.meters: dict[str, _Salience] = {}
-        self._made = functools.partial(_Salience, sample_rate, window_s) if window_s else None
-        self._channels, self._lengths = channels, list[int]()
+        self._made = (
+            functools.partial(_Salience, sample_rate, shape) if shape.window_seconds else None
+        )
+        self._channels, self._lengths = shape.channels, list[int]()
 
     def add(self, chunk: Mapping[str, np.ndarray], unit: float) -> dict[str, float]:
         """The next chunk: integers [channels, frames] by source, of which `unit` stands for full
@@ -136,12 +139,13 @@ class _Ear:
 class _Salience(activity.Meter):
     """A source's meter, with the starts of its salient windows in the song's time."""
 
-    def __init__(self, sample_rate: int, window_s: float) -> None:
-        super().__init__(sample_rate, window_s)
-        self._rate, self._window_s = sample_rate, window_s
+    def __init__(self, sample_rate: int, shape: Shape) -> None:
+        super().__init__(sample_rate, shape.window_seconds)
+        self._rate, self._window_s = sample_rate, shape.window_seconds
+        self._threshold = shape.activity_threshold
 
     def starts(self, first_s: float) -> list[float]:
-        found = activity.starts(self.energies(), self._rate, self._window_s)
+        found = activity.starts(self.energies(), self._rate, self._window_s, self._threshold)
         return [round(first_s + start, 6) for start in found]
 
 

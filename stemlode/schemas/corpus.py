@@ -69,6 +69,13 @@ INDEX = pa.schema(
             since="0.2",
         ),
         field(
+            "activity_threshold",
+            "str",
+            NONE,
+            "Above what sources are salient: relative, or dBFS; null where not sought, or if it is -30.",
+            since="0.2",
+        ),
+        field(
             "sha256",
             "str→str",
             NONE,

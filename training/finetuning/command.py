@@ -12,8 +12,8 @@ import re
 from collections.abc import Sequence
 
 from stemlode import files, runs
-from stemlode.arguments import Parser
-from stemlode.audio import decoders
+from stemlode.arguments import Parser, read_as
+from stemlode.audio import activity, decoders
 from stemlode.runs import BadUsage, Failed
 from training import checkpoint
 from training.checkpoint import BEST
@@ -32,6 +32,7 @@ from training.recipes.registry import Recipe
 from training.teachers import loading
 
 LEARNING_RATE = 1e-4  # BSRNN IV-B
+ACTIVITY = {"activity_threshold": activity.GAMMA}  # what plans without the option mean
 MODES = ("online", "offline")
 DESCRIPTION = """Fine-tune a trained separator with songs without stems.
 
@@ -61,7 +62,8 @@ def main(argv: Sequence[str]) -> int:
     rules = Rules(given.mode == "online", given.ratio, given.min_confidence)
     if given.lossless_only and not rules.online:
         raise BadUsage("--lossless-only: what is labelled is labelled; give it to `pseudolabel`")
-    options = loop_of(given, begun("finetune", given, recipe))
+    before = begun("finetune", given, recipe, ACTIVITY)
+    options = loop_of(given, before)
     inputs = {
         "checkpoint": folder,
         "labelled": files.absolute(given.labelled),
@@ -71,6 +73,13 @@ def main(argv: Sequence[str]) -> int:
     output = files.absolute(given.output)
     decisive = decisive_fields(recipe) | options.decisive | rules.decisive
     decisive["lossless_only"] = given.lossless_only
+    threshold = given.activity_threshold or before.get("activity_threshold", activity.RELATIVE)
+    decisive["activity_threshold"] = threshold
+    if given.activity_threshold and sets.is_corpus(inputs["unlabelled"]):
+        raise BadUsage(
+            f"--activity-threshold: {given.unlabelled} is a corpus, and its index says where it "
+            "sounds; give the option to the command that writes it"
+        )
     # Unusable input is refused before a plan is written, which the next attempt would run into.
     if rules.online:
         sets.check_mixtures(inputs["unlabelled"], lossless_only=given.lossless_only)
@@ -78,7 +87,7 @@ def main(argv: Sequence[str]) -> int:
         place, sure = inputs["unlabelled"], rules.min_confidence
         unlabelled = sets.shards(place, recipe, start.sha256, sure, folder)
     memory.check(*(recipe, device, options, ALONE, output), overwrite=given.overwrite, teachers=1)
-    added = registry.added(recipe) | LATER
+    added = registry.added(recipe) | LATER | ACTIVITY
     run = runs.start(
         "finetune",
         output,
@@ -102,6 +111,7 @@ def main(argv: Sequence[str]) -> int:
                 lossless_only=given.lossless_only,
                 workers=options.workers,
                 across=options.sampling == SONGS,
+                threshold=threshold,
             )
         material = Boosting(run, data, recipe, options, device, unlabelled, rules, start)
         weights = start.trained.core.state_dict()
@@ -228,6 +238,13 @@ def parser() -> Parser:
         "--lossless-only",
         action="store_true",
         help="leave out unlabelled files of lossy formats (MP3, Ogg, AAC), as the paper did",
+    )
+    found.add_argument(
+        "--activity-threshold",
+        type=read_as(activity.read_threshold),
+        metavar="DBFS",
+        help="unlabelled windows are silent below this level, or with relative (default), 30 dB "
+        "below the mean of their song, however loud it is",
     )
     add_loop(found)
     group = found.add_argument_group("recipe", "by default as the checkpoint's, but for the rate")

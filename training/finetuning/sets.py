@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stemlode import files, runs, tables
+from stemlode.audio import activity
 from stemlode.runs import BadUsage, Failed, Run
 from training.console import tell
 from training.data import corpus, windows
@@ -40,7 +41,7 @@ class Unlabelled:
 
 def check_mixtures(place: str, *, lossless_only: bool) -> None:
     """Raise BadUsage if a place names no mixtures for `mixtures`; no audio is read."""
-    if not _is_corpus(place):
+    if not is_corpus(place):
         unlabelled.paths(place)
     elif lossless_only:
         raise BadUsage(
@@ -50,19 +51,26 @@ def check_mixtures(place: str, *, lossless_only: bool) -> None:
 
 
 def mixtures(
-    run: Run, place: str, recipe: Recipe, *, lossless_only: bool, workers: int, across: bool = True
+    run: Run,
+    place: str,
+    recipe: Recipe,
+    *,
+    lossless_only: bool,
+    workers: int,
+    across: bool = True,
+    threshold: str = activity.RELATIVE,
 ) -> Unlabelled:
     """Mixtures for a teacher in the loop: of the train split of a corpus, or audio files, which are
     surveyed once; a resumed run reads the survey.
 
     Raises BadUsage or Failed if nothing can be used.
     """
-    if _is_corpus(place):
+    if is_corpus(place):
         chunks = unlabelled.of_corpus(corpus.open_corpus(place), across=across)
         if not chunks.count:
             raise BadUsage(f"--unlabelled {place}: its train split holds no mixture")
         return Unlabelled(chunks, {}, {"unlabelled_windows": chunks.count})
-    found = _surveyed(run, place, recipe, lossless_only, workers)
+    found = _surveyed(run, place, recipe, lossless_only, workers, threshold)
     rejects = {one.uri: one.reason for one in found if one.reason}
     if len(rejects) == len(found):
         raise Failed(
@@ -83,7 +91,7 @@ def shards(
     Raises BadUsage if it is no such corpus or holds another source, Failed if a teacher other than
     this one labelled it.
     """
-    if not _is_corpus(place):
+    if not is_corpus(place):
         raise BadUsage(
             f"--unlabelled {place}: --mode offline needs a folder that `stemlode pseudolabel` wrote"
         )
@@ -170,12 +178,14 @@ class LabelledSegments:
 
 
 def _surveyed(
-    run: Run, place: str, recipe: Recipe, lossless_only: bool, workers: int
+    run: Run, place: str, recipe: Recipe, lossless_only: bool, workers: int, threshold: str
 ) -> list[Surveyed]:
     if files.exists(run.path(FILE)):
         return _read(run.path(FILE))
     known, found = unlabelled.lengths(place), []
-    heard = unlabelled.survey(known, recipe, lossless_only=lossless_only, workers=workers)
+    heard = unlabelled.survey(
+        known, recipe, lossless_only=lossless_only, workers=workers, threshold=threshold
+    )
     for one in tqdm(heard, "unlabelled", len(known), unit="file", disable=None):
         found.append(one)
         if one.reason and sum(bool(other.reason) for other in found) <= TOLD:
@@ -202,7 +212,7 @@ def _read(path: str) -> list[Surveyed]:
         raise Failed(why) from error
 
 
-def _is_corpus(place: str) -> bool:
+def is_corpus(place: str) -> bool:
     if not files.exists(files.join(place, runs.SUCCESS)):
         return False
     outputs = runs.record(place)["outputs"]

@@ -184,7 +184,14 @@ def _listed(table: str, place: str) -> list[tuple[str, Length]]:
 class Survey(Dataset[Surveyed]):
     """Every file decoded once, by worker processes."""
 
-    def __init__(self, known: Mapping[str, Length], recipe: Recipe, lossless_only: bool) -> None:
+    def __init__(
+        self,
+        known: Mapping[str, Length],
+        recipe: Recipe,
+        lossless_only: bool,
+        threshold: str = activity.RELATIVE,
+    ) -> None:
+        self.threshold = threshold
         self.uris, self.lengths = list(known), list(known.values())
         self.lossless_only = lossless_only
         self.rate, self.patch_s = recipe.sample_rate, recipe.patch_samples / recipe.sample_rate
@@ -217,18 +224,24 @@ class Survey(Dataset[Surveyed]):
         if duration_s < self.patch_s:
             why = f"too short: {duration_s:.2g} s; an example lasts {self.patch_s:g} s"
             return Surveyed(uri, reason=why)
-        starts = tuple(activity.starts(meter.energies(), info.sample_rate))
+        energies = meter.energies()
+        starts = tuple(activity.starts(energies, info.sample_rate, threshold=self.threshold))
         if not starts:
             return Surveyed(uri, duration_s=duration_s, reason="silent: no salient window")
         return Surveyed(uri, starts, duration_s)
 
 
 def survey(
-    known: Mapping[str, Length], recipe: Recipe, *, lossless_only: bool, workers: int
+    known: Mapping[str, Length],
+    recipe: Recipe,
+    *,
+    lossless_only: bool,
+    workers: int,
+    threshold: str = activity.RELATIVE,
 ) -> Iterator[Surveyed]:
     """The survey of every file, in order."""
     items: Iterable[Surveyed] = DataLoader(
-        Survey(known, recipe, lossless_only),
+        Survey(known, recipe, lossless_only, threshold),
         batch_size=None,
         num_workers=workers,
         collate_fn=corpus.as_is,

@@ -81,12 +81,14 @@ def add_loop(parser: Parser) -> None:
     )
 
 
-def begun(verb: str, given: argparse.Namespace, recipe: Recipe) -> dict[str, Any]:
-    """Options, and fields of a recipe, that the run in --output was begun without, each with what
-    it did then: there it stays so, unless somebody names it."""
+def begun(
+    verb: str, given: argparse.Namespace, recipe: Recipe, further: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Options (LATER and `further`), and fields of a recipe, that the run in --output was begun
+    without, each with what it did then: there it stays so, unless somebody names it."""
     if given.overwrite or not given.output:
         return {}
-    later = registry.added(recipe) | LATER
+    later = registry.added(recipe) | LATER | dict(further or {})
     return plans.as_begun(verb, files.absolute(given.output), later)
 
 

@@ -54,7 +54,9 @@ class BSRNNRecipe(Recipe):
     layers: int = 12  # each of an LSTM over time and one over bands
     hidden: int = 256  # units of an LSTM's direction
     mask_hidden: int = 512  # units of the hidden layer that estimates a band's mask
-    norm: str = "frame"  # or band: over what a band is normalised, at the split and for the mask
+    # Over what a band is normalised, at the split and for the mask: band or frame, as all nets were
+    # before there was the field.
+    norm: str = "frame"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -171,6 +173,7 @@ def _recipe(
         target=target,
         others=tuple(others.split()),
         bands=SCHEMES[bands],
+        norm="band",
     )
 
 

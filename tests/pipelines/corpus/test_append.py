@@ -274,3 +274,26 @@ def test_an_addition_says_what_decoded_it(grown: Path, monkeypatch: pytest.Monke
     record = _record(output)
     assert (record["decoder"], record["additions"][-1]["decoder"]) == (before, "another 2.0")
     _assert_whole(output)
+
+
+def test_an_addition_listens_as_the_corpus_was_made(
+    before: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, stems = tmp_path / "corpus", _songs(tmp_path / "stems", range(2))
+    windows = ("--stems", stems, "--window-seconds", "0.4")
+    assert _run(output, *windows, "--activity-threshold", "-30.0") == 0
+    for name in ("_PLAN.json", "run.json"):  # as they were before there was the option
+        held = json.loads((output / name).read_text())
+        assert held["options"].pop("activity_threshold") == "-30"
+        (output / name).write_bytes(runs.to_json(held))
+    songs = {row["song_id"] for row in tables.read(str(output), "index", ["song_id"]).to_pylist()}
+    _songs(stems, range(2, 6))
+    assert _run(output, *windows, "--append", "--activity-threshold", "relative") == 2
+    told = capsys.readouterr().err
+    assert "made with --activity-threshold -30, as all were before" in told
+    assert _run(output, *windows, "--append") == 0
+    rows = tables.read(str(output), "index", ["song_id", "activity_threshold"]).to_pylist()
+    assert {row["song_id"] for row in rows} > songs
+    assert {row["activity_threshold"] for row in rows} == {"-30"}
+    assert _run(output, *windows, "--append") == 0  # done, and still not asked for another value
+    _assert_whole(output)

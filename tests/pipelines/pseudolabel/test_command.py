@@ -1,7 +1,9 @@
 """`stemlode pseudolabel` as a user runs it, on sounds of which it is known what they are."""
 
+import dataclasses
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -16,6 +18,8 @@ import pytest
 import soundfile
 
 from pipelines.pseudolabel import command
+from pipelines.pseudolabel.options import plan_of
+from pipelines.pseudolabel.plan import track_name
 from pipelines.samples import chunks
 from pipelines.verify import command as verify_command
 from stemlode import cli, files, runs, tables
@@ -28,7 +32,7 @@ from training.teachers import loading
 
 PROJECT = Path(__file__).resolve().parents[3]
 PLAIN = "tests.training.teachers.plain_teachers"
-FLAGS = ["--shard-bytes", "2MB", "--batch-size", "4", "--device", "cpu"]
+FLAGS = ["--shard-bytes", "2MB", "--batch-size", "4", "--device", "cpu", "--offset", "none"]
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +211,28 @@ def test_a_rerun_is_done_and_another_teacher_is_refused(
     assert record(labelled) == before
     assert label(music, labelled, teacher="telephone") == 2
     assert "teacher-sha256" in capsys.readouterr().err
+
+
+def test_a_run_of_before_there_were_offsets_goes_on_without(
+    music: Path, labelled: Path, tmp_path: Path
+) -> None:
+    """Also with the level of silence of its time; a new one draws and keeps quiet tracks."""
+    old = Path(shutil.copytree(labelled, tmp_path / "old"))
+    plan = json.loads((old / "_PLAN.json").read_text())
+    taken = {name: plan["options"].pop(name) for name in ("offset", "seed", "activity_threshold")}
+    assert taken == {"offset": "none", "seed": 0, "activity_threshold": "relative"}
+    (old / "_PLAN.json").write_bytes(runs.to_json(plan))
+    words = ["pseudolabel", "--music", str(music), "--output", str(old), *FLAGS[:-2]]
+    words += ["--teacher", f"{PLAIN}:split"]
+    assert cli.main(words) == 0
+    parsed = command.VERB.parse(words[1:])
+    was = plan_of(parsed).cut
+    assert (was.activity_threshold, was.offset_seed) == ("-30", None)
+    now = plan_of(command.VERB.parse([*words[1:], "--output", str(tmp_path / "new")])).cut
+    assert (now.activity_threshold, now.offset_seed) == ("relative", 0)
+    names = [track_name({"audio_uri": ""}, dataclasses.replace(plan_of(parsed), cut=cut))
+             for cut in (was, now)]  # fmt: skip
+    assert names[0] != names[1]
 
 
 @pytest.mark.slow

@@ -41,6 +41,54 @@ def test_segments_are_the_track(listener: Segmenter, tmp_path: Path) -> None:
     assert np.array_equal(np.concatenate(list(found), axis=1), whole.T)
 
 
+class Held:
+    """Frames as a decoder holds them."""
+
+    def __init__(self, frames: np.ndarray) -> None:
+        self.frames = frames.astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, place: slice) -> np.ndarray:
+        return self.frames[place].T
+
+
+def heard(frames: np.ndarray, track_id: str = "", **facts: object) -> segments.Segmented:
+    return segments.heard(Held(frames), cut(**facts), track_id)  # type: ignore[arg-type]
+
+
+def test_a_seed_and_a_track_decide_where_segments_begin() -> None:
+    frames = music.both(20.5, 1)
+    begins, again, other = (
+        [heard(frames, str(n), window_s=0.0, offset_seed=seed).active[0] for n in range(100)]
+        for seed in (3, 3, 4)
+    )
+    assert begins == again
+    assert sum(one == two for one, two in zip(begins, other, strict=True)) < 5
+    assert len({*begins}) > 90 and max(begins) < 48_000
+    assert 0.35 < np.mean(begins) / 48_000 < 0.65
+    found = heard(frames, offset_seed=3)
+    assert {*np.diff(found.active)} == {48_000}
+    assert found.active[-1] + 48_000 <= len(frames) < found.active[-1] + 2 * 48_000
+    assert found.segments == len(found.active)
+
+
+@pytest.mark.parametrize("spare", [0, 1, 300])
+def test_a_track_of_hardly_more_than_a_segment_gives_one(spare: int) -> None:
+    frames = music.both(4, 1)[: 48_000 + spare]
+    for name in range(20):
+        found = heard(frames, str(name), offset_seed=0)
+        assert found.segments == 1 and 0 <= found.active[0] <= spare
+
+
+def test_a_quiet_track_is_cut_as_a_loud_one_is() -> None:
+    frames = music.both(20.5, 1)
+    assert heard(0.01 * frames).active == heard(frames).active
+    with pytest.raises(Unusable, match="nothing is salient"):
+        heard(0.01 * frames, activity_threshold="-30")
+
+
 @pytest.mark.parametrize(("channels", "given"), [(1, 1), (1, 2), (2, 1), (2, 2)])
 def test_channels_are_those_of_the_teacher(channels: int, given: int, tmp_path: Path) -> None:
     path = tmp_path / "track.wav"

@@ -130,3 +130,17 @@ def test_a_corpus_counts_what_it_left_out_and_keeps_whole_songs_elsewhere(tmp_pa
         pieces.append(soundfile.read(io.BytesIO(held["vocals.flac"]))[0] * row["scale"])
     given = audio.read(str(tmp_path / "in/two song/vocals.wav")).samples[0]
     assert np.abs(np.concatenate(pieces) - given).max() < 2**-22
+
+
+def test_parts_of_earlier_versions_are_still_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What names a part file is what it was before shapes said how silence is told."""
+    named: list[str] = []
+    monkeypatch.setattr(recordings, "digest", lambda text: named.append(text) or text)
+    song = recordings.Recording("multitrack", "r", "s", "name", {})
+    for threshold in ("-30", "relative", "-60"):
+        recordings.fingerprint(song, "train", "g", Shape(1.0, 1, 1, activity_threshold=threshold))
+    first, *later = (json.loads(text)["shape"] for text in named)
+    assert set(first) == {
+        "chunk_seconds", "sample_rate", "channels", "flac_bits", "window_seconds"
+    }  # fmt: skip
+    assert [shape["activity_threshold"] for shape in later] == ["relative", "-60"]

@@ -13,6 +13,7 @@ from stemlode.audio import activity
 
 RATE = 1000
 CHUNK = 600  # frames of L / 10 at RATE
+PAPERS = activity.GAMMA
 
 energies = arrays.arrays(
     np.float64, st.integers(0, 60), elements=st.floats(0, 4, allow_subnormal=False)
@@ -39,12 +40,12 @@ def _plainly(levels: np.ndarray) -> list[int]:
 def test_constants_are_the_papers() -> None:
     assert (activity.WINDOW_S, activity.OVERLAP, activity.CHUNKS) == (6.0, 0.5, 10)
     assert (activity.QUANTILE, activity.SHARE) == (0.15, 0.5)
-    assert (activity.EPSILON, activity.GAMMA) == (1e-5, 1e-3)
+    assert (activity.EPSILON, activity.GAMMA) == (1e-5, "-30")
 
 
 @given(energies)
 def test_salient_windows_are_those_of_the_papers_sentences(levels: np.ndarray) -> None:
-    assert activity.salient(levels).tolist() == _plainly(levels)
+    assert activity.salient(levels, PAPERS).tolist() == _plainly(levels)
 
 
 def test_five_of_ten_chunks_are_not_more_than_half() -> None:
@@ -56,8 +57,8 @@ def test_five_of_ten_chunks_are_not_more_than_half() -> None:
 def test_a_chunk_at_gamma_is_not_above_it() -> None:
     at, above = np.full(10, 1e-3), np.full(10, np.nextafter(1e-3, 1))
     quiet = np.zeros(30)  # holds the quantile down
-    assert activity.salient(np.concatenate([at, quiet])).tolist() == []
-    assert activity.salient(np.concatenate([above, quiet])).tolist() == [0]
+    assert activity.salient(np.concatenate([at, quiet]), PAPERS).tolist() == []
+    assert activity.salient(np.concatenate([above, quiet]), PAPERS).tolist() == [0]
 
 
 def test_the_quantile_belongs_to_the_track_not_to_the_window() -> None:
@@ -78,7 +79,8 @@ def test_a_constant_track_has_no_chunk_above_its_own_quantile() -> None:
 def test_the_energy_of_silence_never_decides(levels: np.ndarray, hiss: float) -> None:
     loud = np.where(levels < 1e-3, 0, levels)
     hissing = np.where(levels < 1e-3, hiss, levels)
-    assert activity.salient(loud).tolist() == activity.salient(hissing).tolist()
+    found = (activity.salient(one, PAPERS).tolist() for one in (loud, hissing))
+    assert next(found) == next(found)
 
 
 @settings(max_examples=25)
@@ -114,16 +116,60 @@ def test_a_window_is_six_seconds_at_usual_rates(rate: int) -> None:
     assert activity.Meter(rate).frames * 10 == 6 * rate
 
 
+@given(energies, st.integers(-20, 20))
+def test_a_songs_level_changes_nothing_where_the_floor_follows_it(
+    levels: np.ndarray, doublings: int
+) -> None:
+    audible = np.where(levels < 1e-3, 0, levels)  # what the quietest floor does not reach
+    once, again = (activity.salient(audible * gain).tolist() for gain in (1.0, 2.0**doublings))
+    if doublings > -10 or not once:
+        assert once == again
+
+
+def test_a_quiet_solo_voice_sounds_and_a_hissing_stem_does_not() -> None:
+    voice = np.concatenate([np.full(30, 1e-6) + np.arange(30) * 1e-9, np.zeros(30)])  # −60 dBFS
+    assert activity.salient(voice).tolist() == [0, 1, 2, 3, 4, 5][: len(activity.salient(voice))]
+    assert 2 in activity.salient(voice)
+    assert activity.salient(voice, PAPERS).tolist() == []
+    hiss = 1e-8 * np.random.default_rng(0).uniform(0.5, 1, 60)  # −80 dBFS
+    assert activity.salient(hiss).tolist() == []
+    assert activity.salient(hiss, "-90").tolist() != []
+
+
+def test_what_lies_thirty_decibels_below_its_song_is_silent() -> None:
+    levels = np.concatenate([np.full(40, 0.1), np.full(20, 0.9e-4 / 3), np.zeros(20)])
+    levels[:40] += np.arange(40) * 1e-6
+    found = activity.salient(levels).tolist()
+    assert 8 in activity.salient(levels, "-60").tolist()
+    assert found == [0, 1, 2, 3, 4, 5, 6, 7][: len(found)]
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [("relative", "relative"), (" Relative", "relative"), ("-30.0", "-30"), ("-6e1", "-60"),
+     ("-0", "0"), ("0", "0")],
+)  # fmt: skip
+def test_a_threshold_has_one_spelling(text: str, read: str) -> None:
+    assert activity.read_threshold(text) == read
+
+
+@pytest.mark.parametrize("text", ["", "loud", "nan", "1", "-121", "-inf", "−30"])
+def test_what_is_no_threshold_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="relative, or a level"):
+        activity.read_threshold(text)
+
+
 def test_drums_that_pause_are_not_salient_there(test_data: Path) -> None:
     song = test_data / "audio/multitrack/trackswitch"
     found = {}
     for name in ("drums", "violins"):
         track = audio.read(str(song / f"{name}.mp3"))
         found[name] = activity.salient_starts(track.samples, track.sample_rate)
+        floor = activity.floor(activity.measure([track.samples], track.sample_rate))
         level = [
             float(np.mean(track.samples[:, round(s * track.sample_rate) :][:, :264_600] ** 2))
             for s in found[name]
         ]
-        assert all(power > activity.GAMMA / 2 for power in level)
+        assert all(power > floor / 2 for power in level)
     assert found["drums"]
     assert len(found["violins"]) < track.duration_s / 3

