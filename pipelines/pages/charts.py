@@ -73,6 +73,7 @@ class Curves:
     y_ticks: list[Tick]
     mark: tuple[float, float] | None
     logarithmic: bool
+    x_title: str = "step"
 
 
 @dataclass(frozen=True)

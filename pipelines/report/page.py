@@ -12,10 +12,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipelines.pages import inputs, media, pairs, text
+from pipelines.pages import inputs, masks, media, pairs, text
 from pipelines.pages.inputs import Folder
 from pipelines.pages.media import Clip
-from pipelines.report import boosting, counts, melody, salience, scores, spread, training
+from pipelines.report import boosting, counts, melody, salience, scores, spectra, spread, training
 from pipelines.report.corpus import statistics
 from pipelines.report.counts import FlowCounts
 from pipelines.report.titles import titles
@@ -251,6 +251,9 @@ def _previews(folder: Folder, budget: _Budget) -> list[dict[str, Any]]:
     for song in training.previews(folder):
         try:
             clips = media.separated(list(song.files.items()))
+            if {"mixture", "estimate"} <= {*song.files}:
+                heard, given = song.files["mixture"], song.files["estimate"]
+                clips += masks.pictures(heard, given, *training.transform(folder))
         except (AudioError, OSError):
             continue
         if budget.take(clips):
@@ -268,7 +271,8 @@ def _evaluations(evaluations: Sequence[Folder]) -> list[dict[str, Any]]:
                 "and 0 dB is an estimate as wrong as silence."
             )
             entry = {**_named(evaluations, position), "parts": parts, "summary": summary}
-            found.append(entry | {"spreads": scores.spreads(folder)})
+            held = {"spreads": scores.spreads(folder), "spectra": spectra.spectra(folder)}
+            found.append(entry | held)
     return found
 
 

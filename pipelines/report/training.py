@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.pages import masks
 from pipelines.pages.charts import Curves, Dots, curves, dots
 from pipelines.pages.inputs import Folder, real
 from pipelines.report import scores
@@ -149,6 +150,16 @@ def previews(folder: Folder) -> list[ShownSong]:
     for song in found.values():
         song.files = {label: song.files[label] for label in HEARD if label in song.files}
     return list(found.values())
+
+
+def transform(folder: Folder) -> tuple[int, int]:
+    """Window and hop, in samples, of the STFT of a training's net; those of `masks` where its
+    recipe does not say them."""
+    facts = folder.facts("recipe")
+    n_fft, hop = (real(facts.get(name)) for name in ("n_fft", "hop_length"))
+    if n_fft is None or hop is None or not 2 <= n_fft <= masks.MOST_N_FFT or not 1 <= hop <= n_fft:
+        return masks.N_FFT, masks.HOP_LENGTH
+    return int(n_fft), int(hop)
 
 
 def text(value: Any) -> str:

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import io
 import json
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -28,32 +29,28 @@ from stemlode.tables import Row
 from training.checkpoint import load
 from training.data.corpus import open_corpus
 from training.devices import pick_device
-from training.evaluation import estimates, melody, references, table
+from training.evaluation import estimates, melody, references, table, voiced
 from training.evaluation.estimates import Estimates
 from training.evaluation.scoring import Scorer, part_name
 from training.evaluation.table import METRICS, SCHEMA
 from training.pitch import teachers
 from training.separation.options import LATER, add_chunking, chunking_of, cut, numbered
-from training.separation.system import System
+from training.separation.system import Parts, System
 
 TABLE = "songs.parquet"
 WRITES = (re.escape(TABLE),)
 LOWEST_RATE, HIGHEST_RATE = 1000, 192_000  # Hz
-Listed = Sequence[references.Stems | references.ChunkedSong]
+Song = references.Stems | references.ChunkedSong | voiced.Clip
+Listed = Sequence[Song]
 
 
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode evaluate`; the exit status."""
     options = _parser().parse(argv)
-    if not options.output:
-        raise BadUsage("stemlode evaluate needs --output (see --help)")
+    _refuse(options)
     if options.f0:
         device = pick_device(options.device)
         return melody.carry_out(options, [load(folder, device) for folder in options.checkpoint])
-    if not (options.checkpoint or options.estimates):
-        raise BadUsage("stemlode evaluate needs --checkpoint or --estimates (see --help)")
-    if bool(options.stems) == bool(options.corpus):
-        raise BadUsage("stemlode evaluate needs either --stems or --corpus (see --help)")
     chunking, metrics = chunking_of(options), _metrics(options.metrics)
     device = pick_device(options.device)
     models = [load(folder, device) for folder in options.checkpoint]
@@ -62,6 +59,12 @@ def main(argv: Sequence[str]) -> int:
     wanted = {stem for model in models for stem in model.recipe.separated}
     wanted = wanted or {stem for other in others for stem in other.stems}
     listed, given, decisive = _listed(options, wanted)
+    rejects: dict[str, str] = {}
+    without: list[str] = []
+    if options.melody:
+        given["melody"] = files.absolute(options.melody)
+        listed, rejects, without = _sung(listed, given["melody"], options.clip_seconds)
+    decisive["clip_seconds"] = options.clip_seconds
     decisive |= {**cut(chunking), "metrics": ",".join(metrics), "score_rate": options.score_rate}
     output = files.absolute(options.output)
     inputs = numbered("checkpoint", options.checkpoint) | given
@@ -72,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
         decisive,
         inputs,
         overwrite=options.overwrite,
-        added={"score_rate": None, **LATER},
+        added={"score_rate": None, "clip_seconds": None, **LATER},
         writes=WRITES,
     )
     if run is None:
@@ -80,8 +83,11 @@ def main(argv: Sequence[str]) -> int:
         print(table.text(runs.record(output)["statistics"]))
         return 0
 
+    for name, why in rejects.items():
+        print(runs.on_one_line(f"evaluate: left out {name}: {why}"), file=sys.stderr)
+    if without:
+        print(f"evaluate: {len(without)} without vocals by --melody, such as {without[0]}")
     rows: list[dict[str, Any]] = []
-    rejects: dict[str, str] = {}
     scorer = Scorer(metrics, device, rate=options.score_rate)
     for song in tqdm(listed, "evaluate", unit="song", disable=None):
         try:
@@ -94,32 +100,63 @@ def main(argv: Sequence[str]) -> int:
             tqdm.write(runs.on_one_line(f"evaluate: left out {name}: {why}"), file=sys.stderr)
     if not rows:
         raise Failed(f"none of {len(listed)} songs can be evaluated; the lines above say why")
+    _finish(run, rows, rejects, scorer, {"without_vocals": without} if options.melody else {})
+    return 0
+
+
+def _refuse(options: argparse.Namespace) -> None:
+    """BadUsage for options that do not go together."""
+    if not options.output:
+        raise BadUsage("stemlode evaluate needs --output (see --help)")
+    if options.clip_seconds and not options.melody:
+        raise BadUsage("--clip-seconds says how songs are cut by --melody, which is not given")
+    if options.f0 and options.melody:
+        raise BadUsage("--f0 scores pitch and --melody chooses songs to separate: take one of them")
+    if options.f0:
+        return
+    if not (options.checkpoint or options.estimates):
+        raise BadUsage("stemlode evaluate needs --checkpoint or --estimates (see --help)")
+    if bool(options.stems) == bool(options.corpus):
+        raise BadUsage("stemlode evaluate needs either --stems or --corpus (see --help)")
+    if options.melody and options.corpus:
+        raise BadUsage("--melody annotates songs by their names: give them by --stems")
+
+
+def _finish(
+    run: runs.Run,
+    rows: list[Row],
+    rejects: dict[str, str],
+    scorer: Scorer,
+    left_out: dict[str, list[str]],
+) -> None:
+    """Write the table and the record, and say what came of it."""
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, SCHEMA), buffer, compression="zstd")
     files.write_bytes(run.path(TABLE), buffer.getvalue())
     statistics = table.spread(rows)
+    songs = len({row["song"] for row in rows})
     run.finish(
         {
-            "songs": len({row["song"] for row in rows}),
+            "songs": songs,
             **{f"silent_{stem}": _silent(rows, stem) for stem in table.stems(rows)},
             "rejected": len(rejects),
+            **{name: len(held) for name, held in left_out.items()},
         },
         {TABLE: hashlib.sha256(buffer.getvalue()).hexdigest()},
         scores=table.summary(rows),
         statistics=statistics,
         seconds_of={name: round(taken, 3) for name, taken in scorer.watch.seconds.items()},
         rejects=rejects,
+        **left_out,
     )
     files.remove(run.path(runs.PARTS))
-    songs = len({row["song"] for row in rows})
-    print(f"evaluate: {songs} songs, {len(rejects)} rejected, in {output}")
+    print(f"evaluate: {songs} songs, {len(rejects)} rejected, in {run.output}")
     print(table.text(statistics))
-    return 0
 
 
 def _scored(
     run: runs.Run,
-    song: references.Stems | references.ChunkedSong,
+    song: Song,
     scorer: Scorer,
     system: System | None,
     others: Sequence[Estimates],
@@ -136,7 +173,7 @@ def _scored(
     rejects: dict[str, str] = {}
     for other in others:
         try:
-            read = functools.partial(other.load, song, known, stems)
+            read = functools.partial(_estimated, other, song, known, stems)
             estimate = scorer.watch.of("reading", read)
             among = stems or list(estimate)
             rows += scorer.of_estimates(song.name, known, other.name, estimate, system, among)
@@ -144,6 +181,15 @@ def _scored(
             rejects[f"{song.name}, {other.name}"] = str(error)
     files.write_bytes(part, json.dumps({"rows": rows, "rejects": rejects}).encode())
     return rows, rejects
+
+
+def _estimated(
+    other: Estimates, song: Song, known: references.ReferenceSong, stems: list[str] | None
+) -> Parts:
+    """What another separator gave of a song, or of the clip of it that is scored."""
+    if not isinstance(song, voiced.Clip):
+        return other.load(song, known, stems)
+    return song.cut(other.load(song.song, song.whole(), stems), known.sample_rate)
 
 
 def _listed(
@@ -174,6 +220,19 @@ def _listed(
     return listed, given, decisive
 
 
+def _sung(
+    listed: Listed, folder: str, clip_s: float | None
+) -> tuple[Listed, dict[str, str], list[str]]:
+    """`voiced.clips` of the songs; BadUsage where none of them has vocals."""
+    songs = [song for song in listed if isinstance(song, references.Stems)]
+    found, faults, without = voiced.clips(songs, folder, clip_s)
+    if not found:
+        first = next(iter(faults.items()), None)
+        why = f"; {first[0]}: {first[1]}" if first else ""
+        raise BadUsage(f"--melody {folder}: none of {len(songs)} songs has vocals by it{why}")
+    return found, faults, without
+
+
 def _metrics(text: str) -> list[str]:
     """The metrics of an option, uSDR always among them; BadUsage for one that is not known."""
     asked = {"usdr", *(word.strip() for word in text.split(","))}
@@ -191,6 +250,14 @@ def rate_hz(text: str) -> int:
     value = int(text)
     if not LOWEST_RATE <= value <= HIGHEST_RATE:
         raise argparse.ArgumentTypeError(f"{text} is no rate from {LOWEST_RATE} to {HIGHEST_RATE}")
+    return value
+
+
+def above_one(text: str) -> float:
+    """Seconds of a clip, as an argparse type."""
+    value = float(text)
+    if not voiced.SHORTEST_S <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} must be {voiced.SHORTEST_S:g} s or more")
     return value
 
 
@@ -250,6 +317,18 @@ def _parser() -> Parser:
         metavar="HZ",
         help="resample truths and estimates to this rate before they are scored (the thesis: "
         "8192); by default each song is scored at its own",
+    )
+    parser.add_argument(
+        "--melody",
+        metavar="DIR",
+        help="score only songs that contain vocals by their melody annotations (thesis, 4.3): a "
+        "folder of SONG.pv as iKala's PitchLabel or SONG.csv of seconds and Hz as MedleyDB's",
+    )
+    parser.add_argument(
+        "--clip-seconds",
+        type=above_one,
+        metavar="S",
+        help="with --melody: cut songs into clips of so many seconds, and score those with vocals",
     )
     parser.add_argument(
         "--f0",

@@ -16,6 +16,7 @@ from stemlode.tables import Row
 from training.checkpoint import Checkpoint
 from training.evaluation import bsseval
 from training.evaluation.references import ReferenceSong
+from training.evaluation.spectra import third_octaves_db
 from training.evaluation.table import COLUMNS, ROLES, is_silent
 from training.models.metrics import energies, ratios_db, silent_frames, usdr_of
 from training.recipes.chunks import Chunking
@@ -101,6 +102,10 @@ class Scorer:
             _measure, rows, references, found, rate, self.metrics, self.device
         )
         self.watch.of("metrics", measured)
+        for role, parts in (("reference", references), ("estimate", found["estimate"])):
+            for stem, row in rows.items():
+                spectrum = functools.partial(third_octaves_db, parts[stem], rate)
+                row[f"spectrum_{role}"] = self.watch.of("spectra", spectrum)
         return list(rows.values())
 
 

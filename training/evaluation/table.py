@@ -80,6 +80,14 @@ SCHEMA = pa.schema(
             "Null for the estimates of the checkpoints, else the name of the folder of estimates.",
             False,
         ),
+        *(
+            _field(
+                f"spectrum_{role}", pa.list_(pa.float64()), "dB re full scale",
+                f"Mean power {of} in third octaves from 24.8 Hz on; null above half the rate.",
+                False,
+            )
+            for role, of in (("reference", "of the source"), ("estimate", "of its estimate"))
+        ),
     ]
 )  # fmt: skip
 

@@ -141,6 +141,10 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "usdr_oracle": math.nan,
         },
     ]
+    for number, row in enumerate(rows):  # at two rates: what one of them has not is not drawn
+        held = 30 - 5 * number
+        levels = {"reference": [-20.0 - n for n in range(held)], "estimate": [-30.0] * held}
+        row |= {f"spectrum_{role}": found + [None] * (30 - held) for role, found in levels.items()}
     pq.write_table(pa.Table.from_pylist(rows), run.path("songs.parquet"))
     folders.finish(run, {"songs": 2, "rejects": 1}, rejects={"three": "no samples"})
     run = folders.start("separate", root / "separated", {}, music=root / "music")
@@ -277,6 +281,32 @@ def test_the_training_curves_mark_the_best_step(html: str) -> None:
     assert "unet-vocals-small: 400 steps, 90 s on cpu." in html
     section = html.split('id="train"')[1].partition("</section>")[0]
     assert section.count("<polyline") == 2 and section.count('class="best"') == 1
+
+
+def test_average_spectra_stand_over_hertz(html: str) -> None:
+    (drawn,) = re.findall(r"<h3>Vocals, average spectrum</h3>(.*?)</figure>", html, re.DOTALL)
+    lines = re.findall(r'<polyline class="line stroke (\w+)" points="([^"]+)"', drawn)
+    assert [kind for kind, _ in lines] == ["reference", "estimate"]
+    assert all(len(points.split()) == 25 for _, points in lines)
+    assert {"100", "1k", "5k"} <= {*re.findall(r">([\dk]+)</text>", drawn)}
+    assert "10k" not in drawn and "Hz; dB re full scale" in drawn and "step" not in drawn
+
+
+def test_previews_draw_the_mask(flow: Path, tmp_path: Path) -> None:
+    """Magnitude and phase beside what can be heard, on the grid of the net's own STFT."""
+    run = folders.start("train", tmp_path / "model", {"recipe": "net"})
+    place = tmp_path / "model/previews/best/1"
+    place.mkdir(parents=True)
+    for name, notes in (("mixture", (440, 660)), ("estimate", (660,)), ("reference", (660,))):
+        folders.tone(place / f"{name}.flac", *notes)
+    recipe = {"name": "net", "n_fft": 512, "hop_length": 128}
+    folders.finish(run, {"steps": 1}, recipe=recipe)
+    page = _show(tmp_path / "model", tmp_path=tmp_path)
+    labels = re.findall(r"<figcaption>([^<]+)</figcaption><img[^>]*>(<audio)?", page)
+    assert labels == [
+        ("Mixture", "<audio"), ("Estimate", "<audio"), ("Reference", "<audio"),
+        ("Mask, magnitude", ""), ("Mask, phase", ""),
+    ]  # fmt: skip
 
 
 def test_separated_audio_can_be_compared(html: str, flow: Path) -> None:

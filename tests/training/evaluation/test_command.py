@@ -16,13 +16,13 @@ import soundfile
 import torch
 import yaml
 
-from stemlode import audio
+from stemlode import audio, runs
 from stemlode.runs import BadUsage, Failed
 from tests.training.conftest import RATE, sing
 from training import checkpoint
 from training.checkpoint import Checkpoint
 from training.data.corpus import open_corpus
-from training.evaluation import command, scoring
+from training.evaluation import command, scoring, spectra
 from training.evaluation import references as evaluation_references
 from training.evaluation import table as evaluation_table
 from training.evaluation.bsseval import bss_eval
@@ -472,3 +472,86 @@ def test_channels_that_nobody_named_cost_their_song(tiny_checkpoint: Path, tmp_p
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     why = "vocals.wav: 9 channels that nobody named; mix them down to 2 first"
     assert record["rejects"] == {"odd": why}
+
+
+def _ikala(folder: Path, sung: dict[str, list[int]]) -> None:
+    """Clips of iKala's layout, each with its PitchLabel: a MIDI number each 32 ms."""
+    for seed, (clip, notes) in enumerate(sung.items()):
+        vocals, accompaniment = (part[:1] for part in sing(seed, 4))
+        both = np.concatenate((accompaniment, vocals))
+        audio.write(f"{folder}/iKala/Wavfile/{clip}.wav", both, RATE, "FLOAT")
+        labels = folder / "iKala/PitchLabel"
+        labels.mkdir(exist_ok=True)
+        (labels / f"{clip}.pv").write_text("\n".join(map(str, notes)))
+
+
+def test_clips_with_vocals_are_told_by_their_melody(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """iKala's are whole; longer songs are cut, and each clip is scored as the excerpt it is."""
+    frames = 4 * 1000 // 32
+    late = [0] * (frames * 3 // 4) + [60] * (frames // 4)
+    _ikala(tmp_path, {"1_verse": [60] * frames, "2_verse": [0] * frames, "3_verse": late})
+    (tmp_path / "iKala/PitchLabel/3_verse.pv").rename(tmp_path / "iKala/PitchLabel/3_VERSE_f0.pv")
+    labels = str(tmp_path / "iKala/PitchLabel")
+    options = ("--stems", str(tmp_path / "iKala"), "--layout", "ikala", "--melody", labels)
+    rows = _evaluate(tiny_checkpoint, tmp_path / "whole", *options)
+    assert {song for song, _ in rows} == {"1_verse", "3_verse"}
+    record = runs.record(str(tmp_path / "whole"))
+    assert record["without_vocals"] == ["2_verse"] and record["counts"]["without_vocals"] == 1
+    assert "1 without vocals by --melody, such as 2_verse" in capsys.readouterr().out
+    cut = _evaluate(tiny_checkpoint, tmp_path / "cut", *options, "--clip-seconds", "2")
+    assert {song for song, _ in cut} == {"1_verse 0-2 s", "1_verse 2-4 s", "3_verse 2-4 s"}
+    vocals, accompaniment = (part[:1, 2 * RATE :] for part in sing(2, 4))
+    expected = float(usdr(vocals, vocals + accompaniment))
+    assert cut["3_verse 2-4 s", "vocals"]["usdr_mixture"] == pytest.approx(expected, abs=1e-3)
+    assert cut["3_verse 2-4 s", "vocals"]["duration_s"] == 2
+
+
+def test_melodies_that_do_not_fit_cost_their_song(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = 4 * 1000 // 32
+    _ikala(tmp_path, {"1_verse": [60] * frames, "2_verse": [60] * 400, "3_verse": [200]})
+    labels = tmp_path / "iKala/PitchLabel"
+    options = ("--stems", str(tmp_path / "iKala"), "--layout", "ikala", "--melody", str(labels))
+    rows = _evaluate(tiny_checkpoint, tmp_path / "out", *options)
+    assert {song for song, _ in rows} == {"1_verse"}
+    rejects = runs.record(str(tmp_path / "out"))["rejects"]
+    assert "goes on to 12.78 s" in rejects["2_verse"] and "no MIDI number" in rejects["3_verse"]
+    (labels / "1_verse.pv").unlink()
+    (labels / "2_verse.pv").write_text("0\n0\n")
+    with pytest.raises(BadUsage, match=r"none of 3 songs has vocals by it; 1_verse: has no annot"):
+        _evaluate(tiny_checkpoint, tmp_path / "none", *options)
+
+
+def test_clips_of_other_separators_are_cut_from_their_songs(tmp_path: Path) -> None:
+    _ikala(tmp_path, {"1_verse": [60] * (4 * 1000 // 32)})
+    vocals, accompaniment = (part[:1] for part in sing(0, 4))
+    audio.write(f"{tmp_path}/theirs/1_verse/vocals.wav", vocals * 0.9, RATE, "FLOAT")
+    audio.write(f"{tmp_path}/theirs/1_verse/accompaniment.wav", accompaniment, RATE, "FLOAT")
+    words = ["--estimates", str(tmp_path / "theirs"), "--stems", str(tmp_path / "iKala")]
+    words += ["--melody", str(tmp_path / "iKala/PitchLabel"), "--clip-seconds", "2"]
+    assert command.main([*words, "--output", str(tmp_path / "out")]) == 0
+    rows = pq.read_table(tmp_path / "out/songs.parquet").to_pylist()
+    sung = {row["song"]: row["usdr_estimate"] for row in rows if row["source"] == "vocals"}
+    assert sung == pytest.approx({"1_verse 0-2 s": 20, "1_verse 2-4 s": 20}, abs=0.01)
+
+
+def test_spectra_are_of_the_power_in_third_octaves(tmp_path: Path) -> None:
+    """A tone of 1 kHz at −3 dBFS lies in its band alone; what a band lacks at a rate is null."""
+    time_s = np.arange(4 * RATE) / RATE
+    tone = np.sin(2 * np.pi * 1000 * time_s).astype(np.float32)[None]
+    levels = spectra.third_octaves_db(tone, RATE)
+    centres = spectra.centres_hz()
+    at = int(np.argmin(abs(centres - 1000)))
+    assert levels[at] == pytest.approx(-3.01, abs=0.05)
+    others = [x for n, x in enumerate(levels) if x is not None and abs(n - at) > 1]
+    assert max(others) < -45  # the cut at its end
+    assert [x is None for x in levels] == [bool(c * 2 ** (1 / 6) > RATE / 2) for c in centres]
+    noise = np.random.default_rng(0).standard_normal((2, 4 * RATE)).astype(np.float32)
+    both = [x for x in spectra.third_octaves_db(noise, RATE) if x is not None]
+    covered = (centres[len(both) - 1] * 2 ** (1 / 6) - centres[0] * 2 ** (-1 / 6)) / (RATE / 2)
+    assert sum(10 ** (x / 10) for x in both) == pytest.approx(covered, rel=0.02)
+    assert {x for x in spectra.third_octaves_db(0 * noise, RATE) if x is not None} == {-120.0}
+    assert len(spectra.third_octaves_db(noise[:, :3], RATE)) == spectra.BANDS
