@@ -100,7 +100,7 @@ def main(argv: Sequence[str]) -> int:
             tqdm.write(runs.on_one_line(f"evaluate: left out {name}: {why}"), file=sys.stderr)
     if not rows:
         raise Failed(f"none of {len(listed)} songs can be evaluated; the lines above say why")
-    _finish(run, rows, rejects, scorer, {"without_vocals": without} if options.melody else {})
+    _finish(run, rows, rejects, scorer, without if options.melody else None)
     return 0
 
 
@@ -127,7 +127,7 @@ def _finish(
     rows: list[Row],
     rejects: dict[str, str],
     scorer: Scorer,
-    left_out: dict[str, list[str]],
+    without_vocals: list[str] | None,
 ) -> None:
     """Write the table and the record, and say what came of it."""
     buffer = io.BytesIO()
@@ -135,19 +135,20 @@ def _finish(
     files.write_bytes(run.path(TABLE), buffer.getvalue())
     statistics = table.spread(rows)
     songs = len({row["song"] for row in rows})
+    facts: dict[str, Any] = {"without_vocals": without_vocals}
     run.finish(
         {
             "songs": songs,
             **{f"silent_{stem}": _silent(rows, stem) for stem in table.stems(rows)},
             "rejected": len(rejects),
-            **{name: len(held) for name, held in left_out.items()},
+            **({} if without_vocals is None else {"without_vocals": len(without_vocals)}),
         },
         {TABLE: hashlib.sha256(buffer.getvalue()).hexdigest()},
         scores=table.summary(rows),
         statistics=statistics,
         seconds_of={name: round(taken, 3) for name, taken in scorer.watch.seconds.items()},
         rejects=rejects,
-        **left_out,
+        **({} if without_vocals is None else facts),
     )
     files.remove(run.path(runs.PARTS))
     print(f"evaluate: {songs} songs, {len(rejects)} rejected, in {run.output}")

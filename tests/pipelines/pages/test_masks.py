@@ -33,8 +33,8 @@ def test_the_mask_that_was_applied_is_found() -> None:
     assert np.median(abs(magnitude[:, middle] - slope)) < 0.03
     upper = slice(bins // 4, None)
     assert np.median(abs(phase[upper, middle] - 0.5 * np.pi * slope[upper])) < 0.1
-    assert 0 <= magnitude.min() and magnitude.max() <= 1
-    assert 0 <= phase.min() and phase.max() <= np.pi
+    assert magnitude.min() >= 0 and magnitude.max() <= 1
+    assert phase.min() >= 0 and phase.max() <= np.pi
 
 
 def test_an_inverted_estimate_is_turned_by_half() -> None:
