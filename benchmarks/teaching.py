@@ -39,9 +39,9 @@ BSRNN: dict[str, Any] = {"sample_rate": 16_000, "n_fft": 1024, "hop_length": 256
 BSRNN |= {"features": 16, "hidden": 32, "mask_hidden": 32, "layers": 1, "batch_size": 4}
 BSRNN |= {"learning_rate": 3e-3, "bands": (1000, 100, 4000, 250), "patch_seconds": 1.5}
 NETS: dict[str, tuple[Recipe, int, Chunking]] = {  # recipe, steps, how songs are separated
-    "U-Net": (registry.override(RECIPES["unet-vocals-small"], UNET), 300, Chunking(whole=True)),
+    "U-Net": (registry.override(RECIPES["unet-vocals-small"], UNET), 160, Chunking(whole=True)),
     "BSRNN": (
-        registry.override(RECIPES["bsrnn-vocals-small"], BSRNN), 120, Chunking(hop_seconds=1.5)
+        registry.override(RECIPES["bsrnn-vocals-small"], BSRNN), 80, Chunking(hop_seconds=1.5)
     ),
 }  # fmt: skip
 LABELLED, BOTH, PSEUDO = "labelled alone", "both", "pseudo-labelled alone"
@@ -59,24 +59,28 @@ class Labels:
         self.mixture = torch.from_numpy(held["mixture"].astype(np.float32))  # [segments, samples]
         self.target = torch.from_numpy(held["target"].astype(np.float32))
 
-    def songs(self, rules: str = RULES, least: float = 0.0) -> list[Song]:
-        """The excerpts as songs. By the rules, clean segments are their own mixture, and silence of
-        the other source; `plain` takes the estimates of all; `clean` and `pseudo` leave the others
-        out, as they are left out whose confidence is below `least`."""
+    def pools(self, rules: str = RULES, least: float = 0.0) -> tuple[list[Song], list[Song]]:
+        """What the excerpts give to take voices from, and accompaniments. By the rules a clean
+        segment gives its mixture to the one, and nothing to the other, as in `finetune`; `plain`
+        takes the estimates of all for both; `clean` and `pseudo` take these kinds alone. Segments
+        whose confidence is below `least` are left out."""
         vocals = self.target.clone()
+        kinds = ["pseudo", "clean_target", "clean_residual"]
         if rules != "plain":
-            vocals[torch.from_numpy(self.outcomes == "clean_target")] = 0
-            vocals += self.mixture * torch.from_numpy(self.outcomes == "clean_target")[:, None]
-            vocals[torch.from_numpy(self.outcomes == "clean_residual")] = 0
-        kinds = ["clean_target", "clean_residual", "pseudo"]
-        kinds = {"clean": kinds[:2], "pseudo": kinds[2:]}.get(rules, kinds)
-        good = np.isin(self.outcomes, kinds) & (self.confidence >= least)
-        found = []
-        for name in dict.fromkeys(self.names[good]):
-            rows = torch.from_numpy(good & (self.names == name))
-            voice = vocals[rows].reshape(1, -1)
-            found.append(Song(str(name), voice, self.mixture[rows].reshape(1, -1) - voice))
-        return found
+            target, residual = (torch.from_numpy(self.outcomes == kind) for kind in kinds[1:])
+            vocals[target], vocals[residual] = self.mixture[target], 0
+        wanted = {"clean": kinds[1:], "pseudo": kinds[:1]}.get(rules, kinds)
+        good = np.isin(self.outcomes, wanted) & (self.confidence >= least)
+        found: list[list[Song]] = []
+        for unused in ("clean_residual", "clean_target"):
+            gives = good if rules == "plain" else good & (self.outcomes != unused)
+            pool = []
+            for name in dict.fromkeys(self.names[gives]):
+                rows = torch.from_numpy(gives & (self.names == name))
+                voice = vocals[rows].reshape(1, -1)
+                pool.append(Song(str(name), voice, self.mixture[rows].reshape(1, -1) - voice))
+            found.append(pool)
+        return found[0], found[1]
 
 
 def excerpts() -> Iterable[tuple[str, np.ndarray]]:
@@ -152,20 +156,28 @@ def taught(name: str) -> list[float]:
 
 
 def trial(
-    net: str, songs: list[Song], left: Song, unlabelled: list[Song], share: float, seed: int
+    net: str,
+    songs: list[Song],
+    left: Song,
+    unlabelled: tuple[list[Song], list[Song]],
+    share: float,
+    seed: int,
 ) -> float:
     """uSDR of a song that a net has not seen, after its steps on the others and on unlabelled ones,
     from which this share of the signals comes, voices and accompaniments each by itself."""
     recipe, steps, chunking = NETS[net]
     labelled = [song for song in songs if song is not left]
-    lengths = np.array([song.vocals.shape[1] for song in unlabelled], np.float64)
 
-    def one(rng: np.random.Generator) -> Song:
-        if rng.random() < share:
-            return unlabelled[rng.choice(len(unlabelled), p=lengths / lengths.sum())]
+    def one(rng: np.random.Generator, pool: list[Song]) -> Song:
+        if rng.random() < share and pool:
+            lengths = np.array([song.vocals.shape[1] for song in pool], np.float64)
+            return pool[rng.choice(len(pool), p=lengths / lengths.sum())]
         return labelled[rng.integers(len(labelled))]
 
-    nets = trials.train(recipe, labelled, steps, seed, lambda rng: (one(rng), one(rng)))
+    def both(rng: np.random.Generator) -> tuple[Song, Song]:
+        return one(rng, unlabelled[0]), one(rng, unlabelled[1])
+
+    nets = trials.train(recipe, labelled, steps, seed, both)
     return trials.score(recipe, nets, left, chunking)
 
 
@@ -240,7 +252,7 @@ def main() -> None:
             results.once(f"teacher {name}", lambda name=name: taught(name))
         for net, seed, way, share, rules, least in planned:
             rate = NETS[net][0].sample_rate
-            unlabelled = held[rate].songs(rules, least)
+            unlabelled = held[rate].pools(rules, least)
             for left in songs[rate]:
                 results.once(
                     f"{net} {left.name} {seed} {way}",

@@ -11,7 +11,7 @@ import math
 import random
 import signal
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from stemlode import files, retry, runs, tables
 from stemlode.runs import BadUsage, Failed
 from stemlode.shards import reading
 from training.data import buffers
-from training.data.windows import Bad, Room, Window, cut, decode, fresh, needs
+from training.data.windows import HOME, Bad, Room, Window, cut, decode, fresh, home, needs
 from training.devices import ALONE, World
 from training.recipes.base import Recipe
 
@@ -75,6 +75,33 @@ def open_corpus(folder: str) -> Corpus:
     corpus = Corpus(folder, index, window_s)
     check_splits(corpus.index)
     return corpus
+
+
+def open_corpora(folders: Sequence[str]) -> Corpus:
+    """Several corpora as one, such as labelled songs and what `stemlode pseudolabel` wrote.
+
+    Raises as `open_corpus`, and BadUsage where two hold the same song, or windows of two lengths.
+    """
+    first, *others = [open_corpus(folder) for folder in folders]
+    tables = [first.index]
+    of_song = dict.fromkeys(first.index["song_id"].unique().to_pylist(), first.folder)
+    for other in others:
+        twice = sorted(set(other.index["song_id"].unique().to_pylist()) & of_song.keys())
+        if twice:
+            where = of_song[twice[0]]
+            raise BadUsage(f"--corpus {other.folder}: song {twice[0]} is in {where} as well")
+        measured = other.index["salient"].null_count < len(other.index)
+        if measured and other.window_s != first.window_s:
+            raise BadUsage(
+                f"--corpus {other.folder}: made with --window-seconds {other.window_s:g}, and "
+                f"{first.folder} with {first.window_s:g}"
+            )
+        of_song |= dict.fromkeys(other.index["song_id"].unique().to_pylist(), other.folder)
+        homes = pa.array([other.folder] * len(other.index), pa.string())
+        tables.append(other.index.append_column(HOME, homes))
+    index = pa.concat_tables(tables, promote_options="default")
+    check_splits(index)
+    return dataclasses.replace(first, index=index)
 
 
 def check_splits(index: pa.Table) -> None:
@@ -203,7 +230,7 @@ class SplitSamples(Dataset[Window | Bad]):
     def _read(self, row: dict[str, Any], room: Room) -> Window | Bad:
         names = [f"{name}.flac" for name in needs(row["sources"], self.recipe.target)]
         try:
-            held = retry.repeatedly(lambda: reading.contents(self.folder, row, names))
+            held = retry.repeatedly(lambda: reading.contents(home(self.folder, row), row, names))
             window = decode(row, held, self.recipe, room)
             if self.salience is None or isinstance(window, Bad):
                 return window

@@ -92,6 +92,7 @@ def fault(sample_id: str, error: Exception) -> Bad:
     return Bad(error.key if isinstance(error, FollowingFault) else sample_id, runs.reason(error))
 
 
+HOME = "home"  # column of an index of several corpora: the folder of each, null for the first's
 Room = Callable[[tuple[int, int]], np.ndarray]
 
 
@@ -201,6 +202,11 @@ def pieces(window: Window, samples: int) -> list[Window]:
     return [window.piece(start, samples) for start in starts]
 
 
+def home(folder: str, row: Mapping[str, Any]) -> str:
+    """The folder of the corpus that a row is of: `folder`, unless several are read as one."""
+    return row.get(HOME) or folder
+
+
 def read(
     folder: str,
     row: dict[str, Any],
@@ -225,7 +231,7 @@ def read(
         before = sum(map(len, parts))  # frames
         begin_s = 0.0 if parts else start_s
         try:
-            data = reading.contents(folder, held, [name])[name]
+            data = reading.contents(home(folder, held), held, [name])[name]
             frames, from_rate = _frames(
                 data, held["scale"], (channels, rate), start_s=begin_s, samples=samples
             )

@@ -21,6 +21,7 @@ from training.loop.train import train
 from training.loop.warm_start import WarmStart
 from training.recipes import registry
 from training.recipes.registry import RECIPES, Recipe
+from training.separation.options import numbered
 
 PREVIEWS = rf"{previews.FOLDER}/(best|last)/\d/({'|'.join(previews.NAMES)})\.flac"
 KEPT = (*map(re.escape, (f"{BEST}/{MODEL}", f"{BEST}/{CONFIG}", state.LOG)), PREVIEWS)
@@ -64,10 +65,10 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
             f"--batch-size {recipe.batch_size}: {world.size} processes cannot share it equally"
         )
     device = pick_device(given.device, world)
-    folder, output = files.absolute(given.corpus), files.absolute(given.output)
+    output = files.absolute(given.output)
     if options.tensorboard:
         console.check(output)
-    inputs = {"corpus": folder}
+    inputs = numbered("corpus", given.corpus)
     data = material_of(recipe, given, inputs, world)
     start = begun_with(recipe, given, inputs, world)
     # Before there is a plan, from which other options would differ.
@@ -111,12 +112,14 @@ def material_of(
 ) -> Corpus:
     """What can teach the recipe of --corpus, and the salience beside it if it needs that, which is
     added to `inputs`."""
-    data = corpus.open_corpus(inputs["corpus"])
+    data = corpus.open_corpora([*inputs.values()])
+    if len(inputs) > 1 and given.salience:
+        raise BadUsage("--salience lies beside one corpus: give one --corpus")
     if recipe.needs_salience:
         if not given.salience:
             raise BadUsage(
                 f"stemlode train {recipe.name} needs --salience DIR, where `stemlode salience "
-                f"--corpus {given.corpus} --output DIR` wrote the pitch of the vocals"
+                f"--corpus {given.corpus[0]} --output DIR` wrote the pitch of the vocals"
             )
         inputs["salience"] = files.absolute(given.salience)
         found, samples = open_salience(inputs["salience"], data), len(data.index)

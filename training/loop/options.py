@@ -160,7 +160,14 @@ def parser_of(recipe: Recipe | None) -> Parser:
     )
     parser.add_argument("recipe", metavar="RECIPE", type=_known, help="one of those below")
     parser.add_argument("--list", action=_List, nargs=0, help="print every recipe and do nothing")
-    parser.add_argument("--corpus", metavar="DIR", help="folder written by `stemlode corpus`")
+    parser.add_argument(
+        "--corpus",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="folder written by `stemlode corpus`, or by `stemlode pseudolabel`; again to learn "
+        "from several, such as labelled songs and what a teacher labelled",
+    )
     parser.add_argument(
         "--salience",
         metavar="DIR",

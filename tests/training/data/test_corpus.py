@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -20,7 +21,7 @@ from stemlode import audio, files, retry
 from stemlode.layouts.songs import Part
 from stemlode.runs import BadUsage, Failed
 from tests.training.conftest import OPTIONS, RATE, sing
-from training.data import corpus, windows
+from training.data import corpus, mixing, windows
 from training.data.corpus import Windows
 from training.data.windows import Bad, Window
 from training.devices import World
@@ -390,3 +391,64 @@ def test_a_workers_buffer_is_used_again_only_when_nothing_refers_to_it(corpus_fo
         np.testing.assert_array_equal(view, plain[sample_id].reference.numpy()[:1, 10:-10].T)
     buffers = loader.receiver.buffers  # type: ignore[attr-defined]
     assert 5 <= len(buffers) <= 5 + 2 + 3
+
+
+@pytest.fixture(scope="module")
+def several(stems: Path, corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second corpus: two of the songs, under other names, softer; shards are called the same."""
+    root = tmp_path_factory.mktemp("several")
+    for number in range(2):
+        for source in (stems / f"song {number}").iterdir():
+            samples, rate = soundfile.read(source)
+            target = root / "stems" / f"other {number}" / source.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(target, samples / 2, rate)
+    words = ["--stems", str(root / "stems"), "--output", str(root / "corpus"), *OPTIONS]
+    assert write_corpus([*words, "--split", "train=1"]) == 0
+    return root / "corpus"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_several_corpora_are_read_as_one(corpus_folder: Path, several: Path, workers: int) -> None:
+    alone = [corpus.open_corpora([str(folder)]) for folder in (corpus_folder, several)]
+    both = corpus.open_corpora([str(corpus_folder), str(several)])
+    for split in ("train", "valid"):
+        found, parts = (
+            {
+                item.sample_id: item
+                for data in given
+                for item in corpus.loader(Windows(data, split, RECIPE), workers)
+                if isinstance(item, Window)
+            }
+            for given in ([both], alone)
+        )
+        assert found.keys() == parts.keys() and found
+        for name, window in found.items():
+            assert torch.equal(window.mixture, parts[name].mixture)
+
+
+def test_mixed_pieces_come_from_every_corpus(corpus_folder: Path, several: Path) -> None:
+    both = corpus.open_corpora([str(corpus_folder), str(several)])
+    recipe = registry.override(
+        RECIPES["bsrnn-vocals-small"],
+        {"others": ("accompaniment",), "sample_rate": 8000, "bands": (1000, 500), "batch_size": 64,
+         "patch_seconds": 0.5},
+    )  # fmt: skip
+    drawn = mixing.Draws(both, recipe, seed=0)[0]
+    assert not drawn.rejects
+    (theirs,) = [{row["sample_id"] for row in corpus.open_corpus(str(several)).index.to_pylist()}]
+    first = [name.split("+")[0] for name in drawn.sample_ids]
+    assert 0 < sum(name in theirs for name in first) < len(first)
+
+
+def test_corpora_that_do_not_go_together_are_refused(
+    corpus_folder: Path, several: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BadUsage, match=r"--corpus .*: song \w+ is in .* as well"):
+        corpus.open_corpora([str(corpus_folder)] * 2)
+    other = shutil.copytree(several, tmp_path / "other")
+    record = json.loads((other / "run.json").read_text())
+    record["options"]["window_seconds"] = 3.0
+    (other / "run.json").write_text(json.dumps(record))
+    with pytest.raises(BadUsage, match=r"made with --window-seconds 3, and .* with 6"):
+        corpus.open_corpora([str(corpus_folder), str(other)])
