@@ -13,6 +13,7 @@ from stemlode import cli, files, runs, tables
 from tests import old_runs
 
 pytestmark = pytest.mark.slow
+AS_THEN = {"labels": ["--offset", "none"]}  # what was no option when the old runs were made
 DECODED = ("pairs", "corpus", "labels")  # runs that hold, half-way, what a decoder gave
 
 
@@ -68,7 +69,7 @@ def test_a_run_that_was_killed_is_finished(
         said = capsys.readouterr().err
         assert "the decoders of an earlier version" in said and "--overwrite" in said
         assert _contents(begun) == before
-        _run(*words, "--overwrite")
+        _run(*words, "--overwrite", *AS_THEN.get(name, []))
     else:
         _run(*words)
         assert (begun / "_PLAN.json").read_bytes() == plan

@@ -24,6 +24,7 @@ from training.separation.separate import complete, separate
 from training.separation.system import Parts, System
 
 CANCELLED_DB = -70.0  # the mean of the channels, re the channels; 16 bits round at -98 dBFS
+REST = "accompaniment"
 FRAME_S = 1.0  # of cSDR and BSS Eval v4: windows side by side, as in SiSEC 2018
 
 
@@ -82,7 +83,12 @@ class Scorer:
         """The rows of a song for estimates that were made elsewhere, of the stems `among` which it
         is divided into, by `system` where that is what they are compared with."""
         references = {stem: _reference(song, stem, among, system) for stem in estimate}
-        rows = self._rows(name, song, references, {"estimate": estimate})
+        rows: list[Row] = []
+        for stems, scored in _divisions(estimate):
+            true = {stem: references[stem] for stem in stems}
+            guess = {stem: estimate[stem] for stem in stems}
+            found = self._rows(name, song, true, {"estimate": guess})
+            rows += [row for row in found if row["source"] in scored]
         return [row | {"system": whose} for row in rows]
 
     def _rows(
@@ -107,6 +113,16 @@ class Scorer:
                 spectrum = functools.partial(third_octaves_db, parts[stem], rate)
                 row[f"spectrum_{role}"] = self.watch.of("spectra", spectrum)
         return list(rows.values())
+
+
+def _divisions(stems: Collection[str]) -> list[tuple[list[str], list[str]]]:
+    """Which stems are scored beside each other, and whose scores these are. An accompaniment stands
+    beside the vocals alone, not beside its own parts, as in museval: among these, the interference
+    and the artefacts of no stem would mean anything."""
+    parts = [stem for stem in stems if stem != REST]
+    if REST not in stems or not set(parts) - {"vocals"}:
+        return [([*stems], [*stems])]
+    return [(parts, parts), ([s for s in stems if s in ("vocals", REST)], [REST])]
 
 
 def _resampled(parts: Parts, from_rate: int, to_rate: int) -> Parts:

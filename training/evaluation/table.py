@@ -117,10 +117,13 @@ def spread(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, floa
     """
     pairs = {(row["song"], row["source"]) for row in rows if not is_silent(row)}
     sounding = Counter(song for song, _ in pairs)
+    voiceless = {row["song"] for row in rows if row["source"] == "vocals" and is_silent(row)}
     found: dict[str, dict[str, dict[str, float | None]]] = {}
     for source in dict.fromkeys(map(group, rows)):
         mine = [row for row in rows if group(row) == source and not is_silent(row)]
         heard = [row for row in mine if sounding[row["song"]] > 1]
+        # Beside its own parts an accompaniment is still alone where the vocals are silent.
+        heard = [r for r in heard if r["source"] != "accompaniment" or r["song"] not in voiceless]
         for column in COLUMNS:
             values = [row[column.name] for row in heard if row.get(column.name) is not None]
             values = [value for value in values if math.isfinite(value)]

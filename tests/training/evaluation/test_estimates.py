@@ -217,3 +217,29 @@ def test_estimates_of_no_song_say_so(songs: Path, tmp_path: Path) -> None:
     audio.write(f"{tmp_path}/theirs/Another/vocals.wav", sing(0, 3)[0], RATE)
     with pytest.raises(Failed, match="none of 3 songs can be evaluated"):
         _evaluate(tmp_path / "out", "--stems", str(songs), "--estimates", str(tmp_path / "theirs"))
+
+
+def test_an_accompaniment_is_not_scored_beside_its_own_parts(songs: Path, tmp_path: Path) -> None:
+    """What it is beside changes no other stem's score, and where the vocals are silent its mixture
+    is the accompaniment itself, and counts for nothing."""
+    _near(songs, tmp_path / "parts", FOUR)
+    _near(songs, tmp_path / "all", FOUR)
+    for song in songs.iterdir():
+        both = sum(_truth(songs, song.name, stem) for stem in ("drums", "bass"))
+        noise = np.random.default_rng(1).standard_normal(both.shape)
+        noisy = (both + 0.1 * both.std() * noise).astype(np.float32)
+        audio.write(f"{tmp_path}/all/{song.name}/accompaniment.wav", noisy, RATE, "FLOAT")
+    quiet = songs / "Cy - C/vocals.wav"
+    audio.write(str(quiet), 0 * audio.read(str(quiet)).samples, RATE, "FLOAT")
+    words = ["--stems", str(songs), "--metrics", "all", "--estimates"]
+    parts = _evaluate(tmp_path / "p", *words, str(tmp_path / "parts"))
+    every = _evaluate(tmp_path / "a", *words, str(tmp_path / "all"))
+    for (song, source, _), row in parts.items():
+        other = every[song, source, "all"]
+        np.testing.assert_equal(other | {"system": ""}, row | {"system": ""})
+    rest = every["Ben - B", "accompaniment", "all"]
+    assert rest["sir_frame_median"] > 15 and 15 < rest["usdr_estimate"] < 25
+    found = json.loads((tmp_path / "a/run.json").read_text())["statistics"]
+    assert found["accompaniment by all"]["usdr_mixture"]["songs"] == 2
+    assert found["accompaniment by all"]["usdr_mixture"]["max"] < 40
+    assert found["drums by all"]["usdr_mixture"]["songs"] == 3
