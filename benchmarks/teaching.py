@@ -21,8 +21,9 @@ import numpy as np
 import soxr
 import torch
 
-from benchmarks import joint, trials
+from benchmarks import trials
 from benchmarks.trials import Song
+from pipelines.demo import voice as voices
 from stemlode import audio
 from tests.training.teachers import spleeter
 from training.recipes import registry
@@ -32,7 +33,8 @@ from training.teachers import loading
 from training.teachers.labelling import Labeller
 
 TEACHER = "tests.training.teachers.spleeter:two_stems"
-SEGMENT_S, EXCERPT_S, BATCH, SUNG = 3, 90, 10, 4
+SEGMENT_S, EXCERPT_S, BATCH = 3, 90, 10
+SUNG, SUNG_S = 4, 40.0  # synthesised songs, and their length
 PIECE_S = 12  # in which the teacher separates a song that it is scored on
 UNET: dict[str, Any] = {"channels": (4, 8, 16, 32, 64, 128), "batch_size": 4}
 BSRNN: dict[str, Any] = {"sample_rate": 16_000, "n_fft": 1024, "hop_length": 256}
@@ -93,17 +95,33 @@ def excerpts() -> Iterable[tuple[str, np.ndarray]]:
         first = (samples.shape[1] - frames) // 2
         part = np.broadcast_to(samples[:, first : first + frames], (2, frames))
         yield path.stem, np.array(part * (0.9 / np.abs(part).max()), np.float32)
+    backings = sorted((root / "instrumental").iterdir())
     for seed in range(SUNG):
-        voice = joint.sung(100 + seed)
-        backing = joint.instrumental((*joint.TRAINED_ON, joint.HELD_OUT)[seed % 3])
+        found = audio.read(str(backings[seed % len(backings)]), sample_rate=rate).samples
         first = round((15 + 40 * seed) * rate)
-        backing = backing[:, first : first + voice.shape[1]]
-        voice = voice[:, : backing.shape[1]]
+        backing = found.mean(axis=0)[first : first + round(SUNG_S * rate)]
+        voice = sung(seed, rate)[: len(backing)]
         both = voice * float(backing.std() / voice.std()) + backing
-        yield (
-            f"sung {seed}",
-            np.array(np.broadcast_to(both * 0.9 / np.abs(both).max(), (2, both.shape[1]))),
-        )
+        yield f"sung {seed}", np.stack([both, both]).astype(np.float32) * (0.9 / np.abs(both).max())
+
+
+def sung(seed: int, rate: int) -> np.ndarray:
+    """A synthesised melody of random syllables, [samples]."""
+    rng = np.random.default_rng(100 + seed)
+    singer = voices.random_voice(rng, high=bool(seed % 2))
+    syllables, at, pitch = [], 0.5, float(rng.integers(50, 62) + 7 * (seed % 2))
+    while at < SUNG_S - 2:
+        length = float(rng.uniform(0.2, 0.9))
+        begins = rng.random() < 0.2
+        at += float(rng.uniform(0.4, 1.2)) if begins else 0.0
+        pitch = float(np.clip(pitch + rng.integers(-4, 5), 46, 74))
+        consonant, vowel = voices.random_syllable_sounds(rng)
+        loudness = float(rng.uniform(0.6, 1))
+        syllables.append(voices.Syllable(at, length, pitch, consonant, vowel, loudness, begins))
+        at += length
+    frames = round(SUNG_S * voices.SAMPLE_RATE)
+    found = np.asarray(voices.sing(syllables, singer, rng, frames), np.float32).reshape(1, -1)
+    return audio.resample(found, voices.SAMPLE_RATE, rate)[0]
 
 
 def label(folder: Path, rates: Iterable[int]) -> None:

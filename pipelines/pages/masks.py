@@ -5,10 +5,7 @@ A net's mask turns the mixture's STFT into that of its estimate, so their quotie
 far as overlapping frames agree; and it can be drawn of any separator.
 """
 
-import io
-
 import numpy as np
-from PIL import Image
 
 from pipelines.pages import media
 from pipelines.pages.media import Clip
@@ -35,8 +32,8 @@ def pictures(
     magnitude, phase = mask(mixture, estimate)
     highest = int(media.HIGHEST_HZ * n_fft / rate)
     return [
-        Clip("mask, magnitude", "", _picture(magnitude[:highest])),
-        Clip("mask, phase", "", _picture(phase[:highest] / np.pi)),
+        Clip("mask, magnitude", "", media.shades(magnitude[:highest])),
+        Clip("mask, phase", "", media.shades(phase[:highest] / np.pi)),
     ]
 
 
@@ -58,13 +55,3 @@ def _stft(samples: np.ndarray, n_fft: int, hop_length: int) -> np.ndarray:
     padded = np.pad(samples, (n_fft // 2, n_fft))
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
     return np.fft.rfft(frames * np.hanning(n_fft + 1)[:-1], axis=1).T
-
-
-def _picture(values: np.ndarray) -> str:
-    """[bins, frames] of 0 to 1 as a data URI, low notes below."""
-    shade = np.clip(values * media.SHADES, 0, media.SHADES - 1).astype(np.uint8)
-    image = Image.fromarray(np.ascontiguousarray(shade[::-1]))
-    image.putpalette(media.palette())
-    data = io.BytesIO()
-    image.save(data, "PNG", optimize=True)
-    return media.data_uri("image/png", data.getvalue())

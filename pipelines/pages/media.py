@@ -143,7 +143,7 @@ def istft(spectrogram: np.ndarray, length: int) -> np.ndarray:
 
 def picture(magnitude: np.ndarray, reference: float) -> str:
     """The `png` of a spectrogram as a data URI."""
-    return data_uri("image/png", png(magnitude, reference))
+    return _data_uri("image/png", png(magnitude, reference))
 
 
 def png(magnitude: np.ndarray, reference: float) -> bytes:
@@ -169,7 +169,7 @@ def _painted(values: np.ndarray) -> bytes:
     """Values, dark at 0 and light at 1, as a PNG with the first row below."""
     shade = np.clip(values * SHADES, 0, SHADES - 1).astype(np.uint8)
     image = Image.fromarray(np.ascontiguousarray(shade[::-1]))
-    image.putpalette(palette())
+    image.putpalette(_palette())
     data = io.BytesIO()
     image.save(data, "PNG", optimize=True)
     return data.getvalue()
@@ -194,7 +194,7 @@ def player(samples: np.ndarray, sample_rate: int) -> str:
                 sink.write(frames[start : start + BLOCK_FRAMES])
     except (ValueError, soundfile.LibsndfileError) as error:
         raise AudioError(f"no player: {error}") from error
-    return data_uri("audio/mpeg", data.getvalue())
+    return _data_uri("audio/mpeg", data.getvalue())
 
 
 def _lively(uri: str, seconds: float) -> float:
@@ -207,14 +207,12 @@ def _window() -> np.ndarray:
     return np.sqrt(np.hanning(N_FFT + 1)[:-1])
 
 
-def palette() -> bytes:
-    """SHADES colours, three bytes each."""
+def _palette() -> bytes:
     places = np.linspace(0, len(_ANCHORS) - 1, SHADES)
     anchors = np.asarray(_ANCHORS, np.float64)
     channels = [np.interp(places, np.arange(len(_ANCHORS)), anchors[:, c]) for c in range(3)]
     return np.stack(channels, 1).round().astype(np.uint8).tobytes()
 
 
-def data_uri(kind: str, data: bytes) -> str:
-    """Bytes of a media type as a URI."""
+def _data_uri(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
