@@ -58,8 +58,7 @@ def material(data: Path) -> Iterator[tuple[str, Path]]:
 
 
 def excerpt(path: Path, folder: Path, seconds: float) -> Path:
-    """The middle of a file, or all of it, with a peak of 0.9: the detector of activity takes what
-    was recorded quietly for silence."""
+    """The middle of a file, or all of it, with a peak of 0.9."""
     held = audio.read(str(path))
     frames = min(held.samples.shape[1], round(seconds * held.sample_rate) or 1 << 62)
     start = (held.samples.shape[1] - frames) // 2

@@ -13,7 +13,8 @@ from stemlode import cli, files, runs, tables
 from tests import old_runs
 
 pytestmark = pytest.mark.slow
-AS_THEN = {"labels": ["--offset", "none"]}  # what was no option when the old runs were made
+# What was no option when the old runs were made.
+AS_THEN = {"labels": ["--offset", "none", "--activity-threshold", "-30"]}
 DECODED = ("pairs", "corpus", "labels")  # runs that hold, half-way, what a decoder gave
 
 
