@@ -1,5 +1,6 @@
 """How fast a run learns: segments a second, how long it waits for data, how busy the device is."""
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -65,6 +66,7 @@ class Pace:
         self.since = time.monotonic()
 
 
+@functools.cache  # a device does not change while a process runs
 def matmul_rate(device: torch.device, kind: torch.dtype) -> float:
     """Multiply-accumulates a second of large square matrix products.
 
