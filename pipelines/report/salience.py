@@ -15,6 +15,7 @@ from pipelines.pages import media
 from pipelines.pages.inputs import Folder
 from pipelines.pages.media import Clip
 from stemlode import audio
+from stemlode.audio import mixdown
 from stemlode.shards import reading, salience
 from stemlode.shards.salience import HOP_LENGTH, SAMPLE_RATE
 
@@ -105,7 +106,7 @@ def _clips(folder: str, corpus: str, row: dict[str, Any], place: dict[str, Any])
         samples, rate = soundfile.read(
             io.BytesIO(files[f"{name}.flac"]), dtype="float32", always_2d=True
         )
-        mono = np.ascontiguousarray(samples.mean(axis=1)[None] * np.float32(place["scale"]))
+        mono = mixdown.mean_of(samples)[None] * np.float32(place["scale"])
         low = audio.resample(mono, rate, SAMPLE_RATE)[0][first : first + frames * HOP_LENGTH]
         magnitudes.append(np.abs(media.stft(low))[:, :frames])
     loudest = float(magnitudes[0].max(initial=0.0)) or 1.0

@@ -13,6 +13,7 @@ import soundfile
 
 from pipelines.samples.recordings import Unusable
 from stemlode import runs
+from stemlode.audio import mixdown
 from stemlode.ids import digest
 from stemlode.shards import reading, salience
 from stemlode.tables import Row
@@ -101,4 +102,4 @@ def _chunk(folder: str, row: Row, frames: int) -> np.ndarray:
     if len(held) != frames:
         why = f"{row['shard']}: sample {row['sample_id']}: {len(held)} frames, not {frames}"
         raise Unusable(why, "unreadable")
-    return held.mean(axis=1) * np.float32(row["scale"])
+    return mixdown.mean_of(held) * np.float32(row["scale"])

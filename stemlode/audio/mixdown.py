@@ -57,3 +57,13 @@ def with_channels(samples: np.ndarray, channels: int) -> np.ndarray:
     if channels == 1:
         return ((samples[0] + samples[1]) * np.float32(0.5))[None]
     return np.repeat(samples, channels, axis=0)
+
+
+def mean_of(frames: np.ndarray) -> np.ndarray:
+    """[frames] of [frames, channels]. Of up to 7 channels to the bit what `frames.mean(axis=1)` is,
+    and many times as fast, for NumPy is slow on short rows."""
+    total = frames[:, 0].copy()
+    for channel in frames.T[1:]:
+        total += channel
+    total /= frames.shape[1]
+    return total

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stemlode import audio, runs
+from stemlode.audio import mixdown
 from stemlode.shards import reading
 from training.recipes.base import Recipe
 
@@ -175,7 +176,7 @@ def _frames(
     if scale != 1:
         frames *= np.float32(scale)
     if channels == 1 and held > 1:
-        frames = frames.mean(axis=1, keepdims=True)
+        frames = mixdown.mean_of(frames)[:, None]
     elif held == 1 and channels > 1:
         frames = np.repeat(frames, channels, axis=1)
     elif held != channels:

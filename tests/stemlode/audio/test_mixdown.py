@@ -66,3 +66,12 @@ def test_channels_that_nobody_named_are_an_error() -> None:
     with pytest.raises(AudioError, match="9 channels that nobody named") as caught:
         mixdown.as_heard(np.zeros((9, 10), np.float32), ("NONE",) * 9)
     assert caught.value.error == "channels"
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 6, 7])
+@pytest.mark.parametrize("frames", [0, 1, 1001])
+def test_the_mean_of_frames_is_numpy_s_to_the_bit(channels: int, frames: int) -> None:
+    samples = np.random.default_rng(channels).standard_normal((frames, channels))
+    samples = samples.astype(np.float32)
+    found = mixdown.mean_of(samples)
+    assert found.dtype == np.float32 and found.tobytes() == samples.mean(axis=1).tobytes()

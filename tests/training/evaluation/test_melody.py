@@ -192,6 +192,34 @@ def test_networks_and_others_are_scored_side_by_side(
     assert "already complete" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("0.5,220\n", "line 301 is at 0.5 s, after 2.99 s: it is not sorted"),
+        ("9.0,220\n", "goes on to 9.00 s, and the song ends at 2.00 s"),
+        ("5,nan\n", "line 301 holds 5.0 s and nan Hz"),
+    ],
+    ids=["unsorted", "longer", "not-finite"],
+)
+def test_a_bad_annotation_costs_its_song_alone(
+    songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, said: str
+) -> None:
+    f0 = tmp_path / "f0"
+    f0.mkdir()
+    lines = (songs / "f0/one.csv").read_text().splitlines(keepends=True)
+    (f0 / "one.csv").write_text("".join(lines))
+    (f0 / "two.csv").write_text("".join([f"{t / 100:.2f},330\n" for t in range(300)]) + line)
+    words = ["evaluate", "--stems", songs / "stems", "--f0", f0, "--f0-estimates", songs / "f0"]
+    assert _run(*words, "--output", tmp_path / "out") == 0
+    record = json.loads((tmp_path / "out/run.json").read_text())
+    assert record["counts"] == {"songs": 1, "rejected": 1}
+    assert said in record["rejects"]["two"] and "two.csv" in record["rejects"]["two"]
+    assert f"left out two: two.csv: {said}"[:40] in capsys.readouterr().err
+    (f0 / "one.csv").unlink()
+    assert _run(*words, "--output", tmp_path / "none") == 1  # no song is left
+    assert "none of 2 songs can be evaluated" in capsys.readouterr().err
+
+
 def test_medleydb_does_not_score_what_learnt_from_it(
     songs: Path, nets: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

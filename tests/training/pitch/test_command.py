@@ -218,6 +218,20 @@ def test_options_that_cannot_be_are_named(
     assert not (tmp_path / "out").exists()
 
 
+def test_weights_that_are_cut_are_one_line(
+    sung: Path, tmp_path: Path, test_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = (test_data / "weights/deepsalience_multif0.h5").read_bytes()
+    weights = tmp_path / "cut.h5"
+    for size in (0, 100, len(whole) // 2, len(whole) - 1):
+        weights.write_bytes(whole[:size])
+        flags = ["--teacher", "deep-salience", "--weights", str(weights)]
+        assert hear([sung], tmp_path / "out", *flags) == 1
+        said = capsys.readouterr().err
+        assert f"--weights {weights}: " in said and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def series(semitones: list[float]) -> F0:
     hertz = np.where(np.isnan(semitones), -100.0, 440 * 2 ** ((np.array(semitones) - 69) / 12))
     return F0(targets.times(len(hertz)), hertz, np.where(hertz > 0, 0.9, 0.1))
