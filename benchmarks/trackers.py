@@ -48,14 +48,14 @@ def pyin(signal: np.ndarray) -> F0:
 
 
 def melodia(signal: np.ndarray) -> F0:
-    """Essentia's, with its defaults; unvoiced frames keep a guessed pitch."""
+    """Essentia's, with its defaults: its own decision of voicing, and a guess of unvoiced pitch."""
     import essentia.standard as es  # type: ignore[import-not-found]  # noqa: PLC0415 (AGPL)
 
     loud = es.EqualLoudness()(audio.resample(signal[None], SAMPLE_RATE, MELODIA_RATE)[0])
-    pitch, confidence = es.PredominantPitchMelodia(guessUnvoiced=True)(loud)
+    pitch, _ = es.PredominantPitchMelodia()(loud)
+    guessed, _ = es.PredominantPitchMelodia(guessUnvoiced=True)(loud)
     time_s = np.arange(len(pitch)) * MELODIA_HOP / MELODIA_RATE
-    # What it guesses where it hears no voice has a negative pitch or no confidence.
-    return F0(time_s, np.abs(pitch.astype(np.float64)), np.where(pitch > 0, confidence, 0.0))
+    return F0(time_s, np.abs(guessed).astype(np.float64), (pitch > 0).astype(np.float64))
 
 
 def by(teacher: PitchTeacher) -> Track:

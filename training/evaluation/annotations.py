@@ -108,20 +108,21 @@ def _table(text: str) -> Melody:
             raise ValueError(f"line {number} is at {time} s, after {times[-1]} s: it is not sorted")
         times.append(time)
         pitches.append(max(0.0, pitch))
-    return _filled(np.array(times), np.array(pitches))
+    return filled(Melody(np.array(times), np.array(pitches)))
 
 
-def _filled(time_s: np.ndarray, f0_hz: np.ndarray) -> Melody:
+def filled(found: Melody) -> Melody:
     """Where lines are left out, as in MedleyDB's pitch files, the voice is silent: a silent frame
     is put after each line that no other follows soon, and before the next one."""
+    time_s = found.time_s
     if len(time_s) < 2:
-        return Melody(time_s, f0_hz)
+        return found
     steps = np.diff(time_s)
     step = float(np.median(steps))
     ends = np.flatnonzero(steps > GAP * step)
     added = np.concatenate((time_s[ends] + step, time_s[ends + 1] - step))
     order = np.argsort(np.concatenate((time_s, added)), kind="stable")
-    both = np.concatenate((f0_hz, np.zeros(len(added))))
+    both = np.concatenate((found.f0_hz, np.zeros(len(added))))
     return Melody(np.concatenate((time_s, added))[order], both[order])
 
 

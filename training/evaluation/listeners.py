@@ -12,7 +12,7 @@ from stemlode import audio, files, runs
 from stemlode.audio import AudioError
 from stemlode.shards.salience import SAMPLE_RATE, frame_count
 from training.checkpoint import Checkpoint
-from training.evaluation import bsseval
+from training.evaluation import annotations, bsseval
 from training.evaluation.annotations import Melody
 from training.evaluation.references import ReferenceSong
 from training.evaluation.scoring import cancels
@@ -174,15 +174,25 @@ class Written:
 
 
 def _series(text: str) -> F0:
-    rows = [line.split(",") for line in text.split() if line[:1].isdigit()]
+    """f0 as trackers write it: numbers between commas, tabs or spaces, after a header or none. NaN,
+    as librosa's pYIN has it, is no pitch; where lines are left out nobody sings, as in truths."""
+    rows = [line.replace(",", " ").split() for line in text.splitlines()]
+    rows = [row for row in rows if row and row[0][0] in "0123456789."]
     if not rows or any(len(row) not in (2, 3) for row in rows):
         raise ValueError("no lines of time_s,f0_hz,confidence")
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError("some lines have a confidence, and others none")
     values = np.array([[*map(float, row)] for row in rows])
+    values[:, 1] = np.nan_to_num(values[:, 1], nan=0.0, posinf=np.inf, neginf=np.inf)
     voiced = (values[:, 1] > 0).astype(np.float64)
     confidence = values[:, 2] if values.shape[1] > 2 else voiced
     if not np.isfinite(values).all() or (np.diff(values[:, 0]) <= 0).any():
         raise ValueError("a value is not finite, or times do not rise")
-    return F0(values[:, 0], values[:, 1], confidence)
+    # Silent frames are put into gaps: mir_eval would go on singing.
+    whole = annotations.filled(Melody(values[:, 0], values[:, 1]))
+    sure = np.zeros(len(whole.time_s))
+    sure[np.isin(whole.time_s, values[:, 0])] = confidence
+    return F0(whole.time_s, whole.f0_hz, sure)
 
 
 def vocals_sdr(song: Mono, vocals: Tensor) -> float | None:

@@ -1,5 +1,6 @@
 """OA and RPA by mir_eval (thesis 5.4), at the fixed threshold of voicing and at every other."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,12 +32,16 @@ def accuracy(truth: Melody, found: F0) -> Accuracy:
         raise BadUsage(extras.line("mir_eval", [], "--f0")) from error
     pitch = np.abs(found.f0_hz)
     oa, rpa = [], float("nan")
-    for threshold in THRESHOLDS:
-        signed = np.where((found.confidence >= threshold) & (pitch > 0), pitch, -pitch)
-        series = melody.to_cent_voicing(truth.time_s, truth.f0_hz, found.time_s, signed)
-        oa.append(float(melody.overall_accuracy(*series)))
-        if threshold == THRESHOLD and truth.f0_hz.any():
-            rpa = float(melody.raw_pitch_accuracy(*series))
+    with warnings.catch_warnings():
+        # Of silences that are gaps, which `annotations.filled` has filled, and of thresholds at
+        # which nothing is voiced.
+        warnings.simplefilter("ignore", UserWarning)
+        for threshold in THRESHOLDS:
+            signed = np.where((found.confidence >= threshold) & (pitch > 0), pitch, -pitch)
+            series = melody.to_cent_voicing(truth.time_s, truth.f0_hz, found.time_s, signed)
+            oa.append(float(melody.overall_accuracy(*series)))
+            if threshold == THRESHOLD and truth.f0_hz.any():
+                rpa = float(melody.raw_pitch_accuracy(*series))
     return Accuracy(rpa, oa)
 
 

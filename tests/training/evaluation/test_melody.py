@@ -17,7 +17,7 @@ from stemlode.audio import AudioError
 from stemlode.runs import BadUsage
 from training import checkpoint
 from training.checkpoint import Checkpoint
-from training.evaluation import annotations, melody, melody_scores
+from training.evaluation import annotations, listeners, melody, melody_scores
 from training.evaluation.annotations import Melody
 from training.pitch.targets import F0
 from training.recipes import registry
@@ -190,6 +190,39 @@ def test_networks_and_others_are_scored_side_by_side(
     assert "OA at 0.4" in told and "perfect-vocals on vocals" in told
     assert _run(*words) == 0
     assert "already complete" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "time,frequency,confidence\n0.00,220.0,0.9\n0.01,nan,0.1\n0.02,nan,0.1\n0.03,330.0,0.9\n",
+        "0.00 220.0 0.9\r\n0.01 0 0.1\r\n0.02 -220 0.1\r\n0.03 330.0 0.9\r\n",
+        "#time\n\n0.00,\t220.0\n0.01,\t0\n0.02,\t-220\n0.03,\t330\n",
+    ],
+    ids=["crepe-and-librosa", "spaces", "no-confidence"],
+)
+def test_estimates_are_read_as_trackers_write_them(text: str) -> None:
+    found = listeners._series(text)
+    assert found.time_s.tolist() == [0, 0.01, 0.02, 0.03]
+    assert np.maximum(found.f0_hz, 0).tolist() == [220, 0, 0, 330]
+    assert (found.confidence >= 0.4).tolist() == [True, False, False, True]
+
+
+def test_nobody_sings_where_an_estimate_has_no_lines() -> None:
+    """mir_eval draws a line from one to the next, however far that is."""
+    times = [t / 100 for t in range(400) if not 100 <= t < 300]
+    lines = "".join(f"{t},220\n" for t in times)
+    truth = Melody(np.arange(400) / 100, np.where((np.arange(400) // 100) % 3 == 0, 220.0, 0.0))
+    found = melody_scores.accuracy(truth, listeners._series(lines))
+    assert found.oa[melody_scores.at(0.4)] == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a,b\n", "0,220\n0,330\n", "0,inf\n", "0,220,1\n0.1,220\n", "0,1,2,3\n", "0,x\n"]
+)
+def test_an_estimate_that_is_none_is_said_to_be_none(text: str) -> None:
+    with pytest.raises(ValueError, match=r"lines|finite|convert"):
+        listeners._series(text)
 
 
 @pytest.mark.parametrize(
