@@ -9,9 +9,9 @@ Each trained and scored network is a line of a file, so an ended benchmark goes 
 
     python -m benchmarks.joint --results joint/results.jsonl [--steps 4000] [--seeds 3]
 
-4000 steps of all networks are about 35 minutes of a quiet core for each seed. Vocals are learnt from
-the first steps on; a salience stays near 0 for some 2500 (small batches of short patches), so fewer
-steps say nothing about pitch.
+4000 steps of all networks are about 35 minutes of a quiet core for each seed. Vocals are learnt
+from the first steps on; a salience stays near 0 for some 2500 (small batches of short patches), so
+fewer steps say nothing about pitch.
 
 Separately trained: its second net gets the steps that each net gets in joint training, after the
 first got them as Source Only. `wide` is source→pitch at 1.414 times the width, which has as many
