@@ -22,10 +22,12 @@ ORDER = (
 
 @dataclass(frozen=True)
 class Folder:
-    """A finished run: where it lies, and its `run.json`, checked for shape."""
+    """A finished run: where it lies, and its `run.json`, checked for shape; `allowed` are what the
+    user allows to be opened beside what the run did."""
 
     path: str
     record: dict[str, Any]
+    allowed: tuple[str, ...] = ()
 
     @property
     def verb(self) -> str:
@@ -93,7 +95,7 @@ class Folder:
         return [entry for entry in found if entry is not None], found.count(None)
 
 
-def find(paths: Sequence[str]) -> tuple[list[Folder], list[str]]:
+def find(paths: Sequence[str], allowed: Sequence[str] = ()) -> tuple[list[Folder], list[str]]:
     """The finished runs in or below some folders, in the order of the flow, and unfinished ones.
 
     Raises BadUsage where a path does not exist or holds no finished run, Failed for a damaged
@@ -112,7 +114,7 @@ def find(paths: Sequence[str]) -> tuple[list[Folder], list[str]]:
         if not done:
             hint = f"{held[0]} is not finished" if held else "it holds no run.json"
             raise BadUsage(f"{path}: no finished run here: {hint}")
-        finished |= {f: Folder(f, _record(f)) for f in done}
+        finished |= {f: Folder(f, _record(f), tuple(allowed)) for f in done}
         unfinished |= set(held) - set(done)
     verbs = {verb: position for position, verb in enumerate(ORDER)}
     order = sorted(finished.values(), key=lambda f: (verbs.get(f.verb, len(verbs)), f.path))

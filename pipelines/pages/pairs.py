@@ -118,7 +118,7 @@ def examples(prune: Folder) -> list[list[ShownPair]]:
 
 
 def _pairs(prune: Folder, table: pa.Table, rows: Sequence[int]) -> list[ShownPair]:
-    rules = runs.rules([prune.path], [])
+    rules = runs.rules([prune.path], [], prune.allowed)
     taken: list[dict[str, Any]] = table.take(pa.array(rows, pa.int64())).to_pylist()
     return [
         ShownPair(

@@ -26,6 +26,13 @@ def _parser() -> Parser:
         metavar="FILE",
         help=f"page to write (.html), or a folder for {PAGE}",
     )
+    parser.add_argument(
+        "--allow-uri",
+        action="append",
+        metavar="BEGINNING",
+        help="play files whose addresses begin so, or that lie in this folder, although prune was "
+        "not allowed to open them (docs/addresses.md); may be given again",
+    )
     return parser
 
 
@@ -54,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     if not options.runs or not options.output:
         parser.error("needs a run folder" if options.output else "needs --output")
     path = _page_path(options.output)
-    folders, unfinished = inputs.find(options.runs)
+    folders, unfinished = inputs.find(options.runs, options.allow_uri or ())
     html = page(folders, unfinished)
     try:
         files.write_bytes(path, html.encode())

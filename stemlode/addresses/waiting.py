@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import logging
 import os
 import sys
 import threading
@@ -45,6 +46,9 @@ def options(name: str) -> dict[str, Any]:
 
     The clients try again by themselves, some five times.
     """
+    for client in ("gcsfs", "s3fs"):  # which log tracebacks of what they raise anyway
+        if (log := logging.getLogger(client)).level == logging.NOTSET:
+            log.setLevel(logging.CRITICAL)
     if name in ("s3", "s3a"):
         silent = silent_s()
         told = {"connect_timeout": min(CONNECT_S, silent), "read_timeout": silent}

@@ -169,6 +169,16 @@ def test_pseudolabel_and_corpus_ask_the_same_rules(
     assert len(_rejects(tmp_path / "corpus")) == len(hostile) - 2  # by number and as localhost
 
 
+def test_a_report_plays_what_it_is_allowed_to(music: Path, tmp_path: Path) -> None:
+    good = (str(music / "A - Song 1.flac"), str(music / "A - Song 1 (Instrumental).flac"))
+    scored = _scored(tmp_path / "pairs", [good], [str(tmp_path / "elsewhere")])
+    page = tmp_path / "report.html"
+    _run("report", scored, "--output", page)
+    assert "<audio" not in page.read_text()
+    _run("report", scored, "--output", page, "--allow-uri", music)
+    assert "<audio" in page.read_text()
+
+
 def _scored(folder: Path, pairs: list[tuple[str, str]], roots: list[str]) -> Path:
     """A finished run of prune that kept all pairs."""
     run = runs.start("prune", str(folder), {}, {})

@@ -7,6 +7,7 @@ teacher stays, and the best student at its end labels for the next round.
 """
 
 import argparse
+import dataclasses
 import math
 import re
 from collections.abc import Sequence
@@ -102,6 +103,9 @@ def main(argv: Sequence[str]) -> int:
     if run is None:
         print(f"finetune: already complete in {output}")
         return 0
+    if rules.online:
+        named = runs.rules([inputs["unlabelled"]], [], given.allow_uri or ())
+        run = dataclasses.replace(run, rules=named)
     try:
         if rules.online:
             unlabelled = sets.mixtures(
@@ -209,6 +213,13 @@ def parser() -> Parser:
         help="mixtures: a folder of audio files, a catalogue (.parquet or .csv with audio_uri), or "
         "a folder written by `stemlode scan` or `corpus`; with --mode offline a folder written by "
         "`stemlode pseudolabel`",
+    )
+    found.add_argument(
+        "--allow-uri",
+        action="append",
+        metavar="BEGINNING",
+        help="open files of a catalogue whose addresses begin so, or that lie in this folder, "
+        "which it may not have opened (docs/addresses.md); may be given again",
     )
     found.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
     found.add_argument("--overwrite", action="store_true", help="start over")

@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stemlode import files, runs, tables
+from stemlode.addresses.rules import Rules
 from stemlode.audio import activity
 from stemlode.runs import BadUsage, Failed, Run
 from training.console import tell
@@ -70,14 +71,15 @@ def mixtures(
         if not chunks.count:
             raise BadUsage(f"--unlabelled {place}: its train split holds no mixture")
         return Unlabelled(chunks, {}, {"unlabelled_windows": chunks.count})
-    found = _surveyed(run, place, recipe, lossless_only, workers, threshold)
+    rules = run.rules if unlabelled.is_listed(place) else None
+    found = _surveyed(run, place, recipe, lossless_only, workers, threshold, rules)
     rejects = {one.uri: one.reason for one in found if one.reason}
     if len(rejects) == len(found):
         raise Failed(
             f"--unlabelled {place}: none of {len(found)} mixtures can be used; the first one, "
             f"{found[0].uri}: {found[0].reason}"
         )
-    held = unlabelled.of_files(found)
+    held = unlabelled.of_files(found, rules)
     counts = {"unlabelled_mixtures": len(found), "unlabelled_rejected": len(rejects)}
     counts |= {"unlabelled_used": len(held.uris), "unlabelled_windows": held.count}
     return Unlabelled(held, rejects, counts)
@@ -178,13 +180,24 @@ class LabelledSegments:
 
 
 def _surveyed(
-    run: Run, place: str, recipe: Recipe, lossless_only: bool, workers: int, threshold: str
+    run: Run,
+    place: str,
+    recipe: Recipe,
+    lossless_only: bool,
+    workers: int,
+    threshold: str,
+    rules: Rules | None,
 ) -> list[Surveyed]:
     if files.exists(run.path(FILE)):
         return _read(run.path(FILE))
     known, found = unlabelled.lengths(place), []
     heard = unlabelled.survey(
-        known, recipe, lossless_only=lossless_only, workers=workers, threshold=threshold
+        known,
+        recipe,
+        lossless_only=lossless_only,
+        workers=workers,
+        threshold=threshold,
+        rules=rules,
     )
     for one in tqdm(heard, "unlabelled", len(known), unit="file", disable=None):
         found.append(one)

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stemlode import audio, files, inflation, runs
+from stemlode.addresses import rules as addresses
 from stemlode.audio import AudioError, activity
 from stemlode.audio.info import check_whole
 from stemlode.audio.kinds import is_lossless, is_named_audio
@@ -122,6 +123,16 @@ class CorpusMixtures(Mixtures):
         return self.chunks.piece(number, start, "mixture", place, shape, rate)
 
 
+def is_listed(place: str) -> bool:
+    """Whether a place is a catalogue, which is data, and not a folder of the user's own files."""
+    return files.is_file(place) or files.exists(files.join(place, runs.SUCCESS))
+
+
+def address(uri: str, rules: addresses.Rules | None) -> str:
+    """A file's address, with the rules that hold for it where a catalogue names it."""
+    return uri if rules is None else addresses.Address(uri, rules)
+
+
 def paths(place: str) -> list[str]:
     """The audio files of a folder, of a catalogue (Parquet or CSV with `audio_uri`), or of a run
     folder of `stemlode scan`, in order; BadUsage where there is none."""
@@ -190,9 +201,11 @@ class Survey(Dataset[Surveyed]):
         recipe: Recipe,
         lossless_only: bool,
         threshold: str = activity.RELATIVE,
+        rules: addresses.Rules | None = None,
     ) -> None:
         self.threshold = threshold
         self.uris, self.lengths = list(known), list(known.values())
+        self.rules = rules
         self.lossless_only = lossless_only
         self.rate, self.patch_s = recipe.sample_rate, recipe.patch_samples / recipe.sample_rate
 
@@ -202,7 +215,7 @@ class Survey(Dataset[Surveyed]):
     def __getitem__(self, number: int) -> Surveyed:
         uri = self.uris[number]
         try:
-            return self._heard(uri, self.lengths[number])
+            return self._heard(address(uri, self.rules), self.lengths[number])
         except AudioError as error:
             return Surveyed(uri, reason=str(error))
         except OSError as error:
@@ -238,10 +251,11 @@ def survey(
     lossless_only: bool,
     workers: int,
     threshold: str = activity.RELATIVE,
+    rules: addresses.Rules | None = None,
 ) -> Iterator[Surveyed]:
-    """The survey of every file, in order."""
+    """The survey of every file, in order; `rules` are those of a catalogue's addresses."""
     items: Iterable[Surveyed] = DataLoader(
-        Survey(known, recipe, lossless_only, threshold),
+        Survey(known, recipe, lossless_only, threshold, rules),
         batch_size=None,
         num_workers=workers,
         collate_fn=corpus.as_is,
@@ -251,12 +265,12 @@ def survey(
     yield from items
 
 
-def of_files(found: Sequence[Surveyed]) -> FileMixtures:
-    """The windows of the files that can be used."""
+def of_files(found: Sequence[Surveyed], rules: addresses.Rules | None = None) -> FileMixtures:
+    """The windows of the files that can be used; `rules` as for `survey`."""
     usable = [one for one in found if one.starts]
     rows = [np.full(len(one.starts), number) for number, one in enumerate(usable)]
     return FileMixtures(
-        [one.uri for one in usable],
+        [address(one.uri, rules) for one in usable],
         np.concatenate(rows) if rows else np.zeros(0, np.int64),
         np.array([start for one in usable for start in one.starts], np.float64),
         np.array([one.duration_s for one in usable], np.float64),

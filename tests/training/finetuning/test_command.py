@@ -339,6 +339,18 @@ def test_a_folder_of_which_nothing_can_be_used_is_told(
         _finetune(teacher, corpus_folder, tmp_path / "bad", tmp_path / "run")
 
 
+def test_a_catalogue_opens_nothing_that_is_not_allowed(
+    teacher: Path, corpus_folder: Path, songs: Path, tmp_path: Path
+) -> None:
+    address = f"file://{songs / '50.flac'}"
+    (tmp_path / "c.csv").write_text(f"audio_uri\n{address}\n")
+    with pytest.raises(Failed, match="refused address: file://; --allow-uri opens it"):
+        _finetune(teacher, corpus_folder, tmp_path / "c.csv", tmp_path / "out")
+    allowed = ["--allow-uri", "file:///", "--overwrite"]
+    _finetune(teacher, corpus_folder, tmp_path / "c.csv", tmp_path / "out", *allowed)
+    assert _record(tmp_path / "out")["allow_uri"] == ["file:///"]
+
+
 def test_shards_without_a_segment_are_not_taken_for_another_corpus(
     teacher: Path, corpus_folder: Path, tmp_path: Path
 ) -> None:

@@ -17,6 +17,8 @@ import torch
 
 from pipelines.catalogue import scan
 from stemlode import audio
+from stemlode.addresses.rules import Rules
+from stemlode.audio import AudioError
 from stemlode.runs import BadUsage, Failed
 from training.data.corpus import Bad, open_corpus
 from training.finetuning import pieces
@@ -72,6 +74,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "cut.flac").write_bytes((root / "high.flac").read_bytes()[:200_000])
     (root / "cover.jpg").write_bytes(b"no audio by its name")
     return root
+
+
+def test_a_catalogue_s_addresses_are_not_trusted(folder: Path, tmp_path: Path) -> None:
+    hostile = ["file:///etc/passwd", "/proc/self/environ", "http://127.0.0.1:1/a.wav"]
+    good = str(folder / "a.wav")
+    pq.write_table(pa.table({"audio_uri": [*hostile, good]}), tmp_path / "c.parquet")
+    known = lengths(str(tmp_path / "c.parquet"))
+    found = survey(known, _recipe(), lossless_only=False, workers=0, rules=Rules())
+    reasons = {one.uri: one.reason for one in found}
+    assert all(reasons[uri].startswith("refused address: ") for uri in hostile), reasons
+    assert not reasons[good]
+    inside = Rules(roots=(str(tmp_path),))
+    assert next(
+        iter(survey({good: UNKNOWN}, _recipe(), lossless_only=False, workers=0, rules=inside))
+    ).reason.startswith("refused address")
+    usable = list(survey({good: UNKNOWN}, _recipe(), lossless_only=False, workers=0))
+    with pytest.raises(AudioError, match="refused address"):  # also by a survey of before
+        of_files(usable, inside).read(0, 0.0, (2, RATE), RATE)
 
 
 REASONS = {
