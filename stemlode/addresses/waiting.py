@@ -47,7 +47,8 @@ def options(name: str) -> dict[str, Any]:
     The clients try again by themselves, some five times.
     """
     for client in ("gcsfs", "s3fs"):  # which log tracebacks of what they raise anyway
-        if (log := logging.getLogger(client)).level == logging.NOTSET:
+        log = logging.getLogger(client)
+        if log.level == logging.NOTSET and not os.environ.get("STEMLODE_DEBUG"):
             log.setLevel(logging.CRITICAL)
     if name in ("s3", "s3a"):
         silent = silent_s()
