@@ -130,7 +130,7 @@ def _say(record: dict, output: str) -> None:
         print(f"  rejected because: {', '.join(most)}{more}")
     _say_unreached(record)
     for note in record.get("notes", []):
-        print(f"note: {note}")
+        print(runs.on_one_line(f"note: {note}"))
 
 
 def _say_unreached(record: dict) -> None:

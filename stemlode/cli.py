@@ -179,7 +179,9 @@ def _is_lack_of_memory(error: Exception) -> bool:
 
 
 def _complain(line: object, status: int) -> int:
-    print(f"error: {' '.join(str(line).split())}", file=sys.stderr)
+    from stemlode.runs import on_one_line  # noqa: PLC0415 - `--help` does without
+
+    print(on_one_line(f"error: {' '.join(str(line).split())}"), file=sys.stderr)
     return status
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from stemlode import extras, files
-from stemlode.runs import BadUsage
+from stemlode.runs import BadUsage, on_one_line
 from training.state import Progress
 
 FOLDER = "tensorboard"
@@ -16,7 +16,7 @@ FOLDER = "tensorboard"
 
 def tell(line: str) -> None:
     """A line for the user that does not break the progress bar."""
-    tqdm.write(f"train: {line}", file=sys.stderr)
+    tqdm.write(on_one_line(f"train: {line}"), file=sys.stderr)
 
 
 def line(found: dict[str, Any], steps: int, progress: Progress) -> str:

@@ -95,7 +95,7 @@ def main(argv: Sequence[str]) -> int:
     if view.estimate:
         task = task_of(options)
         found = estimate.expected(given, task.rule, task.most_per_key, task.aliases)
-        print("\n".join(estimate.lines(found)))
+        print("\n".join(map(runs.on_one_line, estimate.lines(found))))
         return 0
     if engine == BEAM:
         return launch(VERB, options)
@@ -122,7 +122,7 @@ def _explain(options: PipelineOptions, engine: str) -> int:
         raise BadUsage("--explain reads files: without --catalog it takes two titles")
     else:
         sides = explain.of_tracks(catalogue_of(options), view.explain, task)
-    print("\n".join(explain.lines(sides, task.rule)))
+    print("\n".join(map(runs.on_one_line, explain.lines(sides, task.rule))))
     return 0
 
 

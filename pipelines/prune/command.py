@@ -185,6 +185,7 @@ def main(argv: Sequence[str]) -> int:
         rules = runs.rules([given["candidates"]], [], allowed, follow=follow)
         listener = Listener(*settings_of(options), rules)
         rows = estimate.rows(given["candidates"])
-        print("\n".join(estimate.lines(rows, listener, view.pairs_per_part)))
+        found = estimate.lines(rows, listener, view.pairs_per_part)
+        print("\n".join(map(runs.on_one_line, found)))
         return 0
     return carry_out(VERB, options, given, pipeline_of(VERB, options))

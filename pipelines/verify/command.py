@@ -126,7 +126,7 @@ def main(argv: Sequence[str]) -> int:
     folder = files.absolute(folder)
     wrong, counts = check(folder, options.workers)
     for line in wrong[:SHOWN]:
-        print(" ".join(line.split()), file=sys.stderr)
+        print(runs.on_one_line(" ".join(line.split())), file=sys.stderr)
     if wrong:
         more = f", the first {SHOWN} above" if len(wrong) > SHOWN else ""
         raise Failed(f"{folder}: {len(wrong)} things are wrong{more}")

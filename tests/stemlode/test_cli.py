@@ -96,3 +96,24 @@ def test_too_little_memory_is_said_to_be_that(
     assert cli.main(["report"]) == 1
     said = capsys.readouterr().err
     assert "not enough memory" in said and "bug" not in said
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202egnos\n\rerror: none"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["separate", HOSTILE, "--checkpoint", HOSTILE, "--output", "x"],
+        ["match", "--catalog", HOSTILE, "--output", "x"],
+        ["match", "--explain", HOSTILE, "Song (Instrumental)"],
+        ["verify", HOSTILE],
+        [HOSTILE],
+    ],
+)
+def test_what_a_name_holds_moves_no_cursor(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(words)
+    said = "".join(capsys.readouterr())
+    assert said.strip() and not {*"\x1b\x07\r\u202e"} & {*said}
