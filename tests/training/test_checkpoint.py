@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from stemlode import files
 from stemlode.runs import BadUsage, Failed
 from training import checkpoint
+from training.checkpoint import Checkpoint
 from training.recipes import registry
+from training.recipes.chunks import Chunking
 
 
 @pytest.fixture
@@ -54,6 +56,26 @@ def test_an_older_checkpoint_without_newer_fields_loads(model: Path) -> None:
     config["recipe"]["of_the_future"] = 1
     checkpoint.write_tensors(str(model), tensors, config)
     assert "recipe field 'of_the_future' is unknown" in _refused(model)
+
+
+def test_a_band_split_net_without_a_norm_normalises_frame_by_frame(tmp_path: Path) -> None:
+    """As all did before there was the field; a new one normalises a band over time."""
+    sizes = {"features": 4, "layers": 1, "hidden": 4, "mask_hidden": 4}
+    new = registry.override(registry.RECIPES["bsrnn-vocals"], sizes)
+    assert new.norm == "band"
+    old = registry.override(new, {"norm": "frame"})
+    core = old.core().eval()
+    path = tmp_path / "old" / "model.safetensors"
+    checkpoint.save(str(path.parent), Checkpoint(old, core, 7))
+    tensors, config = checkpoint.read_tensors(str(path))
+    del config["recipe"]["norm"]
+    checkpoint.write_tensors(str(path), tensors, config)
+    found = checkpoint.load(str(path.parent))
+    assert found.recipe == old and found.recipe.own_chunks == Chunking()
+    spectrum = torch.randn(1, new.transform.bins, 12, dtype=torch.complex64)
+    with torch.inference_mode():
+        assert torch.equal(*(net(torch.view_as_real(spectrum).permute(0, 3, 1, 2).contiguous())
+                             for net in (found.core, core)))  # fmt: skip
 
 
 def test_a_run_folder_serves_as_well_as_its_checkpoint(model: Path) -> None:
