@@ -14,6 +14,7 @@ What is done is kept in a folder, so that an ended benchmark goes on:
 import argparse
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -173,21 +174,38 @@ def taught(name: str) -> list[float]:
     return scores
 
 
+@dataclass(frozen=True)
+class Way:
+    """A way to train: the share of signals that come from unlabelled songs, which of these, how
+    many labelled songs (0: all), and how many times the steps; it is held against another way."""
+
+    name: str
+    share: float
+    rules: str = RULES
+    least: float = 0.0
+    labelled: int = 0
+    longer: int = 1
+    against: str = LABELLED
+
+
 def trial(
     net: str,
     songs: list[Song],
     left: Song,
     unlabelled: tuple[list[Song], list[Song]],
-    share: float,
+    way: Way,
     seed: int,
 ) -> float:
     """uSDR of a song that a net has not seen, after its steps on the others and on unlabelled ones,
-    from which this share of the signals comes, voices and accompaniments each by itself."""
+    voices and accompaniments each drawn by itself."""
     recipe, steps, chunking = NETS[net]
-    labelled = [song for song in songs if song is not left]
+    place = songs.index(left)
+    labelled = (songs[place + 1 :] + songs[:place])[: way.labelled or None]
+    if not way.labelled:
+        labelled = [song for song in songs if song is not left]
 
     def one(rng: np.random.Generator, pool: list[Song]) -> Song:
-        if rng.random() < share and pool:
+        if rng.random() < way.share and pool:
             lengths = np.array([song.vocals.shape[1] for song in pool], np.float64)
             return pool[rng.choice(len(pool), p=lengths / lengths.sum())]
         return labelled[rng.integers(len(labelled))]
@@ -195,27 +213,33 @@ def trial(
     def both(rng: np.random.Generator) -> tuple[Song, Song]:
         return one(rng, unlabelled[0]), one(rng, unlabelled[1])
 
-    nets = trials.train(recipe, labelled, steps, seed, both)
+    nets = trials.train(recipe, labelled, way.longer * steps, seed, both)
     return trials.score(recipe, nets, left, chunking)
 
 
-def plan(seeds: int, held: Labels) -> list[tuple[str, int, str, float, str, float]]:
-    """Net, seed, what it is called, share, rules and least confidence of each trial but for the
-    song; all ways of a seed come before the next seed."""
+def plan(seeds: int, held: Labels) -> list[tuple[str, int, Way]]:
+    """Net, seed and way of each trial but for the song; all ways of a seed come before the next."""
     median, upper = np.quantile(held.confidence, [0.5, 0.75])
-    changes = [(f"share {share:g}", share, RULES, 0.0) for share in (0.25, 0.75)]
-    changes += [(f"rules: {rules}", 0.5, rules, 0.0) for rules in ("plain", "pseudo", "clean")]
-    changes += [("confidence: upper half", 0.5, RULES, median)]
-    changes += [("confidence: upper quarter", 0.5, RULES, upper)]
-    every = [
-        (n, s, w, p, RULES, 0.0) for s in range(seeds) for n in NETS for w, p in SHARES.items()
+    changes = [Way(f"share {share:g}", share, against=BOTH) for share in (0.25, 0.75)]
+    rules = ("plain", "pseudo", "clean")
+    changes += [Way(f"rules: {rule}", 0.5, rule, against=BOTH) for rule in rules]
+    changes += [Way("confidence: upper half", 0.5, least=median, against=BOTH)]
+    changes += [Way("confidence: upper quarter", 0.5, least=upper, against=BOTH)]
+    first = [Way(name, share) for name, share in SHARES.items()]
+    few = [Way("one labelled song", 0, labelled=1, against="one labelled song")]
+    few += [Way("one labelled song, both", 0.5, labelled=1, against="one labelled song")]
+    longer = [Way("longer", 0, longer=4, against="longer")]
+    longer += [Way("longer, both", 0.5, longer=4, against="longer")]
+    return [
+        *((net, seed, way) for seed in range(seeds) for net in NETS for way in first),
+        *(("U-Net", 0, way) for way in changes),
+        *((net, seed, way) for seed in range(seeds) for net in NETS for way in few),
+        *((net, 0, way) for net in NETS for way in longer),
     ]
-    before = 2 * len(NETS) * len(SHARES)  # the changes come after two seeds
-    return [*every[:before], *(("U-Net", 0, *change) for change in changes), *every[before:]]
 
 
-def report(found: dict[str, Any], labels: Labels, planned: list[Any]) -> None:
-    """The tables, of songs and seeds that all ways were tried on."""
+def report(found: dict[str, Any], labels: Labels, planned: list[tuple[str, int, Way]]) -> None:
+    """The tables, of songs and seeds that are known."""
     print("| excerpt | segments | clean target | clean residual | pseudo | confidence, median |")
     print("|---|---|---|---|---|---|")
     for name in dict.fromkeys(labels.names):
@@ -225,28 +249,36 @@ def report(found: dict[str, Any], labels: Labels, planned: list[Any]) -> None:
         middle = np.median(labels.confidence[rows])
         print(f"| {name} | {rows.sum()} | {' | '.join(cells)} | {middle:.2f} |")
     songs = trials.WITH_VOICE
-    for net, place in zip(NETS, range(len(NETS)), strict=True):
-        ways = list(dict.fromkeys(p[2] for p in planned if p[0] == net))
+    for place, net in enumerate(NETS):
+        ways = {way.name: way for n, _, way in planned if n == net}
         print(f"\n{net}: uSDR of the song left out, each seed\n")
-        print(f"| way | {' | '.join(songs)} | to labelled alone |")
-        print("|---" * (len(songs) + 2) + "|")
+        print(f"| way | {' | '.join(songs)} | mean of a seed | difference |")
+        print("|---" * (len(songs) + 3) + "|")
         for name in ("mixture", "teacher"):
-            cells = [f"{found[f'{name} {song}'][place]:.1f}" for song in songs]
-            print(f"| {name} | {' | '.join(cells)} | |")
-        for way in ways:
-            seeds = sorted({p[1] for p in planned if (p[0], p[2]) == (net, way)})
-            cells, pairs = [], []
-            for song in songs:
-                keys = [f"{net} {song} {seed} {{}}" for seed in seeds]
-                known = [key for key in keys if key.format(way) in found]
-                cells.append(", ".join(f"{found[key.format(way)]:.2f}" for key in known))
-                pairs += [
-                    found[key.format(way)] - found[key.format(LABELLED)]
-                    for key in known
-                    if key.format(LABELLED) in found
-                ]
-            gain = "{:+.2f} ± {:.2f}".format(*trials.interval(pairs)) if pairs else ""
-            print(f"| {way} | {' | '.join(cells)} | {gain} ({len(pairs)} pairs) |")
+            scores = [found[f"{name} {song}"][place] for song in songs]
+            cells = [f"{score:.1f}" for score in scores]
+            print(f"| {name} | {' | '.join(cells)} | {np.mean(scores):.2f} | |")
+        for name, way in ways.items():
+            seeds = sorted({s for n, s, w in planned if (n, w.name) == (net, name)})
+            table = {
+                (song, seed): found[f"{net} {song} {seed} {name}"]
+                for song in songs
+                for seed in seeds
+                if f"{net} {song} {seed} {name}" in found
+            }
+            whole = [seed for seed in seeds if all((song, seed) in table for song in songs)]
+            if not whole:
+                continue
+            cells = [", ".join(f"{table[song, seed]:.2f}" for seed in whole) for song in songs]
+            means = [np.mean([table[song, seed] for song in songs]) for seed in whole]
+            shown = ", ".join(f"{mean:.2f}" for mean in means)
+            pairs = [
+                table[song, seed] - found[f"{net} {song} {seed} {way.against}"]
+                for song in songs
+                for seed in whole
+            ]
+            gain = "{:+.2f} ± {:.2f}".format(*trials.interval(pairs)) if any(pairs) else ""
+            print(f"| {name} | {' | '.join(cells)} | {shown} | {gain} |")
 
 
 def main() -> None:
@@ -268,14 +300,14 @@ def main() -> None:
             scores = [trials.usdr(song.vocals, song.mixture) for song in row]
             results.once(f"mixture {name}", lambda scores=scores: scores)
             results.once(f"teacher {name}", lambda name=name: taught(name))
-        for net, seed, way, share, rules, least in planned:
+        for net, seed, way in planned:
             rate = NETS[net][0].sample_rate
-            unlabelled = held[rate].pools(rules, least)
+            unlabelled = held[rate].pools(way.rules, way.least)
             for left in songs[rate]:
                 results.once(
-                    f"{net} {left.name} {seed} {way}",
-                    lambda net=net, left=left, share=share, seed=seed, mine=songs[rate],
-                    unlabelled=unlabelled: trial(net, mine, left, unlabelled, share, seed),
+                    f"{net} {left.name} {seed} {way.name}",
+                    lambda net=net, left=left, way=way, seed=seed, mine=songs[rate],
+                    pools=unlabelled: trial(net, mine, left, pools, way, seed),
                 )  # fmt: skip
     report(results.found, held[rates[0]], planned)
 
