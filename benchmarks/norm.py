@@ -4,10 +4,11 @@ Small nets, equal steps, trained on all songs but one and scored on that one by 
 for each song and seed the difference of the two, and a 95 % interval of its mean. What is done is
 kept in a file, so that an ended benchmark goes on:
 
-    python -m benchmarks.norm --results norm.jsonl [--steps 80] [--seeds 3]
+    python -m benchmarks.norm [--results norm.jsonl] [--steps 80] [--seeds 3]
 """
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ SMALL |= {"learning_rate": 3e-3, "bands": (1000, 100, 4000, 250)}
 def main() -> None:
     """Print each trial, then a table of the songs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", type=Path, required=True, metavar="FILE")
+    kept = Path(tempfile.gettempdir()) / "stemlode-norm.jsonl"
+    parser.add_argument("--results", type=Path, default=kept)
     parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()

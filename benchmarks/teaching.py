@@ -8,11 +8,12 @@ vocals, beside the teacher's. Then, by one net and seed, what confidence, the ru
 share of unlabelled change.
 What is done is kept in a folder, so that an ended benchmark goes on:
 
-    python -m benchmarks.teaching --folder teaching [--seeds 3]
+    python -m benchmarks.teaching [--folder teaching] [--seeds 3]
 """
 
 import argparse
 import os
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -284,7 +285,8 @@ def report(found: dict[str, Any], labels: Labels, planned: list[tuple[str, int, 
 def main() -> None:
     """Print each trial, then the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, required=True)
+    kept = Path(tempfile.gettempdir()) / "stemlode-teaching"
+    parser.add_argument("--folder", type=Path, default=kept)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tables", action="store_true", help="of what is known; train nothing")
     given = parser.parse_args()

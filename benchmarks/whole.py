@@ -4,10 +4,11 @@ Small U-Nets of the thesis' two chapters, trained on all songs but one and score
 uSDR of the vocals; for each song and seed the differences, with 95 % intervals of their means, and
 the processor time. What is done is kept in a file, so that an ended benchmark goes on:
 
-    python -m benchmarks.whole --results whole.jsonl [--steps 200] [--seeds 1]
+    python -m benchmarks.whole [--results whole.jsonl] [--steps 200] [--seeds 1]
 """
 
 import argparse
+import tempfile
 import functools
 import time
 from pathlib import Path
@@ -44,7 +45,8 @@ def trial(recipe: Recipe, songs: list[trials.Song], out: int, steps: int, seed: 
 def main() -> None:
     """Print each trial, then a table for each recipe."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", type=Path, required=True, metavar="FILE")
+    kept = Path(tempfile.gettempdir()) / "stemlode-whole.jsonl"
+    parser.add_argument("--results", type=Path, default=kept)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=1)
     given = parser.parse_args()
