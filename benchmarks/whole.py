@@ -8,8 +8,8 @@ the processor time. What is done is kept in a file, so that an ended benchmark g
 """
 
 import argparse
-import tempfile
 import functools
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
