@@ -34,6 +34,10 @@ LEVELS = 255  # what likelihood 1 is on disk
 THRESHOLD = 0.4  # a frame is voiced where its largest likelihood reaches this (thesis 5.3)
 FILE = "salience.npz"
 TARGETS = ("single", "multi")
+MOST_BYTES = 1 << 29  # of a chunk's salience, unpacked: more than four hours
+# What bytes raise that are no salience of ours, beside ValueError.
+NOT_OURS = (KeyError, TypeError, EOFError, OSError, MemoryError, zipfile.BadZipFile, zlib.error)
+NOT_OURS += (NotImplementedError, RuntimeError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -104,12 +108,16 @@ def encoded(values: np.ndarray, columns: Columns) -> bytes:
 
 
 def decoded(data: bytes) -> tuple[np.ndarray, Columns]:
-    """The inverse of `encoded`; ValueError for anything else."""
+    """The inverse of `encoded`; ValueError for anything else, whatever size it claims to have."""
     try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MOST_BYTES:
+            raise ValueError(f"no salience: unpacks to {size:,} bytes")
         with np.load(io.BytesIO(data), allow_pickle=False) as held:
             values = held["salience"]
             first, sample = int(held["first_frame"]), int(held["first_sample"])
-    except (KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+    except NOT_OURS as error:
         raise ValueError(f"no salience: {error}") from error
     if values.dtype != np.uint8 or values.ndim != 2 or len(values) != ROWS:
         raise ValueError(f"no salience: {values.dtype} {values.shape}")

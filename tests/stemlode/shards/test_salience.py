@@ -1,5 +1,8 @@
 """Salience on disk: the grid is the song's, whatever chunks it is cut into."""
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -68,6 +71,25 @@ def test_damage_is_a_value_error() -> None:
             salience.decoded(whole[:cut])
     with pytest.raises(ValueError, match="not uint8"):
         salience.encoded(np.ones((salience.ROWS, 4)), columns)
+
+
+def test_a_size_that_is_only_claimed_costs_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(salience, "MOST_BYTES", 1 << 20)
+    whole = salience.encoded(np.ones((salience.ROWS, 4), np.uint8), Columns(3, 2, 4))
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        held = {name: archive.read(name) for name in archive.namelist()}
+    held["salience.npy"] = held["salience.npy"].replace(
+        b"(360, 4), }" + b" " * 12, b"(360, 4000000000000), }"
+    )
+    assert b"4000000000000" in held["salience.npy"]
+    bomb = {"salience.npy": bytes(salience.MOST_BYTES + 1)}
+    for files in (held, held | bomb, {}, held | {"first_frame.npy": held["salience.npy"]}):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+        with pytest.raises(ValueError, match="no salience"):
+            salience.decoded(buffer.getvalue())
 
 
 def test_rows_are_20_cents_apart() -> None:
