@@ -36,8 +36,10 @@ FILE = "salience.npz"
 TARGETS = ("single", "multi")
 MOST_BYTES = 1 << 29  # of a chunk's salience, unpacked: more than four hours
 # What bytes raise that are no salience of ours, beside ValueError.
-NOT_OURS = (KeyError, TypeError, EOFError, OSError, MemoryError, zipfile.BadZipFile, zlib.error)
-NOT_OURS += (NotImplementedError, RuntimeError, OverflowError)
+NOT_OURS = (
+    *(KeyError, TypeError, EOFError, OSError, MemoryError, OverflowError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass(frozen=True)
