@@ -12,7 +12,7 @@ import pyarrow as pa
 import soundfile
 
 from pipelines.pages import media
-from pipelines.pages.inputs import Folder
+from pipelines.pages.inputs import Folder, real
 from pipelines.pages.media import Clip
 from stemlode import audio
 from stemlode.audio import mixdown
@@ -24,6 +24,7 @@ COLUMNS = (
     *("sample_id", "song_id", "shard", "offset", "size", "first_sample", "frames", "voiced"),
     *("targets", "teacher", "several_voices"),
 )
+NUMBERS = ("offset", "size", "first_sample", "frames", "voiced")
 PLACES = ["sample_id", "shard", "offset", "size", "sample_rate", "scale"]
 PATCH_FRAMES = 512  # of a picture: 5.9 s
 SOURCES = ("mixture", "vocals")
@@ -55,7 +56,8 @@ class Heard:
 def heard(folder: Folder, corpora: Sequence[Folder]) -> Heard | None:
     """What a run of salience holds; patches where its corpus, as it was, is among those given."""
     table = folder.table(TABLE, COLUMNS)
-    rows = table.to_pylist() if table is not None else []
+    every = table.to_pylist() if table is not None else []
+    rows = [row for row in every if all(real(row[name]) is not None for name in NUMBERS)]
     if not rows:
         return None
     frames = sum(row["frames"] for row in rows)
@@ -99,6 +101,8 @@ def _clips(folder: str, corpus: str, row: dict[str, Any], place: dict[str, Any])
     """Mixture, vocals and salience of one patch, a column of each at the same moment."""
     data = reading.contents(folder, row, [salience.FILE])[salience.FILE]
     values, _ = salience.decoded(data)
+    if values.shape[1] < 2 or row["first_sample"] < 0:
+        raise ValueError("nothing to draw")
     files = reading.contents(corpus, place, [f"{name}.flac" for name in SOURCES])
     first, frames = row["first_sample"], min(PATCH_FRAMES, values.shape[1])
     magnitudes = []

@@ -5,12 +5,15 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from pipelines.pages import inputs, media
 from pipelines.report import page, salience
 from stemlode import cli, tables
+from stemlode.runs import Failed
 from tests.pipelines.salience import sung
 from tests.training.salience_folder import write_salience
 
@@ -81,6 +84,36 @@ def test_a_shard_that_is_gone_costs_the_pictures_alone(corpus: Path, heard: Path
         path.unlink()
     html = page.page(_folders(corpus, heard))
     assert "The salience" in html and "data:image/png;base64," not in html
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("frames", None),
+        ("voiced", float("nan")),
+        ("first_sample", -1),
+        ("offset", 2**40),
+        ("frames", "<i>x"),
+        ("teacher", "<i>x"),
+    ],
+)
+def test_a_hostile_table_breaks_no_page(
+    corpus: Path, heard: Path, name: str, value: object
+) -> None:
+    (path,) = heard.glob("salience-*.parquet")
+    table = pq.ParquetFile(path).read()
+    at = table.column_names.index(name)
+    kind = {type(None): pa.float64(), int: pa.int64(), str: pa.string()}.get(
+        type(value), pa.float64()
+    )
+    column = pa.array([value] * table.num_rows, kind)
+    pq.write_table(table.set_column(at, name, column), path)
+    try:
+        html = page.page(_folders(corpus, heard))
+    except Failed as error:
+        assert "salience-" in str(error)
+    else:
+        assert "<i>x" not in html
 
 
 def test_as_a_user_runs_it(corpus: Path, heard: Path, tmp_path: Path) -> None:
