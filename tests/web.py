@@ -1,5 +1,6 @@
 """A web server on the loopback whose files can be had, or not, as a test says."""
 
+import gzip
 import http.server
 import socket
 import struct
@@ -14,7 +15,8 @@ from urllib.parse import unquote
 
 class Web:
     """Serves a folder. `faults` maps a file's name to what happens to who asks for it: a status,
-    `reset`, `half` (the connection ends half-way), or a call that says so at each request; `moved`
+    `reset`, `half` (the connection ends half-way), `gzip` (what comes is compressed), `unsaid` (how
+    long it is), or a call that says so at each request; `moved`
     maps names to addresses elsewhere, `moved_on_get` those that show it only to who wants it."""
 
     def __init__(self, folder: Path, port: int = 0) -> None:
@@ -80,7 +82,11 @@ def _handler(web: Web) -> type[http.server.BaseHTTPRequestHandler]:
                 return self.send_error(404)
             data = path.read_bytes()
             self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
+            if fault == "gzip":
+                data = gzip.compress(data)
+                self.send_header("Content-Encoding", "gzip")
+            if fault != "unsaid":
+                self.send_header("Content-Length", str(len(data)))
             self.send_header("Content-Type", "audio/x")
             self.end_headers()
             if self.command == "GET":

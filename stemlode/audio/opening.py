@@ -4,6 +4,8 @@ import contextlib
 import errno
 import io
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -164,7 +166,9 @@ def open_bytes(uri: str, *, in_order: bool = False) -> IO[bytes]:
     try:
         if local:
             return files.open_local(str(local_path(uri)))
-        return files.open_input(uri, in_order=in_order)
+        file = files.open_input(uri, in_order=in_order)
+        whole = in_order or getattr(file, "size", 0) is not None
+        return file if whole else _fetched(file)
     except FileNotFoundError as error:
         cause = error.__cause__  # fsspec says "not found" of a web server that is down as well
         if isinstance(cause, OSError) or getattr(cause, "status", _GONE[0]) not in _GONE:
@@ -182,6 +186,16 @@ def open_bytes(uri: str, *, in_order: bool = False) -> IO[bytes]:
         raise _fault(error, uri, "cannot be reached") from error
     except Exception as error:
         raise _fault(error, uri, "cannot be reached") from error
+
+
+def _fetched(file: IO[bytes]) -> IO[bytes]:
+    """The bytes of a file whose server does not say how long it is, or sends it compressed: it
+    comes in one answer, in which nobody can seek."""
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - it is handed on
+    with file:
+        shutil.copyfileobj(file, copy, 1 << 20)
+    copy.seek(0)
+    return copy
 
 
 def _fault(error: BaseException, uri: str, what: str) -> BaseException:

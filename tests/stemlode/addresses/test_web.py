@@ -21,6 +21,20 @@ def web(tmp_path: Path) -> Iterator[Web]:
         yield found
 
 
+@pytest.mark.parametrize("fault", [None, "gzip", "unsaid"])
+def test_every_way_to_read_a_file_has_one_answer_however_it_is_sent(
+    fault: str | None, web: Web
+) -> None:
+    web.faults = {"a.wav": fault}
+    uri, decoder = f"{web.address}/a.wav", Decoder(8000)
+    assert audio.probe(uri).duration_s == 1
+    assert audio.read(uri).samples.shape[1] == 8000
+    try:
+        assert len(decoder.decode(uri).samples) == 8000
+    finally:
+        decoder.close()
+
+
 def _refused(uri: str, rules: Rules) -> str:
     with pytest.raises(AudioError, match=r"^refused address: .*--allow-uri") as found:
         audio.probe(Address(uri, rules))
