@@ -60,16 +60,19 @@ def _serving(script: str, log: Path) -> Iterator[str]:
         server.wait()
 
 
+class Hurried:
+    """In place of asyncio, for who pauses by it."""
+
+    @staticmethod
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds / 50)
+
+
 def hurry() -> None:
     """Have the clients of this process pause for a moment only before they try again, and rename
     as the emulator knows how to: it knows no moveTo, for which gcsfs asks for minutes."""
     import gcsfs
     from gcsfs import retry
-
-    class Hurried:
-        @staticmethod
-        async def sleep(seconds: float) -> None:
-            await asyncio.sleep(seconds / 50)
 
     retry.asyncio = Hurried  # where it is used for nothing else
     gcsfs.GCSFileSystem._mv_file = AsyncFileSystem._mv_file

@@ -5,12 +5,14 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec.config
 import pytest
 
 from stemlode import audio, cli, files
 from stemlode.addresses import waiting
 from stemlode.addresses.rules import Address, Rules
 from stemlode.audio.decoding import Decoder
+from tests.stores import Hurried
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nContent-Type: audio/x\r\n\r\nfLaC"
 
@@ -53,21 +55,32 @@ def test_a_web_server_that_says_nothing_is_given_up(mute: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["s3", "gs"])
 @pytest.mark.parametrize("mute", [b""], indirect=True)
 def test_a_store_that_says_nothing_is_named(
-    mute: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kind: str,
+    mute: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    pytest.importorskip("s3fs")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{mute}")
+    if kind == "s3":
+        pytest.importorskip("s3fs")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{mute}")
+    else:
+        pytest.importorskip("gcsfs")
+        monkeypatch.setattr("gcsfs.retry.asyncio", Hurried)
+        monkeypatch.setitem(fsspec.config.conf, "gs", {"token": "anon"})
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{mute}")
     monkeypatch.setattr(waiting, "NOTICE_S", 0.2)
     monkeypatch.setattr(waiting, "_last_notice", [-1e9])
-    assert cli.main(["scan", "s3://mute/music", "--output", str(tmp_path / "out")]) == 1
+    assert cli.main(["scan", f"{kind}://mute/music", "--output", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith("waiting for s3://mute/music (")
-    assert said[-1].startswith("error: s3://mute/music")
+    assert said[0].startswith(f"waiting for {kind}://mute/music (")
+    assert said[-1].startswith(f"error: {kind}://mute/music")
     assert f"no answer within 0.3 s ({waiting.VARIABLE} says how long to wait)" in said[-1]
 
 
