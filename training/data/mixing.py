@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stemlode.runs import Failed
-from training.data import corpus
+from training.data import corpus, pools
 from training.data.corpus import Bad, Corpus
 from training.data.examples import Batch, TrainingSet, training_batches
 from training.data.pools import Chunks, Pool, backings, kind_of, windows
@@ -123,7 +123,14 @@ class Draws(Dataset[Drawn]):
         self.chunks = Chunks(data.folder, index, data.window_s, across)
         self.pools = backings(index, self.mixing, self.chunks)
         if not self.pools:
-            held = sorted({name for row in index["sources"].to_pylist() for name in row})
+            rows = index["sources"].to_pylist()
+            held = sorted({name for row in rows for name in row})
+            heard = pools.pool(index, rows, self.mixing.target, [None] * len(rows))
+            if self.mixing.target in held and not len(heard.rows):
+                raise Failed(
+                    f"--corpus {data.folder}: {self.mixing.target} is silent throughout its train "
+                    "split, by the --activity-threshold of `stemlode corpus`"
+                )
             wanted = ", ".join(self.mixing.sources)
             raise Failed(
                 f"--corpus {data.folder}: {recipe.name} mixes {wanted}, but the train split holds "

@@ -270,6 +270,16 @@ def test_sources_that_the_corpus_lacks_are_named(data: Corpus) -> None:
         Draws(data, recipe, seed=0)
 
 
+def test_a_target_that_is_nowhere_salient_is_named(data: Corpus) -> None:
+    """Another source's windows are no reason to ask for other sources."""
+    rows = data.index.to_pylist()
+    for row in rows:
+        row["salient"] = [(k, [] if k == "vocals" else [row["start_s"]]) for k in row["sources"]]
+    silent = dataclasses.replace(data, index=pa.Table.from_pylist(rows, data.index.schema))
+    with pytest.raises(Failed, match="vocals is silent throughout its train split"):
+        Draws(silent, _recipe(), seed=0)
+
+
 def test_pools_weigh_windows_not_songs(data: Corpus) -> None:
     stems, ready = backings(data.of("train"), _recipe().checked_mixing())
     assert list(stems) == ["vocals", "bass", "drums", "other"]
