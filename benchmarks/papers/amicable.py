@@ -103,7 +103,7 @@ def clips(count: int) -> list[Clip]:
 
 def synthetic(seed: int, seconds: float) -> tuple[np.ndarray, np.ndarray]:
     """Vocals and accompaniment of a song that the demo makes."""
-    stems = {name: x.T.astype(np.float32) for name, x in render_song(seed, seconds, RATE).items()}
+    stems = {name: x.astype(np.float32) for name, x in render_song(seed, seconds, RATE).items()}
     vocals = stems.pop("vocals")
     return vocals, np.sum(list(stems.values()), axis=0)
 

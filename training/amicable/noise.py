@@ -1,5 +1,7 @@
 """How loud a perturbation is beside its mixture: STPR (eq. 3), DI_SDR (eq. 6), and controls."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -53,6 +55,49 @@ def di_sdr(mixture: Tensor, perturbed: Tensor, sample_rate: int) -> dict[str, fl
     signal, error = (float(x.double().square().sum()) for x in (mixture, perturbed - mixture))
     whole = 10 * np.log10(signal / error) if error else np.inf
     return {MEDIAN: float(np.median(framed)) if len(framed) else np.nan, WHOLE: float(whole)}
+
+
+@dataclass(frozen=True)
+class Cover:
+    """What each iteration needs of a mixture, computed once."""
+
+    norms: Tensor  # of its frames that are not silent
+    heard: Tensor  # which frames these are
+    energies: Tensor  # of its frames of 1 s, float64
+    silent: Tensor  # which of these have no score
+    power: float  # of the whole
+
+    @classmethod
+    def of(cls, mixture: Tensor, sample_rate: int) -> "Cover":
+        """Of [channels, samples]."""
+        heard = audible(mixture)
+        energies = metrics.energies(mixture[None], sample_rate)[0]
+        silent = metrics.silent_frames(mixture[None], mixture[None], sample_rate)
+        power = float(energies.sum())
+        return cls(norms(mixture)[heard], heard, energies[:-1], silent, power)
+
+    def stpr(self, perturbation: Tensor) -> Tensor:
+        """`stpr` of a perturbation of it."""
+        return norms(perturbation)[self.heard] / self.norms
+
+    def slope(self, perturbation: Tensor, factor: float) -> tuple[float, Tensor]:
+        """C of eq. 3, and its gradient times a factor, ν_n / (‖ν_n‖ ‖x_n‖): that of autograd, for
+        half the time. 0 where there is no perturbation."""
+        own = norms(perturbation)
+        scales = torch.zeros_like(own)
+        scales[self.heard] = factor / (own[self.heard] * self.norms).clamp(min=1e-30)
+        total = float((own[self.heard] / self.norms).sum())
+        padded = torch.nn.functional.pad(perturbation, (0, -perturbation.shape[-1] % FRAME))
+        scaled = padded.unflatten(-1, (-1, FRAME)) * scales[:, None]
+        return total, scaled.flatten(-2)[..., : perturbation.shape[-1]]
+
+    def di_sdr(self, perturbation: Tensor, sample_rate: int) -> dict[str, float]:
+        """`di_sdr` of it with a perturbation."""
+        errors = metrics.energies(perturbation[None], sample_rate)[0]
+        framed = 10 * torch.log10(self.energies / errors[:-1])[~self.silent].numpy()
+        total = float(errors.sum())
+        whole = 10 * float(np.log10(self.power / total)) if total else np.inf
+        return {MEDIAN: float(np.median(framed)) if len(framed) else np.nan, WHOLE: whole}
 
 
 def start(mixture: Tensor, seed: int) -> Tensor:

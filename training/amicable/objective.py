@@ -41,6 +41,7 @@ class Problem:
     powers: list[float]  # ‖y‖² of each term, in its domain
     sample_rate: int
     open: Tensor  # 1 where a perturbation may be
+    cover: noise.Cover
 
     @classmethod
     def of(cls, song: Song, terms: Sequence[Term]) -> "Problem":
@@ -53,7 +54,9 @@ class Problem:
             float(sum(_squares(y, y.new_zeros(()), whole, term.domain, 0) for y in stems.values()))
             for term, stems in zip(terms, targets, strict=True)
         ]
-        return cls(mixture, targets, powers, song.sample_rate, noise.open_samples(mixture))
+        cover = noise.Cover.of(mixture, song.sample_rate)
+        allowed = noise.open_samples(mixture)
+        return cls(mixture, targets, powers, song.sample_rate, allowed, cover)
 
 
 def _targets(song: Song, separator: Separator) -> Stems:
@@ -157,7 +160,7 @@ def _add_pieces(
     wider = [_wider(piece) if term.domain == STFT else piece for _, piece in some]
     spans = [twin.reach(term.separator, piece) for piece in wider]
     given = [
-        heard[place][:, first:last].clone().requires_grad_(gradients)
+        _leaf(heard[place], first, last).requires_grad_(gradients)
         for (place, _), (first, last) in zip(some, spans, strict=True)
     ]
     with torch.set_grad_enabled(gradients):
@@ -181,6 +184,11 @@ def _add_pieces(
         into[place][:, first:last] += gradient
 
 
+def _leaf(song: Tensor, first: int, last: int) -> Tensor:
+    """A stretch of a song; of all of it no copy."""
+    return song.detach() if last - first == song.shape[1] else song[:, first:last].clone()
+
+
 def _found(
     terms: Sequence[Term],
     problem: Problem,
@@ -191,19 +199,17 @@ def _found(
     cap: float,
 ) -> Found:
     """Eq. 5 from its parts."""
-    leaf = perturbation.detach().requires_grad_(gradient is not None)
-    with torch.set_grad_enabled(gradient is not None):
-        constraint = noise.stpr(leaf, problem.mixture).sum()
-    if gradient is not None and stpr_weight:
-        gradient = gradient + stpr_weight * torch.autograd.grad(constraint, leaf)[0]
+    if gradient is None:
+        stpr = float(problem.cover.stpr(perturbation).sum())
+    else:
+        stpr, slope = problem.cover.slope(perturbation, stpr_weight)
+        gradient = gradient.add_(slope).mul_(problem.open)
     parts = zip(terms, errors, problem.powers, strict=True)
     loss = sum(
         term.weight * (error if term.weight >= 0 else min(error, cap * power))
         for term, error, power in parts
     )
-    stpr = float(constraint.detach())
-    shaped = None if gradient is None else gradient * problem.open
-    return Found(loss + stpr_weight * stpr, errors, stpr, shaped)
+    return Found(loss + stpr_weight * stpr, errors, stpr, gradient)
 
 
 def balanced(errors: Sequence[float]) -> list[float]:
@@ -226,8 +232,8 @@ def _squares(found: Tensor, true: Tensor, piece: Piece, domain: str, begins: int
     Magnitudes are scaled so that, where phases agree, both domains say the same.
     """
     if domain == WAVEFORM:
-        first, last = piece.first - begins, piece.last - begins
-        return (found - true)[..., first:last].square().sum()
+        assert begins == piece.first
+        return torch.nn.functional.mse_loss(found, true.expand_as(found), reduction="sum")
     both = [_spectrum(one, piece, begins) for one in (found, true)]
     window = torch.hann_window(N_FFT)
     scale = 2 / (N_FFT * float(window.square().sum()) / HOP)

@@ -186,8 +186,7 @@ def adam(state: State, gradient: Tensor, allowed: Tensor) -> None:
 
 
 def _note(state: State, problem: Problem, found: Found, settings: Settings) -> None:
-    perturbed = problem.mixture + state.perturbation
-    di_sdr = noise.di_sdr(problem.mixture, perturbed, problem.sample_rate)
+    di_sdr = problem.cover.di_sdr(state.perturbation, problem.sample_rate)
     wanted = settings.target_di_sdr
     meets = wanted is None or abs(di_sdr[settings.measured] - wanted) <= NEAR_DB
     at = Iterate(state.iteration, found.loss, found.errors, found.stpr, di_sdr, meets)

@@ -1,5 +1,6 @@
 """Eq. 3 to 6: the constraint, the steps, the search for λ, signs and their bound."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -68,6 +69,23 @@ def test_no_sample_escapes_the_ratio(samples: int, channels: int, level: float, 
     ]
     found = noise.stpr(*(torch.from_numpy(a).float() for a in (nu, x)))
     assert np.allclose(found, wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize("samples", [7000, 16_000, 50_123])
+def test_what_is_known_of_a_mixture_changes_no_measure(samples: int) -> None:
+    mixture = 0.3 * torch.randn(2, samples)
+    mixture[:, 4096 : min(samples, 32_768)] = 0
+    added = 0.01 * torch.randn(2, samples) * noise.open_samples(mixture)
+    cover = noise.Cover.of(mixture, 16_000)
+    found = cover.di_sdr(added, 16_000)
+    wanted = noise.di_sdr(mixture, mixture + added, 16_000)
+    assert found == pytest.approx(wanted, abs=1e-3, nan_ok=True)
+    assert torch.equal(cover.stpr(added), noise.stpr(added, mixture))
+    leaf = added.clone().requires_grad_()
+    cover.stpr(leaf).sum().backward()
+    total, slope = cover.slope(added, 2.0)
+    assert total == pytest.approx(float(cover.stpr(added).sum()), rel=1e-6)
+    assert leaf.grad is not None and torch.allclose(slope, 2 * leaf.grad, rtol=1e-4, atol=1e-8)
 
 
 def test_silence_stays_silent() -> None:
@@ -157,9 +175,7 @@ def test_opposite_signs_pull_apart_and_the_bound_holds() -> None:
 
 
 def _first(problem: Problem) -> Problem:
-    return Problem(
-        problem.mixture, problem.targets[:1], problem.powers[:1], problem.sample_rate, problem.open
-    )
+    return dataclasses.replace(problem, targets=problem.targets[:1], powers=problem.powers[:1])
 
 
 def test_weights_are_balanced_by_the_losses() -> None:
