@@ -22,7 +22,7 @@ import numpy as np
 import soundfile
 
 from benchmarks import sound_cases, voice_cases
-from benchmarks.voice_cases import RATE, SPOILT, Case, Passage
+from benchmarks.voice_cases import RATE, Case, Passage
 from matching.sound.decisions import Thresholds
 from matching.sound.scores import Settings
 from pipelines.prune.scoring import Listener
@@ -59,13 +59,10 @@ class Outcome:
 
     @property
     def is_true(self) -> bool:
-        """As true as a written voice must be: what is mended through a codec, as true as the codec
-        lets it be; all else no less, or as true as of lossless files."""
+        """As true as a written voice must be: through a codec as true as the codec lets it be."""
         if self.sdr_db is None:
             return True
-        if self.best_db is not None and self.sdr_db >= self.best_db - 1.0:
-            return True
-        return self.sdr_db >= 20.0 and (self.best_db is None or self.case.change in SPOILT)
+        return self.sdr_db >= (20.0 if self.best_db is None else self.best_db - 1.0)
 
 
 def main() -> None:

@@ -90,12 +90,14 @@ def cut(
     channels: int,
     chunk_frames: int,
     until: str | None = None,
+    lengths: dict[str, int] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Contiguous chunks of a song: source name → float32 [channels, frames].
 
     Every chunk has `chunk_frames` frames but the last, which may be shorter. The song ends with
     its shortest source; or, given `until`, where that source ends, or with the longest where
-    `until` is empty, and sources that are over earlier are followed by silence.
+    `until` is empty, and sources that are over earlier are followed by silence. How many frames
+    each had so far is kept in `lengths`.
 
     Raises AudioError naming the file that cannot be used, ReadFault where trying again may help.
     """
@@ -109,11 +111,14 @@ def cut(
         nothing = np.zeros((channels, 0), np.float32)
         while True:
             chunk = {name: next(stream, nothing) for name, stream in streams.items()}
-            lengths = {name: samples.shape[1] for name, samples in chunk.items()}
+            held = {name: samples.shape[1] for name, samples in chunk.items()}
             if until is None:
-                frames = min(lengths.values())
+                frames = min(held.values())
             else:
-                frames = lengths[until] if until else max(lengths.values())
+                frames = held[until] if until else max(held.values())
+            if lengths is not None:
+                for name, count in held.items():
+                    lengths[name] = lengths.get(name, 0) + count
             if frames:
                 yield {name: _of_length(samples, frames) for name, samples in chunk.items()}
             if frames < chunk_frames:

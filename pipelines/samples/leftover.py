@@ -13,6 +13,11 @@ Of that,
 Places are cells of a tenth of a second by a bin. As in `matching.sound.channels`, gains are those
 for which the mean logarithm of what is left over is least, so that what counts is where the voice
 rests, and a voice that sings the backing's notes is not taken for backing.
+
+A codec's noise is in every voice of its files, and how much of it is to be expected is known
+(`pipelines.samples.encoders`). To see less than that of anything else, what the backing explains is
+found twice, from halves of the places, and counts as far as the two agree: a voice and its backing
+are alike by chance in either half, but not in the same way.
 """
 
 import dataclasses
@@ -23,6 +28,7 @@ from itertools import pairwise
 import numpy as np
 
 from matching.sound.signals import powers, stft
+from pipelines.samples.encoders import Shares
 
 WINDOW_S = 0.046
 _CELL_FRAMES = 4
@@ -39,12 +45,18 @@ _LEVELS = 10  # up to the loudest sample
 _BEND_S = 0.05  # stretches that are held against each other in turns
 _BEND_MISSES = 3.0  # what a limiter does in all, by what goes with the level
 _MOVING_MISSES = 1.6  # what moves in all, by what does in tenths of a second
+_TURN_CELLS = 10  # stretches of which the coloured is found twice
+_TURN_BINS = 8  # groups of which the moving is found twice
 
 
 @dataclass
 class Leftover:
     """Powers, summed over places and channels: of a voice with all that is in it, of its backing,
-    and of what is left of that in the voice, by kind."""
+    and of what is left of that in the voice, by kind.
+
+    Of lossy files also what is `expected` of their codecs, and what two halves agree on of the
+    coloured and the moving, which is below zero where they do not.
+    """
 
     voice: float = 0.0
     backing: float = 0.0
@@ -53,6 +65,9 @@ class Leftover:
     bent: float = 0.0
     noise: float = 0.0
     size: float = 0.0  # of places
+    expected: float = 0.0
+    coloured_agreed: float = 0.0
+    moving_agreed: float = 0.0
 
     def plus(self, other: "Leftover", times: float = 1.0) -> "Leftover":
         """The two together, the other at a weight."""
@@ -69,9 +84,23 @@ class Leftover:
         """All that is left of the backing."""
         return self.explained + self.noise
 
+    @property
+    def agreed(self) -> float:
+        """All that is left, without what the backing explains by chance."""
+        moving = _MOVING_MISSES * max(0.0, self.moving_agreed)
+        return max(0.0, self.coloured_agreed) + moving + _BEND_MISSES * self.bent + self.noise
 
-def measure(mixture: np.ndarray, accompaniment: np.ndarray, rate: int) -> Leftover:
-    """What is left of an accompaniment in mixture − accompaniment, both [channels, frames]."""
+
+def measure(
+    mixture: np.ndarray,
+    accompaniment: np.ndarray,
+    rate: int,
+    codecs: tuple[Shares, Shares] | None = None,
+) -> Leftover:
+    """What is left of an accompaniment in mixture − accompaniment, both [channels, frames].
+
+    `codecs`: the noise that those of the two files leave; without, nothing is expected or agreed.
+    """
     n_fft = 2 ** round(math.log2(WINDOW_S * rate))
     hop = n_fft // 2
     frames = (mixture.shape[1] - n_fft) // hop + 1
@@ -85,7 +114,15 @@ def measure(mixture: np.ndarray, accompaniment: np.ndarray, rate: int) -> Leftov
     scale = 3 / 16 * n_fft**2 / hop  # what a sample's power is in the spectra's
     for channel, side in enumerate(mixture):
         voice = stft(side, 0, frames, n_fft, hop, place) - backing[channel]
-        _add(found, _Sung(voice, backing, heard, channel), bands)
+        sung = _Sung(voice, backing, heard, channel)
+        _add(found, sung, bands)
+        if codecs is not None:
+            hz = np.arange(n_fft // 2 + 1) * (rate / n_fft)
+            whole = powers(voice + backing[channel]).sum(axis=0)
+            found.expected += float(
+                whole @ codecs[0].at(hz) + sung.own.sum(axis=0) @ codecs[1].at(hz)
+            )
+            _add_agreed(found, sung, bands)
         found.bent += _bent(side - accompaniment[channel], accompaniment[channel], rate) * scale
     return found
 
@@ -147,11 +184,46 @@ def _add(found: Leftover, sung: _Sung, bands: _Bands) -> None:
         found.noise += _noise(sung, band)
 
 
+def _add_agreed(found: Leftover, sung: _Sung, bands: _Bands) -> None:
+    turns = np.arange(len(sung.power)) // _TURN_CELLS % 2 == 0
+    for band in bands.colour:
+        halves = [_colour(sung, band, half[:, None]) for half in (turns, ~turns)]
+        found.coloured_agreed += _product(sung, band, *halves)
+    for band in bands.moving:
+        groups = np.arange(band.start, band.stop) // _TURN_BINS % 2 == 0
+        gains = [_gains(sung, band, half, _FEWEST_CELLS // 2) for half in (groups, ~groups)]
+        own = sung.own[:, band].sum(axis=1)
+        found.moving_agreed += float(((gains[0] * gains[1].conj()).real * own).sum())
+
+
 def _coloured(sung: _Sung, band: slice) -> float:
     """Power that the channels of the backing explain at a gain each, of cells in a band."""
-    chosen = sung.audible[:, band]
+    gains = _colour(sung, band)
+    return _product(sung, band, gains, gains)
+
+
+Colour = tuple[complex, complex]  # gains of the backing's channels
+
+
+def _product(sung: _Sung, band: slice, first: Colour, second: Colour) -> float:
+    """Of the backing's channels at two pairs of gains, the real part: their power, if they are
+    one."""
+    left, right, both = (
+        part[:, band].sum()
+        for part in (sung.heard.powers[0], sung.heard.powers[-1], sung.heard.both)
+    )
+    a, b = first
+    c, d = second[0].conjugate(), second[1].conjugate()
+    crossed = a * d * both + b * c * both.conjugate()
+    return float((a * c * left + b * d * right + crossed).real)
+
+
+def _colour(sung: _Sung, band: slice, part: np.ndarray | bool = True) -> Colour:
+    """The gains for a band, from a part of its cells; 0 where too few are audible."""
+    chosen = sung.audible[:, band] & part
+    a = b = 0j
     if chosen.sum() < _FEWEST_CELLS:
-        return 0.0
+        return a, b
     power, left, right, both, with_left, with_right = (
         part[:, band][chosen]
         for part in (
@@ -163,7 +235,6 @@ def _coloured(sung: _Sung, band: slice) -> float:
             sung.with_backing[-1],
         )
     )
-    a = b = 0j
     for floor in np.geomspace(_FIRST_FLOOR, _FLOOR, _ROUNDS):
         rest = power - 2 * (np.conj(a) * with_left + np.conj(b) * with_right).real
         rest += abs(a) ** 2 * left + abs(b) ** 2 * right + 2 * (a * np.conj(b) * both).real
@@ -174,16 +245,18 @@ def _coloured(sung: _Sung, band: slice) -> float:
         scale = (ll + ridge) * (rr + ridge) - abs(lr) ** 2
         a = (p * (rr + ridge) - q * lr.conjugate()) / scale
         b = (q * (ll + ridge) - p * lr) / scale
-    left, right, both = (
-        part[:, band].sum()
-        for part in (sung.heard.powers[0], sung.heard.powers[-1], sung.heard.both)
-    )
-    return float(abs(a) ** 2 * left + abs(b) ** 2 * right + 2 * (a * np.conj(b) * both).real)
+    return a, b
 
 
 def _moving(sung: _Sung, band: slice) -> float:
     """Power that a channel of the backing explains at a gain for each cell's time, in a band."""
-    chosen = sung.audible[:, band]
+    gains = _gains(sung, band, True, _FEWEST_CELLS)
+    return float((np.abs(gains) ** 2 * sung.own[:, band].sum(axis=1)).sum())
+
+
+def _gains(sung: _Sung, band: slice, part: np.ndarray | bool, fewest: int) -> np.ndarray:
+    """The gain for each cell's time, from a part of a band's bins; 0 where too few are audible."""
+    chosen = sung.audible[:, band] & part
     power, own, product = (
         np.where(chosen, part[:, band], 0)
         for part in (sung.power, sung.own, sung.with_backing[sung.channel])
@@ -195,8 +268,7 @@ def _moving(sung: _Sung, band: slice) -> float:
         gains = (weights * product).sum(axis=1, keepdims=True) / (
             (weights * own).sum(axis=1, keepdims=True) + np.float32(1e-30)
         )
-    told = chosen.sum(axis=1) >= _FEWEST_CELLS
-    return float((np.abs(gains[told, 0]) ** 2 * own[told].sum(axis=1)).sum())
+    return np.where(chosen.sum(axis=1) >= fewest, gains[:, 0], 0)
 
 
 def _bent(voice: np.ndarray, own: np.ndarray, rate: int) -> float:

@@ -1,19 +1,17 @@
 """A multitrack's sources, cut into chunks of integers that add up. Free of Beam."""
 
-import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from pipelines.samples import chunks
 from pipelines.samples.chunks import AlignedSource, Chunk
 from pipelines.samples.recordings import Facts, Recording, Shape, Unusable
-from stemlode import audio
-from stemlode.audio.info import ends_early
+from stemlode.audio import AudioError
+from stemlode.audio.info import check_difference, check_sum, ends_early, miss_db
 
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-LARGEST_MISS_DB = -6.0  # beyond this, a mixture is not that of its stems
 
 
 def multitrack_chunks(
@@ -25,19 +23,21 @@ def multitrack_chunks(
     sources = []
     for name, parts in sorted(recording.parts.items()):
         for number, part in enumerate(parts):
-            own = f"{name} {number + 1}" if number else name
+            own = _own(name, number)
             owner[own] = name
             sources.append(
                 AlignedSource(own, part.uri, 0, part.gain, stream=part.stream, channel=part.channel)
             )
+    lengths: dict[str, int] = {}
     cut = chunks.cut(
         sources,
         sample_rate=rate,
         channels=shape.channels,
         chunk_frames=chunk_frames,
         until="mixture" if "mixture" in recording.parts else "",
+        lengths=lengths,
     )
-    power = missed = 0.0
+    heads, tails = np.zeros(2), np.zeros(2)  # what the sum misses, and the mixture's power
     for number, held in enumerate(cut):
         chunk: dict[str, np.ndarray] = {}
         for own, samples in held.items():
@@ -47,35 +47,44 @@ def multitrack_chunks(
         integers, scale = chunks.quantise(chunk, sums, shape.flac_bits)
         if given is not None:
             written = integers["mixture"] * np.float32(scale / chunks.full_scale(shape.flac_bits))
-            power += float(np.sum(given**2, dtype=np.float64))
-            missed += float(np.sum((given - written) ** 2, dtype=np.float64))
+            ended = max(0, min(lengths.values()) - number * chunk_frames)
+            for stretch, total in ((slice(ended), heads), (slice(ended, None), tails)):
+                total += [
+                    float(np.sum(samples[:, stretch] ** 2, dtype=np.float64))
+                    for samples in (given - written, given)
+                ]
         yield Chunk(number * chunk_frames, integers, scale)
+    missed, power = heads + tails
     if power or missed:
-        facts.sum_error_db = _ratio_db(missed, power)
-    if missed > power * 10 ** (LARGEST_MISS_DB / 10):
-        raise Unusable(
-            f"the stems do not sum to the mixture (error {facts.sum_error_db:+.1f} dB)"
-            f"{ends_early(_lengths(recording))}; "
-            "take the mixture away where it is not their plain sum",
-            "sum",
-        )
+        facts.sum_error_db = miss_db(missed, power)
+    if "mixture" not in recording.parts:
+        return
+    early = _ends_early(recording, lengths, rate)
+    try:
+        if "mixture" in sums:
+            check_sum(list(heads), list(tails), early)
+        else:
+            check_difference(early)
+    except AudioError as error:
+        advice = "; take the mixture away where it is not their plain sum"
+        why = f"{error}{advice if error.error == 'sum' else ''}"
+        raise Unusable(why, error.error) from None
 
 
-def _lengths(recording: Recording) -> dict[str, float]:
-    """File name → seconds that it decodes to; asked only for an error's text."""
-    return {
-        part.uri.rpartition("/")[2]: sum(
-            block.duration_s for block in audio.blocks(part.uri, stream=part.stream, mono=True)
-        )
-        for parts in recording.parts.values()
-        for part in parts
-    }
+def _ends_early(recording: Recording, lengths: Mapping[str, int], rate: int) -> str:
+    """The files that end before their mixture does, as `info.ends_early` has it; `lengths` in
+    frames, by a part's name of its own."""
+    found = {}
+    for name, parts in recording.parts.items():
+        for number, part in enumerate(parts):
+            frames = min(lengths[_own(name, number)], lengths["mixture"])
+            found[part.uri.rpartition("/")[2]] = frames / rate
+    return ends_early(found)
 
 
-def _ratio_db(missed: float, power: float) -> float:
-    """10 log10(missed / power), between ±120 dB."""
-    floor = 1e-12
-    return round(10 * math.log10(max(missed, power * floor) / max(power, missed * floor)), 2)
+def _own(name: str, number: int) -> str:
+    """A part's name of its own."""
+    return f"{name} {number + 1}" if number else name
 
 
 def _sums(recording: Recording) -> dict[str, dict[str, int]]:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from matching.sound.channels import IN_PLACE, MEAN
-from pipelines.samples import chunks, residuals
+from pipelines.samples import chunks, encoders, residuals
 from pipelines.samples.chunks import AlignedSource, Chunk
+from pipelines.samples.encoders import Shares
 from pipelines.samples.recordings import Facts, Recording, Shape, Unusable
 from pipelines.samples.residuals import Judge
 from stemlode import audio
@@ -134,10 +135,24 @@ def _judge(recording: Recording, rate: int, shape: Shape) -> Judge | None:
             held.append(chunk)
     if not held:
         return None
+    codecs = None
+    if not lossless:
+        found = [_of_codec(source, skipped / rate, shape.channels) for source in sources]
+        if found[0] is None or found[1] is None:
+            return None
+        codecs = found[0], found[1]
     mixture, accompaniment = (
         np.concatenate([chunk[side] for chunk in held], axis=1) for side in SIDES
     )
-    return residuals.judge(mixture, accompaniment, rate, lossless)
+    return residuals.judge(mixture, accompaniment, rate, codecs)
+
+
+def _of_codec(source: AlignedSource, begin_s: float, channels: int) -> Shares | None:
+    """The noise that a source's codec leaves in its channels, from what is measured of it."""
+    try:
+        return encoders.noise(source.uri, begin_s, MEASURED_S, source.gains, channels)
+    except OSError as error:
+        raise read_fault(error, source.uri) from error
 
 
 def _is_lossless(recording: Recording) -> bool:

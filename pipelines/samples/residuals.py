@@ -14,6 +14,7 @@ import scipy.fft
 
 from matching.sound.signals import powers
 from pipelines.samples import delays, leftover
+from pipelines.samples.encoders import Shares
 from pipelines.samples.leftover import Leftover
 
 N_FFT = 8192
@@ -23,11 +24,17 @@ FEWEST_FRAMES = 16  # of a stretch whose coherence is more than chance
 LARGEST_LEFT_DB = -21.5  # of the backing, relative to the voice
 LARGEST_NOISY_DB = -18.0  # of it, where a codec's noise is left over too
 LARGEST_EXPLAINED_DB = -22.5  # of what the backing's own samples explain, there
+LARGEST_SHARE = 0.9  # of what the codecs should leave: all that is left of a song by agreement
+LARGEST_OF_PIECE = 4.0  # of that: of a chunk, of which less can be told
 INAUDIBLE_DB = -50.0  # relative to the backing
 PIECE_S = 12.0  # of a song; less says little
+WHOLE_S = 36.0  # of a song, in which a lossy pair is held against its codecs
 _FINER = 16  # points of the correlation for each frame
 _LOWEST_COHERENCE = 0.3  # below it, a bin says nothing of the delay
+_INCOHERENT = 0.01  # so that no bin outweighs all
+_FAINTEST = 1e-10  # of the strongest bin's power; below it, as above a codec's cutoff, windows leak
 _FEWEST_BINS = 32
+Codecs = tuple[Shares, Shares]
 
 
 class Lie:
@@ -54,16 +61,20 @@ class Lie:
         """Frames by which the accompaniment must be moved ahead yet, within ±MOST_FRAMES, in all
         channels together; None where the two share too little to tell.
 
-        The peak of the cross-correlation, each frequency at the weight of its coherence.
+        The peak of the cross-correlation, each frequency at the weight of its coherence, as of the
+        likeliest delay (Hannan and Thomson 1973): what is barely coherent hardly counts.
         """
         xy, both = self._xy, self._xx * self._yy
         coherence = np.divide(np.abs(xy) ** 2, both, out=np.zeros_like(both), where=both > 0)
         told = coherence >= _LOWEST_COHERENCE
+        for power in (self._xx, self._yy):
+            told &= power > _FAINTEST * power.max()
         told[:, 0] = False
         if told.sum() < _FEWEST_BINS:
             return None
         phases = np.zeros_like(xy)
-        phases[told] = coherence[told] * xy[told] / np.abs(xy[told])
+        weights = coherence[told] / (_INCOHERENT + 1 - coherence[told])
+        phases[told] = weights * xy[told] / np.abs(xy[told])
         wave = np.fft.irfft(phases.sum(axis=0), N_FFT * _FINER)
         reach = round(MOST_FRAMES * _FINER)
         near = np.concatenate([wave[-reach:], wave[: reach + 1]])
@@ -79,21 +90,27 @@ class Judge:
     """Decides of a pair's chunks whether mixture − accompaniment is written as their vocals.
 
     `delay` is how many frames the accompaniment must be moved ahead of where prune puts it.
+    `codecs`: the noise that those of mixture and accompaniment leave; None where both are lossless.
     """
 
-    def __init__(self, rate: int, delay: float, lossless: bool) -> None:
-        self.rate, self.delay, self.lossless = rate, delay, lossless
+    def __init__(self, rate: int, delay: float, codecs: Codecs | None) -> None:
+        self.rate, self.delay, self.codecs = rate, delay, codecs
         self._song = Leftover()  # of its pieces in which the vocals are true
         self._written = Leftover()
+        self._by_codec_alone = True
 
     def learn(self, mixture: np.ndarray, accompaniment: np.ndarray) -> None:
         """How loud the voice is, and how much seems to be left, from some of the song, [channels,
         frames]."""
+        if self.codecs is not None:
+            part = slice(0, round(WHOLE_S * self.rate))
+            whole = self._measure(mixture[:, part], accompaniment[:, part])
+            self._by_codec_alone = _in_share(whole, LARGEST_SHARE)
         size = round(PIECE_S * self.rate)
         found = Leftover()
         for at in range(0, max(1, mixture.shape[1] - size // 2), size):
             part = slice(at, at + size)
-            piece = leftover.measure(mixture[:, part], accompaniment[:, part], self.rate)
+            piece = self._measure(mixture[:, part], accompaniment[:, part])
             if piece.size and self._passes(piece):
                 found = found.plus(piece)
         self._song = found
@@ -105,7 +122,9 @@ class Judge:
         A chunk shorter than PIECE_S is judged together with what it lacks of that, at most its own
         length, of the song at its mean: in less, a voice and its backing are alike by chance.
         """
-        found = leftover.measure(mixture, accompaniment, self.rate)
+        if not self._by_codec_alone:
+            return None
+        found = self._measure(mixture, accompaniment)
         if not found.size:
             return None  # a tenth of a second says nothing
         lacking = found.size * min(1.0, max(0.0, PIECE_S * self.rate / mixture.shape[1] - 1))
@@ -123,6 +142,9 @@ class Judge:
         written = self._written
         return _ratio_db(written.left, written.voice - written.left) if written.size else None
 
+    def _measure(self, mixture: np.ndarray, accompaniment: np.ndarray) -> Leftover:
+        return leftover.measure(mixture, accompaniment, self.rate, self.codecs)
+
     def _heard(self, found: Leftover) -> float:
         """The power of the voice that what is left over is held against."""
         song = self._song
@@ -135,26 +157,27 @@ class Judge:
         def below(left: float, largest_db: float) -> bool:
             return left <= max(least, voice * 10 ** (largest_db / 10))
 
-        if self.lossless:
+        if self.codecs is None:
             return below(found.left, LARGEST_LEFT_DB)
         noisy = below(found.left, LARGEST_NOISY_DB)
-        return noisy and below(found.explained, LARGEST_EXPLAINED_DB)
+        explained = below(found.explained, LARGEST_EXPLAINED_DB)
+        return noisy and explained and _in_share(found, LARGEST_OF_PIECE)
 
 
 def judge(
-    mixture: np.ndarray, accompaniment: np.ndarray, rate: int, lossless: bool
+    mixture: np.ndarray, accompaniment: np.ndarray, rate: int, codecs: Codecs | None
 ) -> Judge | None:
     """Who decides on a pair, from some of it; None where no delay can be told.
 
     `mixture` and `accompaniment` [channels, frames] are at their levels and to a frame or two on
-    one clock.
+    one clock; `codecs` as in Judge.
     """
     lie = Lie()
     lie.add(mixture, accompaniment)
     delay = lie.delay() if lie.frames >= FEWEST_FRAMES else None
     if delay is None:
         return None
-    found = Judge(rate, delay, lossless)
+    found = Judge(rate, delay, codecs)
     found.learn(mixture, moved_ahead(accompaniment, delay))
     return found
 
@@ -172,6 +195,12 @@ def within(begin_s: float, end_s: float, spans: Iterable[Iterable[float]], slack
     return any(
         begin_s >= start - slack_s and end_s <= end + slack_s for start, end in map(tuple, spans)
     )
+
+
+def _in_share(found: Leftover, largest: float) -> bool:
+    """Whether no more is left than a share of what the codecs should leave, or nothing audible."""
+    least = found.backing * 10 ** (INAUDIBLE_DB / 10)
+    return found.agreed <= max(least, largest * found.expected)
 
 
 def _ratio_db(left: float, voice: float) -> float:

@@ -52,6 +52,10 @@ class Chain:
         """The length in seconds by the pages' headers."""
         return self.info.duration_s
 
+    def bits_a_second(self, seconds: float) -> float:
+        """As FFmpeg's, of the first link."""
+        return self._first.bits_a_second(seconds)
+
     def seek(self, start_s: float) -> bool:
         """Always False."""
         return False

@@ -119,11 +119,10 @@ class FFmpeg:
                 decoded = packet.decode()
             except (av.FFmpegError, ValueError):
                 if heard_s or queue.frames:
-                    junk.add(packet)
+                    junk.add(packet, (packet.duration or 0) * self._unit_s)
                 continue
             if decoded and junk.is_damage:
-                heard_s += queue.seconds
-                raise AudioError(f"damaged: only the first {heard_s:.1f} s decode", "damaged")
+                raise self._broken(heard_s + queue.seconds)
             for frame in decoded:
                 if (pts := frame.pts) is not None:
                     first = pts if first is None else first
@@ -140,6 +139,8 @@ class FFmpeg:
         if queue.frames:
             heard_s += queue.seconds
             yield queue.drained()
+        if junk.seconds > MISSING_S:
+            raise self._broken(heard_s)
         self._check(heard_s, last_s)
 
     def seek(self, start_s: float) -> bool:
@@ -168,6 +169,20 @@ class FFmpeg:
                 end = max(end, packet.pts + (packet.duration or 0))
         return max(total, end - (begin or 0)) * self._unit_s
 
+    def bits_a_second(self, seconds: float) -> float:
+        """Of the stream's first seconds, as they are encoded; 0 where its packets tell no time."""
+        seconds_of = framing.FRAMED.get(self._name)
+        size = reached_s = 0.0
+        for packet in self._packets():
+            if seconds_of is not None:
+                reached_s += seconds_of(bytes(memoryview(packet)[:7]))
+            else:
+                reached_s += (packet.duration or 0) * self._unit_s
+            size += packet.size
+            if reached_s >= seconds:
+                break
+        return 8 * size / reached_s if reached_s > 0 else 0.0
+
     def _packets(self) -> Iterator[Any]:
         """The stream's packets. A container that breaks off may go on behind the damage."""
         import av  # noqa: PLC0415
@@ -187,6 +202,9 @@ class FFmpeg:
                 return
             except av.FFmpegError:
                 stuck += 1
+
+    def _broken(self, heard_s: float) -> AudioError:
+        return AudioError(f"damaged: only the first {heard_s:.1f} s decode", "damaged")
 
     def _check(self, heard_s: float, last_s: float) -> None:
         """AudioError where less came than was stated; `last_s` by the frames' time stamps."""
@@ -244,20 +262,23 @@ class _Bounded:
 
 
 class _Junk:
-    """Packets in a row that do not decode, among others that do: damage, if they are no tags."""
+    """Packets that do not decode, behind others that do: damage, if they are no tags and others
+    follow, or if they are as long as what may be missing of a file."""
 
     def __init__(self) -> None:
         self.is_damage = False
+        self.seconds = 0.0
         self._tag_ends = 0
 
-    def add(self, packet: Any) -> None:
-        """A packet that does not decode."""
+    def add(self, packet: Any, seconds: float) -> None:
+        """A packet that does not decode, and its length by its header."""
         at = packet.pos if packet.pos is not None else -1
         size = framing.tag_bytes(bytes(packet))
         if size:
             self._tag_ends = at + size
         elif not 0 <= at < self._tag_ends:
             self.is_damage = True
+            self.seconds += seconds
 
 
 class _Queue:

@@ -1,6 +1,7 @@
 """What is known of an audio stream, what comes out of it, and why a file is none. No I/O."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ SLOWEST_HZ, FASTEST_HZ = 1000, 6_144_000
 # What a file decodes to may differ so much from its length in a catalogue.
 APART_S, APART = 1.0, 0.02
 MANY = 0.1  # of the files: then it is the catalogue that is wrong, or the folder
+LARGEST_MISS_DB = -6.0  # of the sum of stems: beyond this, a mixture is not theirs
+LESS_TRUE_DB = 6.0  # by which that sum may be worse where one of the stems has ended
+LEAST_MISS_DB = -40.0  # of what is not heard
 MISSING_S = 0.5  # a stated length may be off by a codec's padding
 
 
@@ -98,6 +102,46 @@ def ends_early(lengths_s: Mapping[str, float]) -> str:
         for name, seconds in sorted(lengths_s.items())
         if differs(seconds, longest)
     )
+
+
+def check_difference(early: str) -> None:
+    """AudioError where one of two files ends early whose difference is to be the third source: what
+    the longer one holds behind that would be taken for it. `early` as `ends_early` has it."""
+    if early:
+        raise AudioError(
+            f"cut short{early.replace(';', ':', 1)}; what the longer file holds behind that would "
+            "count as the missing source: make them equally long",
+            "cut_short",
+        )
+
+
+def check_sum(heads: Sequence[float], tails: Sequence[float], early: str) -> None:
+    """AudioError where stems do not sum to their mixture, or no longer do where one has ended.
+
+    `heads` and `tails`: power that the sum misses, and the mixture's power, as long as all stems
+    sound and behind the end of the first that ends early. `early` names these, see `ends_early`.
+    """
+    missed, power = (head + tail for head, tail in zip(heads, tails, strict=True))
+    if missed > power * 10 ** (LARGEST_MISS_DB / 10):
+        raise AudioError(
+            f"the stems do not sum to the mixture (error {miss_db(missed, power):+.1f} dB){early}",
+            "sum",
+        )
+    most_db = max(LEAST_MISS_DB, miss_db(*heads) + LESS_TRUE_DB)
+    if early and miss_db(*tails) > most_db:
+        raise AudioError(
+            f"cut short{early.replace(';', ':', 1)}; behind that the stems do not sum to the "
+            f"mixture (error {miss_db(*tails):+.1f} dB)",
+            "cut_short",
+        )
+
+
+def miss_db(missed: float, power: float) -> float:
+    """10 log10(missed / power), between ±120 dB."""
+    floor = 1e-12
+    least = 1e-30
+    ratio = max(missed, power * floor, least) / max(power, missed * floor, least)
+    return round(10 * math.log10(ratio), 2)
 
 
 def length_notes(counts: Mapping[str, float]) -> list[str]:

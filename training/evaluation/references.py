@@ -12,7 +12,7 @@ import soundfile
 
 from stemlode import audio, files
 from stemlode.audio import AudioError
-from stemlode.audio.info import ends_early
+from stemlode.audio.info import check_difference, check_sum, ends_early
 from stemlode.layouts import folders, songs
 from stemlode.layouts.grouping import GROUPINGS
 from stemlode.layouts.songs import Part
@@ -20,7 +20,6 @@ from stemlode.runs import BadUsage
 from training.data.corpus import Corpus
 
 GIVEN = {"vocals", "accompaniment"}
-LARGEST_MISS_DB = -6.0  # beyond this, a mixture is not that of its stems; as for a corpus
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Stems:
         }
         song = _complete(_same_shape(sources), rate)
         lengths = {uri.rpartition("/")[2]: held.duration_s for (uri, _), held in read.items()}
-        _check_sum(song, lengths)
+        _check(song, sources, lengths)
         return song
 
 
@@ -213,16 +212,26 @@ def _complete(found: dict[str, np.ndarray], rate: int) -> ReferenceSong:
     return ReferenceSong(mixture, sources, rate)
 
 
-def _check_sum(song: ReferenceSong, lengths_s: Mapping[str, float]) -> None:
-    """AudioError if the mixture is not that of its stems; a corpus refuses the same songs. It names
-    the files, given with their lengths, that end early: a cut stem is the likeliest reason."""
+def _check(
+    song: ReferenceSong, given: Mapping[str, np.ndarray], lengths_s: Mapping[str, float]
+) -> None:
+    """AudioError if the mixture is not that of its stems, or was cut elsewhere than they; a corpus
+    refuses the same songs. It names the files, given with their lengths, that end early: a cut stem
+    is the likeliest reason."""
+    if "mixture" not in given:
+        return
+    whole = song.mixture.shape[1]
+    early = ends_early(
+        {name: min(seconds, whole / song.sample_rate) for name, seconds in lengths_s.items()}
+    )
+    if given.keys() in ({"mixture", "vocals"}, {"mixture", "accompaniment"}):
+        check_difference(early)
     if "vocals" not in song.sources:
         return
-    total = song.source("vocals") + song.source("accompaniment")
-    power = float(np.sum(np.square(song.mixture), dtype=np.float64))
-    missed = float(np.sum(np.square(song.mixture - total), dtype=np.float64))
-    if missed > power * 10 ** (LARGEST_MISS_DB / 10):
-        error_db = 10 * np.log10(missed / max(power, 1e-12 * missed))
-        raise AudioError(
-            f"the stems do not sum to the mixture (error {error_db:+.1f} dB){ends_early(lengths_s)}"
-        )
+    missed = song.mixture - song.source("vocals") - song.source("accompaniment")
+    ended = min(samples.shape[1] for samples in given.values())
+    heads, tails = (
+        [float(np.sum(np.square(x[:, part]), dtype=float)) for x in (missed, song.mixture)]
+        for part in (slice(ended), slice(ended, None))
+    )
+    check_sum(heads, tails, early)

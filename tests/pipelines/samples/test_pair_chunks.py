@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from benchmarks import sound_cases
 from pipelines.samples import delays, residuals
 from pipelines.samples.pair_chunks import pair_chunks
 from pipelines.samples.recordings import Facts, Recording, Shape
@@ -173,3 +174,21 @@ def test_noise_of_its_own_has_no_delay_and_neither_has_silence() -> None:
         found = residuals.Lie()
         found.add(x, other)
         assert found.delay() is None
+
+
+@pytest.mark.parametrize("late", [0, 700])
+def test_what_lies_above_a_codecs_cutoff_moves_nothing(
+    song: tuple[np.ndarray, np.ndarray], late: int
+) -> None:
+    """There both hold but what the window leaks, alike in both and at phases of its own."""
+    accompaniment, vocals = (samples[:, : 8 * RATE] for samples in song)
+    led = np.pad(accompaniment, ((0, 0), (late, 0)))
+    copies = [
+        sound_cases.encoded(samples, RATE, "mp3", 320)[0]
+        for samples in (accompaniment + vocals, led)
+    ]
+    lie = residuals.Lie()
+    frames = min(copy.shape[1] for copy in copies) - late
+    lie.add(copies[0][:, :frames], copies[1][:, late:][:, :frames])
+    delay = lie.delay()
+    assert delay is not None and abs(delay) < 0.005

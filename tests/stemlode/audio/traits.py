@@ -311,6 +311,13 @@ def _damaged() -> Iterator[Trait]:
         middle = len(data) // 2
         hole = data[:middle] + bytes(len(data) // 4) + data[middle + len(data) // 4 :]
         yield Trait(f"{name} with a hole", hole, 4.0, error="damaged")
+    deeper = written(music, "FLAC", "PCM_24")
+    yield Trait(  # FFmpeg gives up there
+        "flac of unknown length, then another depth",
+        _of_unknown_length(flac) + deeper[deeper.index(b"\xff\xf8") :],
+        8.0,
+        error="damaged",
+    )
     last = len(flac) - 50
     yield Trait("flac, its last block cut", flac[:last], 4.0, error="damaged")
     yield Trait(
