@@ -195,7 +195,7 @@ def status(name, pid="self"):
     return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024
 
 def track(uri):
-    return {"title": uri, "audio_uri": uri}
+    return {"title": uri, "audio_uri": uri, "duration_s": None, "duration_source": None}
 
 mix, instrumental = sys.argv[1:]
 listener = Listener(Settings(), Thresholds())
