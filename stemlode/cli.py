@@ -122,7 +122,7 @@ def run(verb: str, argv: Sequence[str]) -> int:
     """Call a verb's module and turn what it raises into one line and an exit status."""
     _quiet()
     try:
-        with signals.heeded():
+        with signals.heeded(_end):
             return importlib.import_module(VERBS[verb][0]).main(argv)
     except KeyboardInterrupt:
         _end()

@@ -7,7 +7,7 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, TextIO
 
@@ -20,13 +20,22 @@ _received: list[signal.Signals] = []
 _heeding: list[int] = []  # the process, as forked children inherit its handlers
 
 
+PATIENCE_S = 10.0
+_last_resort: list[threading.Timer] = []
+
+
 @contextlib.contextmanager
-def heeded() -> Iterator[None]:
+def heeded(at_last: Callable[[], object] | None = None) -> Iterator[None]:
     """Within, these signals raise KeyboardInterrupt in the main thread, as Ctrl-C does.
 
-    What the parent ignores (`nohup`) stays ignored. A second signal ends the process at once.
+    What the parent ignores (`nohup`) stays ignored. A second signal ends the process at once. A
+    library may swallow the first one, or wait for its workers for ever: `at_last` is called, in a
+    thread, where this has not ended PATIENCE_S after it.
     """
     _received.clear()
+    _last_resort[:] = [threading.Timer(PATIENCE_S, at_last)] if at_last else []
+    for timer in _last_resort:
+        timer.daemon = True
     before = {}
     if threading.current_thread() is threading.main_thread():
         usual = (signal.SIG_DFL, signal.default_int_handler)
@@ -37,6 +46,8 @@ def heeded() -> Iterator[None]:
     try:
         yield
     finally:
+        for timer in _last_resort:
+            timer.cancel()
         if os.getpid() == process:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -58,6 +69,9 @@ def _interrupt(number: int, _: FrameType | None) -> None:
         os.kill(os.getpid(), number)
         return
     _received.append(signal.Signals(number))
+    for timer in _last_resort:
+        with contextlib.suppress(RuntimeError):  # it runs already, for another signal
+            timer.start()
     raise KeyboardInterrupt
 
 

@@ -96,9 +96,12 @@ def asking(path: str, *, notice: bool = True) -> Iterator[None]:
             raise
         raise OSError(errno.ETIMEDOUT, _silence(), path) from error
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in _CLIENTS:
+        # s3fs has an OSError for what is no missing file and no lack of rights: it names no file.
+        nameless = type(error) is OSError and not error.filename
+        if type(error).__module__.split(".")[0] not in _CLIENTS and not nameless:
             raise
-        said = str(error).strip().splitlines() or [type(error).__name__]
+        told = (isinstance(error, OSError) and error.strerror) or str(error)
+        said = told.strip().splitlines() or [type(error).__name__]
         late = "timeout" in type(error).__name__.lower()
         raise OSError(
             errno.ETIMEDOUT if late else errno.EIO,

@@ -213,4 +213,5 @@ def _fault(error: BaseException, uri: str, what: str) -> BaseException:
     if isinstance(error, OSError) and not retry.passes(error):
         return error
     number = error.errno if isinstance(error, OSError) else None
-    return OSError(number or errno.EIO, f"{what}: {str(error) or reason(error)}")
+    why = reason(error) if number else str(error) or reason(error)
+    return OSError(number or errno.EIO, why if why.startswith(what) else f"{what}: {why}")

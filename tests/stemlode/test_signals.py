@@ -15,7 +15,7 @@ from stemlode import runs, signals
 # A verb that claims its folder and then waits; one that a library would end with its own error.
 WORKS = """
 import os, sys, time
-from stemlode import cli, runs
+from stemlode import cli, runs, signals
 
 class Verb:
     @staticmethod
@@ -27,9 +27,12 @@ class Verb:
         except KeyboardInterrupt:
             if argv[1] == "converts":
                 raise RuntimeError("cancelled") from None
+            if argv[1] == "swallows":
+                time.sleep(60)
             raise
         return 0
 
+signals.PATIENCE_S = 0.3 if sys.argv[2] == "swallows" else 60
 sys.modules["verb_of_a_test"] = Verb
 cli.VERBS["works"] = ("verb_of_a_test", [], "")
 sys.exit(cli.main(["works", *sys.argv[1:]]))
@@ -44,7 +47,7 @@ def _begun(output: Path, how: str, wrapper: Sequence[str] = ()) -> subprocess.Po
     return process
 
 
-@pytest.mark.parametrize("how", ["raises", "converts"])
+@pytest.mark.parametrize("how", ["raises", "converts", "swallows"])
 @pytest.mark.parametrize(
     ("number", "status", "said"),
     [
