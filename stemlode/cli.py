@@ -161,7 +161,7 @@ def _end() -> NoReturn:
 
     number = signals.received() or signal.SIGINT
     why = signals.HEEDED[number]
-    trace = traceback.format_exc()
+    trace = traceback.format_exc() if sys.exception() else _where()
     noting = threading.Thread(target=give_up, args=(f"{why}\n\n{trace}",), daemon=True)
     noting.start()
     noting.join(NOTING_S)  # a store may not answer
@@ -170,6 +170,13 @@ def _end() -> NoReturn:
         with contextlib.suppress(Exception):
             stream.flush()
     os._exit(signals.status(number))
+
+
+def _where() -> str:
+    """What the main thread is at."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    stack = traceback.format_stack(frame) if frame else []
+    return "".join(["Traceback of what did not end (most recent call last):\n", *stack])
 
 
 def _is_lack_of_memory(error: Exception) -> bool:

@@ -21,8 +21,8 @@ class Verb:
     @staticmethod
     def main(argv):
         runs.start("verb", argv[0], {}, {})
-        print("begun", flush=True)
         try:
+            print("begun", flush=True)
             time.sleep(60)
         except KeyboardInterrupt:
             if argv[1] == "converts":
