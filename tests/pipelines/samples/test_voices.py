@@ -76,12 +76,12 @@ def test_levels_apart_are_mended_of_lossless_files_alone(test_data: Path, bench:
 def test_what_a_codec_does_not_leave_is_not_written(test_data: Path, bench: Workbench) -> None:
     """Such noise and such a compressor leave a voice at 20 dB, of lossless files; here it would be
     14 dB below what the codec leaves alone."""
-    changes = ("nothing", "swapped", "noise at -25 dB", "compressed 1.2:1")
+    changes = ("nothing", "noise at -25 dB", "compressed 1.2:1")
     given = passage(test_data, "so_easy", 24.0)
     outcomes = list(bench.coded(given, changes, [("mp3", 320)]))
     assert untrue(outcomes) == []
     written = [o.case.change for o in outcomes if o.written]
-    assert written == ["nothing", "swapped", "swapped"]
+    assert written == ["nothing"]
     assert all(o.written == o.chunks for o in outcomes if o.written)
 
 
