@@ -35,6 +35,7 @@ def check(
         columns, groups: those that are read; all where None.
     """
     groups = range(table.num_row_groups) if groups is None else groups
+    check_footer(source, table, groups)
     size = sum(_stated(table, group, columns) for group in groups)
     if size <= most:
         long = {
@@ -59,6 +60,8 @@ def rows_at_a_time(
 
     Raises pyarrow.ArrowInvalid where a row group is too large.
     """
+    groups = [*groups]
+    check_footer(source, table, groups)
     for group in groups:
         if (size := _stated(table, group, columns)) > MOST:
             raise pa.ArrowInvalid(
@@ -73,6 +76,20 @@ def rows_at_a_time(
         if lists and longest * _values(table, group, lists) > MOST:
             check(source, table, lists, groups=[group])
     return max(1, rows)
+
+
+def check_footer(source: Any, table: pq.ParquetFile, groups: Iterable[int]) -> None:
+    """pyarrow.ArrowException where what a file says of its columns makes no sense.
+
+    To ask pyarrow for a column's facts would then end the process (25.0); its readers find out as
+    well, and raise. A reader of no row reads none of the file.
+    """
+    opened = pq.ParquetFile(
+        source, metadata=table.metadata, buffer_size=_PIECE, pre_buffer=False
+    )  # fmt: skip
+    for group in groups:
+        for _ in opened.reader.iter_batches(0, row_groups=[group], use_threads=False):
+            pass
 
 
 def _chunks(
@@ -107,6 +124,10 @@ def _values(table: pq.ParquetFile, group: int, columns: Collection[str]) -> int:
     return max(chunk.num_values for chunk in _chunks(table, group, columns))
 
 
+def _columns(table: pq.ParquetFile) -> set[str]:
+    return {table.schema.column(number).path for number in range(len(table.schema))}
+
+
 def _lists(table: pq.ParquetFile) -> set[str]:
     """The columns of which a row has several values."""
     columns = (table.schema.column(number) for number in range(len(table.schema)))
@@ -135,7 +156,7 @@ def _spread(source: Any, table: pq.ParquetFile, group: int, texts: list[str], mo
         if size > most:
             return size
     if shared:
-        rows = max(1, AT_A_TIME // _stated(table, group, shared))
+        rows = max(1, AT_A_TIME // max(1, _stated(table, group, shared)))
         pieces = table.iter_batches(rows, row_groups=[group], columns=shared, use_threads=False)
         for batch in pieces:
             size += batch.nbytes
@@ -156,6 +177,10 @@ def _by_dictionary(
     source: Any, table: pq.ParquetFile, group: int, texts: list[str], rows: int
 ) -> Iterator[pa.RecordBatch]:
     """Texts as numbers and a dictionary; no more of the file is read than is asked for."""
+    if unknown := {*texts} - _columns(table):
+        raise pa.ArrowInvalid(
+            f"row group {group} has {unknown.pop()!r}, of which there is no column"
+        )
     if texts:
         opened = pq.ParquetFile(
             source, metadata=table.metadata, read_dictionary=texts, buffer_size=_PIECE,

@@ -103,7 +103,9 @@ def footer(path: str) -> pq.FileMetaData:
     """What one file of a table says of itself; Failed where it is missing or damaged."""
     try:
         with files.open_input(path) as file:
-            return pq.read_metadata(file)
+            table = pq.ParquetFile(file)
+            inflation.check_footer(file, table, range(table.num_row_groups))
+            return table.metadata
     except (OSError, pa.ArrowException) as error:
         raise runs.Failed(f"{path}: unreadable table: {runs.reason(error)}") from error
 

@@ -1,5 +1,6 @@
 """Small Parquet files that hold more than memory does: refused, or read a few rows at a time."""
 
+import contextlib
 import io
 import resource
 from pathlib import Path
@@ -115,3 +116,15 @@ def test_a_run_by_someone_else_that_inflates_is_one_line(tmp_path: Path) -> None
     pq.write_table(pa.table(columns), path, store_schema=False)
     with pytest.raises(Failed, match=r"rejects-.*: unreadable table: it would take .* GiB"):
         tables.read_part(str(path))
+
+
+def test_a_flipped_bit_of_what_a_file_says_of_itself_is_said() -> None:
+    """Some would end the process, if pyarrow were asked for what they say."""
+    texts = pa.table({"a": ["x"] * 9, "b": [["p", "q"]] * 9, "c": range(9)})
+    whole = _opened(texts)[0].getvalue()
+    for place in range(len(whole) - 8 - int.from_bytes(whole[-8:-4], "little"), len(whole) - 8):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        with contextlib.suppress(OSError, ValueError, pa.ArrowException):
+            table = pq.ParquetFile(io.BytesIO(damaged))
+            inflation.check(io.BytesIO(damaged), table, most=100)

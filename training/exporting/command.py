@@ -88,7 +88,7 @@ def facts(recipe: Recipe) -> dict[str, Any]:
         "sample_rate": recipe.sample_rate,
         "channels": around.channels,
         "sources": list(recipe.estimated) if recipe.separates else [],
-        "salience": rows if recipe.hears else None,
+        **({"salience": rows} if recipe.hears else {}),
         "window": around.window,
         "bands": around.bands,
         "divided_by": around.divided_by,

@@ -20,6 +20,7 @@ from training.exporting import command as exporting_command
 from training.models import spectrogram, unet
 from training.recipes.base import Recipe
 from training.recipes.registry import RECIPES
+from training.teachers import loading
 
 TINY_BSRNN = {"features": 4, "layers": 1, "hidden": 4, "mask_hidden": 4}
 FAST = [
@@ -109,6 +110,11 @@ def test_salience_is_exported_beside_the_mask_or_alone(wiring: str, tmp_path: Pa
         wanted = torch.cat(list(recipe.hear(trained.core, signal)), dim=-1)
     assert found.shape == (1, 360, wanted.shape[1])
     assert np.abs(found[0] - wanted.numpy()).max() < 1e-4 and found.std() > 1e-4
+    if separates:  # its masks may teach
+        assert loading.load(str(path)).sources == ("vocals",)
+    else:
+        with pytest.raises(BadUsage, match="sources"):
+            loading.load(str(path))
 
 
 @pytest.mark.parametrize("name", ["complex-unet-vocals-small", "bsrnn-vocals-small"])

@@ -19,11 +19,6 @@ _specs: dict[type[DoFn], Specs] = {}
 _views: dict[int, tuple[dict[str, Any], dict[type, Any]]] = {}
 
 
-def remember() -> None:
-    userstate.get_dofn_specs = _remembered_specs
-    PipelineOptions.view_as = _remembered_view
-
-
 def _remembered_specs(step: DoFn) -> Specs:
     """A step's states and timers, which are its class'; a method given to `Map` has its own."""
     if isinstance(step, CallableWrapperDoFn) and isinstance(step.process, MethodType):
@@ -45,3 +40,7 @@ def _remembered_view(options: PipelineOptions, kind: type[PipelineOptions]) -> A
     if kind not in views:
         views[kind] = _look(options, kind)
     return views[kind]
+
+
+userstate.get_dofn_specs = _remembered_specs
+PipelineOptions.view_as = _remembered_view
