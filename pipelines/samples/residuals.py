@@ -25,6 +25,8 @@ LARGEST_LEFT_DB = -21.5  # of the backing, relative to the voice
 LARGEST_NOISY_DB = -18.0  # of it, where a codec's noise is left over too
 LARGEST_EXPLAINED_DB = -22.5  # of what the backing's own samples explain, there
 LARGEST_SHARE = 0.9  # of what the codecs should leave: all that is left of a song by agreement
+LARGEST_SURE_SHARE = 0.4  # of it, where that is well above what agrees by chance
+BY_CHANCE_DB = -38.5  # relative to the backing
 LARGEST_OF_PIECE = 4.0  # of that: of a chunk, of which less can be told
 INAUDIBLE_DB = -50.0  # relative to the backing
 PIECE_S = 12.0  # of a song; less says little
@@ -105,7 +107,9 @@ class Judge:
         if self.codecs is not None:
             part = slice(0, round(WHOLE_S * self.rate))
             whole = self._measure(mixture[:, part], accompaniment[:, part])
-            self._by_codec_alone = _in_share(whole, LARGEST_SHARE)
+            chance = whole.backing * 10 ** (BY_CHANCE_DB / 10)
+            sure = LARGEST_SURE_SHARE + chance / max(whole.expected, 1e-30)
+            self._by_codec_alone = _in_share(whole, min(LARGEST_SHARE, sure))
         size = round(PIECE_S * self.rate)
         found = Leftover()
         for at in range(0, max(1, mixture.shape[1] - size // 2), size):

@@ -90,7 +90,6 @@ def perturb(
     song cannot be used, Failed where the work cannot be done.
     """
     check(models, song)
-    began = time.time()
     terms = task.terms(models, song)
     problem = Problem.of(song, terms)
     state = made(terms, problem, task, files.join(parts, STATE), done)
@@ -100,7 +99,6 @@ def perturb(
     scores.write(files.join(folder, PERTURBATION), state.best.numpy(), song.sample_rate)
     written = audio.read(path).samples
     report, heard = _report(song, models, terms, problem, state, written, path, task)
-    report["seconds"] = round(time.time() - began, 3)
     files.write_bytes(files.join(folder, REPORT), runs.to_json(report))
     files.write_bytes(files.join(folder, PAGE), page.page(title, report, song, written, heard))
     return report
