@@ -109,9 +109,14 @@ def exists(path: str) -> bool:
 
 @_asking
 def is_file(path: str) -> bool:
-    """Whether a path is that of a file."""
+    """Whether a path is that of a file; OSError where a store does not say."""
     fs, name = system(path)
-    return fs.isfile(name)
+    if is_local(path):
+        return fs.isfile(name)
+    try:
+        return fs.info(name)["type"] == "file"  # `isfile` takes any failure for "no"
+    except FileNotFoundError:
+        return False
 
 
 @_asking

@@ -148,3 +148,16 @@ def test_a_rename_in_a_store_whose_answer_was_lost_has_happened(
         with pytest.raises(FileNotFoundError):
             files.write_bytes(path, b"newer")
     assert files.read_bytes(path) == (b"newer" if happened else b"old")
+
+
+def test_a_store_that_fails_does_not_say_that_there_is_no_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object) -> None:
+        raise ConnectionError("no answer")
+
+    fs, _ = files.system("memory://a")
+    assert not files.is_file("memory://a")
+    monkeypatch.setattr(type(fs), "info", fails)
+    with pytest.raises(OSError, match="no answer"):
+        files.is_file("memory://a")
