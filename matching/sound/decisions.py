@@ -50,6 +50,7 @@ class Thresholds:
     min_part: float = 0.1  # of the mixture that matches where a part does
     min_bass: float = 0.3  # correlation below which the bass is missing
     max_rest: float = 0.25  # of the mixture where the instrumental may be silent
+    repair: bool = True  # pairs whose speed was repaired may be kept
     on_sum: bool = False  # d_min and d_max are of eq. 3.8's plain sum; for pairs without alignment
 
 
@@ -68,9 +69,11 @@ def decide(scores: Scores, thresholds: Thresholds) -> tuple[str, str]:
       instrumentals, one recording from two encoders.
     * `swapped`*: asymmetry ≤ −min_asymmetry: the "instrumental" holds more.
     * `a_cappella`*: bass_correlation < min_bass, or rest_share > max_rest.
-    * `partly`*: min_part ≤ matched_share < min_share.
-    * `misaligned`: |drift_ppm| > max_drift_ppm*, or matched_share < min_part*, or no sure
-      alignment although the difference is below d_max.
+    * `partly`*: min_part ≤ matched_share < min_share. Of a pair whose parts were aligned each by
+      itself (`repaired` says `parts`), all measures but matched_share are of these parts, and all
+      other criteria come first: such a pair would be kept if its parts were all of it.
+    * `misaligned`: |drift_ppm| > max_drift_ppm*, unless its speed was repaired, or matched_share <
+      min_part*, or no sure alignment although the difference is below d_max.
     * `too_different`: difference ≥ d_max, or not a number.
     * `kept`: all else.
     """
@@ -85,10 +88,13 @@ def decide(scores: Scores, thresholds: Thresholds) -> tuple[str, str]:
         return found
     if not d < high:
         return "too_different", f"difference {d:.3f} is not below {high:g}"
+    if _has(scores, "parts"):
+        return "partly", f"{_matching(scores)}, each aligned by itself: {_spans(scores)}"
+    why = f"difference {d:.3f} is in {low:g}…{high:g}"
     if soft:
-        why = f"asymmetry {scores.asymmetry:.2f}, spread {scores.surplus_spread:.2f}"
-        return "kept", f"difference {d:.3f} is in {thresholds.d_sparse:g}…{low:g}, {why}: a voice"
-    return "kept", f"difference {d:.3f} is in {low:g}…{high:g}"
+        why = f"difference {d:.3f} is in {thresholds.d_sparse:g}…{low:g}, asymmetry "
+        why += f"{scores.asymmetry:.2f}, spread {scores.surplus_spread:.2f}: a voice"
+    return "kept", why
 
 
 def _by_sum(d: float, low: float, high: float) -> tuple[str, str]:
@@ -121,7 +127,8 @@ def _by_alignment(scores: Scores, limits: Thresholds) -> tuple[str, str] | None:
         why = f"no sure alignment: confidence {confidence:.2f} is below {limits.min_confidence:g}"
         return ("misaligned", why) if similar else None
     share, least = scores.matched_share, limits.min_asymmetry
-    whole = share is None or share >= limits.min_share
+    parts = _has(scores, "parts")
+    whole = share is None or share >= limits.min_share or parts
     if similar and whole and abs(scores.asymmetry) < least:
         why = f"asymmetry {scores.asymmetry:.2f} is within ±{least:g}: neither holds more"
         return "too_similar", why
@@ -157,14 +164,30 @@ def _a_cappella(scores: Scores, limits: Thresholds) -> tuple[str, str] | None:
 
 def _in_part(scores: Scores, limits: Thresholds) -> tuple[str, str] | None:
     share, drift = scores.matched_share, scores.drift_ppm
-    if share is not None and limits.min_part <= share < limits.min_share:
-        spans = ", ".join(f"{start:.0f}–{end:.0f} s" for start, end in scores.matched_spans or [])
-        why = f"{share:.0%} of the mixture matches, below {limits.min_share:.0%}: {spans or 'none'}"
-        return "partly", why
-    if drift is not None and abs(drift) > limits.max_drift_ppm:
+    partly = share is not None and limits.min_part <= share < limits.min_share
+    if partly and not _has(scores, "parts"):
+        return "partly", f"{_matching(scores)}, below {limits.min_share:.0%}: {_spans(scores)}"
+    even = _has(scores, "speed", "wow")
+    if even and not limits.repair:
+        return "misaligned", f"its {scores.repaired} was repaired, which does not count here"
+    if drift is not None and abs(drift) > limits.max_drift_ppm and not even:
         how = f"{abs(drift):.0f} ppm {'faster' if drift > 0 else 'slower'}"
         why = f"drift: the instrumental runs {how}, more than {limits.max_drift_ppm:g}"
         return "misaligned", why
     if share is not None and share < limits.min_part:
         return "misaligned", f"{share:.0%} of the mixture matches, below {limits.min_part:.0%}"
     return None
+
+
+def _has(scores: Scores, *repairs: str) -> bool:
+    """Whether one of these was repaired."""
+    return not {*repairs}.isdisjoint((scores.repaired or "").split("+"))
+
+
+def _matching(scores: Scores) -> str:
+    return f"{scores.matched_share or 0.0:.0%} of the mixture matches"
+
+
+def _spans(scores: Scores) -> str:
+    found = [f"{start:.0f}–{end:.0f} s" for start, end in scores.matched_spans or []]
+    return ", ".join(found) or "none"

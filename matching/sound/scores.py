@@ -34,6 +34,7 @@ class Settings:
     trim_db: float = silence.TRIM_DB
     max_offset_s: float = alignment.MAX_OFFSET_S
     align: bool = True
+    repair: bool = True  # what `matching.sound.repairs` mends; nothing without `align`
 
 
 class TrimmedSignal:
@@ -110,6 +111,8 @@ class Scores:
     surplus_spread: float | None = None
     channel_gains: list[float] | None = None
     mono_gains: list[float] | None = None
+    clock: list[list[float]] | None = None
+    repaired: str | None = None
 
 
 def score(mixture: TrimmedSignal, instrumental: TrimmedSignal) -> Scores:
@@ -151,6 +154,7 @@ def score(mixture: TrimmedSignal, instrumental: TrimmedSignal) -> Scores:
             parts, matched = _segments(aligned)
     compared = coherence.compare(aligned, level)
     residual_db = _worst(compared.residual_db, mapped)
+    gains, mono_gains = _columns(x, y, mapped)
     edges_s = (parts.frames * settings.hop_length).clip(0, len(aligned.x)) / rate
     where = spans.spans(matched, edges_s + x.start / rate)
     return Scores(
@@ -169,7 +173,8 @@ def score(mixture: TrimmedSignal, instrumental: TrimmedSignal) -> Scores:
         bass_correlation=coherence.bass_correlation(parts, matched, aligned.bass()),
         rest_share=coherence.rest_share(parts),
         surplus_spread=compared.surplus_spread,
-        **_columns(x, y, mapped),
+        channel_gains=gains,
+        mono_gains=mono_gains,
     )
 
 
@@ -228,17 +233,14 @@ def _worst(one: dict[str, float], mapped: ChannelMap | None) -> dict[str, float]
 
 def _columns(
     x: TrimmedSignal, y: TrimmedSignal, mapped: ChannelMap | None
-) -> dict[str, list[float] | None]:
-    """What is recorded of the channels; nothing where it could not be told."""
+) -> tuple[list[float] | None, list[float] | None]:
+    """What is recorded of the channels, `channel_gains` and `mono_gains`; nothing where it could
+    not be told."""
     if mapped is None:
-        told = not (x.is_stereo or y.is_stereo)
-        return {"channel_gains": list(channels.IN_PLACE) if told else None, "mono_gains": None}
+        return None if x.is_stereo or y.is_stereo else list(channels.IN_PLACE), None
     together = mapped.mono_gains or x.gains
     mean = together == channels.MEAN
-    return {
-        "channel_gains": list(mapped.gains),
-        "mono_gains": None if mean and mapped.mono_gains is None else list(together),
-    }
+    return list(mapped.gains), None if mean and mapped.mono_gains is None else list(together)
 
 
 def _at_starts(

@@ -16,9 +16,10 @@ from apache_beam.pvalue import AsDict, AsList
 from pipelines import unreachable
 from pipelines.corpus import append, grouping, inputs, needs, output, splits
 from pipelines.corpus.encode import Encode
-from pipelines.corpus.options import ACTIVITY, CorpusOptions, plan_of
+from pipelines.corpus.options import ADDED, CorpusOptions, plan_of
 from pipelines.launch import launch
 from pipelines.options import ADDRESSES, SharedOptions, Verb
+from pipelines.samples import recordings
 from stemlode import files, runs, tables
 from stemlode.runs import BadUsage
 from stemlode.shards import space
@@ -29,7 +30,8 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     """The pipeline: recordings → part files → plan → shards → index."""
     plan, given, held = plan_of(options), VERB.given(options), append.held(run)
     view = options.view_as(CorpusOptions)
-    found, kept_counts = inputs.read(pipeline, given, view.layout, view.sources, run.rules)
+    usable = functools.partial(recordings.usable, use_parts=view.use_parts)
+    found, kept_counts = inputs.read(pipeline, given, view.layout, view.sources, run.rules, usable)
     sketched = grouping.alike(found, view.fingerprints, run, held)
     grouped, apart = grouping.grouped(found, AsList(sketched.alike), held)
     encoded = grouped | "Encode" >> beam.ParDo(
@@ -84,7 +86,7 @@ def _say_needs(options: PipelineOptions) -> None:
     if is_done or not files.is_local(output) or not all(map(runs.fingerprintable, given.values())):
         return
     songs = inputs.songs_in_folders(given, view.layout, view.sources)
-    needed = needs.expected_bytes(given.get("pairs"), songs, plan_of(options))
+    needed = needs.expected_bytes(given.get("pairs"), songs, plan_of(options), view.use_parts)
     if said := space.line(output, needed):
         print(f"corpus: {said}")
 
@@ -99,7 +101,7 @@ VERB = Verb(
     neutral=("append", *unreachable.OPTIONS, *ADDRESSES),
     writes=(SHARD.pattern, re.escape(runs.PENDING)),
     optional_inputs=("pairs", "stems", "mapping", "vocals", "instrumentals", "splits"),
-    added=ACTIVITY,
+    added=ADDED,
     decodes=True,
 )
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -16,17 +16,23 @@ from stemlode import tables
 from stemlode.addresses.rules import Rules
 from stemlode.layouts import folders
 from stemlode.layouts.songs import Song
+from stemlode.tables import Row
 
 
 def read(
-    pipeline: beam.Pipeline, given: dict[str, str], layout: str, grouping: str, rules: Rules
+    pipeline: beam.Pipeline,
+    given: dict[str, str],
+    layout: str,
+    grouping: str,
+    rules: Rules,
+    usable: Callable[[Row], bool],
 ) -> tuple[beam.PCollection, beam.PCollection]:
-    """Every recording that was given, and how many of which kind."""
+    """Every recording that was given, and how many of which kind. `usable`: which pairs count."""
     read = (
         pipeline
         | "Tables" >> beam.Create(tables.parts(given["pairs"], "pairs") if "pairs" in given else [])
         | "SpreadTables" >> beam.Reshuffle()
-        | "ReadPairs" >> beam.FlatMap(_kept_pairs, rules).with_outputs("counts", main="pairs")
+        | "ReadPairs" >> beam.FlatMap(_pairs, rules, usable).with_outputs("counts", main="pairs")
     )
     songs = recordings.of_songs(songs_in_folders(given, layout, grouping))
     unpaired = sum(song.kind == "unpaired" for song in songs)
@@ -100,10 +106,10 @@ def _listed(recording: Recording, lists: dict[str, str]) -> Recording:
     return dataclasses.replace(recording, split=splits.listed(splits.facts_of(recording), lists))
 
 
-def _kept_pairs(path: str, rules: Rules) -> Iterator[Any]:
+def _pairs(path: str, rules: Rules, usable: Callable[[Row], bool]) -> Iterator[Any]:
     """The recordings of one file of verified pairs."""
     for row in tables.rows(path):
-        if row["decision"] == "kept":
+        if usable(row):
             yield TaggedOutput("counts", ("pairs", 1))
             yield recordings.of_pair(row, rules)
         else:

@@ -24,6 +24,7 @@ MOST_COPIES = 100
 
 
 ACTIVITY = {"activity_threshold": activity.GAMMA}  # what plans without the option mean
+ADDED = ACTIVITY | {"use_parts": False}  # likewise, of corpus alone
 
 
 def add_activity(parser: argparse.ArgumentParser) -> None:
@@ -119,6 +120,13 @@ class CorpusOptions(VerbOptions):
             help="length of the windows in which sources are salient or not; 0 keeps every chunk",
         )
         add_activity(parser)
+        parser.add_argument(
+            "--use-parts",
+            action=argparse.BooleanOptionalAction,
+            default=True,
+            help="also take pairs of which only parts match, those parts of them that `prune` "
+            "aligned each by itself",
+        )
         parser.add_argument(
             "--fingerprints",
             choices=("on", "off"),

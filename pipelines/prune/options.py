@@ -35,6 +35,7 @@ ADDED: dict[str, Any] = {
     "d_sparse": 1.0,
     "sparse_asymmetry": 0.5,
     "min_spread": 0.0,
+    "repair": False,
 }
 
 
@@ -110,6 +111,13 @@ class PruneOptions(VerbOptions):
             "--d-max alone",
         )
         add(
+            "--repair",
+            action=argparse.BooleanOptionalAction,
+            default=True,
+            help="mend pairs that run at another speed, that drift, or of which only parts match, "
+            "and judge them again. --no-repair judges all as they are",
+        )
+        add(
             "--sum-thresholds",
             action="store_true",
             help="with --no-align: --d-min and --d-max, which must be given, are of the plain sum "
@@ -157,6 +165,7 @@ def settings_of(options: PipelineOptions) -> tuple[Settings, Thresholds]:
         view.trim_db,
         view.max_offset,
         view.align,
+        view.repair,
     )
     further = {name: getattr(view, name) for name in FURTHER}
     for name, value in further.items():
@@ -165,7 +174,8 @@ def settings_of(options: PipelineOptions) -> tuple[Settings, Thresholds]:
     if view.sum_thresholds and view.align:
         raise BadUsage("--sum-thresholds needs --no-align: an alignment decides by other measures")
     window = (view.d_min, view.d_max, view.d_sparse)
-    return settings, Thresholds(*window, **further, on_sum=view.sum_thresholds)
+    further["repair"], further["on_sum"] = view.repair, view.sum_thresholds
+    return settings, Thresholds(*window, **further)
 
 
 def settle(options: PipelineOptions, argv: Sequence[str], given: Mapping[str, str]) -> None:

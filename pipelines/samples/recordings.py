@@ -57,6 +57,8 @@ class Recording:
     matched_spans: tuple[tuple[float, ...], ...] | None = None  # start and end in the mixture, s
     channel_gains: tuple[float, ...] | None = None  # these two as in schemas.SCORED_PAIR
     mono_gains: tuple[float, ...] | None = None
+    clock: tuple[tuple[float, ...], ...] | None = None  # likewise
+    repaired: str | None = None  # likewise
     bleed: tuple[str, ...] = ()  # sources that leak into each other's microphones
     split: str | None = None  # where its collection puts it
     fault: str = ""  # why it cannot be used
@@ -99,7 +101,19 @@ def of_pair(row: Mapping[str, Any], rules: Rules | None = None) -> Recording:
         matched_spans=None if spans is None else tuple(tuple(span) for span in spans),
         channel_gains=_tuple(row["channel_gains"]),
         mono_gains=_tuple(row["mono_gains"]),
+        clock=None if row["clock"] is None else tuple(map(tuple, row["clock"])),
+        repaired=row["repaired"],
     )
+
+
+def usable(row: Mapping[str, Any], use_parts: bool) -> bool:
+    """Whether a row of schemas.SCORED_PAIR is a recording: kept, or in parts where these count."""
+    return row["decision"] == "kept" or (use_parts and in_parts(row))
+
+
+def in_parts(row: Mapping[str, Any]) -> bool:
+    """Whether it is a pair of which parts match, each of which was aligned by itself."""
+    return row["decision"] == "partly" and "parts" in (row["repaired"] or "").split("+")
 
 
 def of_songs(songs: Iterable[Song]) -> list[Recording]:
@@ -132,7 +146,7 @@ def fingerprint(recording: Recording, split: str, group: str, shape: Shape) -> s
     Raises ReadFault where a remote file cannot be looked at.
     """
     facts = {
-        "recording": dataclasses.asdict(recording),
+        "recording": _as_before(recording),
         "split": [split, group],
         "shape": _as_named(shape),
         "files": [stamps(uri) for uri in uris(recording)],
@@ -150,6 +164,12 @@ def stamps(uri: str) -> list[list[str]]:
         return files.stamps(uri)
     except OSError as error:
         raise read_fault(error, uri) from error
+
+
+def _as_before(recording: Recording) -> dict[str, Any]:
+    """A recording as it was written when none was repaired, if it is not."""
+    facts = dataclasses.asdict(recording)
+    return {k: v for k, v in facts.items() if v is not None or k not in ("clock", "repaired")}
 
 
 def _as_named(shape: Shape) -> dict[str, Any]:

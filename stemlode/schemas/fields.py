@@ -14,6 +14,7 @@ _TYPES = {
     "f64s": pa.list_(pa.float64()),
     "i32s": pa.list_(pa.int32()),
     "spans": pa.list_(pa.list_(pa.float64(), 2)),
+    "pieces": pa.list_(pa.list_(pa.float64(), 4)),
     "str→f64": pa.map_(pa.string(), pa.float64()),
     "str→f64s": pa.map_(pa.string(), pa.list_(pa.float64())),
     "str→str": pa.map_(pa.string(), pa.string()),

@@ -45,6 +45,8 @@ DECISIONS = (  # in the order in which they are tested
     "kept",
 )
 
+REPAIRS = ("speed", "wow", "parts", "level", "equalised")
+
 SCORED_PAIR = pa.schema(
     [
         *CANDIDATE,
@@ -119,6 +121,23 @@ SCORED_PAIR = pa.schema(
             "ratio",
             "What of the mixture's left and right makes the one channel that is compared; null: the "
             "mean.",
+            since="0.2",
+        ),
+        field(
+            "clock",
+            "pieces",
+            SECONDS,
+            "Which time of the instrumental belongs to which of the mixture, piece by piece: start and "
+            "end in the mixture, start and end in the instrumental. Pieces that join are one smooth "
+            "curve. Null: offset_s holds throughout.",
+            since="0.2",
+        ),
+        field(
+            "repaired",
+            "str",
+            NONE,
+            f"What was mended before all else was measured: {', '.join(REPAIRS)}; several joined by +. "
+            "Null: nothing.",
             since="0.2",
         ),
         field("decision", "str", NONE, f"One of {', '.join(DECISIONS)}.", required=True),
