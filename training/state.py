@@ -41,6 +41,14 @@ class Unlogged:
     terms: dict[str, list[float]] = dataclasses.field(default_factory=dict)  # `Judged.terms`
     norm: float = math.nan  # of the last step's gradients, before clipping
 
+    def note(self, found: dict[str, float]) -> None:
+        """What a step found: loss, norm, and each term as loss_NAME."""
+        self.losses.append(found["loss"])
+        for name, value in found.items():
+            if name.startswith("loss_"):
+                self.terms.setdefault(name.removeprefix("loss_"), []).append(value)
+        self.norm = found["norm"]
+
 
 class Extra(Protocol):
     """What else has a state (`training.loop.material.Material`)."""
@@ -131,14 +139,13 @@ def restore(
         _load(learning.nets, _under("core.", tensors))
         if learning.average is not None:
             _load(learning.average, _under("average.", tensors))
-        fused = learning.adam.defaults["fused"]
         for name, parameter in learning.nets.named_parameters():
             if not parameter.requires_grad:
                 continue  # it does not learn
             # The moments get the parameters' memory layout again: rounding may depend on it.
             steps = tensors[f"adam.{name}.step"]
             learning.adam.state[parameter] = {
-                "step": steps.to(device) if fused else steps,
+                "step": steps.to(device),
                 **{
                     k: torch.empty_like(parameter).copy_(tensors[f"adam.{name}.{k}"])
                     for k in MOMENTS

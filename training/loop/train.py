@@ -24,10 +24,11 @@ from training.checkpoint import BEST, Checkpoint
 from training.console import Board, tell
 from training.data.examples import Batch, parts_of
 from training.devices import ALONE, World
-from training.loop import pace, previews
+from training.loop import pace, previews, readback
 from training.loop.material import Material
 from training.loop.options import Options
 from training.loop.pace import Pace
+from training.loop.readback import Taken
 from training.loop.stopping import Terminated, Termination
 from training.models import precision
 from training.recipes import registry
@@ -63,8 +64,9 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
     nets.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(nets) if recipe.ema_decay else None
     judged = nets if average is None else average  # what is validated and saved
-    betas, fused = (recipe.beta1, recipe.beta2), device.type == "cuda"
-    adam = torch.optim.Adam(nets.parameters(), recipe.learning_rate, betas=betas, fused=fused)
+    # Fused: it alone leaves the weights as they are where a flag on the device says so.
+    betas = (recipe.beta1, recipe.beta2)
+    adam = torch.optim.Adam(nets.parameters(), recipe.learning_rate, betas=betas, fused=True)
     kind = precision.choose(options.precision, device, nets)
     scaler = torch.amp.GradScaler(device.type, enabled=kind.scales)
     learning = state.Learning(nets, average, adam, scaler, material)
@@ -88,10 +90,25 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
         for net in recipe.cores(nets):
             net.compile()
     lesson = world.around(Lesson(recipe, nets), device)
-    sample_ids: list[str] = []
+    sample_ids: list[str] = []  # of the last step
+    taken: Taken | None = None  # the last step, until what it found is read
     shows = None if world.first else True  # None: on a terminal
     bar = tqdm(total=recipe.steps, initial=progress.step, desc="train", unit="step", disable=shows)
     started = time.monotonic() - progress.seconds
+
+    def heed() -> bool:
+        """Read what the last step found; whether the process is asked to end."""
+        nonlocal taken
+        if taken is None:
+            return False
+        last, found, taken = taken, taken.read(), None
+        if trouble := not_finite(found["loss"], found["norm"], found["scale"], scaler):
+            culprits = world.gathered([] if math.isfinite(found["own"]) else last.sample_ids)
+            ids = [name for ids in culprits for name in ids] or last.sample_ids
+            raise Failed(diverged(trouble, last.step, saved_step, ids))
+        unlogged.note(found)
+        progress.seconds = found["seconds"]  # the same for all processes, which stop at one step
+        return bool(found["asked"])
 
     def save() -> None:
         nonlocal saved_step, saved_at
@@ -101,6 +118,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
         saved_step, saved_at = progress.step, time.monotonic()
 
     def end_early() -> NoReturn:
+        heed()
         save()
         if world.first:
             tell(f"step {progress.step:,} is saved")
@@ -109,7 +127,10 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
     while True:
         # A run that resumes may first have to log or validate the step that it was saved after.
         validates = is_due(recipe, progress, options.minutes)
-        logs = bool(unlogged.losses) and not progress.step % recipe.log_every
+        new = taken is not None or bool(unlogged.losses)
+        logs = new and not progress.step % recipe.log_every
+        if (validates or logs) and heed():
+            end_early()
         if not (validates or logs):
             if finished(recipe, progress, options.minutes):
                 break
@@ -134,26 +155,27 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
                 coming = watch.fetched(lambda: next(batches))  # while the device still computes
             scaler.unscale_(adam)
             norm = nn.utils.clip_grad_norm_(nets.parameters(), recipe.clip_norm or math.inf)
-            asked = total.new_full((), float(termination.asked))
-            means = world.mean(torch.stack((total, asked, *terms.values())))  # the same for all
-            own, size, mean, stops, *parts_of_it = torch.stack((total, norm, *means)).tolist()
-            if trouble := not_finite(mean, size, scaler):
-                culprits = world.gathered([] if math.isfinite(own) else sample_ids)
-                ids = [name for ids in culprits for name in ids] or sample_ids
-                raise Failed(diverged(trouble, progress.step, saved_step, ids))
+            seconds = time.monotonic() - started
+            shared = {
+                "loss": total,
+                "asked": total.new_full((), float(termination.asked)),
+                "seconds": total.new_full((), seconds),
+                **{f"loss_{name}": term for name, term in terms.items()},
+            }
+            means = dict(zip(shared, world.mean(torch.stack([*shared.values()])), strict=True))
+            scale = scaler.scale(torch.ones_like(total))
+            found = means | {"own": total, "norm": norm, "scale": scale}
+            if not scaler.is_enabled():  # it sets this flag itself
+                fine = torch.isfinite(norm + means["loss"])
+                adam.found_inf = (~fine).float()  # type: ignore[attr-defined]
             scaler.step(adam)
             scaler.update()
             if average is not None:
                 follow(average, nets, recipe.ema_decay, progress.step)
-            unlogged.losses.append(mean)
-            for name, value in zip(terms, parts_of_it, strict=True):
-                unlogged.terms.setdefault(name, []).append(value)
-            unlogged.norm = size
             watch.step(count * world.size, work * count)
-            progress.seconds = time.monotonic() - started
-            if options.minutes is not None:
-                progress.seconds = world.shared(progress.seconds)  # all stop at one step
             bar.update()
+            stops = heed()  # of the step before: it has long been done, so nothing waits
+            taken = readback.sent(progress.step, sample_ids, found)
             if stops:
                 end_early()
             continue
@@ -295,14 +317,14 @@ def follow(average: nn.Module, nets: nn.Module, decay: float, step: int) -> None
             held.copy_(now)
 
 
-def not_finite(loss: float, norm: float, scaler: torch.amp.GradScaler) -> str | None:
-    """Why a step must not be taken, or None.
+def not_finite(loss: float, norm: float, scale: float, scaler: torch.amp.GradScaler) -> str | None:
+    """Why a run cannot go on after a step, or None.
 
     With a scaler, gradients may overflow now and then: it skips the step and lowers its scale.
     """
     if not math.isfinite(loss):
         return f"the loss is {loss}"
-    if not math.isfinite(norm) and not (scaler.is_enabled() and scaler.get_scale() > LEAST_SCALE):
+    if not math.isfinite(norm) and not (scaler.is_enabled() and scale > LEAST_SCALE):
         return f"the gradients' norm is {norm}"
     return None
 
