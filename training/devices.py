@@ -46,12 +46,23 @@ class World:
             distributed.all_reduce(number)
         return number
 
+    def even_out(self, *nets: nn.Module) -> None:
+        """Give every process the mean of all processes' running statistics, which each gathers
+        from its own part of the batches. All processes must call this."""
+        if self.size == 1:
+            return
+        for net in nets:
+            for held in running_statistics(net).values():
+                held.copy_(self.mean(held))
+
     def around(self, module: nn.Module, device: torch.device) -> nn.Module:
         """The module, with gradients that are averaged over all ranks after each backward."""
         if self.size == 1:
             return module
         ids = [device.index] if device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=ids, gradient_as_bucket_view=True)
+        return DistributedDataParallel(
+            module, device_ids=ids, gradient_as_bucket_view=True, broadcast_buffers=False
+        )
 
     def close(self) -> None:
         """Leave the process group."""
@@ -60,6 +71,16 @@ class World:
 
 
 ALONE = World()
+
+
+def running_statistics(net: nn.Module) -> dict[str, Tensor]:
+    """The means and variances that a net's batch normalisations gather while it learns, by name."""
+    return {
+        f"{name}.{kind}": getattr(module, kind)
+        for name, module in net.named_modules()
+        for kind in ("running_mean", "running_var")
+        if getattr(module, kind, None) is not None
+    }
 
 
 def apart(module: nn.Module, wanted: bool) -> AbstractContextManager[None]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from stemlode import files, runs
 from stemlode.runs import Failed
 from training import checkpoint
-from training.devices import World
+from training.devices import World, running_statistics
 
 LAST, LOG = "last/state.safetensors", "log.jsonl"  # of a run of train or finetune
 KEPT = "last/before"  # files as they were before the end of the run
@@ -85,6 +85,8 @@ def preserve(
     device = next(learning.nets.parameters()).device
     if device.type == "cuda":
         own["cuda"] = torch.cuda.get_rng_state(device)
+    if world.size > 1:  # until they are evened out, each process has others
+        own["running"] = {name: held.cpu() for name, held in _running(learning).items()}
     ranks = world.gathered(own)
     if not world.first:
         return
@@ -102,6 +104,8 @@ def preserve(
         rejects |= found.pop("rejects")
         for kind in {"cpu", "cuda"} & found.keys():
             tensors[f"random.{kind}.{rank}"] = found.pop(kind)
+        for name, held in found.pop("running", {}).items():
+            tensors[f"running.{rank}.{name}"] = held
     facts = {
         "progress": _finite(dataclasses.asdict(progress)),
         "ranks": ranks,
@@ -139,6 +143,9 @@ def restore(
         _load(learning.nets, _under("core.", tensors))
         if learning.average is not None:
             _load(learning.average, _under("average.", tensors))
+        for name, held in _running(learning).items():
+            if (found := tensors.get(f"running.{world.rank}.{name}")) is not None:
+                held.copy_(found)
         for name, parameter in learning.nets.named_parameters():
             if not parameter.requires_grad:
                 continue  # it does not learn
@@ -162,6 +169,17 @@ def restore(
         cause = f"{path}: damaged, or of another run: {runs.reason(error)}"
         raise Failed(f"{cause}; start over with --overwrite") from error
     return progress, unlogged
+
+
+def _running(learning: Learning) -> dict[str, Tensor]:
+    """Running statistics of the nets and of their average, by name."""
+    nets = {"core": learning.nets, "average": learning.average}
+    return {
+        f"{prefix}.{name}": held
+        for prefix, net in nets.items()
+        if net is not None
+        for name, held in running_statistics(net).items()
+    }
 
 
 def keep(run: runs.Run, names: Iterable[str]) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from stemlode import runs
 from stemlode.runs import BadUsage
+from tests.training.conftest import TINY
 from training import checkpoint
 from training.loop import command as loop_command
 
@@ -19,10 +21,16 @@ BSRNN += ["--mask-hidden", "4", "--patch-seconds", "0.25", "--log-every", "1", "
 BSRNN += ["--batch-size", "4", "--steps", "6", "--validate-every", "3", "--device", "cpu"]
 
 
-def _together(corpus: Path, output: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+UNET = ["unet-vocals", *TINY, "--batch-size", "4", "--steps", "6", "--validate-every", "3"]
+UNET += ["--device", "cpu", "--ema-decay", "0.9", "--patience", "9"]
+
+
+def _together(
+    corpus: Path, output: Path, *options: str, recipe: Sequence[str] = BSRNN
+) -> "subprocess.CompletedProcess[str]":
     """Two processes, as a user starts them."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "2", "-m", "stemlode", "train", *BSRNN, *options]
+    command += ["--nproc-per-node", "2", "-m", "stemlode", "train", *recipe, *options]
     command += ["--corpus", str(corpus), "--output", str(output)]
     told = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(
@@ -64,22 +72,36 @@ def test_two_processes_learn_what_one_does(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("recipe", "stopped"),
+    [([*BSRNN, "--others", ""], 3), (UNET, 2)],  # at a validation; where none is due
+    ids=["bsrnn", "unet"],
+)
 def test_two_processes_that_were_stopped_go_on_bit_by_bit(
-    corpus_folder: Path, tmp_path: Path
+    recipe: list[str], stopped: int, corpus_folder: Path, tmp_path: Path
 ) -> None:
-    assert _together(corpus_folder, tmp_path / "whole", "--others", "").returncode == 0
+    """Also the running statistics of batch normalisation, which differ until they are averaged."""
+    assert _together(corpus_folder, tmp_path / "whole", recipe=recipe).returncode == 0
     run = tmp_path / "run"
-    assert _together(corpus_folder, run, "--others", "", "--steps", "3").returncode == 0
-    # As if a run of six steps had been killed after its first validation.
+    few = ["--steps", str(stopped)]
+    assert _together(corpus_folder, run, *few, recipe=recipe).returncode == 0
+    begun = _state(run)
+    running = [name for name in begun if name.startswith("running.0.")]
+    assert bool(running) is (recipe is UNET)
+    for name in running:
+        assert not torch.equal(begun[name], begun[name.replace("running.0", "running.1")])
+    # As if a run of six steps had been killed there.
     plan = json.loads((run / "_PLAN.json").read_text())
     plan["options"]["steps"] = 6
     (run / "_PLAN.json").write_bytes(runs.to_json(plan))
     (run / "_SUCCESS").unlink()
-    assert _together(corpus_folder, run, "--others", "").returncode == 0
+    assert _together(corpus_folder, run, recipe=recipe).returncode == 0
     resumed, whole = _state(run), _state(tmp_path / "whole")
     assert resumed.keys() == whole.keys() and "random.cpu.1" in resumed
     for name, tensor in whole.items():
         assert torch.equal(resumed[name], tensor), name
+    for name in running:  # the last step is validated, and saved after that
+        assert torch.equal(whole[name], whole[name.replace("running.0", "running.1")])
 
 
 @pytest.mark.slow

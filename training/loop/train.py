@@ -187,6 +187,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
         if validates:
             if not scheduled:  # the end, which leaves no trace in the state: --steps may be raised
                 save()
+            world.even_out(*([nets] if average is None else [nets, average]))
             judged.eval()
             try:
                 with termination.breaks_off(world.size == 1):
