@@ -32,6 +32,7 @@ import soundfile
 
 from stemlode import cli, runs
 from training import state
+from training.loop import log
 
 KILLS = 25
 SONGS, RATE, SECONDS = 5, 16_000, 4.0
@@ -233,7 +234,7 @@ def bytes_of(output: Path) -> dict[str, str]:
         if path.is_dir():
             continue
         data = b"" if name in UNLIKE else path.read_bytes()
-        if name == state.LOG:
+        if name == log.FILE:
             data = b"\n".join(_untimed(data))
         found[name] = hashlib.sha256(data).hexdigest()
     return found

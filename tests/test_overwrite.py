@@ -19,7 +19,7 @@ from stemlode import files, runs
 
 SHARDS = ["train/train-00000.tar", "valid/valid-00012.tar", "test/test-123456.parquet"]
 TRAIN = ["checkpoint/model.safetensors", "checkpoint/config.json", "last/state.safetensors"]
-TRAIN += ["levels.json", "log.jsonl", "previews/best/0/mixture.flac"]
+TRAIN += ["levels.json", "log.jsonl", "log/000001.jsonl", "previews/best/0/mixture.flac"]
 TRAIN += ["previews/last/3/reference.flac", "tensorboard/events.out.tfevents.1.host.2.0"]
 WRITTEN = {
     "corpus": (pipelines.corpus.command.VERB.writes, [*SHARDS, "_APPEND.json"]),

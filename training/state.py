@@ -14,7 +14,7 @@ from stemlode.runs import Failed
 from training import checkpoint
 from training.devices import World, running_statistics
 
-LAST, LOG = "last/state.safetensors", "log.jsonl"  # of a run of train or finetune
+LAST = "last/state.safetensors"  # of a run of train or finetune
 KEPT = "last/before"  # files as they were before the end of the run
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -74,11 +74,16 @@ class Learning:
 
 
 def preserve(
-    path: str, learning: Learning, progress: Progress, unlogged: Unlogged, world: World
+    path: str,
+    learning: Learning,
+    progress: Progress,
+    unlogged: Unlogged,
+    logged: int,
+    world: World,
 ) -> None:
     """Save everything that a resumed run needs, atomically in one file.
 
-    All processes must call it; the first one writes.
+    `logged` lines of the log belong to it. All processes must call it; the first one writes.
     """
     own: dict[str, Any] = {"epoch": progress.epoch, "position": progress.position}
     own |= {"rejects": learning.material.rejects, "cpu": torch.get_rng_state()}
@@ -112,6 +117,7 @@ def preserve(
         "rejects": rejects,
         "losses": unlogged.losses,
         "terms": unlogged.terms,
+        "logged": logged,
         "norm": unlogged.norm if math.isfinite(unlogged.norm) else None,
         "scaler": learning.scaler.state_dict(),
         "extra": material.facts(),
@@ -121,8 +127,9 @@ def preserve(
 
 def restore(
     path: str, learning: Learning, device: torch.device, world: World
-) -> tuple[Progress, Unlogged]:
-    """The inverse of `preserve`; Failed if the file is damaged."""
+) -> tuple[Progress, Unlogged, int | None]:
+    """The inverse of `preserve`, with the lines of the log, which older versions did not count;
+    Failed if the file is damaged."""
     try:
         tensors, facts = checkpoint.read_tensors(path)
     except Failed as error:
@@ -136,6 +143,7 @@ def restore(
             {name: [float(x) for x in held] for name, held in facts.get("terms", {}).items()},
             math.nan if norm is None else float(norm),
         )
+        logged = None if facts.get("logged") is None else int(facts["logged"])
         if progress.best_loss is None:
             progress.best_loss = math.inf
         own = facts["ranks"][world.rank]
@@ -168,7 +176,7 @@ def restore(
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         cause = f"{path}: damaged, or of another run: {runs.reason(error)}"
         raise Failed(f"{cause}; start over with --overwrite") from error
-    return progress, unlogged
+    return progress, unlogged, logged
 
 
 def _running(learning: Learning) -> dict[str, Tensor]:
@@ -221,34 +229,6 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         for name, tensor in tensors.items()
         if name.startswith(prefix)
     }
-
-
-def log_line(progress: Progress, unlogged: Unlogged, learning_rate: float) -> dict[str, Any]:
-    """One line of the log; losses are means over the steps since the line before."""
-    losses, norm = unlogged.losses, unlogged.norm
-    return {
-        "step": progress.step,
-        "epoch": progress.epoch,
-        "loss": sum(losses) / len(losses),
-        **{f"loss_{name}": sum(held) / len(held) for name, held in unlogged.terms.items()},
-        "learning_rate": learning_rate,
-        "gradient_norm": norm if math.isfinite(norm) else None,
-        "seconds": round(progress.seconds, 3),
-    }
-
-
-def write_log(path: str, log: list[dict[str, Any]]) -> None:
-    """The whole log, atomically: remote stores cannot append."""
-    files.write_bytes(path, "".join(json.dumps(row) + "\n" for row in log).encode())
-
-
-def read_log(path: str) -> list[dict[str, Any]]:
-    """The lines of a log; Failed where it is damaged."""
-    try:
-        rows = [json.loads(line) for line in files.read_bytes(path).splitlines()]
-        return [{**row, "step": int(row["step"])} for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from error
 
 
 def read_levels(path: str) -> tuple[dict[str, float], dict[str, str]]:

@@ -136,7 +136,7 @@ def _read(stores: Stores, output: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for *_, held in _run(stores, [["read", f"{kind}://bucket/{output}"] for kind in STORES]):
         found |= {path.partition(f"/{output}/")[2]: sha256 for path, sha256 in held.items()}
-    timed = (*kills.UNLIKE, kills.state.LOG, ".html")
+    timed = (*kills.UNLIKE, kills.log.FILE, ".html")
     return {name: "" if name.endswith(timed) else sha256 for name, sha256 in found.items()}
 
 

@@ -12,7 +12,7 @@ from training.data import corpus, levels
 from training.data.corpus import Corpus
 from training.data.salience import learnt_beside, open_salience
 from training.devices import World, pick_device
-from training.loop import memory, one_batch, previews, warm_start
+from training.loop import log, memory, one_batch, previews, warm_start
 from training.loop.material import Material
 from training.loop.one_batch import OneBatch
 from training.loop.options import LATER, Options, begun, changed, loop_of, parser_of
@@ -24,10 +24,11 @@ from training.recipes.registry import RECIPES, Recipe
 from training.separation.options import numbered
 
 PREVIEWS = rf"{previews.FOLDER}/(best|last)/\d/({'|'.join(previews.NAMES)})\.flac"
-KEPT = (*map(re.escape, (f"{BEST}/{MODEL}", f"{BEST}/{CONFIG}", state.LOG)), PREVIEWS)
+KEPT = (*map(re.escape, (f"{BEST}/{MODEL}", f"{BEST}/{CONFIG}", log.FILE)), PREVIEWS)
 WRITES = (
     *(rf"({re.escape(state.KEPT)}/)?{name}" for name in KEPT),
     *map(re.escape, (state.LAST, levels.FILE)),
+    log.PART,
     rf"{console.FOLDER}/events\.out\..+",
 )
 RAISABLE = ("steps", "patience", "minutes")  # how long a run lasts, not what it does
@@ -160,8 +161,8 @@ def begun_with(
 def conclude(recipe: Recipe, options: Options, output: str) -> None:
     """If the run was a check, print its result; Failed if it did not pass."""
     if options.overfit_one_batch:
-        log = state.read_log(files.join(output, state.LOG))
-        print(f"train: {one_batch.verdict(recipe, log)}")
+        lines = log.read(files.join(output, log.FILE))
+        print(f"train: {one_batch.verdict(recipe, lines)}")
 
 
 def decisive_fields(recipe: Recipe) -> dict[str, object]:

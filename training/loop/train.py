@@ -24,7 +24,8 @@ from training.checkpoint import BEST, Checkpoint
 from training.console import Board, tell
 from training.data.examples import Batch, parts_of
 from training.devices import ALONE, World
-from training.loop import pace, previews, readback
+from training.loop import log, pace, previews, readback
+from training.loop.log import Log
 from training.loop.material import Material
 from training.loop.options import Options
 from training.loop.pace import Pace
@@ -70,15 +71,18 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
     kind = precision.choose(options.precision, device, nets)
     scaler = torch.amp.GradScaler(device.type, enabled=kind.scales)
     learning = state.Learning(nets, average, adam, scaler, material)
-    progress, unlogged, log = Progress(), Unlogged(), []
+    progress, unlogged, lines = Progress(), Unlogged(), Log(run, writes=world.first)
     torch.manual_seed(options.seed + world.rank)
     if files.exists(run.path(state.LAST)):
         if world.first:
             state.put_back(run)
-        progress, unlogged = state.restore(run.path(state.LAST), learning, device, world)
-        log = [row for row in state.read_log(run.path(state.LOG)) if row["step"] <= progress.step]
+        path = run.path(state.LAST)
+        progress, unlogged, logged = state.restore(path, learning, device, world)
+        lines.resume(progress.step, logged)
     else:
-        log = material.begin(nets, progress)
+        lines.begin()
+        for line in material.begin(nets, progress):
+            lines.add(line)
     saved_step, saved_at = progress.step, time.monotonic()
     shown = options.tensorboard and world.first
     curves = Board(run.path(console.FOLDER) if shown else None, progress.step)
@@ -112,9 +116,9 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
 
     def save() -> None:
         nonlocal saved_step, saved_at
-        if world.first:
-            state.write_log(run.path(state.LOG), log)
-        state.preserve(run.path(state.LAST), learning, progress, unlogged, world)
+        logged = len(lines.lines)
+        state.preserve(run.path(state.LAST), learning, progress, unlogged, logged, world)
+        lines.next_part()
         saved_step, saved_at = progress.step, time.monotonic()
 
     def end_early() -> NoReturn:
@@ -126,11 +130,11 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
 
     while True:
         # A run that resumes may first have to log or validate the step that it was saved after.
-        validates = is_due(recipe, progress, options.minutes)
         new = taken is not None or bool(unlogged.losses)
         logs = new and not progress.step % recipe.log_every
-        if (validates or logs) and heed():
+        if (logs or is_due(recipe, progress, options.minutes)) and heed():
             end_early()
+        validates = is_due(recipe, progress, options.minutes)
         if not (validates or logs):
             if finished(recipe, progress, options.minutes):
                 break
@@ -181,7 +185,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
             continue
 
         # The step is taken; now the log, the validation and the state.
-        line = state.log_line(progress, unlogged, recipe.learning_rate_after(progress.step - 1))
+        line = log.line_of(progress, unlogged, recipe.learning_rate_after(progress.step - 1))
         line |= watch.line()
         scheduled = not progress.step % recipe.validate_every
         if validates:
@@ -202,7 +206,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
                 raise Failed(diverged(trouble, progress.step, saved_step, sample_ids))
             best = is_best(progress, score, validating=material.validates)
             if not scheduled and world.first:
-                state.keep(run, [state.LOG, *(results(run) if best else [])])
+                state.keep(run, results(run) if best else [])
             if best and world.first:
                 kept = {"valid_loss" if material.validates else "loss": score}
                 trained = Checkpoint(recipe, judged, progress.step, kept, material.lineage())
@@ -213,13 +217,11 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
             if world.first:
                 tell(console.line(line, recipe.steps, progress))
         bar.set_postfix(console.short(line))
-        log.append(line)
+        lines.add(line)
         unlogged = Unlogged()
         late = world.shared(time.monotonic() - saved_at > SAVE_EVERY_S)
         if scheduled or (late and not validates):
             save()
-        elif world.first:
-            state.write_log(run.path(state.LOG), log)
         if world.first:
             curves.write(line)
         watch.restart()
@@ -228,7 +230,8 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
     if not world.first:
         return
 
-    outputs = [state.LOG, *results(run), *previews.written(run, "last")]
+    lines.join()
+    outputs = [log.FILE, *results(run), *previews.written(run, "last")]
     run.finish(
         {"steps": progress.step, "epochs": progress.epoch, **material.counts()},
         {path: files.sha256(run.path(path)) for path in outputs},

@@ -26,6 +26,7 @@ from training import checkpoint
 from training.data import corpus, examples
 from training.loop import command as loop_command
 from training.loop import material, train
+from training.loop.log import Log
 from training.loop.options import Options
 from training.recipes.base import Judged
 from training.recipes.registry import RECIPES
@@ -261,9 +262,9 @@ def test_the_log_says_how_fast_it_went(whole: Path) -> None:
 def test_a_crash_between_two_files_of_a_save_does_no_harm(
     whole: Path, corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for dying in ("preserve", "write_log"):
+    for owner, dying in ((train.state, "preserve"), (Log, "add"), (Log, "_write")):
         count = 0
-        real = getattr(train.state, dying)
+        real = getattr(owner, dying)
 
         def third_time(*arguments: Any, real: Any = real) -> None:
             nonlocal count
@@ -276,7 +277,7 @@ def test_a_crash_between_two_files_of_a_save_does_no_harm(
             monkeypatch.context() as patched,
             pytest.raises(Failed, match=r"--output .*No space.*resume"),
         ):
-            patched.setattr(train.state, dying, third_time)
+            patched.setattr(owner, dying, third_time)
             _train(corpus_folder, tmp_path / dying, *OPTIONS)
         _train(corpus_folder, tmp_path / dying, *OPTIONS)
         assert _weights(tmp_path / dying) == _weights(whole)

@@ -114,15 +114,16 @@ def test_fewer_steps_and_other_changes_are_refused(corpus_folder: Path, tmp_path
     assert not (tmp_path / "run/last/before").exists() or _log(tmp_path / "run")[-1]["step"] == 6
 
 
-@pytest.mark.parametrize("step", [1, 4, 6])
+@pytest.mark.parametrize(("step", "saved"), [(1, 2), (4, 4), (6, 6)])
 def test_sigterm_saves_the_step_and_ends(
     step: int,
+    saved: int,
     corpus_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """At a step like any other, at one that is to be validated, and at the last one."""
+    """At a step like any other, after the next; at one that is to be validated; at the last one."""
     steps, real = 0, Material.prepare
 
     def signalled(self: Material, batch: Any) -> Any:
@@ -137,7 +138,7 @@ def test_sigterm_saves_the_step_and_ends(
         patched.setattr(Material, "prepare", signalled)
         with signals.heeded(), pytest.raises(KeyboardInterrupt):
             _train(corpus_folder, tmp_path / "ended", *OFTEN, "--steps", "6")
-    assert f"step {step} is saved" in capsys.readouterr().err
+    assert f"step {saved} is saved" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
     assert not (tmp_path / "ended/_SUCCESS").exists()
     _train(corpus_folder, tmp_path / "ended", *OFTEN, "--steps", "6")
