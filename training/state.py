@@ -87,6 +87,7 @@ def preserve(
     """
     own: dict[str, Any] = {"epoch": progress.epoch, "position": progress.position}
     own |= {"rejects": learning.material.rejects, "cpu": torch.get_rng_state()}
+    own["extra"] = learning.material.facts()
     device = next(learning.nets.parameters()).device
     if device.type == "cuda":
         own["cuda"] = torch.cuda.get_rng_state(device)
@@ -111,6 +112,7 @@ def preserve(
             tensors[f"random.{kind}.{rank}"] = found.pop(kind)
         for name, held in found.pop("running", {}).items():
             tensors[f"running.{rank}.{name}"] = held
+    extra = ranks[0].pop("extra")
     facts = {
         "progress": _finite(dataclasses.asdict(progress)),
         "ranks": ranks,
@@ -120,7 +122,7 @@ def preserve(
         "logged": logged,
         "norm": unlogged.norm if math.isfinite(unlogged.norm) else None,
         "scaler": learning.scaler.state_dict(),
-        "extra": material.facts(),
+        "extra": extra,
     }
     checkpoint.write_tensors(path, tensors, facts)
 
@@ -169,7 +171,7 @@ def restore(
         if facts["scaler"]:  # empty in runs without one, which may have one now
             learning.scaler.load_state_dict(facts["scaler"])
         learning.material.rejects.update(facts["rejects"])
-        learning.material.restore(_under("extra.", tensors), facts["extra"])
+        learning.material.restore(_under("extra.", tensors), own.get("extra", facts["extra"]))
         torch.set_rng_state(tensors[f"random.cpu.{world.rank}"])
         if device.type == "cuda" and f"random.cuda.{world.rank}" in tensors:
             torch.cuda.set_rng_state(tensors[f"random.cuda.{world.rank}"], device)

@@ -25,6 +25,7 @@ from torch.utils.data import Dataset
 from training.data.corpus import Bad, Corpus
 from training.data.examples import Batch
 from training.data.mixing import Drawn, Draws, loader, mix
+from training.devices import ALONE, World
 from training.recipes.base import Mixing, Recipe
 from training.state import Progress
 from training.teachers import labels
@@ -119,11 +120,12 @@ class Gathering(Dataset[Gathered]):
         recipe: Recipe,
         ratio: float,
         seed: int,
+        world: World = ALONE,
         *,
         across: bool = True,
     ) -> None:
-        """`across` as for `Draws`."""
-        self.draws = Draws(data, recipe, seed, across=across)
+        """`across` as for `Draws`; processes that share a batch gather their own parts of it."""
+        self.draws = Draws(data, recipe, seed, world, across=across)
         self.segments, self.recipe, self.ratio, self.seed = segments, recipe, ratio, seed
 
     def __getitem__(self, batch: int) -> Gathered:
@@ -131,7 +133,8 @@ class Gathering(Dataset[Gathered]):
         shape = (recipe.audio_channels, recipe.patch_samples)
         rejects = list(labelled.rejects)
         chosen, found = [], []
-        for number in range(batch * recipe.batch_size, (batch + 1) * recipe.batch_size):
+        for item in self.draws.items:
+            number = batch * recipe.batch_size + item
             pair, rng = sides(mixing, self.ratio, self.seed, number)
             chosen.append(pair)
             if any(side.unlabelled for side in pair):

@@ -15,17 +15,18 @@ from collections.abc import Sequence
 from stemlode import files, runs
 from stemlode.arguments import Parser, read_as
 from stemlode.audio import activity, decoders
-from stemlode.runs import BadUsage, Failed
-from training import checkpoint
+from stemlode.runs import BadUsage, Failed, Run
+from training import checkpoint, devices
 from training.checkpoint import BEST
 from training.data import corpus
-from training.devices import ALONE, pick_device
+from training.devices import World, pick_device
 from training.finetuning import sets
 from training.finetuning.material import Boosting, Rules, Start
+from training.finetuning.sets import Unlabelled
 from training.loop import command as train_verb
 from training.loop import memory
 from training.loop.command import decisive_fields, summary
-from training.loop.options import LATER, SONGS, add_field, add_loop, begun, loop_of
+from training.loop.options import LATER, SONGS, Options, add_field, add_loop, begun, loop_of
 from training.loop.stopping import Termination
 from training.loop.train import train
 from training.recipes import registry
@@ -33,7 +34,8 @@ from training.recipes.registry import Recipe
 from training.teachers import loading
 
 LEARNING_RATE = 1e-4  # BSRNN IV-B
-ACTIVITY = {"activity_threshold": activity.GAMMA}  # what plans without the option mean
+# What plans without these options mean.
+ADDED = {"activity_threshold": activity.GAMMA, "processes": 1}
 MODES = ("online", "offline")
 DESCRIPTION = """Fine-tune a trained separator with songs without stems.
 
@@ -41,7 +43,7 @@ The checkpoint teaches a copy of itself. It separates unlabelled segments: those
 are clean residuals, those with nothing else are clean targets, and of the others its estimates are
 pseudo-labels. The copy learns from mixtures of these and of the labelled sources. When the copy is
 better than its teacher on the valid split of the labelled set, it becomes the teacher. A rerun
-resumes a killed run."""
+resumes a killed run. Several GPUs: torchrun --nproc-per-node N -m stemlode finetune …"""
 WRITES = (*train_verb.WRITES, re.escape(sets.FILE))
 EPILOG = """One run fine-tunes one source, the one that the checkpoint estimates. The
 unlabelled set must not hold songs of the valid and test splits."""
@@ -53,18 +55,31 @@ def main(argv: Sequence[str]) -> int:
     for name in ("labelled", "unlabelled", "output"):
         if not getattr(given, name) and not given.print:
             raise BadUsage(f"stemlode finetune needs --{name} (see --help)")
+    if given.print:
+        print(
+            registry.describe(
+                recipe_of(started(files.absolute(given.checkpoint)).trained.recipe, given)
+            )
+        )
+        return 0
+    world = devices.join()
+    try:
+        return carry_out(given, world)
+    finally:
+        world.close()
+
+
+def carry_out(given: argparse.Namespace, world: World) -> int:
+    """Fine-tune into --output, unless that is done; the exit status."""
+    device = pick_device(given.device, world)
     folder = files.absolute(given.checkpoint)
-    device = pick_device(given.device)
     start = started(folder)
     recipe = recipe_of(start.trained.recipe, given)
-    if given.print:
-        print(registry.describe(recipe))
-        return 0
     rules = Rules(given.mode == "online", given.ratio, given.min_confidence)
-    if given.lossless_only and not rules.online:
-        raise BadUsage("--lossless-only: what is labelled is labelled; give it to `pseudolabel`")
-    before = begun("finetune", given, recipe, ACTIVITY)
+    before = begun("finetune", given, recipe, ADDED)
     options = loop_of(given, before)
+    train_verb.check_shared(recipe, world)
+    check(given, options, rules, world)
     inputs = {
         "checkpoint": folder,
         "labelled": files.absolute(given.labelled),
@@ -73,60 +88,92 @@ def main(argv: Sequence[str]) -> int:
     data = corpus.open_corpus(inputs["labelled"])
     output = files.absolute(given.output)
     decisive = decisive_fields(recipe) | options.decisive | rules.decisive
-    decisive["lossless_only"] = given.lossless_only
+    decisive |= {"lossless_only": given.lossless_only, "processes": world.size}
     threshold = given.activity_threshold or before.get("activity_threshold", activity.RELATIVE)
     decisive["activity_threshold"] = threshold
-    if given.activity_threshold and sets.is_corpus(inputs["unlabelled"]):
-        raise BadUsage(
-            f"--activity-threshold: {given.unlabelled} is a corpus, and its index says where it "
-            "sounds; give the option to the command that writes it"
-        )
     # Unusable input is refused before a plan is written, which the next attempt would run into.
     if rules.online:
         sets.check_mixtures(inputs["unlabelled"], lossless_only=given.lossless_only)
     else:
         place, sure = inputs["unlabelled"], rules.min_confidence
         unlabelled = sets.shards(place, recipe, start.sha256, sure, folder)
-    memory.check(*(recipe, device, options, ALONE, output), overwrite=given.overwrite, teachers=1)
-    added = registry.added(recipe) | LATER | ACTIVITY
-    run = runs.start(
-        "finetune",
-        output,
-        decisive,
-        inputs,
-        overwrite=given.overwrite,
-        added=added,
-        writes=WRITES,
-        raisable=train_verb.RAISABLE,
-        decoder=decoders.name() if rules.online else None,
-    )
+    memory.check(*(recipe, device, options, world, output), overwrite=given.overwrite, teachers=1)
+    run: Run | None = None
+    if world.first:
+        run = runs.start(
+            "finetune",
+            output,
+            decisive,
+            inputs,
+            overwrite=given.overwrite,
+            added=registry.added(recipe) | LATER | ADDED,
+            writes=WRITES,
+            raisable=train_verb.RAISABLE,
+            decoder=decoders.name() if rules.online else None,
+        )
+    run = world.shared(run)
     if run is None:
-        print(f"finetune: already complete in {output}")
+        if world.first:
+            print(f"finetune: already complete in {output}")
         return 0
     if rules.online:
         named = runs.rules([inputs["unlabelled"]], [], given.allow_uri or ())
         run = dataclasses.replace(run, rules=named)
     try:
         if rules.online:
-            unlabelled = sets.mixtures(
-                run,
-                inputs["unlabelled"],
-                recipe,
-                lossless_only=given.lossless_only,
-                workers=options.workers,
-                across=options.sampling == SONGS,
-                threshold=threshold,
-            )
-        material = Boosting(run, data, recipe, options, device, unlabelled, rules, start)
+            unlabelled = mixtures(run, recipe, given, options, threshold, world)
+        material = Boosting(run, data, recipe, options, device, unlabelled, rules, start, world)
         weights = start.trained.core.state_dict()
         with Termination() as termination:
-            train(run, recipe, material, options, device, weights, termination=termination)
+            train(run, recipe, material, options, device, weights, world, termination)
     except OSError as error:
         where = error.filename or f"--output {output}"
         raise Failed(f"{where}: {runs.reason(error)}; run again to resume") from error
-    print(f"finetune: {summary(output)}")
-    print(f"finetune: {verdict(output, start, rules, recipe.target)}")
+    if world.first:
+        print(f"finetune: {summary(output)}")
+        print(f"finetune: {verdict(output, start, rules, recipe.target)}")
     return 0
+
+
+def check(given: argparse.Namespace, options: Options, rules: Rules, world: World) -> None:
+    """BadUsage where options do not go together."""
+    if given.lossless_only and not rules.online:
+        raise BadUsage("--lossless-only: what is labelled is labelled; give it to `pseudolabel`")
+    if world.size > 1 and options.sampling != SONGS:
+        raise BadUsage(
+            f"--sampling {options.sampling} draws from a whole batch, which several processes "
+            "do not see"
+        )
+    if given.activity_threshold and sets.is_corpus(files.absolute(given.unlabelled)):
+        raise BadUsage(
+            f"--activity-threshold: {given.unlabelled} is a corpus, and its index says where it "
+            "sounds; give the option to the command that writes it"
+        )
+
+
+def mixtures(
+    run: Run,
+    recipe: Recipe,
+    given: argparse.Namespace,
+    options: Options,
+    threshold: str,
+    world: World,
+) -> Unlabelled:
+    """What the teacher hears in the loop; the first process surveys it for all."""
+    if not world.first:
+        world.shared(None)
+    found = sets.mixtures(
+        run,
+        files.absolute(given.unlabelled),
+        recipe,
+        lossless_only=given.lossless_only,
+        workers=options.workers,
+        across=options.sampling == SONGS,
+        threshold=threshold,
+    )
+    if world.first:
+        world.shared(None)
+    return found
 
 
 def started(folder: str) -> Start:

@@ -20,6 +20,7 @@ from training.checkpoint import BEST, Checkpoint
 from training.console import tell
 from training.data.corpus import Corpus
 from training.data.examples import Batch
+from training.devices import ALONE, World
 from training.finetuning import boosting
 from training.finetuning.boosting import Gathering, Pools, Segment, UnlabelledBatch
 from training.finetuning.sets import Unlabelled
@@ -71,8 +72,9 @@ class Boosting(Material):
         unlabelled: Unlabelled,
         rules: Rules,
         start: Start,
+        world: World = ALONE,
     ) -> None:
-        super().__init__(run, data, recipe, options, device)
+        super().__init__(run, data, recipe, options, device, world)
         if not self.validates:
             raise Failed(
                 f"--labelled {data.folder}: it has no valid split with {recipe.target}, and "
@@ -86,6 +88,7 @@ class Boosting(Material):
             recipe,
             rules.ratio,
             options.seed,
+            world,
             across=options.sampling == SONGS,
         )
         self.teachers: list[dict[str, Any]] = []
@@ -108,11 +111,12 @@ class Boosting(Material):
             raise Failed(f"{self.begun.folder}: its validation loss is {score}, so it cannot teach")
         progress.best_loss = score
         self._follow(self.begun.sha256, score, 0)
-        path = checkpoint.find(self.begun.folder)
-        data = files.read_bytes(path)  # byte for byte, so that its hash stays that of the teacher
-        _, config = checkpoint.read_tensors(path)
-        files.write_bytes(self.run.path(BEST, checkpoint.CONFIG), runs.to_json(config))
-        files.write_bytes(self.run.path(BEST, checkpoint.MODEL), data)
+        if self.world.first:
+            path = checkpoint.find(self.begun.folder)
+            data = files.read_bytes(path)  # byte for byte, so that its hash stays the teacher's
+            _, config = checkpoint.read_tensors(path)
+            files.write_bytes(self.run.path(BEST, checkpoint.CONFIG), runs.to_json(config))
+            files.write_bytes(self.run.path(BEST, checkpoint.MODEL), data)
         return [{"step": 0, "epoch": 0, "seconds": 0.0, **scores, "teacher": self._named()}]
 
     def batches(self, progress: Progress) -> Iterator[Batch]:
@@ -161,16 +165,19 @@ class Boosting(Material):
         self, nets: nn.Module, scores: dict[str, float], progress: Progress, *, best: bool
     ) -> dict[str, Any]:
         """A student that is better than its teacher replaces it; see `Material`."""
-        facts = {"heard": dict(sorted(self.heard.items())), "teacher": self._named()}
-        if not any(self.heard[kind] for kind in labels.KINDS):
+        heard = sum(map(Counter, self.world.gathered(dict(self.heard))), Counter[str]())
+        facts = {"heard": dict(sorted(heard.items())), "teacher": self._named()}
+        first = self.world.first
+        if first and not any(heard[kind] for kind in labels.KINDS):
             tell(f"no unlabelled segment could be used: {facts['heard'] or 'none was asked for'}")
-        self.total.update(self.heard)
+        self.total.update(heard)
         self.heard.clear()
         if best and self.rules.online:
             self.nets.load_state_dict(nets.state_dict())
-            sha256 = files.sha256(self.run.path(BEST, checkpoint.MODEL))
-            self._follow(sha256, scores["valid_loss"], progress.step)
-            tell(f"step {progress.step:,}: the student is better and becomes the teacher")
+            written = files.sha256(self.run.path(BEST, checkpoint.MODEL)) if first else ""
+            self._follow(self.world.shared(written), scores["valid_loss"], progress.step)
+            if first:
+                tell(f"step {progress.step:,}: the student is better and becomes the teacher")
         return facts
 
     def lineage(self) -> list[dict[str, Any]]:

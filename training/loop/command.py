@@ -61,10 +61,7 @@ def main(argv: Sequence[str]) -> int:
 
 def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world: World) -> int:
     """Train into --output, unless that is done; the exit status."""
-    if recipe.batch_size % world.size:
-        raise BadUsage(
-            f"--batch-size {recipe.batch_size}: {world.size} processes cannot share it equally"
-        )
+    check_shared(recipe, world)
     device = pick_device(given.device, world)
     output = files.absolute(given.output)
     if options.tensorboard:
@@ -106,6 +103,14 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
         print(f"train: {summary(output)}")
         conclude(recipe, options, output)
     return 0
+
+
+def check_shared(recipe: Recipe, world: World) -> None:
+    """BadUsage where the processes cannot share a batch equally."""
+    if recipe.batch_size % world.size:
+        raise BadUsage(
+            f"--batch-size {recipe.batch_size}: {world.size} processes cannot share it equally"
+        )
 
 
 def material_of(

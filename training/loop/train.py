@@ -227,6 +227,8 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
         watch.restart()
     bar.close()
     curves.close()
+    for found in world.gathered(material.rejects):
+        material.rejects |= found
     if not world.first:
         return
 

@@ -501,3 +501,46 @@ def test_a_killed_process_resumes(
         subprocess.run([*command, str(tmp_path / name)], check=True)
     assert _model(tmp_path / "killed").read_bytes() == _model(tmp_path / "whole").read_bytes()
     assert _record(tmp_path / "killed")["teachers"] == _record(tmp_path / "whole")["teachers"]
+
+
+def _together(
+    teacher: Path, corpus: Path, unlabelled: Path, output: Path, *options: str
+) -> "subprocess.CompletedProcess[str]":
+    """Two processes, as a user starts them."""
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    words += ["--nproc-per-node", "2", "-m", "stemlode", "finetune", str(teacher)]
+    words += ["--labelled", str(corpus), "--unlabelled", str(unlabelled)]
+    words += ["--output", str(output), *SHORT, *options]
+    told = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(words, env=told, capture_output=True, text=True, check=False, timeout=500)
+
+
+@pytest.mark.slow
+def test_two_processes_fine_tune_as_one_does_and_go_on_where_they_were_stopped(
+    teacher: Path, corpus_folder: Path, songs: Path, whole: Path, tmp_path: Path
+) -> None:
+    given = (teacher, corpus_folder, songs)
+    rate = ("--learning-rate", "0.003")
+    done = _together(*given, tmp_path / "whole", *rate)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("checkpoint in") == 1  # one process speaks
+    alone, together = (
+        checkpoint.read_tensors(str(run / LAST))[0] for run in (whole, tmp_path / "whole")
+    )
+    first = checkpoint.read_tensors(str(_model(teacher)))[0]
+    for name in [name for name in alone if name.startswith("core.")]:
+        apart = float((together[name] - alone[name]).norm())
+        moved = float((alone[name] - first[name.removeprefix("core.")]).norm())
+        assert apart < 0.02 * moved, name
+    for key in ("counts", "rejects"):  # also of what the other process heard
+        assert _record(tmp_path / "whole")[key] == _record(whole)[key]
+    # Stopped where nothing is validated, so that each process has counted for itself.
+    run = tmp_path / "stopped"
+    assert _together(*given, run, *rate, "--steps", "4").returncode == 0
+    assert _together(*given, run, *rate).returncode == 0
+    resumed, wanted = (
+        checkpoint.read_tensors(str(one / LAST))[0] for one in (run, tmp_path / "whole")
+    )
+    assert resumed.keys() == wanted.keys()
+    assert all(torch.equal(resumed[name], wanted[name]) for name in wanted)
+    assert _record(run)["counts"] == _record(tmp_path / "whole")["counts"]
