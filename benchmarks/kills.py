@@ -31,8 +31,7 @@ import numpy as np
 import soundfile
 
 from stemlode import cli, runs
-from training import state
-from training.loop import log
+from training import log, state
 
 KILLS = 25
 SONGS, RATE, SECONDS = 5, 16_000, 4.0

@@ -78,7 +78,7 @@ def carry_out(given: argparse.Namespace, world: World) -> int:
     rules = Rules(given.mode == "online", given.ratio, given.min_confidence)
     before = begun("finetune", given, recipe, ADDED)
     options = loop_of(given, before)
-    train_verb.check_shared(recipe, world)
+    train_verb.check_steps(recipe, options, world)
     check(given, options, rules, world)
     inputs = {
         "checkpoint": folder,

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from stemlode import files, runs
 from stemlode.runs import BadUsage, Failed, Run
-from training import console, devices, state
+from training import console, devices, log, state
 from training.checkpoint import BEST, CONFIG, MODEL
 from training.data import corpus, levels
 from training.data.corpus import Corpus
 from training.data.salience import learnt_beside, open_salience
 from training.devices import World, pick_device
-from training.loop import log, memory, one_batch, previews, warm_start
+from training.loop import memory, one_batch, previews, warm_start
 from training.loop.material import Material
 from training.loop.one_batch import OneBatch
 from training.loop.options import LATER, Options, begun, changed, loop_of, parser_of
@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
 
 def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world: World) -> int:
     """Train into --output, unless that is done; the exit status."""
-    check_shared(recipe, world)
+    check_steps(recipe, options, world)
     device = pick_device(given.device, world)
     output = files.absolute(given.output)
     if options.tensorboard:
@@ -105,8 +105,15 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
     return 0
 
 
-def check_shared(recipe: Recipe, world: World) -> None:
-    """BadUsage where the processes cannot share a batch equally."""
+def check_steps(recipe: Recipe, options: Options, world: World) -> None:
+    """BadUsage where a recipe's steps cannot be taken so."""
+    if options.checkpoint_activations and not recipe.recomputes:
+        raise BadUsage(
+            f"--checkpoint-activations: {recipe.name} has no layers whose activations could be "
+            "computed again: batch normalisation would count its statistics twice"
+        )
+    if options.checkpoint_activations and options.compile:
+        raise BadUsage("--checkpoint-activations does not go together with --compile")
     if recipe.batch_size % world.size:
         raise BadUsage(
             f"--batch-size {recipe.batch_size}: {world.size} processes cannot share it equally"

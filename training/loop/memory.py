@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from stemlode import files
 from stemlode.plans import PLAN
 from stemlode.runs import SUCCESS, BadUsage
+from training import recompute
 from training.console import tell
 from training.devices import World
 from training.loop import free_memory
@@ -50,11 +51,17 @@ class Need:
 
 
 def need(
-    recipe: Recipe, device: torch.device, kind: str | None = None, *, teachers: int = 0
+    recipe: Recipe,
+    device: torch.device,
+    kind: str | None = None,
+    *,
+    teachers: int = 0,
+    again: bool = False,
 ) -> Need:
     """What a recipe takes: one example goes forward on the device, and nothing is kept of it.
 
-    `kind` is the precision's name. Random states stay as they are.
+    `kind` is the precision's name; `again`: blocks compute their activations again, one after the
+    other. Random states stay as they are.
     """
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         nets = recipe.nets().to(device)
@@ -64,6 +71,11 @@ def need(
             example, cast = saved(recipe, nets, 1, device), 0
             if chosen != precision.FULL:  # weights are cast once for all examples
                 cast = max(0, 2 * example - saved(recipe, nets, 2, device))
+            if again:
+                blocks = recipe.blocks(nets)
+                recompute.again(blocks)
+                inputs = saved(recipe, nets, 1, device)
+                example = min(example, inputs + (example - inputs) // max(1, len(blocks)))
     weights = sum(tensor.nbytes for tensor in (*nets.parameters(), *nets.buffers()))
     copies = 2 + MOMENTS + bool(recipe.ema_decay) + teachers  # the weights and their gradients
     return Need(
@@ -104,7 +116,8 @@ def check(
     if None in frees:
         return
     free, processes = min(frees), world.size
-    takes = need(recipe, device, options.precision, teachers=teachers)
+    again = options.checkpoint_activations
+    takes = need(recipe, device, options.precision, teachers=teachers, again=again)
     # The first one's, so that all do the same.
     wanted = world.shared(takes.of(at_once(recipe, processes)))
     if wanted <= free:
@@ -114,6 +127,9 @@ def check(
         f"{described(recipe, takes, processes)}, and {_gb(free)} is free on {device}; "
         f"{advice(recipe, takes, free, processes, begun=begun)}"
     )
+    if recipe.recomputes and not again:
+        lighter = need(recipe, device, options.precision, teachers=teachers, again=True)
+        line += f"; --checkpoint-activations takes {_gb(lighter.of(at_once(recipe, processes)))}"
     if wanted > REFUSED_ABOVE * free and not options.force:
         raise BadUsage(f"{line}; --force begins all the same")
     if world.first:

@@ -28,6 +28,7 @@ class Options:
     cache_gb: float = 1.0
     precision: str | None = None  # of the nets while they learn
     compile: bool = False
+    checkpoint_activations: bool = False
     tensorboard: bool = False
     overfit_one_batch: bool = False
     force: bool = False  # to begin although memory is short
@@ -59,6 +60,12 @@ def add_loop(parser: Parser) -> None:
         "--compile",
         action="store_true",
         help="torch.compile the nets: pays for long runs of convolutional nets on a GPU",
+    )
+    parser.add_argument(
+        "--checkpoint-activations",
+        action="store_true",
+        help="keep the inputs of a net's layers alone and compute the rest again in the backward "
+        "pass: far less memory, a longer step, the same gradients (bsrnn and demucs)",
     )
     parser.add_argument(
         "--force", action="store_true", help="begin although the memory will not do"
@@ -101,6 +108,7 @@ def loop_of(given: argparse.Namespace, before: Mapping[str, Any]) -> Options:
         cache_gb=given.cache_gb,
         precision=given.precision,
         compile=given.compile,
+        checkpoint_activations=given.checkpoint_activations,
         tensorboard=given.tensorboard,
         overfit_one_batch=getattr(given, "overfit_one_batch", False),
         force=given.force,

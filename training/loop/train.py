@@ -19,13 +19,13 @@ from tqdm import tqdm
 
 from stemlode import files
 from stemlode.runs import Failed, Run
-from training import checkpoint, console, devices, state
+from training import checkpoint, console, devices, log, recompute, state
 from training.checkpoint import BEST, Checkpoint
 from training.console import Board, tell
 from training.data.examples import Batch, parts_of
 from training.devices import ALONE, World
-from training.loop import log, pace, previews, readback
-from training.loop.log import Log
+from training.log import Log
+from training.loop import pace, previews, readback
 from training.loop.material import Material
 from training.loop.options import Options
 from training.loop.pace import Pace
@@ -90,6 +90,8 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
     coming = next(batches)
     work = pace.work_of(recipe, nets, coming.batch)  # of one segment
     watch = Pace(device, pace.matmul_rate(device, kind.nets))
+    if options.checkpoint_activations:
+        recompute.again(recipe.blocks(nets))
     if options.compile:
         for net in recipe.cores(nets):
             net.compile()

@@ -50,14 +50,16 @@ class BSRNN(nn.Module):
 
     def forward(self, spectrum: Tensor) -> Tensor:
         """[batch, 2, bins, frames], real and imaginary part → the mask's parts, likewise."""
-        z = self.split(spectrum)  # [batch, K, frames, N]
-        batch, bands, frames, features = z.shape
+        z = self.split(spectrum).transpose(0, 1)  # [K, batch, frames, N]
+        bands, batch, frames, features = z.shape
+        # A layer leaves its steps outermost in memory. So what comes from the bands lies ready for
+        # the next layer over time, and only what goes to the bands is copied, once.
         for over_time, over_bands in zip(self.over_time, self.over_bands, strict=True):
-            z = over_time(z.reshape(batch * bands, frames, features))
-            z = z.view(batch, bands, frames, features).transpose(1, 2)
+            z = over_time(z.reshape(bands * batch, frames, features))
+            z = z.view(bands, batch, frames, features).permute(1, 2, 0, 3)
             z = over_bands(z.reshape(batch * frames, bands, features))
-            z = z.view(batch, frames, bands, features).transpose(1, 2)
-        return self.mask(z)
+            z = z.view(batch, frames, bands, features).permute(2, 0, 1, 3)
+        return self.mask(z.transpose(0, 1))
 
 
 class ResidualRNN(nn.Module):
@@ -71,18 +73,19 @@ class ResidualRNN(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(features))
         self.bias = nn.Parameter(torch.zeros(features))
-        self.lstm = precision.LSTM(features, hidden, batch_first=True, bidirectional=True)
+        self.lstm = precision.LSTM(features, hidden, bidirectional=True)
         self.out = nn.Linear(2 * hidden, features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[rows, steps, features] → the same shape."""
+        """[rows, steps, features] → the same shape, in memory [steps, rows, features]."""
         shape = x.shape[1:]
         if torch.onnx.is_in_onnx_export():
             normal = _normal(x) * self.weight + self.bias
         else:
             weight, bias = self.weight.expand(shape), self.bias.expand(shape)
             normal = F.layer_norm(x, shape, weight, bias, EPSILON)
-        return x + self.out(self.lstm(normal)[0])
+        heard = self.out(self.lstm(normal.transpose(0, 1))[0])
+        return heard.transpose(0, 1) + x  # a sum lies in memory as its first term does
 
 
 def _normal(x: Tensor) -> Tensor:

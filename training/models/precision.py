@@ -86,6 +86,11 @@ def lowered(precision: Precision) -> Iterator[None]:
         _chosen.reset(token)
 
 
+def chosen() -> Precision:
+    """What `lowered` says here."""
+    return _chosen.get()
+
+
 def masks(net: nn.Module, spectrogram: Tensor) -> Tensor:
     """A net's masks, float32, computed in what `lowered` says."""
     kind = _chosen.get().nets
@@ -96,20 +101,22 @@ def masks(net: nn.Module, spectrogram: Tensor) -> Tensor:
 
 
 class LSTM(nn.LSTM):
-    """A batch-first LSTM that computes in what `lowered` says for recurrent layers.
+    """An LSTM that computes in what `lowered` says for recurrent layers.
 
     Its parameters stay in fp32; a copy of them is cast at each step.
     """
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:  # type: ignore[override]
-        """[rows, steps, inputs] → outputs in that type, and the last state; from zeros on."""
+        """Inputs, laid out as `batch_first` says → outputs in that type, and the last state; from
+        zeros on."""
         kind = _chosen.get().recurrent
         if kind is torch.float32:
             return super().forward(input, hx)
         assert hx is None
         with torch.autocast(input.device.type, enabled=False):
             layers = self.num_layers * (2 if self.bidirectional else 1)
-            zeros = input.new_zeros(layers, len(input), self.hidden_size, dtype=kind)
+            rows = input.shape[0 if self.batch_first else 1]
+            zeros = input.new_zeros(layers, rows, self.hidden_size, dtype=kind)
             outputs, hidden, cell = torch.lstm(
                 input.to(kind),
                 (zeros, zeros),

@@ -136,6 +136,7 @@ class Recipe:
     audio_channels: ClassVar[int] = 1  # of a training example; 1 is the mean of a song's channels
     summed: ClassVar[bool] = False  # whether the loss of an example grows with its length
     levelled: ClassVar[bool] = False  # whether songs are divided by their `level`
+    recomputes: ClassVar[bool] = False  # whether there are `blocks`
     takes_whole: ClassVar[bool] = False  # whether `separate_whole` is there
     # What fine-tuning may change; all else belongs to the net, whose weights are there.
     tunable: ClassVar[tuple[str, ...]] = (
@@ -264,6 +265,11 @@ class Recipe:
         """The cores of `nets`, each [batch, parts, bins, frames] → a mask of that shape, in the
         order of `estimated`."""
         return [nets]
+
+    def blocks(self, nets: nn.Module) -> list[nn.Module]:
+        """Parts of `nets` whose activations may be computed again (`training.recompute`);
+        none where batch normalisation would count its statistics twice."""
+        return []
 
     @property
     def transform(self) -> Transform | None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from training.models import bsrnn_bands, precision, spectrogram
-from training.models.bsrnn import BSRNN
+from training.models.bsrnn import BSRNN, ResidualRNN
 from training.models.bsrnn_bands import SCHEMES
 from training.recipes.base import Judged, Mixing, Recipe, Transform
 from training.recipes.chunks import Chunking
@@ -27,6 +27,7 @@ class BSRNNRecipe(Recipe):
 
     family: ClassVar[str] = "bsrnn"
     audio_channels: ClassVar[int] = 2  # which are items of the batch to the net
+    recomputes: ClassVar[bool] = True
     tunable: ClassVar[tuple[str, ...]] = (
         *Recipe.tunable,
         *("patch_seconds", "others", "gain_db", "drop", "mix_constraint"),
@@ -74,6 +75,10 @@ class BSRNNRecipe(Recipe):
     def widths(self) -> tuple[int, ...]:
         """Bins of each band."""
         return bsrnn_bands.widths(self.bands, self.n_fft, self.sample_rate)
+
+    def blocks(self, nets: nn.Module) -> list[nn.Module]:
+        """See `Recipe.blocks`: the recurrent layers."""
+        return [module for module in nets.modules() if isinstance(module, ResidualRNN)]
 
     @property
     def patch_samples(self) -> int:

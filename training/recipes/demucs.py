@@ -21,6 +21,7 @@ class DemucsRecipe(Recipe):
     """
 
     family: ClassVar[str] = "demucs"
+    recomputes: ClassVar[bool] = True
     audio_channels: ClassVar[int] = 2
 
     sample_rate: int = 44_100  # Hz, stereo
@@ -75,6 +76,11 @@ class DemucsRecipe(Recipe):
         """See `Recipe.gains`."""
         both = self.gain_low + torch.rand(2, count) * (self.gain_high - self.gain_low)
         return both[0], both[1]
+
+    def blocks(self, nets: nn.Module) -> list[nn.Module]:
+        """See `Recipe.blocks`: the layers of convolutions."""
+        assert isinstance(nets, Demucs)
+        return [*nets.encoder, *nets.decoder]
 
     def core(self) -> nn.Module:
         """Waveforms in, waveforms out."""

@@ -24,9 +24,9 @@ from stemlode.runs import BadUsage, Failed
 from tests.training.conftest import TINY
 from training import checkpoint
 from training.data import corpus, examples
+from training.log import Log
 from training.loop import command as loop_command
 from training.loop import material, train
-from training.loop.log import Log
 from training.loop.options import Options
 from training.recipes.base import Judged
 from training.recipes.registry import RECIPES

@@ -1,10 +1,12 @@
 """The band-split RNN: its parameters, its equality with a plain loop over bands, its recipes."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from tests.training.models.plain_bsrnn import PlainBSRNN, copy_weights
 from training.models import bsrnn_bands
@@ -265,3 +267,18 @@ def test_every_recipe_has_a_small_sibling_that_estimates_the_same() -> None:
 def test_a_field_that_cannot_be_is_named(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=field):
         dataclasses.replace(RECIPES["bsrnn-vocals"], **{field: value})
+
+
+def test_a_song_is_copied_once_into_each_recurrence_and_once_from_time_to_bands() -> None:
+    """Nets of 24 recurrent layers are bound by their many small operations."""
+    x, size = torch.randn(2, 2, 65, 20), 2 * 11 * 20 * 16  # of what the layers hand on
+
+    def copies(layers: int) -> int:
+        net = BSRNN([4] * 10 + [25], 16, layers, 16, 16)
+        seen = profile(activities=[ProfilerActivity.CPU], record_shapes=True)
+        with torch.no_grad(), seen:
+            net(x)
+        shapes = [event.input_shapes for event in seen.events() if event.name == "aten::clone"]
+        return sum(math.prod(shape[0]) == size for shape in shapes)
+
+    assert copies(2) - copies(1) == 3

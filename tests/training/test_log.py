@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stemlode.runs import Failed, Run
-from training.loop import log
-from training.loop.log import Log
+from training import log
+from training.log import Log
 
 
 def _run(folder: Path) -> Run:
