@@ -11,10 +11,11 @@ import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
 
+from matching.artists import Artist
 from pipelines.corpus.splits import SplitFacts, SplitGroup
 from stemlode import files, locks, plans, runs, schemas, tables
 from stemlode.addresses.rules import NOT_OPENED
@@ -79,20 +80,37 @@ class Addition(runs.Run):
         files.write_bytes(self.path(runs.RECORD), runs.to_json(record))
 
 
+class HeldSong(NamedTuple):
+    """A song that a corpus holds: `artists` are keys, `listed` is the split that a list says."""
+
+    song_id: str
+    track_ids: tuple[str, ...]
+    group: str
+    split: str
+    artists: tuple[str, ...] = ()
+    listed: str | None = None
+
+    def facts(self) -> SplitFacts:
+        """The song as what decides the splits of others."""
+        names = [key.partition(":")[2] for key in sorted(self.artists, reverse=True)]
+        artist = Artist(names[0], self.artists) if names else None
+        return SplitFacts("", self.song_id, self.song_id, self.track_ids, self.split, artist)
+
+
 @dataclasses.dataclass(frozen=True)
 class Held:
     """What a corpus holds before an addition; empty where there is none before."""
 
     kind: str = ""
     suffix: str = ""  # of the addition's tables
-    songs: tuple[tuple[str, tuple[str, ...], str, str], ...] = ()  # id, track ids, group, split
+    songs: tuple[HeldSong, ...] = ()
     recording_ids: frozenset[str] = frozenset()
     rejects: tuple[tuple[str, str], ...] = ()  # recording id, the reject as JSON
     shards: dict[str, int] = dataclasses.field(default_factory=dict)  # how many, by split
 
     def known(self) -> list[SplitFacts]:
         """The songs, as what decides the splits of others."""
-        return [SplitFacts("", song, song, tracks, split) for song, tracks, _, split in self.songs]
+        return [song.facts() for song in self.songs]
 
     def wants(self, recording_id: str) -> bool:
         """Whether an addition shall try a recording."""
@@ -108,19 +126,19 @@ class Held:
         """The groups of songs, those that are held unchanged; "" for that of a song that would join
         songs of two splits."""
         frozen_as = defaultdict(set)
-        for song, _, group, split in self.songs:
-            frozen_as[found[song].group].add((split, group))
+        for song in self.songs:
+            frozen_as[found[song.song_id].group].add((song.split, song.group))
         frozen = {}
-        for song, its in found.items():
+        for song_id, its in found.items():
             held = frozen_as.get(its.group, set())
             splits = {split for split, _ in held}
             if len(splits) > 1:
-                frozen[song] = dataclasses.replace(its, group="", split=None)
+                frozen[song_id] = dataclasses.replace(its, group="", split=None)
             elif held:
                 group = min(group for _, group in held)
-                frozen[song] = dataclasses.replace(its, group=group, split=min(splits))
+                frozen[song_id] = dataclasses.replace(its, group=group, split=min(splits))
             else:
-                frozen[song] = its
+                frozen[song_id] = its
         return frozen
 
 
@@ -189,13 +207,29 @@ def held(run: runs.Run) -> Held:
                 row["song_id"], (set(), row["split_group"], row["split"])
             )
             tracks.update(row["track_ids"] or ())
-    ids = tables.read(run.output, "songs", ["recording_id"])["recording_id"].to_pylist()
+    cut = tables.read(run.output, "songs", ["recording_id", "song_id", "artists", "listed"])
+    artists: dict[str, set[str]] = defaultdict(set)
+    listed: dict[str, str] = {}
+    for row in cut.to_pylist():
+        artists[row["song_id"]].update(row["artists"] or ())
+        if row["listed"]:
+            listed[row["song_id"]] = row["listed"]
     rejects = tables.read(run.output, "rejects").to_pylist()
     return Held(
         run.kind,
         f"-append{run.number}",
-        tuple((song, tuple(sorted(t)), group, split) for song, (t, group, split) in songs.items()),
-        frozenset(ids),
+        tuple(
+            HeldSong(
+                song,
+                tuple(sorted(tracks)),
+                group,
+                split,
+                tuple(sorted(artists[song])),
+                listed.get(song),
+            )
+            for song, (tracks, group, split) in songs.items()
+        ),
+        frozenset(cut["recording_id"].to_pylist()),
         tuple((_recording_id(row), json.dumps(row)) for row in rejects),
         dict(Counter(_splits(runs.record(run.output)["outputs"]))),
     )

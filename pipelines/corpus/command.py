@@ -14,13 +14,14 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsDict, AsList
 
 from pipelines import unreachable
-from pipelines.corpus import append, grouping, inputs, needs, output, splits
+from pipelines.corpus import append, artists, grouping, inputs, needs, output, splits
 from pipelines.corpus.encode import Encode
 from pipelines.corpus.options import ADDED, CorpusOptions, plan_of
 from pipelines.launch import launch
 from pipelines.options import ADDRESSES, SharedOptions, Verb
 from pipelines.samples import recordings
 from stemlode import files, runs, tables
+from stemlode.layouts.songs import Song
 from stemlode.runs import BadUsage
 from stemlode.shards import space
 from stemlode.shards.tar import SHARD
@@ -33,7 +34,9 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     usable = functools.partial(recordings.usable, use_parts=view.use_parts)
     found, kept_counts = inputs.read(pipeline, given, view.layout, view.sources, run.rules, usable)
     sketched = grouping.alike(found, view.fingerprints, run, held)
-    grouped, apart = grouping.grouped(found, AsList(sketched.alike), held)
+    grouped, apart, of_groups = grouping.grouped(
+        found, AsList(sketched.alike), held, by_artist=plan.split_by == "artist"
+    )
     encoded = grouped | "Encode" >> beam.ParDo(
         Encode(run, plan), AsDict(sketched.missed)
     ).with_outputs("rejects", "songs", "counts", main="samples")
@@ -44,7 +47,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
         encoded.samples,
         songs=encoded.songs,
         rejects=(encoded.rejects, apart, left) | "AllRejects" >> beam.Flatten(),
-        counts=(came, encoded.counts) | "AllCounts" >> beam.Flatten(),
+        counts=(came, of_groups, encoded.counts) | "AllCounts" >> beam.Flatten(),
         further=sketched.tables,
         shard_bytes=plan.shard_bytes,
         format=plan.format,
@@ -73,7 +76,23 @@ def _check(options: PipelineOptions) -> None:
         tables.parts(given["pairs"], "pairs")
     folders = [name for name in ("stems", "vocals", "instrumentals") if name in given]
     if all(runs.fingerprintable(given[name]) for name in folders):
-        inputs.songs_in_folders(given, view.layout, view.sources)
+        songs = inputs.songs_in_folders(given, view.layout, view.sources)
+        if view.split_by == "artist" and all(map(runs.fingerprintable, given.values())):
+            _check_artists(options, given, songs)
+
+
+def _check_artists(options: PipelineOptions, given: dict[str, str], songs: list[Song]) -> None:
+    """BadUsage where an artist has most of the songs, before any of them is listened to.
+
+    What fingerprints join, and what an addition adds to, is looked at in the pipeline.
+    """
+    view, output = options.view_as(CorpusOptions), options.view_as(SharedOptions).output
+    is_done = files.exists(files.join(files.absolute(output), runs.SUCCESS))
+    if is_done and not options.view_as(SharedOptions).overwrite:
+        return
+    usable = functools.partial(recordings.usable, use_parts=view.use_parts)
+    known = [*inputs.facts(given, songs, usable)]
+    artists.together(splits.split_groups(known, []), known, append.Held())
 
 
 def _say_needs(options: PipelineOptions) -> None:

@@ -59,7 +59,7 @@ class Encode(beam.DoFn):
             raise recordings.Unusable(leaking, "bleed")
         samples, facts = self._part(recording, split, group.group)
         yield from samples
-        yield TaggedOutput("songs", _song_row(recording, split, group, facts))
+        yield TaggedOutput("songs", self._song_row(recording, split, group, facts))
         yield TaggedOutput("counts", ("recordings", 1))
         yield TaggedOutput("counts", ("left_out", facts.left_out))
         if split == "train":
@@ -78,7 +78,7 @@ class Encode(beam.DoFn):
                 yield TaggedOutput("counts", ("copies_unusable", 1))
             else:
                 yield from samples
-                yield TaggedOutput("songs", _song_row(copy, "train", group, facts))
+                yield TaggedOutput("songs", self._song_row(copy, "train", group, facts))
                 yield TaggedOutput("counts", ("copies", 1))
                 yield TaggedOutput("counts", ("left_out", facts.left_out))
 
@@ -99,6 +99,25 @@ class Encode(beam.DoFn):
             held, known = reach_all(make, f"--output {self.run.output}")
         return held, Facts(**known)
 
+    def _song_row(
+        self, recording: Recording, split: str, group: SplitGroup, facts: Facts
+    ) -> dict[str, Any]:
+        """A row of schemas.SONG."""
+        artist = recording.artist if self.plan.split_by == "artist" else None
+        return {
+            "recording_id": recording.recording_id,
+            "song_id": recording.song_id,
+            "name": recording.name,
+            "kind": recording.kind,
+            "split": split,
+            "split_group": group.group,
+            "joined": list(group.joined) or None,
+            "bleed": list(recording.bleed) or None,
+            "artists": list(artist.keys) if artist else None,
+            "listed": recording.split,
+            **dataclasses.asdict(facts),
+        }
+
 
 def _maker(recording: Recording) -> tuple[Callable[..., str], Callable[..., Iterator[Any]]]:
     """What names a recording's samples, and what makes them."""
@@ -107,18 +126,3 @@ def _maker(recording: Recording) -> tuple[Callable[..., str], Callable[..., Iter
     from pipelines.samples import copies  # noqa: PLC0415 (its library is an extra)
 
     return copies.fingerprint, copies.samples
-
-
-def _song_row(recording: Recording, split: str, group: SplitGroup, facts: Facts) -> dict[str, Any]:
-    """A row of schemas.SONG."""
-    return {
-        "recording_id": recording.recording_id,
-        "song_id": recording.song_id,
-        "name": recording.name,
-        "kind": recording.kind,
-        "split": split,
-        "split_group": group.group,
-        "joined": list(group.joined) or None,
-        "bleed": list(recording.bleed) or None,
-        **dataclasses.asdict(facts),
-    }

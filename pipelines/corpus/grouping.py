@@ -16,8 +16,8 @@ from apache_beam.pvalue import AsDict, AsList, TaggedOutput
 
 from matching.sound import fingerprints
 from pipelines import transforms
-from pipelines.corpus import append, splits
-from pipelines.corpus.splits import SplitFacts, SplitGroup
+from pipelines.corpus import append, artists, splits
+from pipelines.corpus.splits import SplitFacts
 from pipelines.samples import chunks
 from pipelines.samples.chunks import AlignedSource
 from pipelines.samples.recordings import Recording, stamps
@@ -62,22 +62,23 @@ def alike(found: beam.PCollection, fingerprints: str, run: runs.Run, held: appen
 
 
 def grouped(
-    found: beam.PCollection, alike: AsList, held: append.Held
-) -> tuple[beam.PCollection, beam.PCollection]:
-    """(recording, its group), and a reject for every one that cannot have any."""
+    found: beam.PCollection, alike: AsList, held: append.Held, *, by_artist: bool
+) -> tuple[beam.PCollection, beam.PCollection, beam.PCollection]:
+    """(recording, its group), a reject for every one that cannot have any, and counts."""
     groups = (
         found
         | "Known" >> beam.Map(lambda recording: (None, splits.facts_of(recording)))
         | "AllKnown" >> beam.GroupByKey()
-        | "SplitGroups" >> beam.FlatMap(_split_groups, alike, held)
+        | "SplitGroups"
+        >> beam.FlatMap(_split_groups, alike, held, by_artist).with_outputs("counts", main="groups")
     )
     by_song = found | "BySong" >> beam.Map(lambda recording: (recording.song_id, recording))
     joined = (
-        {"found": by_song, "group": groups}
+        {"found": by_song, "group": groups.groups}
         | "JoinGroups" >> beam.CoGroupByKey()
         | "Once" >> beam.FlatMap(_once, held).with_outputs("rejects", main="grouped")
     )
-    return joined.grouped, joined.rejects
+    return joined.grouped, joined.rejects, groups.counts
 
 
 def _matches(
@@ -137,12 +138,19 @@ def _sketches(recording: Recording, run: runs.Run) -> Iterator[Any]:
 
 
 def _split_groups(
-    known: tuple[None, Iterable[SplitFacts]], alike: list[tuple[str, str, str]], held: append.Held
-) -> list[tuple[str, SplitGroup]]:
+    known: tuple[None, Iterable[SplitFacts]],
+    alike: list[tuple[str, str, str]],
+    held: append.Held,
+    by_artist: bool,
+) -> Iterator[Any]:
     found = [*known[1]]
-    songs = {recording.song_id for recording in found}
-    grouped = held.frozen(splits.split_groups([*found, *held.known()], alike))
-    return [(song, grouped[song]) for song in sorted(songs)]
+    facts = [*found, *held.known()]
+    grouped = held.frozen(splits.split_groups(facts, alike))
+    if by_artist:
+        grouped, counts = artists.together(grouped, facts, held)
+        yield from (TaggedOutput("counts", count) for count in counts.items())
+    for song in sorted({recording.song_id for recording in found}):
+        yield song, grouped[song]
 
 
 def _once(song: tuple[str, dict[str, list[Any]]], held: append.Held) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -10,6 +10,7 @@ from apache_beam.pvalue import TaggedOutput
 
 from pipelines.corpus import splits
 from pipelines.corpus.append import Held
+from pipelines.corpus.splits import SplitFacts
 from pipelines.samples import recordings
 from pipelines.samples.recordings import Recording
 from stemlode import tables
@@ -17,6 +18,9 @@ from stemlode.addresses.rules import Rules
 from stemlode.layouts import folders
 from stemlode.layouts.songs import Song
 from stemlode.tables import Row
+
+_OF_SPLITS = ["pair_id", "song_id", "mix_track_id", "instrumental_track_id", "mix", "instrumental"]
+_OF_SPLITS += ["decision", "repaired"]
 
 
 def read(
@@ -47,6 +51,23 @@ def read(
         counts.append(_used_entries(found, lists))
         found = found | "Listed" >> beam.Map(_listed, lists)
     return found, tuple(counts) | "ReadCounts" >> beam.Flatten()
+
+
+def facts(
+    given: dict[str, str], songs: Iterable[Song], usable: Callable[[Row], bool]
+) -> Iterator[SplitFacts]:
+    """What decides the splits of all recordings, by tables and names alone."""
+    lists = splits.read_list(given["splits"]) if "splits" in given else {}
+    for path in tables.parts(given["pairs"], "pairs") if "pairs" in given else ():
+        for batch in tables.read_part(path, _OF_SPLITS).to_batches():
+            for row in filter(usable, batch.to_pylist()):
+                track_ids = (row["mix_track_id"], row["instrumental_track_id"])
+                artist = recordings.artist_of(row)
+                pair_id = row["pair_id"]
+                fact = SplitFacts(pair_id, row["song_id"], pair_id, track_ids, None, artist)
+                yield dataclasses.replace(fact, split=splits.listed(fact, lists))
+    for fact in map(splits.facts_of, recordings.of_songs(songs)):
+        yield dataclasses.replace(fact, split=splits.listed(fact, lists))
 
 
 def songs_in_folders(given: dict[str, str], layout: str, grouping: str) -> list[Song]:

@@ -21,10 +21,11 @@ from stemlode.shards.tar import parse_bytes
 FORMATS = ("webdataset", "parquet")
 LONGEST_CHUNK_S = 3600.0  # a chunk is held in memory
 MOST_COPIES = 100
+SPLIT_BY = ("song", "artist")
 
 
 ACTIVITY = {"activity_threshold": activity.GAMMA}  # what plans without the option mean
-ADDED = ACTIVITY | {"use_parts": False}  # likewise, of corpus alone
+ADDED = ACTIVITY | {"use_parts": False, "split_by": "song"}  # likewise, of corpus alone
 
 
 def add_activity(parser: argparse.ArgumentParser) -> None:
@@ -91,7 +92,13 @@ class CorpusOptions(VerbOptions):
         parser.add_argument(
             "--split",
             default="train=0.9,valid=0.05,test=0.05",
-            help="shares of the songs; a song is never in two splits",
+            help="shares of the songs; a song is never in two splits (docs/splits.md)",
+        )
+        parser.add_argument(
+            "--split-by",
+            choices=SPLIT_BY,
+            default=SPLIT_BY[0],
+            help="what is never in two splits: a song, or an artist with all songs",
         )
         parser.add_argument(
             "--layout",
@@ -156,6 +163,7 @@ class CorpusPlan:
     seed: int
     copies: int  # augmented ones, of every multitrack of train
     rejects_bleed: bool
+    split_by: str = "song"  # one of SPLIT_BY
 
 
 def plan_of(options: PipelineOptions) -> CorpusPlan:
@@ -189,4 +197,5 @@ def plan_of(options: PipelineOptions) -> CorpusPlan:
         view.seed,
         view.augment,
         view.bleed == "reject",
+        view.split_by,
     )

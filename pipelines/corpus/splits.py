@@ -13,6 +13,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
+from matching.artists import Artist
 from pipelines.samples.recordings import Recording
 from stemlode import files
 from stemlode.ids import digest
@@ -20,6 +21,7 @@ from stemlode.runs import BadUsage, reason
 
 SPLITS = ("train", "valid", "test")
 _DIGITS = 13  # hex digits of the hash that are taken: 52 bits fit a float64 exactly
+NOBODYS, TWO_SIDES = "songs_without_artist", "artists_on_two_sides"  # counts
 HELD_OUT = ("test", "valid", "train")  # the first wins
 
 
@@ -45,12 +47,20 @@ def notes(ratios: Mapping[str, float], counts: Mapping[str, float]) -> list[str]
     fallen to a split that was asked for."""
     held = {name for name in SPLITS if counts.get(f"samples_{name}")}
     missing = [name for name in ("train", "valid") if ratios.get(name) and name not in held]
-    if not held or not missing:
-        return []
-    return [
-        f"no song fell to {' and '.join(missing)}; without `valid` nothing tells training when to "
-        "stop: put songs there with --splits, or give it a larger share with --split"
-    ]
+    found = []
+    if held and missing:
+        found.append(
+            f"no song fell to {' and '.join(missing)}; without `valid` nothing tells training when "
+            "to stop: put songs there with --splits, or give it a larger share with --split"
+        )
+    if nobodys := counts.get(NOBODYS):
+        found.append(f"{nobodys:,} songs have no artist that is known, and are split song by song")
+    if divided := counts.get(TWO_SIDES):
+        found.append(
+            f"lists put songs of one artist in several splits, {divided:,} times, and lists win; "
+            "`listed` in the songs table says where"
+        )
+    return found
 
 
 def split_of(group: str, ratios: Mapping[str, float], seed: int) -> str:
@@ -103,6 +113,7 @@ class SplitFacts:
     name: str
     track_ids: tuple[str, ...]
     split: str | None  # where a list puts it
+    artist: Artist | None = None
 
 
 def facts_of(recording: Recording) -> SplitFacts:
@@ -113,6 +124,7 @@ def facts_of(recording: Recording) -> SplitFacts:
         recording.name,
         recording.track_ids,
         recording.split,
+        recording.artist,
     )
 
 

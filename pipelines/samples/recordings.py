@@ -9,6 +9,8 @@ import numpy as np
 import scipy
 import soxr
 
+from matching import artists
+from matching.artists import Artist
 from stemlode import audio, files
 from stemlode.addresses.rules import Address, Rules
 from stemlode.audio import AudioError, activity, decoders
@@ -61,6 +63,7 @@ class Recording:
     repaired: str | None = None  # likewise
     bleed: tuple[str, ...] = ()  # sources that leak into each other's microphones
     split: str | None = None  # where its collection puts it
+    artist: Artist | None = None  # the primary one; None for nobody
     fault: str = ""  # why it cannot be used
     augmentation: str | None = None  # of a copy: augmentation.Augmentation as JSON
 
@@ -103,7 +106,15 @@ def of_pair(row: Mapping[str, Any], rules: Rules | None = None) -> Recording:
         mono_gains=_tuple(row["mono_gains"]),
         clock=None if row["clock"] is None else tuple(map(tuple, row["clock"])),
         repaired=row["repaired"],
+        artist=artist_of(row),
     )
+
+
+def artist_of(row: Mapping[str, Any]) -> Artist | None:
+    """A pair's primary artist: the mixture's, or where that has none, the instrumental's."""
+    tracks = (row["mix"], row["instrumental"])
+    found = (artists.of(track["artist_id"], track["artist"]) for track in tracks)
+    return next(filter(None, found), None)
 
 
 def usable(row: Mapping[str, Any], use_parts: bool) -> bool:
@@ -129,6 +140,7 @@ def of_songs(songs: Iterable[Song]) -> list[Recording]:
             genre=song.genre,
             split=song.split,
             bleed=song.bleed,
+            artist=artists.of(None, song.artist),
             fault=song.fault,
         )
         for song in songs
@@ -167,8 +179,10 @@ def stamps(uri: str) -> list[list[str]]:
 
 
 def _as_before(recording: Recording) -> dict[str, Any]:
-    """A recording as it was written when none was repaired, if it is not."""
+    """A recording as it was written when none was repaired, if it is not; who it is by decides no
+    sample."""
     facts = dataclasses.asdict(recording)
+    del facts["artist"]
     return {k: v for k, v in facts.items() if v is not None or k not in ("clock", "repaired")}
 
 

@@ -25,8 +25,9 @@ def check(folder: str, workers: int = 1) -> tuple[list[str], dict[str, Any]]:
     """What is wrong with a corpus, or with salience, a line each, and the counts of its record.
 
     Every file is read once and compared with its SHA-256; tables have their schema and the counts
-    of the record; splits share no song, group or track; shards are numbered without gaps and within
-    their bound; every sample lies where the index says, holds what the index says, and decodes.
+    of the record; splits share no song, group or track, nor an artist if they were made so; shards
+    are numbered without gaps and within their bound; every sample lies where the index says, holds
+    what the index says, and decodes.
     Memory holds the index and a sample (or row group) for each worker.
 
     Raises BadUsage where there is no finished corpus, Failed where its record is unreadable.
@@ -49,6 +50,8 @@ def check(folder: str, workers: int = 1) -> tuple[list[str], dict[str, Any]]:
         wrong += salience.counted(rows, len(names), record)
     else:
         wrong += index.hygiene(rows)
+        if record["options"].get("split_by") == "artist":
+            wrong += index.artists(index.read(folder, record, schemas.SONG)[0])
         wrong += index.numbering(names)
         wrong += index.counted(rows, len(names), record)
         limit = tar.parse_bytes(record["options"].get("shard_bytes", "256MiB"))

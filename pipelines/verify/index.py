@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from matching.artists import may_stand
 from stemlode import files, inflation, runs, schemas, tables
 from stemlode.shards import tar
 
@@ -106,6 +107,36 @@ def hygiene(index: pa.Table) -> Iterator[str]:
         for entry in counts.filter(pc.greater(counts.field("counts"), 1)).to_pylist():
             where = found.filter(pc.equal(found[column], entry["values"]))["split"].to_pylist()
             yield f"index: {column} {entry['values']} is in {' and in '.join(sorted(where))}"
+
+
+def artists(songs: pa.Table) -> Iterator[str]:
+    """Artists whose songs are in two splits, where no list says so. Songs that share an artist,
+    directly or through others, or a split group, count as one's."""
+    parent: dict[str, str] = {}
+
+    def root(node: str) -> str:
+        parent.setdefault(node, node)
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    rows = songs.select(["song_id", "split_group", "split", "artists", "listed"]).to_pylist()
+    for row in rows:
+        for key in (f"group {row['split_group']}", *(row["artists"] or ())):
+            first, second = sorted((root(key), root(f"song {row['song_id']}")), key=_shown_first)
+            parent[second] = first
+    splits: dict[str, tuple[set[str], set[str]]] = {}
+    for row in rows:
+        drawn, listed = splits.setdefault(root(f"song {row['song_id']}"), (set(), set()))
+        (listed if row["listed"] else drawn).add(row["split"])
+    for artist, (drawn, listed) in sorted(splits.items()):
+        if not may_stand(drawn, listed):
+            yield f"songs: artist {artist} is in {' and in '.join(sorted(drawn | listed))}"
+
+
+def _shown_first(node: str) -> tuple[bool, bool, str]:
+    return not node.startswith("name:"), not node.startswith("id:"), node
 
 
 def known(rows_of: dict[str, pa.Table], names: list[str]) -> Iterator[str]:

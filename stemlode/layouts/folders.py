@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from stemlode import files, runs
 from stemlode.audio.kinds import is_named_audio, without_extension
 from stemlode.layouts import grouping, ikala, mapping, medleydb, moisesdb, musdb
-from stemlode.layouts.songs import Part, Song, below, songs_by_folder
+from stemlode.layouts.songs import Part, Song, artist_of, below, songs_by_folder
 from stemlode.runs import BadUsage
 
 SHOWN = 3  # songs without anything usable that an error names
@@ -154,7 +154,9 @@ def _storable(song: Song) -> Song:
             _shown(song.name), {}, kind=song.kind, fault="a file's name is not UTF-8: rename it"
         )
     genre = None if song.genre is None else _shown(song.genre)
-    return dataclasses.replace(song, genre=genre, fault=_shown(song.fault))
+    artist = song.artist or artist_of(song.name)
+    artist = None if artist is None else _shown(artist)
+    return dataclasses.replace(song, genre=genre, artist=artist, fault=_shown(song.fault))
 
 
 def _shown(text: str) -> str:

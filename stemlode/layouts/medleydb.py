@@ -63,14 +63,15 @@ def _song(path: str, coefficients: Mapping[str, Any], at: Mapping[str, str]) -> 
             source = "vocals" if family(instrument) == "vocals" else slug(instrument)
             part = Part(at[stem["filename"]], gain=float(weights[int(key[1:])]))
             parts[source] = (*parts.get(source, ()), part)
-        genre = facts.get("genre")
+        genre, artist = facts.get("genre"), facts.get("artist")
         bleed = tuple(sorted(parts)) if facts.get("has_bleed") in _YES else ()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return Song(name, {}, fault=f"its metadata is not as MedleyDB has it: {reason(error)}")
     if f"{name}_MIX.wav" in at:
         parts["mixture"] = (Part(at[f"{name}_MIX.wav"]),)
     genre = genre if isinstance(genre, str) else None
-    return Song(name, parts, genre=genre, bleed=bleed)
+    artist = artist if isinstance(artist, str) else None
+    return Song(name, parts, genre=genre, bleed=bleed, artist=artist)
 
 
 def _load(path: str) -> dict[str, Any]:

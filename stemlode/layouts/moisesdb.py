@@ -31,7 +31,7 @@ def _song(path: str, there: set[str]) -> Song:
     try:
         facts = json.loads(files.read_bytes(path))
         parts, bleed = _parts(folder, facts["stems"])
-        genre = facts.get("genre")
+        genre, artist = facts.get("genre"), facts.get("artist")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return Song(name, {}, fault=f"{FACTS}: not as MoisesDB has it: {reason(error)}")
     missing = [part.uri for held in parts.values() for part in held if part.uri not in there]
@@ -39,7 +39,8 @@ def _song(path: str, there: set[str]) -> Song:
     if missing:
         fault = f"{FACTS} names {posixpath.relpath(missing[0], folder)}, which is not there"
     genre = genre if isinstance(genre, str) else None
-    return Song(name, parts, genre=genre, bleed=bleed, fault=fault)
+    artist = artist if isinstance(artist, str) else None
+    return Song(name, parts, genre=genre, bleed=bleed, fault=fault, artist=artist)
 
 
 def _parts(

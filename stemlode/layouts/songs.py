@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from stemlode.audio.kinds import is_named_audio
 
+_TRACK_NUMBER = re.compile(r"\s*\d{1,2}(?:\s+-\s+|\s*[._)]\s*|-\s+)(?=\S)")
+
 
 @dataclasses.dataclass(frozen=True)
 class Part:
@@ -25,8 +27,8 @@ class Song:
 
     `parts` maps a source's name to what it is the sum of; `mixture` is checked against the stems.
     Songs of one `group` stay in one split, `split` is the one that the collection itself puts it
-    in, `bleed` names the sources into which others leak, as its makers say, and a
-    `fault` says in a phrase why the song cannot be used.
+    in, `bleed` names the sources into which others leak, as its makers say, `artist` is who it is
+    by, as far as is known, and a `fault` says in a phrase why the song cannot be used.
     """
 
     name: str
@@ -38,6 +40,16 @@ class Song:
     licence: str | None = None
     bleed: tuple[str, ...] = ()
     fault: str = ""
+    artist: str | None = None
+
+
+def artist_of(name: str) -> str | None:
+    """The artist in the name of a folder or file that is called `Artist - Title`.
+
+    A number before that is a track's, which is why `07 - Title` names nobody.
+    """
+    artist, dash, title = _TRACK_NUMBER.sub("", posixpath.basename(name)).partition(" - ")
+    return artist.strip() or None if dash and title.strip() else None
 
 
 def below(folder: str, path: str) -> str:

@@ -127,6 +127,21 @@ SONG = pa.schema(
             "What of the backing is left in a pair's vocals, as it is estimated, relative to them.",
             since="0.2",
         ),
+        field(
+            "artists",
+            "strs",
+            NONE,
+            "What its primary artist is known by, name: and id:; null for nobody, and where songs are "
+            "not split by artist.",
+            since="0.2",
+        ),
+        field(
+            "listed",
+            "str",
+            NONE,
+            "The split that a list, or its collection, puts it in; null for none.",
+            since="0.2",
+        ),
     ]
 )
 

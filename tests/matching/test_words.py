@@ -10,7 +10,7 @@ from matching.extended import parse
 from matching.version_words import HEADER, WORDS, Word
 from tests.matching import words_page
 
-TITLES = Path(__file__).with_name("written_titles.csv")
+TITLES = Path(__file__).parent / "data" / "written_titles.csv"
 SOURCES = Path(__file__).resolve().parents[2] / "matching" / "word_sources.csv"
 POSITIONS = {"alone", "bracket", "dashed", "bare", "anywhere", "script"}
 
