@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.training.models.plain_bsrnn import PlainBSRNN, copy_weights
+from training import devices
 from training.models import bsrnn_bands
 from training.models.bsrnn import BSRNN
 
@@ -102,7 +103,7 @@ def step(core: nn.Module, adam: torch.optim.Adam, items: int, lower: bool) -> Ca
 def whole_steps(device: torch.device, rounds: int) -> None:
     """Examples a second of whole steps, at the batches that fit; 2 items are one stereo example."""
     for name, lower in (("plain, fp32 without TF32", False), ("batched, bf16", True)):
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = lower
+        devices.products("tf32" if lower else "ieee")
         core = cores(device, "v7")[1 if lower else 0]
         adam = torch.optim.Adam(core.parameters(), 1e-3, fused=True)
         for items in (4, 8, 16, 32, 64, 128, 256):

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import torch
 
+from training import devices
 from training.models import precision
 from training.recipes.base import Recipe
 from training.recipes.registry import RECIPES
@@ -47,7 +48,7 @@ def step(recipe: Recipe, device: torch.device, batch: int, way: str) -> Callable
     residual = torch.zeros(batch, dtype=torch.bool, device=device)
 
     def work() -> None:
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = compiled
+        devices.products("tf32" if compiled else "ieee")
         adam.zero_grad(set_to_none=True)
         with precision.lowered(precision.FULL if plain else precision.choose(None, device, nets)):
             loss = recipe.losses(nets, mixture, 0.5 * mixture, residual).mean()

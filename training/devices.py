@@ -1,7 +1,8 @@
 """The device to compute on, and the processes that train a net together (`torchrun`)."""
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -100,6 +101,24 @@ def join() -> World:
     return World(distributed.get_rank(), size)
 
 
+def products(kind: str) -> None:
+    """What a GPU multiplies fp32 in: `ieee`, or `tf32`, which rounds to 10 bits of mantissa."""
+    backends = torch.backends
+    for part in (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn):
+        part.fp32_precision = kind
+
+
+@contextmanager
+def exactly() -> Iterator[None]:
+    """Within it, products of fp32 are exact, whatever they are outside."""
+    kind = torch.backends.cuda.matmul.fp32_precision
+    products("ieee")
+    try:
+        yield
+    finally:
+        products(kind)
+
+
 def pick_device(name: str | None, world: World = ALONE) -> torch.device:
     """A device by its name; without one, a GPU if there is one. BadUsage if it is not there.
 
@@ -111,8 +130,7 @@ def pick_device(name: str | None, world: World = ALONE) -> torch.device:
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
             torch.cuda.set_device(device)
         torch.zeros(1, device=device).item()
-        # fp32 is fp32: TF32, cuDNN's default, would leave the filter banks' noise at −60 dB.
-        torch.backends.cudnn.allow_tf32 = False
+        products("ieee")  # fp32 is fp32: cuDNN's own default is TF32
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         cause = runs.reason(error).partition(". ")[0][:200]
         raise BadUsage(f"--device {name}: {cause}; name cpu, or a GPU that is there") from error

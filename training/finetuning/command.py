@@ -77,7 +77,7 @@ def carry_out(given: argparse.Namespace, world: World) -> int:
     recipe = recipe_of(start.trained.recipe, given)
     rules = Rules(given.mode == "online", given.ratio, given.min_confidence)
     before = begun("finetune", given, recipe, ADDED)
-    options = loop_of(given, before)
+    options = loop_of(given, before, recipe)
     train_verb.check_steps(recipe, options, world)
     check(given, options, rules, world)
     inputs = {

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from stemlode import files, runs
 from stemlode.runs import Failed, Run
-from training import checkpoint
+from training import checkpoint, devices
 from training.checkpoint import BEST, Checkpoint
 from training.console import tell
 from training.data.corpus import Corpus
@@ -152,7 +152,10 @@ class Boosting(Material):
             outcome = torch.tensor([one.outcome for one in segments], device=self.device)
             none = torch.zeros(len(segments))
             return torch.stack(known).to(self.device), Labels(outcome, none, none, none)
-        with torch.inference_mode():  # in full precision, whatever the student learns in
+        with (
+            devices.exactly(),
+            torch.inference_mode(),
+        ):  # in full precision, whatever the student learns in
             target, missed = self.teacher.separate(mixture, self.recipe.target)
             found = labels.label(mixture, target, missed)
             if self.rules.min_confidence:

@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     named = next((RECIPES[word] for word in argv if word in RECIPES), None)
     given = parser_of(named).parse(argv)
     before = begun("train", given, RECIPES[given.recipe])
-    options = loop_of(given, before)
+    options = loop_of(given, before, RECIPES[given.recipe])
     try:
         recipe = changed(RECIPES[given.recipe], given, before)
         if options.overfit_one_batch:

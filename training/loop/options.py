@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from stemlode import files, plans
 from stemlode.arguments import Parser, above_zero, count, processes
+from stemlode.runs import BadUsage
 from training.models import precision
 from training.recipes import registry
 from training.recipes.registry import RECIPES, Recipe
@@ -15,7 +16,10 @@ from training.recipes.registry import RECIPES, Recipe
 PIECES, SAMPLES = "pieces", "samples"  # of --validation
 SONGS, CHUNKS = "songs", "chunks"  # of --sampling
 # Options that runs of earlier versions lack, with what they did.
-LATER = {"validation": SAMPLES, "sampling": CHUNKS}
+LATER = {
+    **{"validation": SAMPLES, "sampling": CHUNKS},
+    **{"tf32": False, "fast": False, "deterministic": False},
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,9 @@ class Options:
     force: bool = False  # to begin although memory is short
     validation: str = PIECES
     sampling: str = SONGS
+    tf32: bool = False  # whether a GPU rounds the operands of products in fp32, while nets learn
+    fast: bool = False  # whether cuDNN chooses by trying
+    deterministic: bool = False
 
     @property
     def decisive(self) -> dict[str, Any]:
@@ -55,6 +62,22 @@ def add_loop(parser: Parser) -> None:
         "--precision",
         choices=precision.KINDS,
         help="of the nets while they learn: fp32, bf16 or fp16 (bf16 on a GPU, else fp32)",
+    )
+    parser.add_argument(
+        "--tf32",
+        action=argparse.BooleanOptionalAction,
+        help="let a GPU round what it multiplies in fp32 to 10 bits while nets learn; by default "
+        "where that keeps what a recipe separates above 60 dB",
+    )
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="let cuDNN choose its algorithms by trying: a resumed run is then not exact",
+    )
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="take no operation on a GPU that may add up in another order the next time",
     )
     parser.add_argument(
         "--compile",
@@ -99,8 +122,10 @@ def begun(
     return plans.as_begun(verb, files.absolute(given.output), later)
 
 
-def loop_of(given: argparse.Namespace, before: Mapping[str, Any]) -> Options:
+def loop_of(given: argparse.Namespace, before: Mapping[str, Any], recipe: Recipe) -> Options:
     """The options that `add_loop` read; `before` as `begun` gives it."""
+    if given.fast and given.deterministic:
+        raise BadUsage("--fast and --deterministic exclude each other")
     return Options(
         seed=given.seed,
         minutes=given.minutes,
@@ -114,6 +139,9 @@ def loop_of(given: argparse.Namespace, before: Mapping[str, Any]) -> Options:
         force=given.force,
         validation=given.validation or before.get("validation", PIECES),
         sampling=given.sampling or before.get("sampling", SONGS),
+        tf32=before.get("tf32", recipe.tf32) if given.tf32 is None else given.tf32,
+        fast=given.fast,
+        deterministic=given.deterministic,
     )
 
 

@@ -9,6 +9,7 @@ moments, random states, the scaler, the position in the corpus and early stoppin
 import copy
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
@@ -58,6 +59,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
     `termination` is asked for, the state is saved before the process ends.
     """
     termination = termination or Termination()
+    choose_algorithms(options)
     torch.manual_seed(options.seed)
     nets = recipe.nets()
     nets.load_state_dict({**nets.state_dict(), **(initial or {})})
@@ -196,7 +198,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
             world.even_out(*([nets] if average is None else [nets, average]))
             judged.eval()
             try:
-                with termination.breaks_off(world.size == 1):
+                with devices.exactly(), termination.breaks_off(world.size == 1):
                     scores = material.validate(judged)
                     heard = material.previews(judged) if world.first else []
             except Terminated:
@@ -248,6 +250,17 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
         rejects=dict(sorted(material.rejects.items())[:REPORTED_REJECTS]),
         **material.record(),
     )
+
+
+def choose_algorithms(options: Options) -> None:
+    """What a GPU computes with, as the options say."""
+    devices.products("tf32" if options.tf32 else "ieee")
+    torch.backends.cudnn.benchmark = options.fast
+    if options.fast:
+        tell("--fast: a resumed run will not be exact")
+    torch.use_deterministic_algorithms(options.deterministic)
+    if options.deterministic:  # cuBLAS reads it when it is first used
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 class Lesson(nn.Module):

@@ -136,6 +136,8 @@ class Recipe:
     audio_channels: ClassVar[int] = 1  # of a training example; 1 is the mean of a song's channels
     summed: ClassVar[bool] = False  # whether the loss of an example grows with its length
     levelled: ClassVar[bool] = False  # whether songs are divided by their `level`
+    # Whether TF32 keeps what it separates above 60 dB (`benchmarks/tf32.py`).
+    tf32: ClassVar[bool] = False
     recomputes: ClassVar[bool] = False  # whether there are `blocks`
     takes_whole: ClassVar[bool] = False  # whether `separate_whole` is there
     # What fine-tuning may change; all else belongs to the net, whose weights are there.

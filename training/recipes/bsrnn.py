@@ -28,6 +28,7 @@ class BSRNNRecipe(Recipe):
     family: ClassVar[str] = "bsrnn"
     audio_channels: ClassVar[int] = 2  # which are items of the batch to the net
     recomputes: ClassVar[bool] = True
+    tf32: ClassVar[bool] = True
     tunable: ClassVar[tuple[str, ...]] = (
         *Recipe.tunable,
         *("patch_seconds", "others", "gain_db", "drop", "mix_constraint"),

@@ -22,6 +22,7 @@ class DemucsRecipe(Recipe):
 
     family: ClassVar[str] = "demucs"
     recomputes: ClassVar[bool] = True
+    tf32: ClassVar[bool] = True
     audio_channels: ClassVar[int] = 2
 
     sample_rate: int = 44_100  # Hz, stereo
