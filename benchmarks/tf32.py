@@ -8,7 +8,7 @@ a mixture are compared with those in fp32. 60 dB and more count as safe.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -27,11 +27,7 @@ class TF32(TorchDispatchMode):
     """Rounds the operands of products, to nearest."""
 
     def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         name = func.overloadpacket.__name__
         if name in PRODUCTS:

@@ -103,15 +103,17 @@ def join() -> World:
 
 def products(kind: str) -> None:
     """What a GPU multiplies fp32 in: `ieee`, or `tf32`, which rounds to 10 bits of mantissa."""
-    backends = torch.backends
-    for part in (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn):
+    cuda: Any = torch.backends.cuda.matmul  # torch's own types lack these
+    cudnn: Any = torch.backends.cudnn
+    for part in (cuda, cudnn.conv, cudnn.rnn):
         part.fp32_precision = kind
 
 
 @contextmanager
 def exactly() -> Iterator[None]:
     """Within it, products of fp32 are exact, whatever they are outside."""
-    kind = torch.backends.cuda.matmul.fp32_precision
+    matmul: Any = torch.backends.cuda.matmul
+    kind = matmul.fp32_precision
     products("ieee")
     try:
         yield

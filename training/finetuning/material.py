@@ -152,10 +152,8 @@ class Boosting(Material):
             outcome = torch.tensor([one.outcome for one in segments], device=self.device)
             none = torch.zeros(len(segments))
             return torch.stack(known).to(self.device), Labels(outcome, none, none, none)
-        with (
-            devices.exactly(),
-            torch.inference_mode(),
-        ):  # in full precision, whatever the student learns in
+        # In full precision, whatever the student learns in.
+        with devices.exactly(), torch.inference_mode():
             target, missed = self.teacher.separate(mixture, self.recipe.target)
             found = labels.label(mixture, target, missed)
             if self.rules.min_confidence:
