@@ -10,12 +10,10 @@ import torch
 from stemlode.runs import BadUsage
 from tests.training.conftest import TINY
 from training import devices
-from training.loop import command
+from training.loop import command, train
 from training.loop.material import Material
-
-BSRNN = ["bsrnn-vocals-small", "--layers", "1", "--features", "4", "--hidden", "4"]
-BSRNN += ["--mask-hidden", "4", "--patch-seconds", "0.25", "--batch-size", "2", "--workers", "0"]
-UNET = ["unet-vocals", *TINY]
+from training.loop.options import Options, loop_of, parser_of
+from training.recipes.registry import RECIPES
 
 
 @pytest.fixture(autouse=True)
@@ -26,18 +24,15 @@ def _as_before() -> Iterator[None]:
     devices.products("ieee")
 
 
-def _options(corpus: Path, output: Path, *words: str) -> dict[str, object]:
-    folders = ["--corpus", str(corpus), "--output", str(output), "--steps", "1"]
-    assert command.main([*words, *folders]) == 0
-    options = json.loads((output / "run.json").read_text())["options"]
-    return {name: options[name] for name in ("tf32", "fast", "deterministic")}
+def _given(recipe: str, *words: str) -> Options:
+    return loop_of(parser_of(RECIPES[recipe]).parse([recipe, *words]), {}, RECIPES[recipe])
 
 
-def test_tf32_is_a_recipe_s_where_it_is_safe_and_never_judges(
-    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("asked", [True, False])
+def test_tf32_is_for_learning_alone(
+    asked: bool, corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[str, ...]] = []
-    prepare, validate = Material.prepare, Material.validate
     parts = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
 
     def noted(real):  # type: ignore[no-untyped-def]
@@ -47,26 +42,27 @@ def test_tf32_is_a_recipe_s_where_it_is_safe_and_never_judges(
 
         return noting
 
-    monkeypatch.setattr(Material, "prepare", noted(prepare))
-    monkeypatch.setattr(Material, "validate", noted(validate))
-    found = _options(corpus_folder, tmp_path / "bsrnn", *BSRNN)
-    assert found == {"tf32": True, "fast": False, "deterministic": False}
-    assert seen == [("prepare", "tf32"), ("validate", "ieee")]
-    seen.clear()
-    assert not _options(corpus_folder, tmp_path / "unet", *UNET)["tf32"]
-    assert _options(corpus_folder, tmp_path / "asked", *UNET, "--tf32")["tf32"]
-    assert not _options(corpus_folder, tmp_path / "not", *BSRNN, "--no-tf32")["tf32"]
-    kinds = [kind for name, kind in seen if name == "prepare"]
-    assert kinds == ["ieee", "tf32", "ieee"]
+    monkeypatch.setattr(Material, "prepare", noted(Material.prepare))
+    monkeypatch.setattr(Material, "validate", noted(Material.validate))
+    words = ["unet-vocals", *TINY, "--corpus", str(corpus_folder), "--output", str(tmp_path)]
+    assert command.main([*words, "--steps", "1", *(["--tf32"] if asked else [])]) == 0
+    assert json.loads((tmp_path / "run.json").read_text())["options"]["tf32"] is asked
+    assert seen == [("prepare", "tf32" if asked else "ieee"), ("validate", "ieee")]
+
+
+def test_tf32_is_the_default_where_it_is_safe() -> None:
+    for name, recipe in RECIPES.items():
+        assert _given(name).tf32 is (recipe.family in ("bsrnn", "cws", "demucs")), name
+        assert _given(name, "--tf32").tf32 and not _given(name, "--no-tf32").tf32
 
 
 def test_fast_says_what_it_costs_and_deterministic_is_its_opposite(
-    corpus_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert _options(corpus_folder, tmp_path / "fast", *UNET, "--fast")["fast"]
-    assert torch.backends.cudnn.benchmark
+    train.choose_algorithms(_given("unet-vocals", "--fast"))
+    assert torch.backends.cudnn.benchmark and not torch.are_deterministic_algorithms_enabled()
     assert "--fast: a resumed run will not be exact" in capsys.readouterr().err
-    assert _options(corpus_folder, tmp_path / "same", *UNET, "--deterministic")["deterministic"]
+    train.choose_algorithms(_given("unet-vocals", "--deterministic"))
     assert torch.are_deterministic_algorithms_enabled() and not torch.backends.cudnn.benchmark
     with pytest.raises(BadUsage, match="--fast and --deterministic exclude each other"):
-        _options(corpus_folder, tmp_path / "both", *UNET, "--fast", "--deterministic")
+        _given("unet-vocals", "--fast", "--deterministic")
