@@ -34,7 +34,7 @@ from training.evaluation.estimates import Estimates
 from training.evaluation.scoring import Scorer, part_name
 from training.evaluation.table import METRICS, SCHEMA
 from training.pitch import teachers
-from training.separation.options import LATER, add_chunking, chunking_of, cut, numbered
+from training.separation.options import LATER, add_batch, add_chunking, chunking_of, cut, numbered
 from training.separation.system import Parts, System
 
 TABLE = "songs.parquet"
@@ -65,7 +65,12 @@ def main(argv: Sequence[str]) -> int:
         given["melody"] = files.absolute(options.melody)
         listed, rejects, without = _sung(listed, given["melody"], options.clip_seconds)
     decisive["clip_seconds"] = options.clip_seconds
-    decisive |= {**cut(chunking), "metrics": ",".join(metrics), "score_rate": options.score_rate}
+    decisive |= {
+        **cut(chunking),
+        "batch": chunking.batch,
+        "metrics": ",".join(metrics),
+        "score_rate": options.score_rate,
+    }
     output = files.absolute(options.output)
     inputs = numbered("checkpoint", options.checkpoint) | given
     inputs |= numbered("estimates", options.estimates)
@@ -100,7 +105,8 @@ def main(argv: Sequence[str]) -> int:
             tqdm.write(runs.on_one_line(f"evaluate: left out {name}: {why}"), file=sys.stderr)
     if not rows:
         raise Failed(f"none of {len(listed)} songs can be evaluated; the lines above say why")
-    _finish(run, rows, rejects, scorer, without if options.melody else None)
+    at_once = chunking.at_once if models else None
+    _finish(run, rows, rejects, scorer, without if options.melody else None, at_once)
     return 0
 
 
@@ -128,6 +134,7 @@ def _finish(
     rejects: dict[str, str],
     scorer: Scorer,
     without_vocals: list[str] | None,
+    at_once: int | None,
 ) -> None:
     """Write the table and the record, and say what came of it."""
     buffer = io.BytesIO()
@@ -148,6 +155,7 @@ def _finish(
         statistics=statistics,
         seconds_of={name: round(taken, 3) for name, taken in scorer.watch.seconds.items()},
         rejects=rejects,
+        chunks_at_once=at_once,
         **({} if without_vocals is None else facts),
     )
     files.remove(run.path(runs.PARTS))
@@ -360,6 +368,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
     add_chunking(parser)
+    add_batch(parser)
     parser.add_argument("--overwrite", action="store_true", help="start over")
     parser.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")
     return parser

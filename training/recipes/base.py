@@ -384,7 +384,9 @@ class Recipe:
         level = self.song_level(signal)
 
         def estimate(batch: Tensor) -> Tensor:
-            return self.estimate_chunks(nets, batch.to(device), torch.full((len(batch),), level))
+            pinned = batch.pin_memory() if device.type == "cuda" else batch
+            given = pinned.to(device, non_blocking=True)
+            return self.estimate_chunks(nets, given, torch.full((len(batch),), level))
 
         yield from chunks.overlap_add(signal, self.sample_rate, estimate, cut)
 

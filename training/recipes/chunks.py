@@ -8,17 +8,25 @@ first chunk begins with the signal, and the last one is moved back to end with i
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from training import devices
 from training.models.spectrogram import Waveform
 
 Estimator = Callable[[Tensor], Tensor]  # [batch, channels, samples] → [batch, …, samples]
 
 
 SECONDS = 3.0  # T
+BATCH = 4
+
+
+class Room:
+    """What the memory has room for; it may turn out while chunks are computed."""
+
+    most: int | None = None  # chunks at once, once more did not fit
 
 
 @dataclass(frozen=True)
@@ -27,14 +35,20 @@ class Chunking:
 
     seconds: float | None = None  # of a chunk; None: as the recipe has it
     hop_seconds: float = 0.5  # from one start to the next
-    batch: int = 4  # chunks computed at once
+    batch: int = BATCH  # chunks computed at once
     whole: bool = False  # no chunks: the whole signal at once
     padded: bool = True  # whether chunks reach beyond the signal, where it counts as 0
+    room: Room = field(default_factory=Room, compare=False, repr=False)
 
     @property
     def length(self) -> float:
         """Seconds of a chunk."""
         return SECONDS if self.seconds is None else self.seconds
+
+    @property
+    def at_once(self) -> int:
+        """Chunks that are computed at once, as far as the memory has room."""
+        return self.batch if self.room.most is None else min(self.batch, self.room.most)
 
 
 def overlap_add(
@@ -43,27 +57,46 @@ def overlap_add(
     """A signal [channels, samples] through `estimate`: blocks [sources, channels, samples] in turn.
 
     Chunks are weighted by a Hann window and divided by the sum of the weights, so nothing clicks at
-    their edges. Memory does not grow with the signal.
+    their edges. They are added up where they were computed, and where the memory does not have room
+    for a batch, it is halved from then on. Memory does not grow with the signal.
     """
     total = signal.shape[-1]
     starts, length = grid(total, sample_rate, chunking)
     window = fade(length)
     sums: Tensor | None = None  # [sources, channels, length]: what later chunks still reach
     weights = torch.zeros(length)
-    for first in range(0, len(starts), chunking.batch):
-        group = starts[first : first + chunking.batch]
+    first = 0
+    while first < len(starts):
+        group = starts[first : first + chunking.at_once]
         batch = torch.stack([_piece(signal, start, length) for start in group])
-        following = [*starts[first + 1 : first + chunking.batch + 1], starts[-1] + length]
-        estimates = estimate(batch).float().cpu()
+        estimates = _where_there_is_room(estimate, batch)
+        if estimates is None:
+            chunking.room.most = len(group) // 2
+            continue
+        first += len(group)
+        following = [*starts[first - len(group) + 1 : first + 1], starts[-1] + length]
+        window, weights = window.to(estimates.device), weights.to(estimates.device)
         for start, after, found in zip(group, following[: len(group)], estimates, strict=True):
             sums = torch.zeros_like(found) if sums is None else sums
             sums += found * window
             weights += window
             ready = after - start  # samples that no later chunk reaches
             done = sums[..., :ready] / weights[:ready]
-            yield done[..., max(0, -start) : max(0, total - start)]
+            yield done[..., max(0, -start) : max(0, total - start)].cpu()
             sums = torch.cat((sums[..., ready:], torch.zeros_like(sums[..., :ready])), dim=-1)
-            weights = torch.cat((weights[ready:], torch.zeros(ready)))
+            weights = torch.cat((weights[ready:], weights.new_zeros(ready)))
+
+
+def _where_there_is_room(estimate: Estimator, batch: Tensor) -> Tensor | None:
+    """The estimates, float32; None where the memory does not have room for several chunks."""
+    try:
+        return estimate(batch).float()
+    except (RuntimeError, MemoryError) as error:
+        if len(batch) == 1 or not devices.is_out_of_memory(error):
+            raise
+    if torch.cuda.is_available():  # by now nothing holds what the attempt computed
+        torch.cuda.empty_cache()
+    return None
 
 
 def grid(total: int, sample_rate: int, chunking: Chunking) -> tuple[Sequence[int], int]:

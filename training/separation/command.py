@@ -12,7 +12,7 @@ from stemlode.runs import BadUsage, Failed
 from training.checkpoint import load
 from training.devices import pick_device
 from training.separation import songs
-from training.separation.options import LATER, add_chunking, chunking_of, cut, numbered
+from training.separation.options import LATER, add_batch, add_chunking, chunking_of, cut, numbered
 from training.separation.separate import separate_file
 from training.separation.system import System
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
     stems = system.stems
     inputs = songs.named(options.inputs)
     output = files.absolute(options.output)
-    decisive = {"inputs": inputs} | cut(chunking)
+    decisive = {"inputs": inputs, "batch": chunking.batch} | cut(chunking)
     if options.residual:
         decisive["residual"] = True
     checkpoints = numbered("checkpoint", options.checkpoint)
@@ -74,6 +74,7 @@ def main(argv: Sequence[str]) -> int:
         {"inputs": len(inputs), "separated": len(inputs) - len(rejects), "rejected": len(rejects)},
         written,
         audio_seconds=round(seconds, 3),
+        chunks_at_once=chunking.at_once,
         songs=dict(zip(names, inputs, strict=True)),
         rejects=rejects,
     )
@@ -121,6 +122,7 @@ def _parser() -> Parser:
         help="folder to write; a rerun resumes, and further songs come to those that are there",
     )
     add_chunking(parser)
+    add_batch(parser)
     parser.add_argument("--overwrite", action="store_true", help="start over")
     parser.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")
     return parser

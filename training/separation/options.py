@@ -7,12 +7,13 @@ from typing import Any
 from stemlode import files, plans
 from stemlode.arguments import above_zero
 from stemlode.runs import BadUsage
-from training.recipes.chunks import SECONDS, Chunking
+from training.recipes.chunks import BATCH, SECONDS, Chunking
 
 FAST_HOP = 1.5  # BSRNN V-B
 LONGEST_CHUNK = 600.0  # seconds
 WHOLE = "whole"
-LATER = {"chunks": plans.UNSAID}  # in plans of earlier versions seconds alone
+LATER = {"chunks": plans.UNSAID, "batch": BATCH}  # in plans of earlier versions seconds alone
+MOST_CHUNKS = 1024  # at once
 
 
 def add_chunking(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +38,19 @@ def add_chunking(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fast", action="store_true", help=f"--hop-seconds {FAST_HOP:g}")
 
 
+def add_batch(parser: argparse.ArgumentParser) -> None:
+    """The option that says how many chunks are computed at once, which the last bits of a net's
+    results may depend on."""
+    parser.add_argument(
+        "--batch",
+        type=_batch,
+        default=BATCH,
+        metavar="N",
+        help=f"chunks that are computed at once ({BATCH}): more make a GPU faster; halved where "
+        "the memory has no room, which run.json says",
+    )
+
+
 def chunking_of(options: argparse.Namespace) -> Chunking:
     """The options of `add_chunking`; BadUsage where they do not fit together."""
     if options.fast and options.hop_seconds:
@@ -53,7 +67,7 @@ def chunking_of(options: argparse.Namespace) -> Chunking:
     if seconds and seconds > LONGEST_CHUNK:
         flag = "--chunk-seconds" if options.chunk_seconds else "--chunks"
         raise BadUsage(f"{flag} {seconds:g} must not be above {LONGEST_CHUNK:g}")
-    return Chunking(seconds, hop, whole=whole)
+    return Chunking(seconds, hop, getattr(options, "batch", BATCH), whole=whole)
 
 
 def cut(chunking: Chunking) -> dict[str, Any]:
@@ -69,6 +83,14 @@ def cut(chunking: Chunking) -> dict[str, Any]:
 def _chunks(text: str) -> str | float:
     """`whole`, or a number of seconds, as an argparse type."""
     return text if text == WHOLE else above_zero(text)
+
+
+def _batch(text: str) -> int:
+    """A number of chunks, as an argparse type."""
+    found = int(text)
+    if not 1 <= found <= MOST_CHUNKS:
+        raise argparse.ArgumentTypeError(f"{text} must lie between 1 and {MOST_CHUNKS:,}")
+    return found
 
 
 def numbered(option: str, folders: Sequence[str]) -> dict[str, str]:

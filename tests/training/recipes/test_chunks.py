@@ -1,5 +1,6 @@
 """Chunks that overlap and add up: no clicks, no growth, whatever the lengths."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -108,3 +109,30 @@ def test_memory_is_flat_for_three_hours() -> None:
 
     # Three hours of this are 659 MiB.
     assert peak_mib(3 * 3600) < peak_mib(60) + 20
+
+
+@pytest.mark.parametrize("said", ["out of memory", "DefaultCPUAllocator: can't allocate memory"])
+def test_a_batch_is_halved_where_the_memory_has_no_room(said: str) -> None:
+    signal, sizes = torch.randn(1, 1000), list[int]()
+
+    def narrow(batch: Tensor) -> Tensor:
+        sizes.append(len(batch))
+        if len(batch) > 3:
+            raise (torch.OutOfMemoryError if "out" in said else RuntimeError)(said)
+        return batch[:, None]
+
+    chunking = Chunking(1, 0.5, batch=14)
+    found = torch.cat(list(overlap_add(signal, 100, narrow, chunking)), dim=-1)
+    assert torch.allclose(found[0], signal, atol=1e-6)
+    assert sizes[:4] == [14, 7, 3, 3] and chunking.at_once == 3
+    sizes.clear()
+    list(overlap_add(signal, 100, narrow, dataclasses.replace(chunking, padded=False)))
+    assert max(sizes) == 3  # the next song does not try again
+
+
+def test_what_is_no_lack_of_memory_is_not_tried_again() -> None:
+    def broken(batch: Tensor) -> Tensor:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        list(overlap_add(torch.randn(1, 1000), 100, broken, Chunking(1, 0.5)))

@@ -174,6 +174,7 @@ def test_broken_inputs_cost_themselves_alone(
         vocals, _ = _parts(tmp_path / "out", "good")
         assert vocals.duration_s == 1
     record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["chunks_at_once"] == 4
     assert record["counts"] == {"inputs": 6, "rejected": 5, "separated": 1}
     assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir()) == ["good"]
 
