@@ -21,7 +21,8 @@ PER_S = 64  # onsets
 SEGMENT_S = 5.0
 MAX_DRIFT = 0.012
 _EDGES_HZ = (48, 160, 320, 640, 1280, 2560, 5120)
-_BLOCK = 8192  # frames
+_BLOCK = 512  # frames; more fall out of the processor's cache
+_AT_ONCE = 8  # segments: FFTs of several rows take less than half the time
 _FLOOR = 1e-4  # of a band's mean power: what lies below is silence or a codec's noise
 _LARGEST = 3.0  # standard deviations
 _MOST_SEGMENTS = 64  # evenly spread over a long recording
@@ -113,23 +114,24 @@ def _votes(
     size = scipy.fft.next_fast_len(span, real=True)
     padded = np.pad(y, ((0, 0), (size, size)))
     votes = np.empty((len(starts), last - first + 1), np.float32)
-    for row, start in zip(votes, starts, strict=True):
-        at = min(max(0, size + start + first), padded.shape[1] - size)
-        Y = scipy.fft.rfft(padded[:, at : at + span], size)
-        X = scipy.fft.rfft(x[:, start : start + length], size)
-        found = scipy.fft.irfft((X.conj() * Y).sum(axis=0), size)[: len(row)]
-        row[:] = found / max(float(found.std()), 1e-6)
+    for row in range(0, len(starts), _AT_ONCE):
+        some = starts[row : row + _AT_ONCE]
+        places = np.clip(size + some + first, 0, padded.shape[1] - size)
+        Y = scipy.fft.rfft(np.stack([padded[:, at : at + span] for at in places]), size)
+        X = scipy.fft.rfft(np.stack([x[:, start : start + length] for start in some]), size)
+        found = scipy.fft.irfft((X.conj() * Y).sum(axis=1), size)[:, : votes.shape[1]]
+        votes[row : row + _AT_ONCE] = found / np.maximum(found.std(axis=1, keepdims=True), 1e-6)
     return votes
 
 
 def _along(votes: np.ndarray, shifts_s: np.ndarray) -> np.ndarray:
     """Votes summed over segments, each shifted as a slope has it."""
-    total = np.zeros(votes.shape[1], np.float32)
-    for row, shift in zip(votes, np.round(shifts_s * PER_S).astype(int), strict=True):
-        if abs(shift) >= len(row):
-            continue
+    lags = votes.shape[1]
+    total = np.zeros(lags, np.float32)
+    shifts = np.round(shifts_s * PER_S).astype(int).clip(-lags, lags).tolist()
+    for row, shift in zip(votes, shifts, strict=True):
         if shift >= 0:
-            total[: len(row) - shift] += row[shift:]
+            total[: lags - shift] += row[shift:]
         else:
             total[-shift:] += row[:shift]
     return total

@@ -107,7 +107,8 @@ def stft(
     whole = round(shift)
     start = first * hop_length + whole - n_fft // 2
     samples = read(signal, start, start + (count - 1) * hop_length + n_fft)
-    frames = np.lib.stride_tricks.sliding_window_view(samples, n_fft)[::hop_length]
+    steps = (hop_length * samples.strides[0], samples.strides[0])
+    frames = np.lib.stride_tricks.as_strided(samples, (count, n_fft), steps, writeable=False)
     spectra = scipy.fft.rfft(frames * _window(n_fft), axis=1)
     if shift != whole:
         turn = 2j * np.pi * (shift - whole) / n_fft

@@ -28,6 +28,7 @@ MEASURES = tuple(
     if name not in (*schemas.CANDIDATE.names, "decision", "reason")
 )
 PAIRS_PER_PART = 32
+IN_MEMORY_BYTES = 64 << 20  # of a song's tracks; the rest stay in their temporary files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +44,11 @@ Sound = TrimmedSignal | Unheard
 
 @dataclasses.dataclass(frozen=True)
 class DecodedTrack:
-    """The sound of a track, and how long its file is where it decodes."""
+    """The sound of a track, how long its file is where it decodes, and what it takes in memory."""
 
     sound: Sound
     decoded_s: float | None = None
+    in_memory_bytes: int = 0
 
 
 @dataclasses.dataclass
@@ -112,7 +114,10 @@ class Listener:
             for role in ROLES:
                 track_id = row[f"{role}_track_id"]
                 if track_id not in held:
-                    held[track_id] = self._track(row[f"{role}_audio_uri"], row[role], heard)
+                    taken = sum(track.in_memory_bytes for track in held.values())
+                    room = IN_MEMORY_BYTES - taken
+                    uri = row[f"{role}_audio_uri"]
+                    held[track_id] = self._track(uri, row[role], room, heard)
                 tracks[role] = held[track_id]
                 sound = held[track_id].sound
                 if isinstance(sound, Unheard):
@@ -127,8 +132,9 @@ class Listener:
                     held.pop(track_id, None)
         return heard
 
-    def _track(self, uri: str | None, known: Row, heard: Heard) -> DecodedTrack:
-        """The sound of a track that lies there, of which the catalogue's row is `known`."""
+    def _track(self, uri: str | None, known: Row, room: int, heard: Heard) -> DecodedTrack:
+        """The sound of a track that lies there, of which the catalogue's row is `known`; in memory
+        where there is room for so many bytes."""
         if not uri:
             return DecodedTrack(Unheard("no_audio_uri", "no audio_uri"))
         begun, address = time.perf_counter(), Address(uri, self.rules)
@@ -143,10 +149,12 @@ class Listener:
         heard.decoded_s += decoded.duration_s
         heard.tracks += 1
         heard.ends_missing += not decoded.ended
-        sound = self._heard(decoded, known, heard)
-        return DecodedTrack(sound, decoded.duration_s)
+        size = decoded.samples.bytes
+        in_memory = size if size <= room else 0
+        sound = self._heard(decoded, known, in_memory > 0, heard)
+        return DecodedTrack(sound, decoded.duration_s, in_memory)
 
-    def _heard(self, decoded: Decoded, known: Row, heard: Heard) -> Sound:
+    def _heard(self, decoded: Decoded, known: Row, in_memory: bool, heard: Heard) -> Sound:
         stated = known["duration_s"]
         if stated is not None and 0 < stated < math.inf:
             heard.lengths_differ += differs(decoded.duration_s, stated)
@@ -156,7 +164,8 @@ class Listener:
                 return Unheard(error.error, str(error))
         begun = time.perf_counter()
         samples = decoded.samples
-        both = Stereo(*map(samples.channel, range(samples.channels)))
+        channels = (samples.channel(number) for number in range(samples.channels))
+        both = Stereo(*(channel[:] if in_memory else channel for channel in channels))
         recording = TrimmedSignal(both, self.settings)
         heard.score_ms += 1000 * (time.perf_counter() - begun)
         if recording.is_silent:

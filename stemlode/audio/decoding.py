@@ -42,16 +42,26 @@ class DecoderError(AudioError):
 
 
 class Samples:
-    """A signal in a nameless file: `len()` in frames, and slices as float32 arrays: [frames] of a
+    """A signal in nameless files: `len()` in frames, and slices as float32 arrays: [frames] of a
     mono signal, [channels, frames] of any other.
 
-    The file goes with the last reference. A slice's step is 1.
+    The files go with the last reference. A slice's step is 1.
     """
 
-    def __init__(self, descriptor: int, frames: int, channels: int = 1) -> None:
-        """Takes over the descriptor of a file that holds channel after channel."""
-        self._descriptor, self._frames, self.channels = descriptor, frames, channels
-        weakref.finalize(self, os.close, descriptor)
+    def __init__(self, descriptors: Sequence[int], frames: int) -> None:
+        """Takes over the descriptors of files, one a channel."""
+        self._descriptors, self._frames = tuple(descriptors), frames
+        for descriptor in self._descriptors:
+            weakref.finalize(self, os.close, descriptor)
+
+    @property
+    def channels(self) -> int:
+        return len(self._descriptors)
+
+    @property
+    def bytes(self) -> int:
+        """What all of it takes in memory."""
+        return self._frames * self.channels * _ITEM
 
     def __len__(self) -> int:
         return self._frames
@@ -73,9 +83,9 @@ class Samples:
         found = np.empty(max(0, stop - start), np.float32)
         if not found.size:
             return found
-        view, at = memoryview(found.data).cast("B"), (number * self._frames + start) * _ITEM
+        view, at = memoryview(found.data).cast("B"), start * _ITEM
         while view:
-            count = os.preadv(self._descriptor, [view], at)
+            count = os.preadv(self._descriptors[number], [view], at)
             if not count:
                 raise OSError(errno.EIO, "the temporary file ends early")
             view, at = view[count:], at + count
@@ -150,14 +160,14 @@ class Decoder:
     def _decode(self, uri: str) -> Decoded:
         line = self._line or self._start()
         try:
-            with _temporary() as file:
-                wanted = {"sample_rate": self.sample_rate, "channels": self.channels}
+            with contextlib.ExitStack() as held:
+                files = [held.enter_context(_temporary()).fileno() for _ in range(self.channels)]
                 rules = {"rules": uri.rules.facts()} if isinstance(uri, Address) else {}
-                request = {"uri": uri, **rules, **wanted, "mid_side": self.mid_side}
-                send(line, request, file.fileno())
+                how = {"sample_rate": self.sample_rate, "mid_side": self.mid_side}
+                send(line, {"uri": uri, **rules, **how}, files)
                 answer = self._answer(line)
                 if "frames" in answer:
-                    samples = Samples(os.dup(file.fileno()), answer["frames"], self.channels)
+                    samples = Samples([os.dup(file) for file in files], answer["frames"])
                     return Decoded(samples, self.sample_rate, answer["cpu_s"], answer["ended"])
         except (BrokenPipeError, ConnectionResetError):
             raise self._crashed() from None

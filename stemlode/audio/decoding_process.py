@@ -15,7 +15,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +35,7 @@ MEMORY_BYTES = 2 << 30  # what a decoder may take beyond its libraries
 BLOCK_FRAMES = 32_768  # larger ones cost Vorbis a sixth more, in page faults
 _TOLD_EVERY_S = 1.0
 _PIECE_BYTES = 1 << 18
+_MOST_FILES = 2  # with a message
 
 
 class _DiskError(Exception):
@@ -52,23 +53,24 @@ def serve(descriptor: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY_BYTES, most))
     with socket.socket(fileno=descriptor) as line, contextlib.suppress(BrokenPipeError):
         send(line, {"ready": True})
-        while (request := receive(line, None, with_file=True)) is not None:
-            with os.fdopen(request.pop("file"), "wb", buffering=0) as file:
-                answer = _read(line, file.fileno(), **request)
+        while (request := receive(line, None, with_files=True)) is not None:
+            with contextlib.ExitStack() as files:
+                for file in request["files"]:
+                    files.callback(os.close, file)
+                answer = _read(line, **request)
             signal.setitimer(signal.ITIMER_REAL, 0)
             send(line, answer)
 
 
 def _read(
     line: socket.socket,
-    file: int,
+    files: Sequence[int],
     uri: str,
     sample_rate: int,
-    channels: int,
     mid_side: bool,
     rules: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Decode into a file, channel after channel; what to answer."""
+    """Decode into files, one a channel; what to answer."""
     cpu, frames = time.process_time(), 0
     if rules is not None:
         uri = Address(uri, Rules.of(rules))
@@ -78,9 +80,7 @@ def _read(
             told = begun = time.monotonic()
             _die_late(begun, 0)
             source = held.enter_context(decoders.opened(path))
-            others = [held.enter_context(_temporary()) for _ in range(channels - 1)]
-            files = [file, *(other.fileno() for other in others)]
-            for block in reading.blocks_of(source, sample_rate, channels, BLOCK_FRAMES):
+            for block in reading.blocks_of(source, sample_rate, len(files), BLOCK_FRAMES):
                 samples = _mid_side(block.samples) if mid_side else block.samples
                 frames += samples.shape[1]
                 if frames > LONGEST_S * sample_rate:
@@ -91,8 +91,6 @@ def _read(
                     told = time.monotonic()
                     _die_late(begun, frames / sample_rate)
                     send(line, {"seconds": frames / sample_rate})
-            for other in others:
-                _append(file, other)
     except AudioError as error:
         return {"audio": str(error), "error": error.error}
     except _DiskError as error:
@@ -128,13 +126,11 @@ def _fetched(line: socket.socket, uri: str) -> Iterator[str]:
 def _mid_side(samples: np.ndarray) -> np.ndarray:
     """The mean of left and right, and half their difference."""
     left, right = samples
-    return np.stack([left + right, left - right]) * np.float32(0.5)
-
-
-def _append(file: int, other: IO[bytes]) -> None:
-    other.seek(0)
-    while piece := other.read(_PIECE_BYTES):
-        _write(file, memoryview(piece))
+    found = np.empty_like(samples)
+    np.add(left, right, out=found[0])
+    np.subtract(left, right, out=found[1])
+    found *= np.float32(0.5)
+    return found
 
 
 def _temporary() -> IO[bytes]:
@@ -163,20 +159,20 @@ def limit_s(seconds: float) -> float:
     return LIMIT_S + LIMIT_PER_S * seconds
 
 
-def send(line: socket.socket, message: dict[str, Any], file: int | None = None) -> None:
-    """A message is a byte, which may carry a file, and a line of JSON."""
+def send(line: socket.socket, message: dict[str, Any], files: Sequence[int] = ()) -> None:
+    """A message is a byte, which may carry files, and a line of JSON."""
     line.settimeout(None)
-    if file is None:
-        line.sendall(b" ")
+    if files:
+        socket.send_fds(line, [b" "], files)
     else:
-        socket.send_fds(line, [b" "], [file])
+        line.sendall(b" ")
     line.sendall(json.dumps(message).encode() + b"\n")
 
 
 def receive(
-    line: socket.socket, timeout_s: float | None, *, with_file: bool = False
+    line: socket.socket, timeout_s: float | None, *, with_files: bool = False
 ) -> dict[str, Any] | None:
-    """A message, with `file` where it carries one; None where the other end has hung up."""
+    """A message, with the `files` that it carries; None where the other end has hung up."""
     ends = None if timeout_s is None else time.monotonic() + timeout_s
     found, files = b"", list[int]()
     while not found.endswith(b"\n"):
@@ -185,8 +181,8 @@ def receive(
             if left <= 0:
                 raise TimeoutError
             line.settimeout(left)
-        if with_file and not found:
-            data, files, _, _ = socket.recv_fds(line, 1, 1)
+        if with_files and not found:
+            data, files, _, _ = socket.recv_fds(line, 1, _MOST_FILES)
         else:
             waiting = line.recv(1 << 16, socket.MSG_PEEK)  # perhaps of the next message as well
             data = line.recv(waiting.find(b"\n") + 1 or 1 << 16)
@@ -194,7 +190,7 @@ def receive(
             return None
         found += data
     message = json.loads(found)
-    return {**message, "file": files[0]} if with_file else message
+    return {**message, "files": files} if with_files else message
 
 
 if __name__ == "__main__":

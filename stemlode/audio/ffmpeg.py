@@ -113,7 +113,7 @@ class FFmpeg:
             context.options = {"err_detect": "crccheck+explode"}
         queue, junk, heard_s = _Queue(self._unit_s, self._start_s), _Junk(), 0.0
         first: int | None = None  # time stamp
-        last_s = 0.0  # of the end, by time stamps
+        last: tuple[int, Any] | None = None  # time stamp and frame
         for packet in self._packets():
             try:
                 decoded = packet.decode()
@@ -125,14 +125,13 @@ class FFmpeg:
                 raise self._broken(heard_s + queue.seconds)
             for frame in decoded:
                 if (pts := frame.pts) is not None:
-                    first = pts if first is None else first
-                    last_s = (pts - first) * self._unit_s + frame.samples / frame.sample_rate
-                if not queue.add(frame):
+                    first, last = pts if first is None else first, (pts, frame)
+                if not queue.add(frame, pts):
                     if queue.frames:
                         heard_s += queue.seconds
                         yield queue.drained()
                     queue = _Queue(self._unit_s, self._start_s)
-                    queue.add(frame)
+                    queue.add(frame, pts)
             if queue.frames >= block_frames:
                 heard_s += queue.seconds
                 yield queue.drained()
@@ -141,7 +140,7 @@ class FFmpeg:
             yield queue.drained()
         if junk.seconds > MISSING_S:
             raise self._broken(heard_s)
-        self._check(heard_s, last_s)
+        self._check(heard_s, self._ends_s(first or 0, *last) if last else 0.0)
 
     def seek(self, start_s: float) -> bool:
         """Let the next blocks begin there or a little before, as their time stamps say; False where
@@ -189,14 +188,14 @@ class FFmpeg:
 
         others = bool(self._all_s) and len(self.container.streams) > 1
         wanted: Sequence[Any] = () if others else (self.stream,)
-        stuck = 0
+        stuck, own = 0, self.stream.index
         while stuck < _PATIENCE:
             try:
                 for packet in self.container.demux(*wanted):
                     if others and packet.pts is not None and packet.time_base:
                         end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                         self._reached_s = max(self._reached_s, end_s)
-                    if packet.stream_index == self.stream.index:
+                    if packet.stream_index == own:
                         stuck = 0
                         yield packet
                 return
@@ -205,6 +204,10 @@ class FFmpeg:
 
     def _broken(self, heard_s: float) -> AudioError:
         return AudioError(f"damaged: only the first {heard_s:.1f} s decode", "damaged")
+
+    def _ends_s(self, first: int, pts: int, frame: Any) -> float:
+        """When the last frame ends, by its time stamp and that of the first."""
+        return float((pts - first) * self._unit_s + frame.samples / frame.sample_rate)
 
     def _check(self, heard_s: float, last_s: float) -> None:
         """AudioError where less came than was stated; `last_s` by the frames' time stamps."""
@@ -290,38 +293,39 @@ class _Queue:
 
         self._fifo = av.AudioFifo()
         self._layout: Any = None
-        self._rate, self._unit_s, self._start_s = 1, unit_s, start_s
+        self._channels, self._rate = 0, 1
+        self._unit_s, self._start_s = unit_s, start_s
         self._begins_s: float | None = None
         self._buffer = np.empty(0, np.float32)
-
-    @property
-    def frames(self) -> int:
-        """Samples of a channel."""
-        return self._fifo.samples if self._layout is not None else 0
+        self.frames = 0  # samples of a channel
 
     @property
     def seconds(self) -> float:
         return self.frames / self._rate
 
-    def add(self, frame: Any) -> bool:
+    def add(self, frame: Any, pts: int | None) -> bool:
         """False where a frame is of another kind than those before it."""
         if self._layout is None:
             self._layout, self._rate = frame.layout, frame.sample_rate
-        elif frame.layout.nb_channels != self._layout.nb_channels:
+            self._channels = self._layout.nb_channels
+        elif frame.layout.nb_channels != self._channels:
             return False  # which the queue itself would not notice
-        if not self._fifo.samples and frame.pts is not None:
-            self._begins_s = frame.pts * self._unit_s - self._start_s
-        frame.pts = None  # gaps in time stamps are no silence
+        if pts is not None:
+            if not self.frames:
+                self._begins_s = pts * self._unit_s - self._start_s
+            frame.pts = None  # gaps in time stamps are no silence
         try:
             self._fifo.write(frame)
         except ValueError:
             return False
+        self.frames += frame.samples
         return True
 
     def drained(self) -> Block:
         """All that is held, valid until the next is asked for."""
         frame = self._fifo.read()
         assert frame is not None
+        self.frames = 0
         names = tuple(channel.name for channel in self._layout.channels)
         count, frames = len(names), frame.samples
         kind = _KINDS[frame.format.packed.name]

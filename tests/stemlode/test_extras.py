@@ -214,7 +214,7 @@ def test_a_decoder_without_its_package_fails_the_run_and_rejects_no_file(tmp_pat
         "import sys; sys.modules['av'] = None\n"
         "from stemlode.audio import decoding_process\n"
         "with open(sys.argv[1] + '.raw', 'wb') as file:\n"
-        "    print(decoding_process._read(None, file.fileno(), sys.argv[1], 8000, 1, False))"
+        "    print(decoding_process._read(None, [file.fileno()], sys.argv[1], 8000, False))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "song.m4a")],
