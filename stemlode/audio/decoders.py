@@ -115,14 +115,17 @@ def _source(file: Bytes, stream: int, held: contextlib.ExitStack, whole: bool) -
         return held.enter_context(Libsndfile.free_format(file))
     if mpeg:
         return held.enter_context(FFmpeg.open(file, stream, "mp3", mpeg.stated_s or 0.0))
-    pcm, stated_s = Libsndfile.open(file), None
+    times_held = framing.times_held(file)
+    _rewind(file)
+    pcm, stated_s = Libsndfile.open(file, times_held), None
     if pcm is not None and pcm.info.channels <= 2:
         return held.enter_context(pcm)
     if pcm is not None:  # FFmpeg knows which channel is which, but takes what is there for whole
         with pcm:
             stated_s = pcm.stated_s
     _rewind(file)
-    return held.enter_context(FFmpeg.open(file, stream, stated_s=stated_s))
+    found = FFmpeg.open(file, stream, stated_s=stated_s, times_held=times_held)
+    return held.enter_context(found)
 
 
 def _ogg(file: Bytes, stream: int, held: contextlib.ExitStack, whole: bool) -> FFmpeg | Chain:

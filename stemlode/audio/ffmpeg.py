@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stemlode.audio import framing
+from stemlode.audio import framing, mixdown
 from stemlode.audio.info import MISSING_S, STATED, AudioError, AudioInfo, Block, check_length
 from stemlode.audio.opening import Bytes, Section
 
@@ -38,8 +38,16 @@ class FFmpeg:
     `ended` is false where the file lacks the mark of a stream's end that its format asks for.
     """
 
-    def __init__(self, container: Any, stream: int, stated_s: float | None, ended: bool) -> None:
-        self.container = container
+    def __init__(
+        self,
+        container: Any,
+        stream: int,
+        stated_s: float | None,
+        ended: bool,
+        times_held: float = 1.0,
+    ) -> None:
+        """As `open`."""
+        self.container, self._times_held = container, times_held
         found = container.streams.audio
         if stream >= len(found):
             raise AudioError(
@@ -54,6 +62,8 @@ class FFmpeg:
             raise AudioError("zero channels")
         if not context.sample_rate:
             raise AudioError("a sample rate of zero")
+        if context.channels > 2:  # every verb is told at once where nobody knows what they are
+            mixdown.matrix(context.channels, tuple(c.name for c in context.layout.channels))
         self._name = container.format.name.split(",")[0]
         self._codec = context.codec.canonical_name
         self._unit_s = float(self.stream.time_base or 0)  # of its time stamps
@@ -80,6 +90,7 @@ class FFmpeg:
         container: str | None = None,
         stated_s: float | None = None,
         ended: bool = True,
+        times_held: float = 1.0,
     ) -> "Iterator[FFmpeg]":
         """AudioError where FFmpeg knows no such format either.
 
@@ -89,6 +100,7 @@ class FFmpeg:
             container: FFmpeg's name of the format, where it is known; else it is found out.
             stated_s: seconds that the file states, where FFmpeg does not tell; 0 for none.
             ended: as the attribute.
+            times_held: as in `framing`; FFmpeg takes what is there of a cut file for whole.
         """
         import av  # noqa: PLC0415 - PCM and shards are read without
 
@@ -98,9 +110,12 @@ class FFmpeg:
         except (av.FFmpegError, ValueError):
             if bounded.overrun:
                 raise AudioError("damaged: it points outside itself", "damaged") from None
+            if framing.is_mp4(file):
+                why = "damaged: an MP4 without its index: cut, or never finished"
+                raise AudioError(why, "damaged") from None
             raise AudioError("not audio, or of an unknown format") from None
         with found:
-            yield cls(found, stream, stated_s, ended)
+            yield cls(found, stream, stated_s, ended, times_held)
 
     def blocks(self, block_frames: int) -> Iterator[Block]:
         """Blocks of `block_frames` or a little more, each valid until the next is asked for. Their
@@ -213,6 +228,7 @@ class FFmpeg:
         """AudioError where less came than was stated; `last_s` by the frames' time stamps."""
         if self._from_within:
             return
+        check_length(heard_s, heard_s * self._times_held)
         slack_s = 0.5 / self.info.sample_rate if self._name in _EXACT else MISSING_S
         if self._all_s:
             check_length(max(heard_s, self._reached_s), self._all_s)
@@ -227,7 +243,7 @@ class FFmpeg:
         plain = name in _PCM and self._codec.startswith("pcm")
         if not (plain or name in _OF_STREAM or name in _EXACT) or stream.duration is None:
             return 0.0
-        return max(0.0, stream.duration * self._unit_s)
+        return max(0.0, stream.duration * self._unit_s * (self._times_held if plain else 1.0))
 
     def _of_container(self) -> float:
         """Seconds that the header states of all streams together; 0 for none."""

@@ -1,7 +1,8 @@
-"""What MP3 frames and Ogg pages say before anything is decoded, which no decoder passes on.
+"""What MP3 frames, Ogg pages and chunks say before anything is decoded, which no decoder passes on.
 
 The number of frames that an MP3's first frame may state (Xing, Info or VBRI), whether it is of free
-format, and where the links of an Ogg file begin and end. Reads headers only. Free of Beam.
+format, where the links of an Ogg file begin and end, and how many bytes a WAV and its relations
+state their sound to be. Reads headers only. Free of Beam.
 """
 
 import io
@@ -10,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stemlode.audio.opening import Bytes
+from stemlode.audio.opening import Bytes, Section
 
 _HEAD_BYTES = 1 << 16  # among which a first frame is looked for, after the tags
 _PIECE_BYTES = 1 << 20
@@ -29,6 +30,8 @@ _KBITS = {  # by (MPEG-1 or not, layer)
 }
 _SAME = 0xFFFE0C00  # of a header, what the frames of a stream share: version, layer, rate
 _FREE_SAME = 0xFFFEFC00  # and the bit rate
+_UNKNOWN_BYTES = 0x7FFF_0000  # sizes of 32 bits from here on are what streaming writers put
+_MOST_CHUNKS = 1000
 
 
 @dataclass(frozen=True)
@@ -241,6 +244,70 @@ def _vbri(head: bytes) -> tuple[int, int, int] | None:
         return None
     size, frames = struct.unpack_from(">II", head, 46)
     return frames, size, 0
+
+
+def is_mp4(file: Bytes | Section) -> bool:
+    """Whether a file begins as MP4 and its relations do."""
+    file.seek(0)
+    return file.read(8)[4:] == b"ftyp"
+
+
+def times_held(file: Bytes) -> float:
+    """How many times the bytes of sound that are there a WAV, RF64, W64, AIFF, AU, CAF or AVI
+    states: 1 for a whole file, for one whose size is left open, and for all other formats."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    head = file.read(32)
+    found = _au(head) if head[:4] in (b".snd", b"dns.") else _sound_chunk(file, head, size)
+    if found is None:
+        return 1.0
+    start, stated = found
+    held = size - start
+    return stated / held if 0 < held < stated else 1.0
+
+
+def _au(head: bytes) -> tuple[int, int] | None:
+    if len(head) < 12:
+        return None
+    start, stated = struct.unpack_from(">II" if head[:4] == b".snd" else "<II", head, 4)
+    return (start, stated) if stated < _UNKNOWN_BYTES else None
+
+
+def _sound_chunk(file: Bytes, head: bytes, size: int) -> tuple[int, int] | None:
+    """Where the chunk of sound begins and how many bytes it states; None where there is none, or
+    where its size is left open."""
+    kind = head[:4]
+    wide = kind == b"riff"  # W64: names of 16 bytes, sizes of 64 bits that count their own header
+    if wide:
+        at, order, step = 40, "<16sQ", 24
+    elif kind == b"caff":
+        at, order, step = 8, ">4sq", 12
+    elif kind in (b"RIFF", b"RF64", b"BW64"):
+        at, order, step = 12, "<4sI", 8
+    elif kind in (b"RIFX", b"FORM"):
+        at, order, step = 12, ">4sI", 8
+    else:
+        return None
+    film, of_64_bits = head[8:12] == b"AVI ", 0
+    for _ in range(_MOST_CHUNKS):
+        file.seek(at)
+        data = file.read(step + 16)
+        if len(data) < step:
+            return None
+        name, stated = struct.unpack_from(order, data)
+        name, at = name[:4], at + step
+        stated -= step if wide else 0
+        if name == b"ds64":
+            of_64_bits = int.from_bytes(data[step + 8 : step + 16], "little")
+        elif name == b"data" and stated == 0xFFFFFFFF and of_64_bits and kind != b"RIFF":
+            return at, of_64_bits
+        if name in (b"data", b"SSND") or (name == b"LIST" and film and data[step:][:4] == b"movi"):
+            is_open = stated <= 0 or (step == 8 and stated >= _UNKNOWN_BYTES)
+            return None if is_open else (at, stated)
+        if not 0 <= stated < size:
+            return None
+        at += stated + (-stated % 8 if wide else stated % 2 if step == 8 else 0)
+    return None
 
 
 def ogg_links(file: Bytes) -> list[Link]:

@@ -1,7 +1,6 @@
 """libsndfile: PCM in any container, which it counts exactly, and MP3 of free format."""
 
 import io
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,6 @@ from stemlode.audio.opening import Bytes, Guarded, Section
 
 VERSION = soundfile.__libsndfile_version__
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile's count where a header leaves the length open
-_UNKNOWN_BYTES = 0x7FFF_0000  # chunk sizes from here on are what streaming writers put
 _COMPRESSED = ("MPEG", "VORBIS", "OPUS", "ALAC")  # FFmpeg's, in whatever container
 
 
@@ -35,14 +33,11 @@ class Libsndfile:
     streams = 1
     ended = True
 
-    def __init__(self, file: soundfile.SoundFile) -> None:
+    def __init__(self, file: soundfile.SoundFile, times_held: float = 1.0) -> None:
+        """`times_held` as in `framing`: libsndfile takes what is there of a cut file for whole."""
         self.file = file
-        rate, frames = file.samplerate, file.frames
-        # libsndfile trusts the size of a cut WAV or AIFF over its header, and logs both
-        log = re.search(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", file.extra_info, re.M)
-        if log and int(log[1]) < _UNKNOWN_BYTES and int(log[2]) > 0:
-            frames = frames * int(log[1]) // int(log[2])
-        self.stated_s = frames / rate
+        rate = file.samplerate
+        self.stated_s = file.frames / rate * times_held
         counted = file.format == "MP3"
         self.info = AudioInfo(
             self.stated_s,
@@ -54,7 +49,7 @@ class Libsndfile:
         self._at = 0  # the next frame
 
     @classmethod
-    def open(cls, file: Bytes) -> "Libsndfile | None":
+    def open(cls, file: Bytes, times_held: float = 1.0) -> "Libsndfile | None":
         """A file of PCM, or of another codec that FFmpeg has no count of. None where libsndfile
         does not know the format, or not its length."""
         found = _opened(file)
@@ -62,7 +57,7 @@ class Libsndfile:
             return None
         plain = not found.subtype.startswith(_COMPRESSED) and found.format != "FLAC"
         if plain and 0 < found.frames < _UNKNOWN_FRAMES:
-            return cls(found)
+            return cls(found, times_held)
         found.close()
         return None
 

@@ -1,13 +1,18 @@
-"""The plan bounds every part, leaves nothing out and knows no order."""
+"""The plan bounds each part, loses nothing and knows no order; where sound lies is no matter."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from matching.sound.decisions import Thresholds
+from matching.sound.scores import Settings
 from pipelines.prune import command, scoring
 from stemlode.ids import digest
+from tests.pipelines.prune import folders
 
 
 def _rows(song: int, pairs: int) -> list[dict[str, Any]]:
@@ -67,3 +72,20 @@ def test_small_songs_share_parts() -> None:
     planned = scoring.plan([(f"{n:03d}", 1) for n in range(100)], 32)
     assert Counter(planned.values()) == {0: 32, 1: 32, 2: 32, 3: 4}
     assert scoring.plan([], 32) == {}
+
+
+@pytest.mark.parametrize("room", [0, 2_000_000])
+def test_tracks_in_memory_measure_what_tracks_in_files_do(
+    test_data: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """Of 30 s in two channels, each 2 MB: none has room, or the first."""
+    song = test_data / "audio/multitrack/mallory"
+    row = folders.pair("song", song / "mixture.mp3", song / "accompaniment.mp3")
+    found = []
+    for size in (scoring.IN_MEMORY_BYTES, room):
+        monkeypatch.setattr(scoring, "IN_MEMORY_BYTES", size)
+        listener = scoring.Listener(Settings(), Thresholds())
+        found.append(listener.hear([row]).measures)
+        listener.close()
+    assert found[0] == found[1]
+    assert [measures["decision"] for measures in found[0].values()] == ["kept"]

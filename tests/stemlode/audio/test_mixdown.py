@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from stemlode import audio
 from stemlode.audio import AudioError, mixdown
@@ -75,3 +76,9 @@ def test_the_mean_of_frames_is_numpy_s_to_the_bit(channels: int, frames: int) ->
     samples = samples.astype(np.float32)
     found = mixdown.mean_of(samples)
     assert found.dtype == np.float32 and found.tobytes() == samples.mean(axis=1).tobytes()
+
+
+def test_whoever_opens_a_file_is_told_that_nobody_named_its_channels(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "ten.wav", np.zeros((100, 10)), RATE)
+    with pytest.raises(AudioError, match="10 channels that nobody named"):
+        audio.probe(str(tmp_path / "ten.wav"))

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from stemlode import audio
 from stemlode.audio import AudioError, opening
+from tests.stemlode.audio.traits import encoded
 
 RATE = 44_100
 
@@ -125,6 +126,15 @@ def test_half_an_mp4_says_so_too(tmp_path: Path) -> None:
     assert audio.read(str(whole)).duration_s == pytest.approx(4, abs=0.1)
     with pytest.raises(AudioError, match=r"(of 4\.\d s decodable|only the first)"):
         audio.read(str(half))
+
+
+def test_an_mp4_that_was_never_finished_is_damaged(tmp_path: Path) -> None:
+    """Its index is written last, and nothing can be read without."""
+    data = encoded(noise(1), "ipod", "aac")
+    (tmp_path / "cut.m4a").write_bytes(data[: data.index(b"moov") - 4])
+    with pytest.raises(AudioError, match="an MP4 without its index: cut") as caught:
+        audio.probe(str(tmp_path / "cut.m4a"))
+    assert caught.value.error == "damaged"
 
 
 def test_a_flac_of_unknown_length_is_read_to_its_end(tmp_path: Path) -> None:

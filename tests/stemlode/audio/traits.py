@@ -274,6 +274,11 @@ def _others() -> Iterator[Trait]:
     yield Trait("wav of unknown length", _patched(wav, 40, b"\xff" * 4))
     yield Trait("wav around an mp3", encoded(sound(), "wav", "libmp3lame"), source="counted")
     yield Trait("aiff", written(sound(), "AIFF"))
+    for form in ("AU", "CAF", "W64", "RF64"):
+        yield Trait(form.lower(), written(sound(), form))
+    au = written(sound(), "AU")
+    yield Trait("au of unknown length", _patched(au, 8, b"\xff" * 4))
+    yield Trait("avi", encoded(sound(), "avi", "ac3"))
     yield Trait("wv", encoded(sound(), "wv", "wavpack"))
     yield Trait("m4a", encoded(sound(), "ipod", "aac"))
     yield Trait("m4a of 5.1", encoded(sound(channels=6), "ipod", "aac"))
@@ -294,12 +299,23 @@ def _damaged() -> Iterator[Trait]:
         ("wav", written(music, "WAV")),
         ("wav of 6 channels", written(sound(4.0, 6), "WAV")),
         ("aiff", written(music, "AIFF")),
+        ("au", written(music, "AU")),
+        ("caf", written(music, "CAF")),
+        ("w64", written(music, "W64")),
+        ("rf64", written(music, "RF64")),
         ("flac", written(music, "FLAC")),
         ("mp3 with a header", encoded(music, "mp3", "libmp3lame", quality="4")),
         ("wv", encoded(music, "wv", "wavpack")),
         ("mka", encoded(sound(4.0, rate=48_000), "matroska", "libopus", 48_000)),
     ):
         yield Trait(f"{name}, cut", data[: len(data) // 2], 4.0, error=cut)
+    for name, data in (
+        ("wav around an mp3", encoded(music, "wav", "libmp3lame")),
+        ("wav around adpcm", encoded(music, "wav", "adpcm_ms")),
+        ("avi", encoded(music, "avi", "ac3")),
+    ):
+        error = "truncated or damaged: .* of 4.[01] s decodable"
+        yield Trait(f"{name}, cut", data[: len(data) // 2], 4.0, error=error)
     flac = written(music, "FLAC")
     for name, data in (
         ("flac", flac),
