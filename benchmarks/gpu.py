@@ -3,11 +3,11 @@
     python -m benchmarks.gpu [--minutes 8] [--output table.md]
     python -m benchmarks.gpu --dry-run        # small recipes on a CPU: does it still run?
 
-For each family: milliseconds of a training step per example, plain (fp32, contiguous, eager) and as
-`train` takes it (its precision, layout and fused Adam), and what share of the card's own matrix
-rate that is; the largest batch that fits, with activations kept and computed again; how long `train`
-waits for data on a corpus of the multitracks of STEMLODE_TEST_DATA; and how many times real time
-`separate` is, with 4 chunks at once and with 16. What there was no time for says so.
+For each family: milliseconds of a training step per example, plain (fp32, contiguous, eager) and
+as `train` takes it (its precision, layout and fused Adam), and what share of the card's own matrix
+rate that is; the largest batch that fits, with activations kept and computed again; how many times
+real time `separate` is, with 4 chunks at once and with 16; and how long `train` waits for data, on
+a corpus of the multitracks of STEMLODE_TEST_DATA. What there was no time for says so.
 """
 
 import argparse
@@ -175,10 +175,9 @@ def main() -> None:
         for name in names:
             if not RECIPES[name].separates:
                 continue
-            there = clock.has(45)
-            cells = (
-                separating(name, device, 6.0 if dry else 60.0, folder) if there else [NO_TIME] * 2
-            )
+            seconds, cells = (6.0 if dry else 60.0), [NO_TIME] * 2
+            if clock.has(45):
+                cells = separating(name, device, seconds, folder)
             said(name, *cells)
         if STEMS.is_dir():
             data = str(Path(folder) / "corpus")
@@ -188,9 +187,9 @@ def main() -> None:
             for name in names:
                 if RECIPES[name].needs_salience or RECIPES[name].needs_weights:
                     continue
-                there = clock.has(30)
-                steps = 2 if dry else 40
-                cells = waiting(name, device, steps, data, Path(folder)) if there else [NO_TIME] * 2
+                steps, cells = (2 if dry else 40), [NO_TIME] * 2
+                if clock.has(30):
+                    cells = waiting(name, device, steps, data, Path(folder))
                 said(name, *cells)
     if given.output:
         Path(given.output).write_text("\n".join(lines) + "\n", encoding="utf-8")
