@@ -10,7 +10,8 @@ from apache_beam.pvalue import AsDict, AsList, AsSingleton
 from stemlode import files, runs
 from stemlode.addresses.rules import NOT_OPENED
 from stemlode.retry import patiently
-from stemlode.tables import ROWS_PER_FILE, Row, file_name, order, place, write
+from stemlode.shards import songs
+from stemlode.tables import ROWS_PER_FILE, Row, file_name, order, place, read_part, write
 
 # Why a run is no success, of itself, its counts and its files; None for one that is.
 HeldBack = Callable[[runs.Run, Mapping[str, float], Sequence[str]], str | None]
@@ -116,6 +117,45 @@ class Finish(beam.PTransform):
             self.run.finish(counts, outputs, **facts)
 
         patiently(finish, f"--output {self.run.output}")
+
+
+class CorpusSongs(beam.PTransform):
+    """The index of a corpus → (recording, its rows in order), see `shards.songs`."""
+
+    def __init__(self, corpus: str) -> None:
+        super().__init__()
+        self.corpus = corpus
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        recordings = AsDict(
+            pipeline
+            | "SongTables" >> beam.Create(songs.tables(self.corpus, "songs"))
+            | "ReadSongs" >> beam.FlatMap(_recordings)
+            | "BySongId" >> beam.GroupByKey()
+            | "Recordings" >> beam.MapTuple(lambda song_id, found: (song_id, sorted(found)))
+        )
+        return (
+            pipeline
+            | "IndexTables" >> beam.Create(songs.tables(self.corpus, "index"))
+            | "ReadIndex" >> beam.FlatMap(_index_rows)
+            | "BySong" >> beam.Map(lambda row, known: (songs.song_of(row, known), row), recordings)
+            | "Songs" >> beam.GroupByKey()
+            | "InOrder" >> beam.MapTuple(_in_order)
+        )
+
+
+def _recordings(path: str) -> Iterable[tuple[str, str]]:
+    table = read_part(path, ["song_id", "recording_id"])
+    return zip(table["song_id"].to_pylist(), table["recording_id"].to_pylist(), strict=True)
+
+
+def _index_rows(path: str) -> Iterable[Row]:
+    for batch in read_part(path, songs.COLUMNS).to_batches(max_chunksize=1024):
+        yield from batch.to_pylist(maps_as_pydicts="strict")
+
+
+def _in_order(name: str, rows: Iterable[Row]) -> tuple[str, list[Row]]:
+    return name, sorted(rows, key=lambda row: (row["start_s"], row["sample_id"]))
 
 
 def _placed(row: Row, key: tuple[str, ...], parts: int) -> tuple[int, Row]:

@@ -1,7 +1,7 @@
 """`stemlode perturb-songs`: multitrack songs → a perturbed mixture of each (`docs/amicable.md`).
 
-One element is a song. Workers load the models once; a song that is done is skipped by a rerun, and
-one that was begun goes on from its last state.
+One element is a song, of a folder of multitracks or of a corpus. Workers load the models once; a
+song that is done is skipped by a rerun, and one that was begun goes on from its last state.
 """
 
 import argparse
@@ -18,22 +18,23 @@ from apache_beam.pvalue import TaggedOutput
 from pipelines import transforms
 from pipelines.launch import carry_out, pipeline_of
 from pipelines.options import Verb, VerbOptions, is_local
+from pipelines.perturb.songs import Chunked, Multitrack, in_folder, of_corpus
 from stemlode import files, runs, schemas
 from stemlode.audio import AudioError
 from stemlode.layouts import folders
-from stemlode.layouts.songs import Song
 from stemlode.retry import patiently
-from stemlode.runs import Failed
+from stemlode.runs import BadUsage, Failed
 from stemlode.schemas import reject
+from stemlode.shards import songs as corpora
 from stemlode.tables import Row
-from training.amicable import models, options, perturb, song
+from training.amicable import models, options, perturb
 from training.amicable.perturb import FILES, PAGE, Task
 from training.devices import pick_device
 from training.recipes.chunks import Chunking
 from training.separation.options import add_chunking, chunking_of
-from training.separation.songs import folder_names
 
 STAGE = "perturb-songs"
+CORPUS_COUNTS = ("songs_with_gaps", "songs_without_stems")
 NEUTRAL = ("device", "piece_seconds", "recompute")
 
 
@@ -73,25 +74,25 @@ class Perturb(beam.DoFn):
         device = pick_device(self.plan.device)
         self.models = [models.load(name, device, self.plan.chunking) for name in self.plan.models]
 
-    def process(self, element: tuple[str, Song]) -> Iterator[Any]:
-        name, of = element
+    def process(self, element: tuple[str, Multitrack | Chunked]) -> Iterator[Any]:
+        folder, of = element
         try:
-            if of.fault:
-                raise AudioError(of.fault, "faulty")
-            yield from self._written(name, of)
+            yield from self._written(folder, of)
         except (AudioError, Failed) as error:
             cause = error.error if isinstance(error, AudioError) else "failed"
             yield TaggedOutput("rejects", reject(STAGE, of.name, cause, str(error)))
             return
         yield TaggedOutput("counts", ("songs", 1))
+        if of.notes:
+            yield TaggedOutput("counts", ("songs_with_gaps", 1))
 
-    def _written(self, name: str, of: Song) -> list[Row]:
+    def _written(self, name: str, of: Multitrack | Chunked) -> list[Row]:
         folder = self.run.path(name)
         if not files.exists(files.join(folder, PAGE)):  # which is written last
-            sources = {song.MIXTURE: of.parts[song.MIXTURE]} if song.MIXTURE in of.parts else {}
-            known = song.read(sources | of.parts)
-            parts = self.run.path(runs.PARTS, name)
-            perturb.perturb(known, self.models, self.plan.task, folder, parts, title=of.name)
+            known, parts = of.read(), self.run.path(runs.PARTS, name)
+            perturb.perturb(
+                known, self.models, self.plan.task, folder, parts, title=of.name, notes=of.notes
+            )
 
         def manifest() -> list[Row]:
             paths = [(f"{name}/{file}", files.join(folder, file)) for file in FILES]
@@ -110,21 +111,41 @@ def build(pipeline: beam.Pipeline, given: PipelineOptions, run: runs.Run) -> Non
 
 def _build(pipeline: beam.Pipeline, given: PipelineOptions, run: runs.Run, plan: Plan) -> None:
     paths = VERB.given(given)
-    found = folders.read(paths["stems"], plan.layout, "own", paths.get("mapping"))
-    named = [*zip(folder_names([f"{one.name}.x" for one in found]), found, strict=True)]
     step = beam.ParDo(Perturb(run, plan)).with_outputs("rejects", "counts", main="files")
-    songs = pipeline | "Songs" >> beam.Create(named) | "Spread" >> beam.Reshuffle()
-    done = songs | "Perturb" >> step
+    if "corpus" in paths:
+        songs, left = of_corpus(pipeline, paths["corpus"])
+    else:
+        found = in_folder(paths["stems"], plan.layout, paths.get("mapping"))
+        songs, left = pipeline | "Songs" >> beam.Create(found), None
+    done = songs | "Spread" >> beam.Reshuffle() | "Perturb" >> step
     rejects = done.rejects | "Rejects" >> transforms.WriteTable(
         run, "rejects", schemas.REJECT, ["stage", "key"]
     )
     manifest = (done.files, rejects) | "Manifest" >> beam.Flatten()
-    counts = (
-        pipeline | "Zeros" >> beam.Create([("songs", 0), ("rejected", 0)]),
+    zeros = ["songs", "rejected", *(CORPUS_COUNTS if "corpus" in paths else ())]
+    every = [
+        pipeline | "Zeros" >> beam.Create([(name, 0) for name in zeros]),
         done.counts,
         done.rejects | "CountRejects" >> beam.Map(lambda _: ("rejected", 1)),
-    ) | "Counts" >> beam.Flatten()
-    _ = (manifest, counts) | transforms.Finish(run, [runs.PARTS], None, _nothing_came)
+        *([] if left is None else [left]),
+    ]
+    counts = every | "Counts" >> beam.Flatten()
+    _ = (manifest, counts) | transforms.Finish(run, [runs.PARTS], _notes, _nothing_came)
+
+
+def _notes(counts: Mapping[str, float]) -> list[str]:
+    notes = []
+    if gaps := counts.get("songs_with_gaps"):
+        notes.append(
+            f"{gaps:,} songs lack chunks, which the corpus left out as silent: there they are "
+            "silent here, and their reports say where"
+        )
+    if without := counts.get("songs_without_stems"):
+        notes.append(
+            f"{without:,} recordings of the corpus are no songs with true stems (copies, voices "
+            "alone, teachers' labels) and were left out"
+        )
+    return notes
 
 
 def _nothing_came(run: runs.Run, counts: Mapping[str, float], outputs: Sequence[str]) -> str | None:
@@ -134,6 +155,12 @@ def _nothing_came(run: runs.Run, counts: Mapping[str, float], outputs: Sequence[
 def plan_of(given: PipelineOptions) -> Plan:
     """Raises BadUsage for options that make no sense."""
     view: Any = given.view_as(PerturbOptions)
+    inputs = VERB.given(given)
+    if ("stems" in inputs) == ("corpus" in inputs):
+        both = "either, not both" if "stems" in inputs else "(see --help)"
+        raise BadUsage(f"stemlode perturb-songs needs --stems or --corpus {both}")
+    if "mapping" in inputs and "stems" not in inputs:
+        raise BadUsage("--mapping says how --stems lies, which is not given")
     task = options.task_of(view)
     device = view.device if not is_local(given) else str(pick_device(view.device))
     return Plan(tuple(view.model), task, chunking_of(view), device, view.layout)
@@ -142,11 +169,12 @@ def plan_of(given: PipelineOptions) -> Plan:
 VERB = Verb(
     "perturb-songs",
     "Perturb the mixtures of multitrack songs so that given separators separate them better, each "
-    "as `stemlode perturb` does. Without a mixture, a song is the sum of its stems.",
-    ("stems",),
+    "as `stemlode perturb` does. The songs are those of a folder (--stems; one without a mixture "
+    "is the sum of its stems) or of a corpus (--corpus).",
+    (),
     build,
     PerturbOptions,
-    optional_inputs=("mapping",),
+    optional_inputs=("stems", "mapping", "corpus"),
     neutral=NEUTRAL,
     writes=tuple(rf"[^/]+/{name}".replace(".", r"\.") for name in FILES),
 )
@@ -155,7 +183,9 @@ VERB = Verb(
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode perturb-songs`; the exit status."""
     given = VERB.parse(argv)
-    plan = plan_of(given)
+    plan, inputs = plan_of(given), VERB.given(given)
+    if "corpus" in inputs:
+        corpora.tables(inputs["corpus"], "index")
     hashes = [models.load(name, pick_device("cpu"), plan.chunking).sha256 for name in plan.models]
     verb = dataclasses.replace(VERB, build=functools.partial(_build, plan=plan))
-    return carry_out(verb, given, VERB.given(given), pipeline_of(verb, given), model_sha256=hashes)
+    return carry_out(verb, given, inputs, pipeline_of(verb, given), model_sha256=hashes)

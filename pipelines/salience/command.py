@@ -7,13 +7,13 @@ mirror those of the corpus. Every song has its part file; a rerun skips those th
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 import pyarrow.compute as pc
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.pvalue import AsDict, AsSingleton
+from apache_beam.pvalue import AsSingleton
 
 from pipelines import transforms
 from pipelines.launch import carry_out, pipeline_of
@@ -22,11 +22,10 @@ from pipelines.salience import vocals
 from pipelines.salience.hear import Hear, Song, WriteShard
 from pipelines.salience.options import SalienceOptions, plan_of
 from pipelines.salience.plan import SaliencePlan
-from stemlode import files, runs, schemas, tables
+from stemlode import runs, schemas, tables
 from stemlode.ids import digest
 from stemlode.runs import BadUsage
-from stemlode.shards import tar
-from stemlode.tables import Row
+from stemlode.shards import songs, tar
 
 COUNTS = "songs songs_without_vocals songs_of_several_voices samples samples_without_vocals "
 COUNTS += "frames frames_voiced shards rejected"
@@ -70,45 +69,11 @@ def _build(
 
 def _songs(pipeline: beam.Pipeline, corpus: str) -> beam.PCollection:
     """(number, some songs), of which each holds its rows of the index in order."""
-    recordings = AsDict(
-        pipeline
-        | "SongTables" >> beam.Create(_tables(corpus, "songs"))
-        | "ReadSongs" >> beam.FlatMap(_recordings)
-        | "BySongId" >> beam.GroupByKey()
-        | "Recordings" >> beam.MapTuple(lambda song_id, found: (song_id, sorted(found)))
-    )
-    songs = (
-        pipeline
-        | "IndexTables" >> beam.Create(_tables(corpus, "index"))
-        | "ReadIndex" >> beam.FlatMap(_rows)
-        | "BySong" >> beam.Map(lambda row, known: (vocals.song_of(row, known), row), recordings)
-        | "Songs" >> beam.GroupByKey()
-        | "InOrder" >> beam.MapTuple(_in_order)
-    )
+    songs = pipeline | "CorpusSongs" >> transforms.CorpusSongs(corpus)
     parts = AsSingleton(
         songs | "CountSongs" >> beam.combiners.Count.Globally() | "Parts" >> beam.Map(_parts)
     )
     return songs | "Place" >> beam.Map(_placed, parts) | "SomeSongs" >> beam.GroupByKey()
-
-
-def _tables(corpus: str, name: str) -> list[str]:
-    outputs = runs.record(corpus)["outputs"]
-    found = sorted(path for path in outputs if path.startswith(f"{name}-"))
-    return [files.join(corpus, path) for path in found]
-
-
-def _recordings(path: str) -> Iterable[tuple[str, str]]:
-    table = tables.read_part(path, ["song_id", "recording_id"])
-    return zip(table["song_id"].to_pylist(), table["recording_id"].to_pylist(), strict=True)
-
-
-def _rows(path: str) -> Iterable[Row]:
-    for batch in tables.read_part(path, vocals.COLUMNS).to_batches(max_chunksize=1024):
-        yield from batch.to_pylist(maps_as_pydicts="strict")
-
-
-def _in_order(name: str, rows: Iterable[Row]) -> Song:
-    return name, sorted(rows, key=lambda row: (row["start_s"], row["sample_id"]))
 
 
 def _parts(songs: int) -> int:
@@ -162,15 +127,8 @@ VERB = Verb(
 
 def _check(corpus: str) -> None:
     """BadUsage where there is no corpus, or none of its samples holds isolated vocals."""
-    try:
-        record = runs.record(corpus)
-    except BadUsage as error:
-        raise BadUsage(f"--corpus {error}") from error
-    parts = _tables(corpus, "index")
-    if not parts:
-        raise BadUsage(f"--corpus {corpus}: holds a run of {record['verb']}, not a corpus")
     held: set[str] = set()
-    for path in parts:
+    for path in songs.tables(corpus, "index"):
         sources: Any = tables.read_part(path, ["sources"])["sources"].combine_chunks()
         held |= {*pc.unique(pc.list_flatten(sources)).to_pylist()}
     if vocals.SOURCE not in held:

@@ -14,7 +14,6 @@ import soundfile
 from pipelines.samples.recordings import Unusable
 from stemlode import runs
 from stemlode.audio import mixdown
-from stemlode.ids import digest
 from stemlode.shards import reading, salience
 from stemlode.tables import Row
 from training.pitch.spool import Spool
@@ -23,24 +22,6 @@ SOURCE = "vocals"
 FILE = f"{SOURCE}.flac"
 SILENT = 1e-4  # of full scale: a song that never gets louder holds no voice
 SILENCE_FRAMES = 1 << 18  # of a gap, at a time
-COLUMNS = ["sample_id", "song_id", "split", "shard", "offset", "size", "kind", "sources"]
-COLUMNS += ["start_s", "duration_s", "sample_rate", "scale", "track_ids", "augmentation", "sha256"]
-
-
-def song_of(row: Row, recordings: dict[str, Sequence[str]]) -> str:
-    """Which recording a row of the index was cut from: one of those of its song, or, where the
-    corpus does not say, whatever shares its tracks and its augmentation."""
-    known = recordings.get(row["song_id"], ())
-    if len(known) == 1:
-        return known[0]
-    first_frame = str(round(row["start_s"] * row["sample_rate"]))
-    for recording in known:
-        if row["sample_id"] == digest(recording, first_frame):
-            return recording
-        if row["track_ids"] == [recording]:  # of pseudolabel, whose recordings are tracks
-            return recording
-    facts = [row["song_id"], row["kind"], *(row["track_ids"] or []), row["augmentation"] or ""]
-    return digest(*facts)
 
 
 def frame_count(rows: Sequence[Row]) -> int:

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 
-import torch
 from tqdm import tqdm
 
 from stemlode import files, runs
@@ -51,8 +50,6 @@ def main(argv: Sequence[str]) -> int:
             )
     except AudioError as error:
         raise Failed(f"{given.mixture}: {error}") from error
-    except torch.OutOfMemoryError as error:
-        raise Failed("not enough memory: give --recompute or a smaller --piece-seconds") from error
     except OSError as error:
         raise Failed(f"--output {output}: {runs.reason(error)}; run again to resume") from error
     files.remove(run.path(runs.PARTS))

@@ -124,7 +124,7 @@ def _of_teacher(teacher: Teacher, chunking: Chunking) -> Model:
     def estimate(chunks: Tensor, levels: Tensor) -> Tensor:
         # A copy, as some nets scale their input in place. Without cuDNN, whose LSTMs pass no
         # gradient outside training.
-        with torch.backends.cudnn.flags(enabled=not chunks.is_cuda):
+        with _without_cudnn():
             found = teacher.call(chunks.clone())
         wanted = (len(chunks), len(teacher.sources), *chunks.shape[1:])
         if not isinstance(found, Tensor) or tuple(found.shape) != wanted:
@@ -164,6 +164,16 @@ def backward_on_gpu(module: nn.Module, device: torch.device) -> Iterator[None]:
     finally:
         for layer in changed:
             layer.training = False
+
+
+@contextlib.contextmanager
+def _without_cudnn() -> Iterator[None]:
+    """`torch.backends.cudnn.flags` also reads what `training.devices` sets of TF32, and fails."""
+    before, torch.backends.cudnn.enabled = torch.backends.cudnn.enabled, False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.enabled = before
 
 
 def _check_gradient(model: Model) -> None:

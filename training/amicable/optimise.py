@@ -51,6 +51,7 @@ class Iterate:
     stpr: float  # C
     di_sdr: dict[str, float]
     meets: bool  # whether DI_SDR is as wanted
+    search: int = 0  # number of the search for λ that it is the end of; 0 once λ is found
 
 
 @dataclass
@@ -77,6 +78,13 @@ class State:
         zeros = torch.zeros_like(first)
         searches = 0 if settings.target_di_sdr is None else 1
         return cls(first, zeros, zeros.clone(), first.clone(), settings.stpr_weight, searches)
+
+    @property
+    def best_stpr_weight(self) -> float:
+        """λ of the best iterate."""
+        if self.best_at is None or not self.best_at.search:
+            return self.stpr_weight
+        return math.exp(self.tried[self.best_at.search - 1][0])
 
     def tensors(self) -> dict[str, Tensor]:
         """What is saved as tensors."""
@@ -189,20 +197,24 @@ def _note(state: State, problem: Problem, found: Found, settings: Settings) -> N
     di_sdr = problem.cover.di_sdr(state.perturbation, problem.sample_rate)
     wanted = settings.target_di_sdr
     meets = wanted is None or abs(di_sdr[settings.measured] - wanted) <= NEAR_DB
-    at = Iterate(state.iteration, found.loss, found.errors, found.stpr, di_sdr, meets)
+    at = Iterate(state.iteration, found.loss, found.errors, found.stpr, di_sdr, meets, state.search)
     state.last_at = at
     state.first_at = state.first_at or at
-    if state.search:
+    if state.search and state.iteration < SEARCH_ITERATIONS:
         return
     if state.best_at is None or _rank(at, settings) > _rank(state.best_at, settings):
         state.best_at, state.best = at, state.perturbation.clone()
 
 
-def _rank(one: Iterate, settings: Settings) -> tuple[bool, float]:
-    """The lowest loss is best among those that meet the wanted DI_SDR, else the nearest to it."""
-    if one.meets or settings.target_di_sdr is None:
-        return True, -one.loss
-    return False, -abs(one.di_sdr[settings.measured] - settings.target_di_sdr)
+def _rank(one: Iterate, settings: Settings) -> tuple[bool, bool, float]:
+    """The lowest loss is best among those that meet the wanted DI_SDR, else the nearest to it.
+
+    What a search ended with counts where nothing later is as near: where frames fall silent
+    together, DI_SDR may jump over the wanted one.
+    """
+    if settings.target_di_sdr is None or (one.meets and not one.search):
+        return True, True, -one.loss
+    return one.meets, False, -abs(one.di_sdr[settings.measured] - settings.target_di_sdr)
 
 
 def _next_search(state: State, settings: Settings) -> None:

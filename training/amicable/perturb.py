@@ -12,6 +12,7 @@ import torch
 
 from stemlode import audio, files, runs
 from stemlode.audio import AudioError
+from stemlode.runs import Failed
 from training import checkpoint
 from training.amicable import noise, objective, optimise, page, scores
 from training.amicable.codecs import Codec
@@ -83,22 +84,28 @@ def perturb(
     parts: str,
     done: Callable[[State], object] = lambda state: None,
     title: str = "",
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Write the four files into a folder, and return the report.
+    """Write the four files into a folder, and return the report, which says `notes` too.
 
     `parts` is where the run's state is kept, from which a rerun goes on. AudioError where the
     song cannot be used, Failed where the work cannot be done.
     """
     check(models, song)
-    terms = task.terms(models, song)
-    problem = Problem.of(song, terms)
-    state = made(terms, problem, task, files.join(parts, STATE), done)
+    try:
+        terms = task.terms(models, song)
+        problem = Problem.of(song, terms)
+        state = made(terms, problem, task, files.join(parts, STATE), done)
+    except torch.OutOfMemoryError as error:
+        why = "not enough memory: give --recompute or a smaller --piece-seconds"
+        raise Failed(why) from error
     perturbed = problem.mixture + state.best
     path = files.join(folder, PERTURBED)
     scores.write(path, perturbed.numpy(), song.sample_rate, task.pcm)
     scores.write(files.join(folder, PERTURBATION), state.best.numpy(), song.sample_rate)
     written = audio.read(path).samples
     report, heard = _report(song, models, terms, problem, state, written, path, task)
+    report["notes"] += notes
     files.write_bytes(files.join(folder, REPORT), runs.to_json(report))
     files.write_bytes(files.join(folder, PAGE), page.page(title, report, song, written, heard))
     return report
@@ -185,7 +192,7 @@ def _report(
         "stems_miss_the_mixture_db": round(song.miss_db, 2),
         "models": rows,
         "di_sdr": scores.degradation(song, written),
-        "stpr_weight": state.stpr_weight,
+        "stpr_weight": state.best_stpr_weight,
         "stpr": state.best_at.stpr if state.best_at else None,
         "stpr_profile_db": noise.profile(best, problem.mixture),
         "frame_samples": noise.FRAME,

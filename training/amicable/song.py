@@ -92,34 +92,46 @@ def read(parts: Mapping[str, Sequence[Part]]) -> Song:
             if first is None:
                 first = part.uri, heard
             samples = _like(first, part, heard)
-            found[name] = found[name] + samples if name in found else samples
-    if first is None:
-        raise AudioError("holds no stems")
-    channels = max(len(samples) for samples in found.values())
+            found[name] = _added(name, found[name], samples) if name in found else samples
+    return of_sources(found, 0 if first is None else first[1].sample_rate)
+
+
+def of_sources(found: Mapping[str, np.ndarray], sample_rate: int) -> Song:
+    """A song from its sources, [channels, samples] each; without a mixture, their sum.
+
+    AudioError where there are no stems, where channels differ (mono is repeated), where the stems
+    do not sum to the mixture, or where it is silent.
+    """
+    widest = max(found, key=lambda name: len(found[name]), default="")
+    channels = len(found[widest]) if widest else 0
+    for name, samples in found.items():
+        if len(samples) not in (1, channels):
+            raise AudioError(f"{name} has {len(samples)} channels, {widest} {channels}", "channels")
     shaped = {name: np.broadcast_to(one, (channels, one.shape[1])) for name, one in found.items()}
     stems = {name: np.ascontiguousarray(one) for name, one in shaped.items() if name != MIXTURE}
     if not stems:
-        raise AudioError("holds no stems")
+        raise AudioError("holds no stems", "layout")
+    if len(stems) > len({*stems} & {"vocals", "accompaniment"}):
+        stems.pop("accompaniment", None)  # the sum of other stems is no further one
     mixture = shaped.get(MIXTURE)
     whole = np.sum(list(stems.values()), axis=0) if mixture is None else mixture
-    song = Song(np.ascontiguousarray(whole, np.float32), _whole(stems, whole), first[1].sample_rate)
+    song = Song(np.ascontiguousarray(whole, np.float32), _whole(stems, whole), sample_rate)
     if _power(song.mixture) <= SILENCE:
-        raise AudioError("the mixture is silent: there is nothing to hide a perturbation behind")
+        raise AudioError(
+            "the mixture is silent: there is nothing to hide a perturbation behind", "silent"
+        )
     if song.miss_db > LARGEST_MISS_DB:
-        raise AudioError(f"the stems do not sum to the mixture (error {song.miss_db:+.1f} dB)")
+        said = f"the stems do not sum to the mixture (error {song.miss_db:+.1f} dB)"
+        raise AudioError(said, "sum")
     return song
 
 
 def _whole(stems: dict[str, np.ndarray], mixture: np.ndarray) -> dict[str, np.ndarray]:
-    """The stems; where vocals stand alone, also what they leave. An accompaniment that is the sum
-    of other stems is no further stem."""
-    if len(stems) == 1:
-        (name,) = stems
-        return {**stems, rest_of(name): mixture - stems[name]}
-    parts = set(stems) - {"vocals", "accompaniment"}
-    if "accompaniment" in stems and parts:
-        return {name: one for name, one in stems.items() if name != "accompaniment"}
-    return stems
+    """The stems; where one stands alone, also what it leaves."""
+    if len(stems) > 1:
+        return stems
+    (name,) = stems
+    return {**stems, rest_of(name): mixture - stems[name]}
 
 
 def _read(part: Part, held: dict[tuple[str, int], audio.Audio]) -> audio.Audio:
@@ -137,13 +149,15 @@ def _like(first: tuple[str, audio.Audio], part: Part, heard: audio.Audio) -> np.
     if heard.sample_rate != wanted.sample_rate:
         raise AudioError(
             f"{_name(part.uri)} has {heard.sample_rate} Hz, {_name(uri)} {wanted.sample_rate} Hz; "
-            "resample one of them"
+            "resample one of them",
+            "mixed_rates",
         )
     samples, frames = heard.samples, wanted.samples.shape[1]
     if abs(samples.shape[1] - frames) > LATER_S * wanted.sample_rate:
         raise AudioError(
             f"{_name(part.uri)} lasts {heard.duration_s:.3f} s, {_name(uri)} "
-            f"{wanted.duration_s:.3f} s; cut them to one length"
+            f"{wanted.duration_s:.3f} s; cut them to one length",
+            "lengths",
         )
     if part.channel is not None:
         if len(samples) <= part.channel:
@@ -151,6 +165,12 @@ def _like(first: tuple[str, audio.Audio], part: Part, heard: audio.Audio) -> np.
         samples = samples[part.channel : part.channel + 1]
     missing = max(0, frames - samples.shape[1])
     return np.pad(samples[:, :frames], ((0, 0), (0, missing))) * np.float32(part.gain)
+
+
+def _added(name: str, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    if len(one) != len(other) and 1 not in (len(one), len(other)):
+        raise AudioError(f"parts of {name} have {len(one)} and {len(other)} channels", "channels")
+    return one + other
 
 
 def _name(uri: str) -> str:

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from pipelines.corpus import command as corpus_command
-from pipelines.salience import vocals
 from stemlode import cli, files, runs, tables
-from stemlode.shards import reading, salience
+from stemlode.shards import reading, salience, songs
 from stemlode.shards.salience import HOP_LENGTH, LEVELS, SAMPLE_RATE, Columns
 from tests.pipelines.salience import sung
 from training.data import corpus as training_corpus
@@ -231,6 +230,6 @@ def test_a_song_is_put_together_by_its_recording(corpus: Path) -> None:
     doubled = {song_id: ["another", *held] for song_id, held in known.items()}
     for row in rows(corpus, "index"):
         mine = known[row["song_id"]][0]
-        found = {vocals.song_of(row, one) for one in (known, doubled)}
+        found = {songs.song_of(row, one) for one in (known, doubled)}
         assert found == {mine}
-        assert vocals.song_of(row, {}) != vocals.song_of({**row, "kind": "x"}, {})
+        assert songs.song_of(row, {}) != songs.song_of({**row, "kind": "x"}, {})

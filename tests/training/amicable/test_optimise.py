@@ -152,6 +152,24 @@ def test_the_wanted_degradation_is_found(measured: str) -> None:
     assert abs(found - 24.0) <= optimise.NEAR_DB
 
 
+def test_where_the_last_run_goes_astray_the_nearest_search_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """DI_SDR may jump over the wanted one: λ that a search ended with need not give it again."""
+    monkeypatch.setattr(optimise, "SEARCHES", 2)
+    monkeypatch.setattr(optimise, "SEARCH_ITERATIONS", 10)
+    monkeypatch.setattr(optimise, "_tried_next", lambda *_: math.log(1e-3))
+    terms = [_filter([0.2, 0.3, 0.2])]
+    problem = Problem.of(song(1.0), terms)
+    state = _run(problem, terms, Settings(iterations=5, stpr_weight=20.0, target_di_sdr=90.0))
+    ends = {at: abs(di_sdr - 90) for at, di_sdr in state.tried}
+    assert state.best_at is not None and not state.best_at.meets
+    assert state.best_stpr_weight == pytest.approx(math.exp(min(ends, key=ends.__getitem__)))
+    found = problem.cover.di_sdr(state.best, problem.sample_rate)[noise.MEDIAN]
+    assert abs(found - 90) == pytest.approx(min(ends.values()))
+    assert State.restored(state.tensors(), state.facts()).best_at == state.best_at
+
+
 def test_opposite_signs_pull_apart_and_the_bound_holds() -> None:
     terms = [_filter([0.2, 0.3, 0.2], 20.0), _filter([-0.5, 1.0, -0.5], -1.0)]
     problem = Problem.of(song(1.0), terms)
