@@ -34,6 +34,11 @@ BY_HEART = {
         6,
         DENSE + "--sample-rate 4000 --patch-seconds 6 --learning-rate 0.005 --steps 300",
     ),
+    "demucs-vocals-small": (
+        6,
+        "--sample-rate 8000 --patch-seconds 6 --batch-size 1 --remix no --swap-channels no "
+        "--channels 32,64,128 --learning-rate 0.003 --decay 0.8 --decay-every 75 --steps 600",
+    ),
 }
 
 

@@ -1,22 +1,11 @@
-"""Demucs: its size, its shapes, and that it can learn a passage of a real song by heart."""
-
-import json
-import subprocess
-import sys
-from pathlib import Path
+"""Demucs: its size and its shapes; `tests/training/loop` has it learn a real song by heart."""
 
 import pytest
 import torch
 
-from stemlode import audio
 from training.models import cost
 from training.models.demucs import Demucs
 from training.recipes.registry import RECIPES
-
-SECONDS = 6  # one chunk of a corpus, which is one example
-OPTIONS = "--sample-rate 8000 --patch-seconds 6 --batch-size 1 --remix no --swap-channels no "
-OPTIONS += "--gain-low 1 --channels 32,64,128 --learning-rate 0.003 --decay 0.8 --decay-every 40 "
-OPTIONS += "--steps 240 --validate-every 240 --workers 0"
 
 
 def test_its_size_is_that_of_its_layers() -> None:
@@ -59,27 +48,3 @@ def test_each_sample_depends_on_both_sides_and_all_weights_learn() -> None:
     assert bool((mixture.grad[0, :, :64] != 0).any() and (mixture.grad[0, :, -64:] != 0).any())
     net(mixture).square().sum().backward()
     assert all(weight.grad is not None and bool(weight.grad.any()) for weight in net.parameters())
-
-
-@pytest.mark.slow
-def test_it_overfits_a_passage_of_a_real_song(test_data: Path, tmp_path: Path) -> None:
-    def stemlode(*words: str) -> None:
-        subprocess.run([sys.executable, "-m", "stemlode", *words], check=True)
-
-    for stem in ("vocals", "accompaniment"):
-        song = audio.read(str(test_data / "audio" / "multitrack" / "so_easy" / f"{stem}.mp3"))
-        first = 8 * song.sample_rate
-        part = song.samples[:, first : first + SECONDS * song.sample_rate]
-        audio.write(f"{tmp_path}/stems/so_easy/{stem}.wav", part, song.sample_rate)
-    stems, corpus, model, scores = (
-        str(tmp_path / name) for name in ("stems", "corpus", "model", "scores")
-    )
-    stemlode("corpus", "--stems", stems, "--output", corpus, "--split", "train=1")
-    words = ["demucs-vocals-small", "--corpus", corpus, "--output", model, *OPTIONS.split()]
-    stemlode("train", *words)
-    whole = ["--chunk-seconds", str(SECONDS), "--hop-seconds", str(SECONDS)]
-    stemlode("evaluate", "--checkpoint", model, "--stems", stems, "--output", scores, *whole)
-    means = json.loads((tmp_path / "scores" / "run.json").read_text())["scores"]
-    for source in ("vocals", "accompaniment"):
-        gain = means[f"{source}_usdr_estimate"] - means[f"{source}_usdr_mixture"]
-        assert gain > 8
