@@ -12,11 +12,30 @@ from stemlode.runs import BadUsage, on_one_line
 from training.state import Progress
 
 FOLDER = "tensorboard"
+# Bars of 80 columns leave room for a bar; both counts have at most five characters.
+_STEPS = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{remaining}{postfix}]"
+_AUDIO = "{desc} |{bar}| {n:.0f} of {total:.0f} s [{remaining}, {rate_noinv_fmt}]"
+_AUDIO_OPEN = "{desc} {n:.0f} s [{elapsed}, {rate_noinv_fmt}]"
 
 
 def tell(line: str) -> None:
     """A line for the user that does not break the progress bar."""
     tqdm.write(on_one_line(f"train: {line}"), file=sys.stderr)
+
+
+def steps_bar(name: str, steps: int, done: int, *, shown: bool | None = None) -> "tqdm[Any]":
+    """A bar of steps with the time that is left; without `shown` where there is a terminal."""
+    hidden = None if shown is None else not shown
+    return tqdm(
+        total=steps, initial=done, desc=name, unit_scale=True, bar_format=_STEPS, disable=hidden
+    )
+
+
+def audio_bar(name: str, seconds: float | None = None) -> "tqdm[Any]":
+    """A bar of seconds of audio with the speed, times real time; None where nobody knows how many
+    there are."""
+    form = _AUDIO if seconds else _AUDIO_OPEN
+    return tqdm(total=seconds or None, desc=name, unit=" s of audio", bar_format=form, disable=None)
 
 
 def line(found: dict[str, Any], steps: int, progress: Progress) -> str:
@@ -33,11 +52,8 @@ def line(found: dict[str, Any], steps: int, progress: Progress) -> str:
 
 def short(found: dict[str, Any]) -> dict[str, str]:
     """What the progress bar shows; it counts the time left itself."""
-    shown = {"loss": f"{found['loss']:.4g}", "pace": ", ".join(_pace(found))}
-    for name, key in (("valid", "valid_loss"), ("SDR", "valid_sdr")):
-        if key in found:
-            shown[name] = f"{found[key]:.4g}"
-    return shown
+    names = (("loss", "loss"), ("valid", "valid_loss"))
+    return {name: f"{found[key]:.3g}" for name, key in names if key in found}
 
 
 def duration(seconds: float) -> str:

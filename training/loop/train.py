@@ -16,7 +16,6 @@ from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from stemlode import files
 from stemlode.runs import Failed, Run
@@ -100,8 +99,8 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
     lesson = world.around(Lesson(recipe, nets), device)
     sample_ids: list[str] = []  # of the last step
     taken: Taken | None = None  # the last step, until what it found is read
-    shows = None if world.first else True  # None: on a terminal
-    bar = tqdm(total=recipe.steps, initial=progress.step, desc="train", unit="step", disable=shows)
+    shows = None if world.first else False  # None: on a terminal
+    bar = console.steps_bar("train", recipe.steps, progress.step, shown=shows)
     started = time.monotonic() - progress.seconds
 
     def heed() -> bool:

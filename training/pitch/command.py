@@ -7,12 +7,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tqdm import tqdm
-
 from stemlode import files, runs
 from stemlode.arguments import Parser
 from stemlode.audio import AudioError
 from stemlode.runs import BadUsage, Failed
+from training import console
 from training.pitch import listening, networks, song, teachers
 from training.pitch.song import Heard
 from training.pitch.teachers import PitchTeacher
@@ -58,7 +57,7 @@ def _hear(run: runs.Run, inputs: list[str], teacher: PitchTeacher, *, many: bool
     written: dict[str, str] = {}
     facts: dict[str, list[tuple[str, str]]] = {}
     seconds = 0.0
-    bar = tqdm(desc="pitch", unit=" s of audio", disable=None)
+    bar = console.audio_bar("pitch")
     for source, name in zip(inputs, names, strict=True):
         title = source.rstrip("/").rpartition("/")[2]
         try:

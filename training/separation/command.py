@@ -3,12 +3,11 @@
 import sys
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from stemlode import audio, files, runs
 from stemlode.arguments import Parser
 from stemlode.audio import AudioError
 from stemlode.runs import BadUsage, Failed
+from training import console
 from training.checkpoint import load
 from training.devices import pick_device
 from training.separation import songs
@@ -51,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     seconds = 0.0
     names = songs.folder_names(inputs)
     known = {source: _seconds(source) for source in inputs}
-    bar = tqdm(total=round(sum(known.values())), desc="separate", unit=" s of audio", disable=None)
+    bar = console.audio_bar("separate", sum(known.values()))
     for source, name in zip(inputs, names, strict=True):
         outputs = [f"{name}/{stem}.wav" for stem in stems]
         before = bar.n
