@@ -27,7 +27,7 @@ from matching.sound.decisions import Thresholds
 from matching.sound.scores import Settings
 from pipelines.prune.scoring import Listener
 from pipelines.samples.pair_chunks import pair_chunks
-from pipelines.samples.recordings import Facts, Shape, of_pair
+from pipelines.samples.recordings import Facts, Shape, of_pair, usable
 from stemlode import audio, schemas
 
 DATA = Path(os.environ.get("STEMLODE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -56,6 +56,7 @@ class Outcome:
     worst_db: float | None  # of a chunk
     best_db: float | None
     leftover_db: float | None
+    used: bool  # by `corpus`
 
     @property
     def is_true(self) -> bool:
@@ -88,9 +89,9 @@ def main() -> None:
 class Workbench:
     """Files in a folder, and a decoding process."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        self._listener = Listener(Settings(), Thresholds())
+        self._listener = Listener(settings or Settings(), Thresholds())
 
     def __enter__(self) -> "Workbench":
         return self
@@ -111,17 +112,10 @@ class Workbench:
         codecs: Iterable[tuple[str, int]] = CODECS,
     ) -> Iterator[Outcome]:
         """Of a passage, through encoders."""
-        plain = voice_cases.case(passage, "nothing", "instrumental")
         for coding in codecs:
-            copies = [
-                _at_rate(*sound_cases.encoded(part, RATE, *coding))
-                for part in (plain.mixture, _elsewhere(plain.instrumental))
-            ]
-            backing = copies[1][:, LATE_FRAMES:] / np.float32(GAIN)
-            frames = min(copies[0].shape[1], backing.shape[1])
-            best = copies[0][:, :frames] - backing[:, :frames]
+            best = best_of(passage, coding)
             for case in voice_cases.cases(passage, changes):
-                yield self.outcome(case, coding, (best, plain.voice))
+                yield self.outcome(case, coding, best)
 
     def outcome(
         self,
@@ -160,7 +154,7 @@ class Workbench:
         return Outcome(
             case, coding, row["decision"], len(cut), len(pieces),
             sdr_db(pieces) if pieces else None, min(each, default=None),
-            sdr_db(others) if others else None, facts.leftover_db,
+            sdr_db(others) if others else None, facts.leftover_db, usable(row, use_parts=True),
         )  # fmt: skip
 
     def _scored(self, uris: dict[str, str]) -> dict[str, object]:
@@ -170,6 +164,18 @@ class Workbench:
             candidate |= {f"{role}_audio_uri": uri, f"{role}_track_id": role, role: track}
         measures = self._listener.hear([candidate]).measures["p"]
         return candidate | measures
+
+
+def best_of(passage: Passage, coding: tuple[str, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The voice that the undisturbed pair gives through an encoder, and the true one."""
+    plain = voice_cases.case(passage, "nothing", "instrumental")
+    copies = [
+        _at_rate(*sound_cases.encoded(part, RATE, *coding))
+        for part in (plain.mixture, _elsewhere(plain.instrumental))
+    ]
+    backing = copies[1][:, LATE_FRAMES:] / np.float32(GAIN)
+    frames = min(copies[0].shape[1], backing.shape[1])
+    return copies[0][:, :frames] - backing[:, :frames], plain.voice
 
 
 def sdr_db(pieces: Iterable[tuple[int, np.ndarray, np.ndarray]]) -> float:

@@ -53,12 +53,12 @@ class TrimmedSignal:
         given, at those of its `Width`, or without alignment at their mean."""
         self.settings = settings
         self.duration_s = len(samples) / settings.sample_rate
-        self._both = samples if isinstance(samples, Stereo) else Stereo(samples)
-        self.width = channels.width(self._both)
+        self.both = samples if isinstance(samples, Stereo) else Stereo(samples)
+        self.width = channels.width(self.both)
         self.gains = channels.MEAN
         if settings.align:
             self.gains = gains or self.width.gains
-        one = self._both.mixed(self.gains)
+        one = self.both.mixed(self.gains)
         self.start, self._end = silence.strip_silence(one, settings.trim_db)
         self.samples: Signal = SignalSlice(one, self.start, self._end)
 
@@ -74,7 +74,7 @@ class TrimmedSignal:
 
     def mixed(self, gains: Sequence[float]) -> Signal:
         """Its left and right at these gains, as one channel."""
-        return SignalSlice(self._both.mixed(gains), self.start, self._end)
+        return SignalSlice(self.both.mixed(gains), self.start, self._end)
 
     @cached_property
     def onsets(self) -> np.ndarray:
@@ -87,7 +87,7 @@ class TrimmedSignal:
         if not self.width.wide:
             return [self]
         other = channels.HALF_DIFFERENCE if self.gains == channels.MEAN else channels.MEAN
-        return [self, TrimmedSignal(self._both, self.settings, other)]
+        return [self, TrimmedSignal(self.both, self.settings, other)]
 
 
 @dataclass(frozen=True)
@@ -115,28 +115,56 @@ class Scores:
     repaired: str | None = None
 
 
+@dataclass(frozen=True)
+class Look:
+    """The measures of a pair, and what they are of: how the two were taken together, and aligned;
+    None where no alignment was sought."""
+
+    scores: Scores
+    x: TrimmedSignal
+    y: TrimmedSignal
+    found: Alignment | None = None
+
+
 def score(mixture: TrimmedSignal, instrumental: TrimmedSignal) -> Scores:
-    """Compare two recordings made with the same settings, neither of them silent.
+    """Compare two recordings made with the same settings, neither of them silent, as they are.
 
     Where no alignment is found, or nothing matches along it, the two are compared from where their
     sound begins, as in the thesis, at the least-squares level; all that needs an alignment is None.
     Of recordings in stereo the instrumental is compared as its channels lie in the mixture's, where
     that can be told (`matching.sound.channels`).
     """
+    return look(mixture, instrumental).scores
+
+
+def look(mixture: TrimmedSignal, instrumental: TrimmedSignal) -> Look:
+    """The same, with the alignment."""
     settings = mixture.settings
     rate, grid = settings.sample_rate, (settings.n_fft, settings.hop_length)
     thesis = difference.compare(mixture.samples, instrumental.samples, *grid)
     if not settings.align:
         trimmed_s = (instrumental.start - mixture.start) / rate
-        return Scores(thesis.distance, thesis.difference, thesis.asymmetry, trimmed_s, 0.0, 1, None)
-    x, y, found = _aligned(mixture, instrumental)
-    if found.confidence < SURE:
-        return _at_starts(mixture, instrumental, thesis.distance, found.confidence)
+        found = (thesis.distance, thesis.difference, thesis.asymmetry, trimmed_s, 0.0, 1, None)
+        return Look(Scores(*found), mixture, instrumental)
+    x, y, lies = _aligned(mixture, instrumental)
+    if lies.confidence < SURE:
+        plain = _at_starts(mixture, instrumental, thesis.distance, lies.confidence)
+        return Look(plain, x, y, lies)
+    along = compare(x, y, lies, thesis.distance)
+    return Look(along or _at_starts(mixture, instrumental, thesis.distance, 0.0), x, y, lies)
+
+
+def compare(
+    x: TrimmedSignal, y: TrimmedSignal, found: Alignment, difference_sum: float
+) -> Scores | None:
+    """Compare two recordings along an alignment; None where nothing matches along it."""
+    settings = x.settings
+    rate, grid = settings.sample_rate, (settings.n_fft, settings.hop_length)
     line = found.line(rate)
     aligned = Aligned(x.samples, y.samples, line, found.polarity, rate, *grid)
     parts, matched = _segments(aligned)
     if not matched.any():
-        return _at_starts(mixture, instrumental, thesis.distance, 0.0)
+        return None
     low = aligned.bins(coherence.LOW_HZ, rate).start
     if not found.drifts:
         line = dataclasses.replace(line, offset=line.offset + coherence.later(parts, matched, low))
@@ -158,7 +186,7 @@ def score(mixture: TrimmedSignal, instrumental: TrimmedSignal) -> Scores:
     edges_s = (parts.frames * settings.hop_length).clip(0, len(aligned.x)) / rate
     where = spans.spans(matched, edges_s + x.start / rate)
     return Scores(
-        difference_sum=thesis.distance,
+        difference_sum=difference_sum,
         difference=compared.difference.difference,
         asymmetry=compared.difference.asymmetry,
         offset_s=(line.offset + y.start - x.start) / rate,

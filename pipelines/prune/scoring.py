@@ -9,8 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
-from matching.sound import decisions, scores
+from matching.sound import decisions
 from matching.sound.decisions import Thresholds
+from matching.sound.repairs import repair
 from matching.sound.scores import Scores, Settings, TrimmedSignal
 from matching.sound.signals import Stereo
 from stemlode import schemas
@@ -178,7 +179,7 @@ class Listener:
             heard.seconds[pair_id] = mixture.duration_s
         if isinstance(mixture, TrimmedSignal) and isinstance(instrumental, TrimmedSignal):
             begun = time.perf_counter()
-            found = scores.score(mixture, instrumental)
+            found = repair.score(mixture, instrumental)
             decision, reason = decisions.decide(found, self.thresholds)
             heard.score_ms += 1000 * (time.perf_counter() - begun)
             measures = measures_of(found)

@@ -13,6 +13,8 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 import numpy as np
 import soundfile
 
+from matching.sound.repairs import varispeed
+from matching.sound.repairs.clock import STEEPEST, Part
 from pipelines.samples import delays
 from stemlode import audio
 from stemlode.audio import AudioError, mixdown
@@ -20,6 +22,16 @@ from stemlode.retry import read_fault
 
 QUIETEST_DB = -120.0  # what digital silence counts as
 SMALLEST_LEAD = 0.01  # frames
+
+
+@dataclasses.dataclass(frozen=True)
+class Clock:
+    """Where a source's samples lie on the time of a song's mixture: frame n of the corpus is that
+    of time `(first_frame + n) / rate` of the mixture, moved by `delay_frames` of the corpus."""
+
+    part: Part
+    first_frame: int = 0
+    delay_frames: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +46,8 @@ class AlignedSource:
     channel: int | None = None  # of the file's, where it alone is the source
     lead: float = 0.0  # part of a frame, −½ to ½, by which it is moved ahead as well
     gains: tuple[tuple[float, float], ...] = ()  # of left and right in each channel; () as they are
+    frames: int | None = None  # where it ends, after so many
+    clock: Clock | None = None  # by which it is read instead of from `skip_frames` and `lead` on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +95,44 @@ def aligned_pair(
         ),
     ]
     return sources, first
+
+
+def pair_on_clock(
+    mixture_uri: str,
+    instrumental_uri: str,
+    part: Part,
+    *,
+    sample_rate: int,
+    whole: bool,
+    delay_frames: float,
+    gain_db: float,
+    polarity: int,
+    mixture_gains: tuple[tuple[float, float], ...] = (),
+    instrumental_gains: tuple[tuple[float, float], ...] = (),
+) -> tuple[list[AlignedSource], int]:
+    """As `aligned_pair`, of a part of a mixture that has a clock of its own; of the `whole` mixture
+    as far as that clock holds straight on.
+
+    Where the two run at one speed, the instrumental's samples stay what they are, as there.
+    """
+    begin_s, frames = part.begin_s, None
+    if whole:  # from where the instrumental begins
+        begin_s = max(0.0, -float(part.at(np.zeros(1))[0]) * (1 + STEEPEST))
+    first = math.ceil(begin_s * sample_rate)
+    if not whole:
+        frames = math.floor(part.end_s * sample_rate) - first
+    factor = math.copysign(10 ** (gain_db / 20), polarity)
+    mixture = AlignedSource("mixture", mixture_uri, first, gains=mixture_gains, frames=frames)
+    other = AlignedSource(
+        "accompaniment", instrumental_uri, 0, factor, gains=instrumental_gains, frames=frames
+    )
+    if not part.is_even:
+        return [mixture, dataclasses.replace(other, clock=Clock(part, first, delay_frames))], first
+    offset = (part.others[0] - part.times[0]) * sample_rate + delay_frames
+    shift = round(offset)
+    lead = offset - shift if abs(offset - shift) >= SMALLEST_LEAD else 0.0
+    skipped = max(0, first + shift)
+    return [mixture, dataclasses.replace(other, skip_frames=skipped, lead=lead)], first
 
 
 def cut(
@@ -194,11 +246,16 @@ def _chunks(
 ) -> Generator[np.ndarray]:
     """One source's samples in pieces of `chunk_frames`, the last shorter, none empty."""
     skip, filled = source.skip_frames, 0
+    left = math.inf if source.frames is None else source.frames
     chunk = np.empty((chunk_frames, channels), np.float32)  # as FLAC files hold it
     blocks = _blocks(source, sample_rate, channels)
+    if source.clock:
+        blocks = _on_clock(source, source.clock, sample_rate, channels)
     for block in delays.moved(blocks, source.lead) if source.lead else blocks:
         begin, frames = min(skip, block.shape[1]), block.shape[1]
         skip -= begin
+        frames = int(min(frames, begin + left))
+        left -= frames - begin
         while begin < frames:
             end = min(frames, begin + chunk_frames - filled)
             chunk[filled : filled + end - begin] = block[:, begin:end].T * np.float32(source.factor)
@@ -208,6 +265,27 @@ def _chunks(
                 chunk, filled = np.empty_like(chunk), 0
     if filled:
         yield chunk[:filled].T
+
+
+def _on_clock(
+    source: AlignedSource, clock: Clock, sample_rate: int, channels: int
+) -> Iterator[np.ndarray]:
+    """As `_blocks`, on a clock: speed and rate are changed in one pass."""
+    try:
+        from_rate = audio.probe(source.uri, stream=source.stream).sample_rate
+    except AudioError as error:
+        raise AudioError(f"{source.name} {source.uri}: {error}", error.error) from error
+    except OSError as error:
+        raise read_fault(error, source.uri) from error
+
+    def places(first: int, count: int) -> np.ndarray:
+        frames = np.arange(first, first + count) + clock.first_frame
+        times = clock.part.at(frames / sample_rate) + clock.delay_frames / sample_rate
+        return times * from_rate
+
+    yield from varispeed.resampled(
+        _blocks(source, from_rate, channels), places, min(1.0, sample_rate / from_rate)
+    )
 
 
 def _blocks(source: AlignedSource, sample_rate: int, channels: int) -> Iterator[np.ndarray]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from matching.sound.channels import IN_PLACE, MEAN
+from matching.sound.repairs import clock
+from matching.sound.repairs.clock import Part
 from pipelines.samples import chunks, encoders, residuals
 from pipelines.samples.chunks import AlignedSource, Chunk
 from pipelines.samples.encoders import Shares
@@ -26,17 +28,35 @@ Gains = tuple[tuple[float, float], ...]
 def pair_chunks(
     recording: Recording, rate: int, shape: Shape, chunk_frames: int, facts: Facts
 ) -> Iterator[Chunk]:
-    """A pair's chunks.
+    """A pair's chunks, none of which reaches from one of its parts into another.
 
     A chunk holds `vocals` = mixture − accompaniment, to the last bit, where the pair drifts by no
-    more than residuals.MOST_DRIFT_PPM, where the chunk matched, and where, by residuals.Judge, no
-    more of the backing is left in any channel than a voice may hold; for others the vocals'
-    magnitudes are known alone. What `prune` found of the channels is mended first.
+    more than residuals.MOST_DRIFT_PPM or has a clock, where the chunk matched, and where, by
+    residuals.Judge, no more of the backing is left in any channel than a voice may hold; for others
+    the vocals' magnitudes are known alone. What `prune` found of the channels and of the time is
+    mended first.
     """
     _check(recording)
-    judge = _judge(recording, rate, shape) if _promising(recording) else None
+    judges: list[Judge] = []
+    for part in _parts(recording):
+        yield from _chunks(recording, part, rate, shape, chunk_frames, facts, judges)
+    if judges:
+        facts.leftover_db = residuals.written_db(judges)
+
+
+def _chunks(
+    recording: Recording,
+    part: Part | None,
+    rate: int,
+    shape: Shape,
+    chunk_frames: int,
+    facts: Facts,
+    judges: list[Judge],
+) -> Iterator[Chunk]:
+    """The chunks of a part, or of the whole pair where there is none; who judged is noted."""
+    judge = _judge(recording, part, rate, shape) if _promising(recording) else None
     delay = judge.delay if judge is not None else 0.0  # magnitudes need no part of a frame
-    sources, first = _sources(recording, rate, shape.channels, delay)
+    sources, first = _sources(recording, part, rate, shape.channels, delay)
     cut = chunks.cut(sources, sample_rate=rate, channels=shape.channels, chunk_frames=chunk_frames)
     for number, chunk in enumerate(cut):
         at = first + number * chunk_frames
@@ -47,7 +67,17 @@ def pair_chunks(
         facts.residual_chunks += bool(sums)
         yield Chunk(at, *chunks.quantise(chunk, sums, shape.flac_bits), left_db)
     if judge is not None:
-        facts.leftover_db = judge.written_db
+        judges.append(judge)
+
+
+def _parts(recording: Recording) -> list[Part] | list[None]:
+    """The parts of a pair that have a clock each; None for one offset throughout."""
+    if not recording.clock:
+        return [None]
+    try:
+        return clock.parts_of(recording.clock)
+    except ValueError as error:
+        raise Unusable(f"its clock is none: {error}", "misaligned") from error
 
 
 def _check(recording: Recording) -> None:
@@ -60,11 +90,25 @@ def _check(recording: Recording) -> None:
 
 
 def _sources(
-    recording: Recording, rate: int, channels: int, delay: float
+    recording: Recording, part: Part | None, rate: int, channels: int, delay: float
 ) -> tuple[list[AlignedSource], int]:
-    """Both recordings, `delay` frames beyond what prune's offset is to the nearest frame."""
+    """Both recordings, `delay` frames beyond prune's clock, or what its offset is to the nearest
+    frame."""
     (mixture,), (accompaniment,) = (recording.parts[side] for side in SIDES)
     mixture_gains, instrumental_gains = _gains(recording, channels)
+    if part is not None:
+        return chunks.pair_on_clock(
+            mixture.uri,
+            accompaniment.uri,
+            part,
+            sample_rate=rate,
+            whole="parts" not in (recording.repaired or ""),
+            delay_frames=delay,
+            gain_db=recording.gain_db,
+            polarity=recording.polarity,
+            mixture_gains=mixture_gains,
+            instrumental_gains=instrumental_gains,
+        )
     return chunks.aligned_pair(
         mixture.uri,
         accompaniment.uri,
@@ -97,11 +141,11 @@ def _gains(recording: Recording, channels: int) -> tuple[Gains, Gains]:
 
 
 def _promising(recording: Recording) -> bool:
-    """Whether a single offset may turn the pair into a vocal.
+    """Whether a single offset, or its clock, may turn the pair into a vocal.
 
     That `prune` found it incoherent says little: at 8 kHz half a period is soon missed.
     """
-    drift = abs(recording.drift_ppm or 0.0)
+    drift = 0.0 if recording.clock else abs(recording.drift_ppm or 0.0)
     return recording.coherent is not None and drift <= residuals.MOST_DRIFT_PPM
 
 
@@ -117,13 +161,14 @@ def _is_even(recording: Recording) -> bool:
     return bool(sizes[1] >= LEAST_EVEN * sizes[0] or sizes[1] < NOTHING * sizes[0])
 
 
-def _judge(recording: Recording, rate: int, shape: Shape) -> Judge | None:
+def _judge(recording: Recording, part: Part | None, rate: int, shape: Shape) -> Judge | None:
     """Who decides where the vocals are written; None where they are nowhere."""
     lossless = _is_lossless(recording)
     if not lossless and not _is_even(recording):
         return None
-    sources, first = _sources(recording, rate, shape.channels, 0.0)
-    begin = round((recording.matched_spans or ((0.0, 0.0),))[0][0] * rate)
+    sources, first = _sources(recording, part, rate, shape.channels, 0.0)
+    begin_s = part.begin_s if part else (recording.matched_spans or ((0.0, 0.0),))[0][0]
+    begin = round(begin_s * rate)
     skipped, frames = max(0, begin - first), 4 * residuals.N_FFT
     last = skipped + round(MEASURED_S * rate)
     held: list[dict[str, np.ndarray]] = []
@@ -137,7 +182,10 @@ def _judge(recording: Recording, rate: int, shape: Shape) -> Judge | None:
         return None
     codecs = None
     if not lossless:
-        found = [_of_codec(source, skipped / rate, shape.channels) for source in sources]
+        found = [
+            _of_codec(source, part.begin_s if part else skipped / rate, shape.channels)
+            for source in sources
+        ]
         if found[0] is None or found[1] is None:
             return None
         codecs = found[0], found[1]

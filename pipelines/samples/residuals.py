@@ -98,7 +98,7 @@ class Judge:
     def __init__(self, rate: int, delay: float, codecs: Codecs | None) -> None:
         self.rate, self.delay, self.codecs = rate, delay, codecs
         self._song = Leftover()  # of its pieces in which the vocals are true
-        self._written = Leftover()
+        self.written = Leftover()
         self._by_codec_alone = True
 
     def learn(self, mixture: np.ndarray, accompaniment: np.ndarray) -> None:
@@ -137,14 +137,8 @@ class Judge:
             filled = found.plus(self._song, lacking / self._song.size)
         if not self._passes(filled):
             return None
-        self._written = self._written.plus(found)
+        self.written = self.written.plus(found)
         return _ratio_db(found.left, self._heard(found))
-
-    @property
-    def written_db(self) -> float | None:
-        """The same of all chunks that were written, relative to all of their voice."""
-        written = self._written
-        return _ratio_db(written.left, written.voice - written.left) if written.size else None
 
     def _measure(self, mixture: np.ndarray, accompaniment: np.ndarray) -> Leftover:
         return leftover.measure(mixture, accompaniment, self.rate, self.codecs)
@@ -166,6 +160,15 @@ class Judge:
         noisy = below(found.left, LARGEST_NOISY_DB)
         explained = below(found.explained, LARGEST_EXPLAINED_DB)
         return noisy and explained and _in_share(found, LARGEST_OF_PIECE)
+
+
+def written_db(judges: Iterable[Judge]) -> float | None:
+    """What is left in all chunks that were written, of the parts of a pair, relative to all of
+    their voice; None where none was."""
+    written = Leftover()
+    for one in judges:
+        written = written.plus(one.written)
+    return _ratio_db(written.left, written.voice - written.left) if written.size else None
 
 
 def judge(

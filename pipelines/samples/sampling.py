@@ -17,6 +17,7 @@ from stemlode.audio.powers import sum_squares
 from stemlode.ids import digest
 from stemlode.shards import tar
 
+_REST_FRAMES = 1 << 18
 SPOOL_BYTES = 64 << 20  # of a song's encoded chunks that are held in memory, the rest on disk
 
 
@@ -60,11 +61,15 @@ def _encoded(
     chunk_frames = round(shape.chunk_seconds * rate)
     cut = pair_chunks if recording.kind == "pair" else multitrack_chunks
     rows: list[dict[str, Any]] = []
+    end_frame = 0
     ear = _Ear(rate, shape)
     for chunk in cut(recording, rate, shape, chunk_frames, facts):
         integers, scale = chunk.integers, chunk.scale
+        if rows and (gap := chunk.first_frame - end_frame) > 0:  # between two parts of a pair
+            ear.rest(gap)
         names = sorted(integers)
         frames = integers[names[0]].shape[1]
+        end_frame = chunk.first_frame + frames
         sizes = []
         for name in names:
             sizes.append(
@@ -131,6 +136,16 @@ class _Ear:
         for name in {*self.meters} - {*chunk}:
             self.meters[name].add(self._silence(self._lengths[-1]))
         return {name: self.meters[name].add(samples, unit) for name, samples in chunk.items()}
+
+    def rest(self, frames: int) -> None:
+        """Silence of all sources."""
+        if self._made is None:
+            return
+        for start in range(0, frames, _REST_FRAMES):
+            count = min(_REST_FRAMES, frames - start)
+            self._lengths.append(count)
+            for meter in self.meters.values():
+                meter.add(self._silence(count))
 
     def _silence(self, frames: int) -> np.ndarray:
         return np.zeros((self._channels, frames), np.float32)

@@ -1,0 +1,231 @@
+"""What mending pairs gives: hours, and how true the voices are that are written of them.
+
+    python -m benchmarks.repair [--songs NAME ...] [--codecs] [--seconds 45] [--notes FILE]
+    python -m benchmarks.repair --cost
+
+Real songs (STEMLODE_TEST_DATA, default ../shared/data beside the project) whose instrumental runs
+at another speed, drifts like tape, or was edited: written as files, scored as `prune` scores them
+and cut into chunks as `corpus` cuts them, with and without `--repair`. A row a change and a codec:
+pairs, how many give samples, seconds of samples and of written voices without and with repairs, and
+the least SDR of a pair's written voice in dB, of lossy files relative to that of the undisturbed
+pair through the same codec. What is done is noted in a file, so that a sweep that ends early goes
+on. `--cost`: processor time of `prune` on songs of which every tenth needs a repair.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from benchmarks import sound_cases, voice_cases, voices
+from benchmarks.voice_cases import RATE, Case, Passage
+from benchmarks.voices import LOSSLESS, Workbench
+from matching.sound.decisions import Thresholds
+from matching.sound.repairs import varispeed
+from matching.sound.scores import Settings
+from pipelines.prune.scoring import Listener
+from stemlode import schemas
+
+DATA = Path(os.environ.get("STEMLODE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+CODECS = (("mp3", 128), ("mp3", 320), ("m4a", 192), ("opus", 128))
+SPEEDS_PPM = (5, -30, 100, 1000, -10_000, 10_000)
+WOWS = ((5e-5, 20.0), (2e-4, 30.0), (1e-3, 20.0), (1e-3, 10.0))  # depth, period in s
+CUT_S, INTRO_S = 5.0, 8.0
+Change = Callable[[np.ndarray], np.ndarray]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--songs", nargs="+", default=list(sound_cases.SONGS[:5]))
+    parser.add_argument("--codecs", action="store_true", help="through encoders")
+    parser.add_argument("--seconds", type=float, default=45.0, help="of every song, at most")
+    parser.add_argument("--notes", type=Path, help="a file to note outcomes in, and to go on from")
+    parser.add_argument("--cost", action="store_true", help="processor time instead")
+    given = parser.parse_args()
+    if given.cost:
+        for row in cost(given.songs):
+            print(row)
+        return
+    notes = [json.loads(text) for text in _lines(given.notes)]
+    known = {(note["song"], note["change"], note["coding"]) for note in notes}
+    with Workbench() as bench, Workbench(Settings(repair=False)) as plain:
+        for name in given.songs:
+            passage = voice_cases.passage(DATA, name, given.seconds)
+            for coding in CODECS if given.codecs else (LOSSLESS,):
+                best = voices.best_of(passage, coding) if given.codecs else None
+                for change in changes():
+                    key = (name, change, "{} {}".format(*coding))
+                    if key in known:
+                        continue
+                    case = case_of(passage, change)
+                    note = dict(zip(("song", "change", "coding"), key, strict=True))
+                    note["before"] = _told(plain.outcome(case, coding, best))
+                    note["after"] = _told(bench.outcome(case, coding, best))
+                    notes.append(note)
+                    if given.notes:
+                        with given.notes.open("a") as file:
+                            file.write(json.dumps(note) + "\n")
+    for row in table(notes):
+        print(row)
+
+
+def _lines(path: Path | None) -> list[str]:
+    return path.read_text().splitlines() if path is not None and path.exists() else []
+
+
+def _told(outcome: voices.Outcome) -> dict[str, object]:
+    facts = dataclasses.asdict(dataclasses.replace(outcome, case=None))  # type: ignore[arg-type]
+    del facts["case"], facts["coding"]
+    return facts | {"is_true": outcome.is_true}
+
+
+def changes() -> dict[str, Change]:
+    """What is done to an instrumental, by name."""
+    found: dict[str, Change] = {"nothing": lambda x: x}
+    found |= {f"{ppm:+d} ppm": _faster(ppm) for ppm in SPEEDS_PPM}
+    for depth, period in WOWS:
+        found[f"wow of {100 * depth:g} % in {period:g} s"] = _wow(depth, period)
+    found |= {"another intro": _intro, "5 s cut out": _shortened, "5 s more": _longer}
+    return found | {
+        name: voice_cases.CHANGES[name] for name in ("faded by 1 dB", "above 3 kHz +1 dB")
+    }
+
+
+def case_of(passage: Passage, change: str) -> Case:
+    """A pair of a passage."""
+    a, v = passage.accompaniment, passage.vocals
+    return Case(change, "instrumental", passage.song, a + v, changes()[change](a), v)
+
+
+def _read_at(x: np.ndarray, places: np.ndarray) -> np.ndarray:
+    room = 2 * varispeed.HALF
+    padded = np.pad(x, ((0, 0), (room, room)))
+    places = places[(places >= 0) & (places < x.shape[1] - 1)]
+    starts = range(0, len(places), 1 << 15)
+    parts = [varispeed.interpolated(padded, places[s : s + (1 << 15)] + room) for s in starts]
+    return np.concatenate(parts, axis=1)
+
+
+def _faster(ppm: float) -> Change:
+    return lambda x: sound_cases.faster(x, RATE, ppm)
+
+
+def _wow(depth: float, period: float) -> Change:
+    """Faster and slower by up to `depth`, as tape is."""
+
+    def change(x: np.ndarray) -> np.ndarray:
+        times = np.arange(x.shape[1]) / RATE
+        swing = depth * period / (2 * np.pi) * (1 - np.cos(2 * np.pi * times / period))
+        return _read_at(x, (times + swing) * RATE)
+
+    return change
+
+
+def _other(frames: int, like: np.ndarray) -> np.ndarray:
+    """Another recording's beginning, as loud."""
+    path = sorted((DATA / "audio/instrumental").iterdir())[0]
+    with soundfile.SoundFile(path) as file:
+        found = file.read(frames, dtype="float32", always_2d=True).T
+    return found * np.float32(like.std() / max(float(found.std()), 1e-9))
+
+
+def _intro(x: np.ndarray) -> np.ndarray:
+    frames = round(INTRO_S * RATE)
+    return np.concatenate([_other(frames, x), x[:, frames:]], axis=1)
+
+
+def _shortened(x: np.ndarray) -> np.ndarray:
+    middle, frames = x.shape[1] // 2, round(CUT_S * RATE)
+    return np.concatenate([x[:, : middle - frames // 2], x[:, middle + frames // 2 :]], axis=1)
+
+
+def _longer(x: np.ndarray) -> np.ndarray:
+    middle, frames = x.shape[1] // 2, round(CUT_S * RATE)
+    return np.concatenate([x[:, :middle], _other(frames, x), x[:, middle:]], axis=1)
+
+
+def table(notes: list[dict[str, object]]) -> Iterator[str]:
+    """Markdown, a row a change and a codec."""
+    yield "| change | codec | pairs | in the corpus | samples | voices | worst | not true |"
+    yield "|---|---|---|---|---|---|---|---|"
+    keys = dict.fromkeys((str(note["change"]), str(note["coding"])) for note in notes)
+    for change, coding in keys:
+        rows = [note for note in notes if (note["change"], note["coding"]) == (change, coding)]
+        told = []
+        for side in ("before", "after"):
+            outcomes = [dict(row[side]) for row in rows]  # type: ignore[call-overload]
+            used = [one for one in outcomes if one["used"]]
+            samples = sum(one["chunks"] for one in used) * voices.CHUNK_S
+            told.append((len(used), samples, sum(one["written"] for one in used) * voices.CHUNK_S))
+        reached = [
+            one["sdr_db"] - (one["best_db"] or 0.0)
+            for one in outcomes
+            if one["used"] and one["sdr_db"] is not None
+        ]
+        worst = f"{min(reached):.1f}" if reached else "–"
+        wrong = sum(one["used"] and not one["is_true"] for one in outcomes)
+        (used_0, samples_0, voices_0), (used_1, samples_1, voices_1) = told
+        yield (
+            f"| {change} | {coding} | {len(rows)} | {used_0} → {used_1} "
+            f"| {samples_0:.0f} → {samples_1:.0f} s | {voices_0:.0f} → {voices_1:.0f} s "
+            f"| {worst} | {wrong} |"
+        )
+
+
+def cost(songs: list[str]) -> Iterator[str]:
+    """Processor time of decoding, comparing and deciding, with every tenth pair in need."""
+    needs = [name for name in changes() if name not in ("nothing", "faded by 1 dB")][:-1]
+    with tempfile.TemporaryDirectory() as folder:
+        for name in songs:
+            passage = voice_cases.passage(DATA, name, 45.0)
+            spent: dict[tuple[str, bool], float] = {}
+            for change in ("nothing", *needs):
+                pair = _written(folder, case_of(passage, change))
+                for repair in (False, True):
+                    spent[change, repair] = min(_cpu_s(pair, repair) for _ in range(3))
+            plain, mended = (
+                0.9 * spent["nothing", repair]
+                + 0.1 * math.fsum(spent[change, repair] for change in needs) / len(needs)
+                for repair in (False, True)
+            )
+            yield f"{name}: {1000 * plain:.0f} ms a pair, with repairs {1000 * mended:.0f} ms, "
+            yield f"  {mended / plain:.2f} of it; a pair in need {_least(spent, needs)}"
+
+
+def _least(spent: dict[tuple[str, bool], float], needs: list[str]) -> str:
+    times = [spent[change, True] / spent[change, False] for change in needs]
+    return f"{min(times):.1f} to {max(times):.1f} times"
+
+
+def _written(folder: str, case: Case) -> dict[str, object]:
+    """A candidate whose files lie in a folder, as MP3 as most do."""
+    track = dict.fromkeys(schemas.TRACK.names)
+    row = dict.fromkeys(schemas.CANDIDATE.names) | {"pair_id": "p", "song_id": "s"}
+    for role, samples in {"mix": case.mixture, "instrumental": case.instrumental}.items():
+        uri = f"{folder}/{role}.mp3"
+        sound_cases.encode(uri, samples, RATE, "mp3", 320)
+        row |= {f"{role}_audio_uri": uri, f"{role}_track_id": role, role: track}
+    return row
+
+
+def _cpu_s(pair: dict[str, object], repair: bool) -> float:
+    listener = Listener(Settings(repair=repair), Thresholds(repair=repair))
+    try:
+        listener.hear([pair])
+        begun, decoding = time.process_time(), listener.decoder_cpu_s
+        listener.hear([pair])
+        return time.process_time() - begun + listener.decoder_cpu_s - decoding
+    finally:
+        listener.close()
+
+
+if __name__ == "__main__":
+    main()

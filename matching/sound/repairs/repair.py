@@ -1,0 +1,248 @@
+"""The measures of a pair, mended where it is true but not perfect.
+
+What fails at the first look, and shows why, is looked at again on a clock of its own:
+
+* `speed`: the windows' delays lie on a line. The pair must be coherent then.
+* `wow`: they lie on a smooth curve, which foretells such windows as were held out. Likewise.
+* `parts`: stretches match, each at an offset of its own; what is measured is of these alone.
+
+What is not proven so is measured as it is.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from matching.sound import alignment, coarse, scores
+from matching.sound.alignment import Alignment
+from matching.sound.drift import Line
+from matching.sound.repairs import parts, timing, track, varispeed
+from matching.sound.repairs.clock import Part
+from matching.sound.repairs.timing import Heard
+from matching.sound.scores import Look, Scores, TrimmedSignal
+from matching.sound.signals import Signal, SignalSlice, Stereo
+
+MOST_PPM = 10_500.0  # by which the speed may differ, anywhere
+MOST_CHANGE = 1e-3  # of speed in a second
+WHOLE = 0.9  # of a mixture that matches
+_SIMILAR = 0.8  # a difference of magnitudes that no unrelated recordings reach
+_FEW = 24  # windows that tell whether there is anything to mend
+_EVEN_S = 4e-6  # spread of delays about a line that needs no curve
+_NOISY_S = 5e-5  # spread that a codec's noise may give to the delays of one speed
+_BETTER = 3.0  # times nearer than a line, a curve
+_MOST_MISS_S = 4e-5  # by which a curve misses windows that it has not seen
+_FOLLOWED = 0.9  # of a mixture, that is followed
+_AGREES_S = 2e-4  # by which an alignment of what was mended may differ from none
+_ROUNDS = 2  # of a curve, the last of which see little but noise
+_HELD = 1 << 23  # frames of a mended instrumental that are held in memory, else made again
+
+
+def score(mixture: TrimmedSignal, instrumental: TrimmedSignal) -> Scores:
+    """As `scores.score`, mended where the settings let it be and it can be proven."""
+    look = scores.look(mixture, instrumental)
+    if look.found is None or not mixture.settings.repair:
+        return look.scores
+    return _mended(look) or look.scores
+
+
+def _mended(look: Look) -> Scores | None:
+    """Of a pair that was aligned, or not surely; None where nothing can be mended, or need be."""
+    first, found = look.scores, look.found
+    assert found is not None
+    heard = Heard(look.x.samples, look.y.samples, _rate(look), look.x.start, look.y.start)
+    share = first.matched_share
+    if share is None:
+        followed = _followed(look, heard, None) if first.difference < _SIMILAR else None
+        return _on_clock(look, followed, "wow") if followed else None
+    line = heard.shared(_line(look, found))
+    if share >= WHOLE:
+        timed = None if first.coherent else _timed(heard, line, found.drifts)
+        return _on_clock(look, *timed) if timed else None
+    if followed := _followed(look, heard, line):
+        return _on_clock(look, followed, "wow")
+    several = parts.find(heard, line, first.matched_spans or [], look.x.settings)
+    return _in_parts(look, several) if several else None
+
+
+def _rate(look: Look) -> int:
+    return look.x.settings.sample_rate
+
+
+def _line(look: Look, found: Alignment) -> Part:
+    """An alignment as a part, over all of the mixture's sound."""
+    rate = _rate(look)
+    line = found.line(rate)
+    frames = np.array([0.0, len(look.x.samples)])
+    ends = (frames + look.x.start) / rate
+    others = (frames + line.at(frames) + look.y.start) / rate
+    return Part((float(ends[0]), float(ends[1])), (float(others[0]), float(others[1])))
+
+
+def _timed(heard: Heard, line: Part, drifts: bool) -> tuple[Part, str] | None:
+    """A clock near a line, and what it mends; None where nothing tells that there is any."""
+    delays = timing.delays(heard, line, _FEW)
+    at_0, slope, spread = timing.line(delays)
+    if not spread < math.inf:
+        return None
+    straight = timing.straight(line, at_0, slope)
+    curved = _curved(heard, straight) if spread > _EVEN_S else None
+    if curved is not None and curved[1] * _BETTER < spread:
+        return curved[0], "wow"
+    if drifts and spread <= _NOISY_S:
+        return straight, "speed"
+    return None
+
+
+def _curved(heard: Heard, part: Part) -> tuple[Part, float] | None:
+    """The curve about a part, and by how much it misses what it has not seen; None for one that
+    breaks a bound."""
+    miss = math.nan
+    for _ in range(_ROUNDS):
+        part, miss = timing.curve(timing.delays(heard, part), part)
+        if not miss <= _MOST_MISS_S * 4:
+            return None
+    times = np.arange(part.begin_s, part.end_s, timing.KNOT_S / 2)
+    speed = np.diff(part.at(times)) / np.diff(times) - 1
+    change = np.abs(np.diff(speed)) / (timing.KNOT_S / 2)
+    steady = np.abs(speed).max(initial=0.0) <= MOST_PPM * 1e-6 and change.max() <= MOST_CHANGE
+    return (part, miss) if steady and miss <= _MOST_MISS_S else None
+
+
+def _followed(look: Look, heard: Heard, line: Part | None) -> Part | None:
+    """A curve that was followed all over a mixture, from a line or from wherever it is sure."""
+    if line is None:
+        rate, settings = heard.rate, look.x.settings
+        most = round(settings.max_offset_s * coarse.PER_S)
+        found = coarse.lines(look.x.onsets, look.y.onsets, -most, most, 2)
+        shift_s, middle_s = (look.y.start - look.x.start) / rate, look.x.start / rate
+        lines = [Line(one.offset + shift_s, one.slope, one.middle + middle_s) for one in found]
+        seed = next(track.seeds(heard, lines), None)
+    else:
+        seed = line
+    followed = track.follow(heard, seed) if seed is not None else None
+    begin_s, end_s = heard.extent_s
+    if followed is None or followed.end_s - followed.begin_s < _FOLLOWED * (end_s - begin_s):
+        return None
+    curved = _curved(heard, heard.shared(followed.between(begin_s, end_s)))
+    return curved[0] if curved else None
+
+
+class _Moved:
+    """An instrumental's channel on a mixture's clock; frames `begin` to `end` of its file."""
+
+    def __init__(self, signal: Signal, part: Part, rate: int, begin: int, end: int) -> None:
+        self._heard = Heard(signal, signal, rate, begin)
+        self._part, self._frames = part, max(0, end - begin)
+        self._held = self._made(0, self._frames) if self._frames <= _HELD else None
+
+    def __len__(self) -> int:
+        return self._frames
+
+    def __getitem__(self, wanted: slice, /) -> np.ndarray:
+        start, stop, _ = wanted.indices(self._frames)
+        if self._held is not None:
+            return self._held[start:stop]
+        return self._made(start, max(start, stop))
+
+    def _made(self, start: int, stop: int) -> np.ndarray:
+        if stop <= start:
+            return np.zeros(0, np.float32)
+        blocks = range(start, stop, 1 << 16)
+        made = [
+            self._heard.moved(self._part, at, min(stop, at + (1 << 16)), varispeed.COARSE)
+            for at in blocks
+        ]
+        return np.concatenate(made)
+
+
+class _Joined:
+    """Signals one after another."""
+
+    def __init__(self, signals: Sequence[Signal]) -> None:
+        self._signals = signals
+        self._ends = np.cumsum([len(signal) for signal in signals])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, wanted: slice, /) -> np.ndarray:
+        start, stop, _ = wanted.indices(len(self))
+        begin, found = 0, [np.zeros(0, np.float32)]
+        for signal, end in zip(self._signals, map(int, self._ends), strict=True):
+            first, last = max(start, begin), min(stop, end)
+            if first < last:
+                found.append(np.asarray(signal[first - begin : last - begin]))
+            begin = end
+        return np.concatenate(found)
+
+
+def _moved(sound: TrimmedSignal, part: Part, begin: int, end: int) -> Stereo:
+    rate, both = sound.settings.sample_rate, sound.both
+    mid = _Moved(both.mid, part, rate, begin, end)
+    return Stereo(mid, both.side and _Moved(both.side, part, rate, begin, end))
+
+
+def _on_clock(look: Look, part: Part, repair: str) -> Scores | None:
+    """The measures on a clock; None where the pair is not coherent even then."""
+    x, rate = look.x, _rate(look)
+    sound = _moved(look.y, part, x.start, x.start + len(x.samples))
+    again = _again(look, x, TrimmedSignal(sound, x.settings, look.y.gains), x.start)
+    if again is None or not again.coherent:
+        return None
+    part = part.moved(again.offset_s + x.start / rate)
+    middle = (part.begin_s + part.end_s) / 2
+    return dataclasses.replace(
+        again,
+        offset_s=float(part.at(np.array([middle]))[0]) - middle,
+        drift_ppm=part.drift_ppm,
+        clock=part.pieces,
+        repaired=repair,
+    )
+
+
+def _again(look: Look, x: TrimmedSignal, y: TrimmedSignal, began: int) -> Scores | None:
+    """Align and compare once more what lies on one clock, but for the silence that was trimmed;
+    frame `began` of x's file is frame 0 of y's."""
+    rate, settings = _rate(look), x.settings
+    if x.is_silent or y.is_silent:
+        return None
+    lies = alignment.align(x.samples, y.samples, rate, settings.max_offset_s, (x.onsets, y.onsets))
+    expected_s = (x.start - began - y.start) / rate
+    if lies.confidence < scores.SURE or abs(lies.offset_s - expected_s) > _AGREES_S:
+        return None
+    lies = dataclasses.replace(lies, drift_ppm=None, drifts=False)
+    return scores.compare(x, y, lies, look.scores.difference_sum)
+
+
+def _in_parts(look: Look, found: Sequence[Part]) -> Scores | None:
+    """The measures of parts, one after another."""
+    rate, settings = _rate(look), look.x.settings
+    frames = [(math.ceil(part.begin_s * rate), math.floor(part.end_s * rate)) for part in found]
+    both = look.x.both
+    mids = [SignalSlice(both.mid, *edges) for edges in frames]
+    sides = [SignalSlice(both.side, *edges) for edges in frames] if both.side is not None else None
+    x = Stereo(_Joined(mids), _Joined(sides) if sides else None)
+    moved = [_moved(look.y, part, *edges) for part, edges in zip(found, frames, strict=True)]
+    others = [one.side for one in moved if one.side is not None]
+    y = Stereo(_Joined([one.mid for one in moved]), _Joined(others) if others else None)
+    gains = look.x.gains, look.y.gains
+    sounds = [TrimmedSignal(s, settings, g) for s, g in zip((x, y), gains, strict=True)]
+    again = _again(look, sounds[0], sounds[1], 0)
+    if again is None:
+        return None
+    later_s = again.offset_s
+    found = [part.moved(later_s) for part in found]
+    steepest = max((abs(part.drift_ppm) for part in found), default=0.0)
+    first = found[0]
+    length = sum(part.end_s - part.begin_s for part in found)
+    return dataclasses.replace(
+        again,
+        offset_s=first.others[0] - first.times[0],
+        drift_ppm=max((part.drift_ppm for part in found), key=abs),
+        matched_spans=[[part.begin_s, part.end_s] for part in found],
+        matched_share=min(1.0, length * rate / len(look.x.samples)),
+        clock=[piece for part in found for piece in part.pieces],
+        repaired="speed+parts" if steepest > 0 else "parts",
+    )
