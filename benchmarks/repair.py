@@ -90,10 +90,10 @@ def _told(outcome: voices.Outcome) -> dict[str, object]:
 def changes() -> dict[str, Change]:
     """What is done to an instrumental, by name."""
     found: dict[str, Change] = {"nothing": lambda x: x}
-    found |= {f"{ppm:+d} ppm": _faster(ppm) for ppm in SPEEDS_PPM}
+    found |= {f"{ppm:+d} ppm": faster(ppm) for ppm in SPEEDS_PPM}
     for depth, period in WOWS:
-        found[f"wow of {100 * depth:g} % in {period:g} s"] = _wow(depth, period)
-    found |= {"another intro": _intro, "5 s cut out": _shortened, "5 s more": _longer}
+        found[f"wow of {100 * depth:g} % in {period:g} s"] = wow(depth, period)
+    found |= {"another intro": intro, "5 s cut out": shortened, "5 s more": longer}
     return found | {
         name: voice_cases.CHANGES[name] for name in ("faded by 1 dB", "above 3 kHz +1 dB")
     }
@@ -114,11 +114,12 @@ def _read_at(x: np.ndarray, places: np.ndarray) -> np.ndarray:
     return np.concatenate(parts, axis=1)
 
 
-def _faster(ppm: float) -> Change:
+def faster(ppm: float) -> Change:
+    """At another speed."""
     return lambda x: sound_cases.faster(x, RATE, ppm)
 
 
-def _wow(depth: float, period: float) -> Change:
+def wow(depth: float, period: float) -> Change:
     """Faster and slower by up to `depth`, as tape is."""
 
     def change(x: np.ndarray) -> np.ndarray:
@@ -137,17 +138,20 @@ def _other(frames: int, like: np.ndarray) -> np.ndarray:
     return found * np.float32(like.std() / max(float(found.std()), 1e-9))
 
 
-def _intro(x: np.ndarray) -> np.ndarray:
+def intro(x: np.ndarray) -> np.ndarray:
+    """With another recording in the place of its first seconds."""
     frames = round(INTRO_S * RATE)
     return np.concatenate([_other(frames, x), x[:, frames:]], axis=1)
 
 
-def _shortened(x: np.ndarray) -> np.ndarray:
+def shortened(x: np.ndarray) -> np.ndarray:
+    """Without some seconds in its middle."""
     middle, frames = x.shape[1] // 2, round(CUT_S * RATE)
     return np.concatenate([x[:, : middle - frames // 2], x[:, middle + frames // 2 :]], axis=1)
 
 
-def _longer(x: np.ndarray) -> np.ndarray:
+def longer(x: np.ndarray) -> np.ndarray:
+    """With another recording in its middle."""
     middle, frames = x.shape[1] // 2, round(CUT_S * RATE)
     return np.concatenate([x[:, :middle], _other(frames, x), x[:, middle:]], axis=1)
 

@@ -22,7 +22,8 @@ import numpy as np
 from benchmarks import sound_cases
 from benchmarks.sound_cases import LOW, Case
 from matching.sound.decisions import Thresholds, decide
-from matching.sound.scores import Scores, Settings, TrimmedSignal, score
+from matching.sound.repairs.repair import score
+from matching.sound.scores import Scores, Settings, TrimmedSignal
 from stemlode import audio
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -22,6 +22,7 @@ LINES = 6
 _FEW, _MANY = 12, 24  # probes: to choose a line, to measure it
 _NEAR_S = 0.002  # what lies this near a correlation's peak belongs to it
 _NOISE = 4.0  # standard deviations that the best of so many chances reaches
+_STANDS = 1.5  # times what noise reaches: more than that
 _ROUNDS = 2  # the second sees what the first has straightened
 _ENOUGH = 4  # probes that agree on a speed
 _SURE_SLOPE = 4.0  # standard errors
@@ -34,7 +35,8 @@ class Alignment:
 
     Where the two differ in speed, `offset_s` holds at the mixture's time `middle_s`, the middle of
     what they share; `drift_ppm` says how much faster the instrumental runs, None where nothing
-    tells. `drifts` says whether that is more than chance.
+    tells. `drifts` says whether that is more than chance. `stands` says whether the best line is
+    surely more than noise, though others may be as good: parts may belong to several.
 
     `confidence` in 0…1 is 1 − second / best: best is the whitened correlation along the best line,
     second the highest elsewhere, along any other line or beside the peak, and no less than what
@@ -48,6 +50,7 @@ class Alignment:
     drift_ppm: float | None = None
     middle_s: float = 0.0
     drifts: bool = False
+    stands: bool = False
 
     def line(self, sample_rate: int) -> Line:
         """The offset over time, in samples."""
@@ -109,6 +112,7 @@ def align(
         drift_ppm=final.line.drift_ppm if final.steady else None,
         middle_s=final.line.middle / sample_rate,
         drifts=final.drifts,
+        stands=final.best > _STANDS * final.noise,
     )
 
 
@@ -119,6 +123,7 @@ class _Look:
     line: Line
     best: float
     second: float
+    noise: float  # what the best of many chances reaches
     polarity: int
     steady: bool  # the probes that agree are enough to tell a speed
     drifts: bool
@@ -142,7 +147,7 @@ def _look_twice(x: Signal, y: Signal, sample_rate: int, guess: Line) -> _Look:
 def _look(x: Signal, y: Signal, sample_rate: int, guess: Line, count: int) -> _Look:
     found = probes.probe(x, y, sample_rate, guess, count)
     if not len(found.times):
-        return _Look(guess, 0.0, 0.0, 1, False, False, found.times, found.times)
+        return _Look(guess, 0.0, 0.0, 0.0, 1, False, False, found.times, found.times)
     line, agree, error = probes.settle(found, sample_rate)
     steady = int(agree.sum()) >= _ENOUGH
     half = (found.times[-1] - found.times[0]) / 2
@@ -163,6 +168,7 @@ def _look(x: Signal, y: Signal, sample_rate: int, guess: Line, count: int) -> _L
         line=line,
         best=float(abs(profile[at])),
         second=max(noise, float(beside.max(initial=0.0))),
+        noise=noise,
         polarity=1 if profile[at] >= 0 else -1,
         steady=steady,
         drifts=bool(drifts),

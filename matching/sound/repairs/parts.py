@@ -41,6 +41,10 @@ def find(heard: Heard, line: Part, matched: Iterable[Span], settings: Settings) 
         other = _search(heard, stretch, [line, *found], settings)
         if other is None:
             continue
+        if not other[1]:  # of several parts, none of which outdoes the rest
+            middle = sum(stretch) / 2
+            left = _longest([*left, (stretch[0], middle), (middle, stretch[1])])
+            continue
         found += _along(heard, *other)
         left = _longest([*left, *_between(stretch, other[1])])
     return sorted(found, key=lambda part: part.begin_s)
@@ -60,8 +64,9 @@ def _longest(stretches: Iterable[Span]) -> list[Span]:
 
 def _search(
     heard: Heard, stretch: Span, known: Iterable[Part], settings: Settings
-) -> tuple[Part, list[Span]] | None:
-    """The line along which a stretch matches at another offset, and where; None if nowhere.
+) -> tuple[Part, Sequence[Span]] | None:
+    """The line along which a stretch matches at another offset, and where: nowhere, if other lines
+    are as good. None if nothing matches.
 
     It is sought as far from the offsets that are known as any is, by the settings.
     """
@@ -77,18 +82,17 @@ def _search(
     x, y = SignalSlice(heard.x, begin, end), SignalSlice(heard.y, first, last)
     reach_s = (len(x) + len(y)) / rate
     lies = alignment.align(x, y, rate, reach_s)
-    if lies.confidence < LEAST_SURE:
-        return None
     line = lies.line(rate)
+    start_s = (begin + heard.x_start) / rate
+    frames = np.array([0.0, len(x)])
+    others = (frames + line.at(frames) + first + heard.y_start) / rate
+    part = Part((start_s, start_s + len(x) / rate), (float(others[0]), float(others[1])))
+    if lies.confidence < LEAST_SURE:
+        return (part, []) if lies.stands else None
     held = Aligned(x, y, line, lies.polarity, rate, settings.n_fft, settings.hop_length)
     parts = coherence.segments(held)
     matched = spans.matches(parts.agreement, parts.xx.sum(axis=1), parts.yy.sum(axis=1))
-    start_s = (begin + heard.x_start) / rate
     edges_s = (parts.frames * settings.hop_length).clip(0, len(x)) / rate + start_s
-    ends = np.array([start_s, start_s + len(x) / rate])
-    frames = (ends - start_s) * rate
-    others = (frames + line.at(frames) + first + heard.y_start) / rate
-    part = Part(tuple(map(float, ends)), tuple(map(float, others)))
     return part, [*spans.spans(matched, edges_s)]
 
 

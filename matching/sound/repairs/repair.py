@@ -32,10 +32,9 @@ _FEW = 24  # windows that tell whether there is anything to mend
 _EVEN_S = 4e-6  # spread of delays about a line that needs no curve
 _NOISY_S = 5e-5  # spread that a codec's noise may give to the delays of one speed
 _BETTER = 3.0  # times nearer than a line, a curve
-_MOST_MISS_S = 4e-5  # by which a curve misses windows that it has not seen
+_MOST_MISS_S = 8e-5  # by which a curve misses windows that it has not seen
 _FOLLOWED = 0.9  # of a mixture, that is followed
 _AGREES_S = 2e-4  # by which an alignment of what was mended may differ from none
-_ROUNDS = 2  # of a curve, the last of which see little but noise
 _HELD = 1 << 23  # frames of a mended instrumental that are held in memory, else made again
 
 
@@ -55,12 +54,16 @@ def _mended(look: Look) -> Scores | None:
     share = first.matched_share
     if share is None:
         followed = _followed(look, heard, None) if first.difference < _SIMILAR else None
-        return _on_clock(look, followed, "wow") if followed else None
-    line = heard.shared(_line(look, found))
-    if share >= WHOLE:
-        timed = None if first.coherent else _timed(heard, line, found.drifts)
-        return _on_clock(look, *timed) if timed else None
-    if followed := _followed(look, heard, line):
+        if not (followed or found.stands):
+            return None
+        line = heard.shared(_line(look, found))
+    else:
+        line = heard.shared(_line(look, found))
+        if share >= WHOLE:
+            timed = None if first.coherent else _timed(heard, line, found.drifts)
+            return _on_clock(look, *timed) if timed else None
+        followed = _followed(look, heard, line)
+    if followed:
         return _on_clock(look, followed, "wow")
     several = parts.find(heard, line, first.matched_spans or [], look.x.settings)
     return _in_parts(look, several) if several else None
@@ -98,16 +101,14 @@ def _timed(heard: Heard, line: Part, drifts: bool) -> tuple[Part, str] | None:
 def _curved(heard: Heard, part: Part) -> tuple[Part, float] | None:
     """The curve about a part, and by how much it misses what it has not seen; None for one that
     breaks a bound."""
-    miss = math.nan
-    for _ in range(_ROUNDS):
-        part, miss = timing.curve(timing.delays(heard, part), part)
-        if not miss <= _MOST_MISS_S * 4:
-            return None
+    part, miss = timing.followed(heard, part)
+    if not miss <= _MOST_MISS_S:
+        return None
     times = np.arange(part.begin_s, part.end_s, timing.KNOT_S / 2)
     speed = np.diff(part.at(times)) / np.diff(times) - 1
     change = np.abs(np.diff(speed)) / (timing.KNOT_S / 2)
     steady = np.abs(speed).max(initial=0.0) <= MOST_PPM * 1e-6 and change.max() <= MOST_CHANGE
-    return (part, miss) if steady and miss <= _MOST_MISS_S else None
+    return (part, miss) if steady else None
 
 
 def _followed(look: Look, heard: Heard, line: Part | None) -> Part | None:

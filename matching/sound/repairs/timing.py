@@ -33,6 +33,8 @@ _ROBUST = 4.7  # standard deviations beyond which a window has no vote (Tukey's 
 _ROUNDS = 12
 _SURE_OF_ALL = 6  # of these
 KNOT_S = 1.0
+_NEAR_S = (1e-3, 2e-4, 5e-5)  # round by round
+_MOST, _NORMAL = 0.9, 1.645  # windows that count, and where so many of a normal spread lie
 _LOOSE_S = 3.0  # of a curve's ends, without a window that lies on it
 _ON_IT, _ON_IT_S = 10.0, 1e-4  # of what a curve misses: what is nearer lies on it
 FEWEST = 8  # windows of which a curve can be told
@@ -154,12 +156,30 @@ def line(found: Delays) -> tuple[float, float, float]:
     return float(fitted[0] - fitted[1] * middle), float(fitted[1]), spread
 
 
-def curve(found: Delays, part: Part) -> tuple[Part, float]:
+def followed(heard: Heard, part: Part) -> tuple[Part, float]:
+    """A part as the curve that its windows lie on, sought in rounds: what a first guess is off, it
+    is off in many windows. It is cut where it has no windows at its ends. The miss as of `curve`.
+    """
+    miss = math.nan
+    for near_s in _NEAR_S:
+        found = delays(heard, part)
+        part, miss = curve(found, part, near_s)
+    off = np.abs(delays(heard, part).seconds)
+    on_it = found.times[(found.sure > 0) & (off <= max(_ON_IT * miss, _ON_IT_S))]
+    if not len(on_it):
+        return part, math.nan
+    first, last = float(on_it[0]), float(on_it[-1])
+    begin_s = first if first > part.begin_s + _LOOSE_S else part.begin_s
+    end_s = last if last < part.end_s - _LOOSE_S else part.end_s
+    return part.between(begin_s, end_s), miss
+
+
+def curve(found: Delays, part: Part, near_s: float = 0.0) -> tuple[Part, float]:
     """The smooth curve that a part's windows lie on, and by how much it misses such windows as were
-    held out: that is as the spread of `line`.
+    held out: nine tenths of them, as a standard deviation.
 
     Of the curves between stiff and limp it is the one that foretells every other window best from
-    those beside it.
+    those beside it. Windows within `near_s` of a curve have a vote on it in any case.
     """
     begin_s, end_s = part.begin_s, part.end_s
     knots = np.linspace(begin_s, end_s, max(4, 1 + round((end_s - begin_s) / KNOT_S)))
@@ -175,24 +195,15 @@ def curve(found: Delays, part: Part) -> tuple[Part, float]:
     def fit(chosen: np.ndarray, stiffness: float) -> np.ndarray:
         sure = heard.sure[chosen]
         penalty = stiffness * float(sure.sum()) / len(knots) * bends.T @ bends
-        return _robust(basis[chosen], values[chosen] - middle, sure, penalty)[0]
+        return _robust(basis[chosen], values[chosen] - middle, sure, penalty, near_s)[0]
 
     def miss(stiffness: float) -> float:
         off = [values[~h] - middle - basis[~h] @ fit(h, stiffness) for h in (halves, ~halves)]
-        return _spread(np.concatenate(off))
+        return max(_NOISE_S, float(np.quantile(np.abs(np.concatenate(off)), _MOST)) / _NORMAL)
 
     best = min(_STIFFNESS, key=miss)
-    fitted = fit(np.ones(len(values), bool), best)
-    missed = miss(best)
-    others = knots + middle + fitted
-    followed = Part(tuple(map(float, knots)), tuple(map(float, others)))
-    on_it = np.abs(values - middle - basis @ fitted) <= max(_ON_IT * missed, _ON_IT_S)
-    if not on_it.any():
-        return followed, math.nan
-    first, last = float(heard.times[on_it][0]), float(heard.times[on_it][-1])
-    begin_s = first if first > begin_s + _LOOSE_S else begin_s
-    end_s = last if last < end_s - _LOOSE_S else end_s
-    return followed.between(begin_s, end_s), missed
+    others = knots + middle + fit(np.ones(len(values), bool), best)
+    return Part(tuple(map(float, knots)), tuple(map(float, others))), miss(best)
 
 
 def straight(part: Part, at_0: float, slope: float) -> Part:
@@ -208,7 +219,11 @@ def _splines(times: np.ndarray, knots: np.ndarray) -> np.ndarray:
 
 
 def _robust(
-    basis: np.ndarray, values: np.ndarray, sure: np.ndarray, penalty: np.ndarray
+    basis: np.ndarray,
+    values: np.ndarray,
+    sure: np.ndarray,
+    penalty: np.ndarray,
+    near: float = 0.0,
 ) -> tuple[np.ndarray, float]:
     """The weighted least squares of most values, and the spread of these about it."""
     weights = sure.copy()
@@ -221,6 +236,7 @@ def _robust(
         rest = values - basis @ fitted
         spread = _spread(rest)
         wide = spread * _ROBUST * 2.0 ** max(0, _SURE_OF_ALL - number)  # lets go by and by
+        wide = max(wide, near)
         weights = sure * np.maximum(0.0, 1 - (rest / wide) ** 2) ** 2
     return fitted, spread
 
