@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
     if not options.output:
         raise BadUsage("stemlode pitch needs --output (see --help)")
     many = options.voices == "many"
-    inputs = songs.named(options.inputs)
+    inputs = songs.named(options.inputs, options.output)
     if options.checkpoint and (options.teacher or options.weights):
         raise BadUsage("--checkpoint hears by itself; leave out --teacher and --weights")
     if options.checkpoint:
@@ -146,7 +146,12 @@ def _parser() -> Parser:
         "salience.png and listen.flac, the song on the left and its pitch on the right; and one "
         "page, index.html, with all of it.",
     )
-    parser.add_argument("inputs", metavar="SONG", nargs="+", help="audio files of any format")
+    parser.add_argument(
+        "inputs",
+        metavar="SONG",
+        nargs="+",
+        help="audio files of any format, folders of them, or patterns such as '*.flac'",
+    )
     parser.add_argument(
         "--checkpoint",
         metavar="DIR",

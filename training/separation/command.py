@@ -22,16 +22,15 @@ LONGEST_STATED = 7 * 86_400.0  # seconds; a header that claims more is not belie
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode separate`; the exit status, 1 where an input could not be separated."""
     options = _parser().parse(argv)
-    for name in ("checkpoint", "output"):
-        if not getattr(options, name):
-            raise BadUsage(f"stemlode separate needs --{name} (see --help)")
+    if not options.checkpoint:
+        raise BadUsage("stemlode separate needs --checkpoint (see --help)")
     chunking = chunking_of(options)
     device = pick_device(options.device)
     models = [load(folder, device) for folder in options.checkpoint]
     system = System(models, chunking, options.residual)
     stems = system.stems
-    inputs = songs.named(options.inputs)
     output = files.absolute(options.output)
+    inputs = songs.named(options.inputs, output)
     decisive = {"inputs": inputs, "batch": chunking.batch} | cut(chunking)
     if options.residual:
         decisive["residual"] = True
@@ -92,7 +91,7 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="stemlode separate",
-        usage="stemlode separate INPUT … --checkpoint DIR … --output DIR [options]",
+        usage="stemlode separate INPUT … --checkpoint DIR … [--output DIR] [options]",
         description="Split audio files into their sources, as 32-bit float WAV files of the "
         "input's length, rate and channels (more than two are mixed down to two); those of one net "
         "for one source, and those with --residual, sum to the input.",
@@ -101,7 +100,7 @@ def _parser() -> Parser:
         "inputs",
         metavar="INPUT",
         nargs="+",
-        help="audio files of any format",
+        help="audio files of any format, folders of them, or patterns such as 'music/**/*.flac'",
     )
     parser.add_argument(
         "--checkpoint",
@@ -118,7 +117,9 @@ def _parser() -> Parser:
     parser.add_argument(
         "--output",
         metavar="DIR",
-        help="folder to write; a rerun resumes, and further songs come to those that are there",
+        default="separated",
+        help="folder to write (separated); a rerun resumes, and further songs come to those that "
+        "are there",
     )
     add_chunking(parser)
     add_batch(parser)

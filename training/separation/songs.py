@@ -1,23 +1,55 @@
-"""Songs that a user names one by one, and the run that makes a folder of each."""
+"""Songs that a user names, and the run that makes a folder of each."""
 
+import glob
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from stemlode import files, plans, runs
+from stemlode.audio.kinds import is_named_audio
 from stemlode.runs import BadUsage
 
+PATTERN = re.compile(r"[*?\[]")
 LONGEST_NAME = 120  # bytes of an output folder's name
 
 
-def named(paths: Iterable[str]) -> list[str]:
-    """The files, absolute, each once; BadUsage for a folder."""
-    inputs = list(dict.fromkeys(files.absolute(path) for path in paths))
-    for path in inputs:
-        if "://" not in path and Path(path).is_dir():
-            raise BadUsage(f"{path}: is a folder; name the files in it")
-    return inputs
+def named(paths: Iterable[str], output: str) -> list[str]:
+    """The files, absolute, each once: a folder gives the audio files below it, in order, and a
+    pattern (`*`, `?`, `[…]`, `**`) what it matches; nothing below `output`, which is ours.
+
+    A file that is named itself need not be there: its song is then a reject. BadUsage for a folder
+    without audio, and for a pattern that matches nothing.
+    """
+    found = [name for path in paths for name in _below(path, files.absolute(output))]
+    return list(dict.fromkeys(found))
+
+
+def _below(path: str, output: str) -> list[str]:
+    whole = files.absolute(path)
+    own = files.join(output, "")
+
+    def audio(names: Iterable[str]) -> list[str]:
+        return [name for name in names if is_named_audio(name) and not name.startswith(own)]
+
+    if Path(whole).is_dir() if files.is_local(whole) else _is_remote_folder(whole):
+        if inside := audio(files.list_files(whole, follow_links=True)):
+            return inside
+        raise BadUsage(f"{path}: is a folder without audio files")
+    if PATTERN.search(path) and "://" not in path and not Path(whole).exists():
+        every = glob.glob(whole, recursive=True)  # noqa: PTH207 (Path's takes no absolute pattern)
+        if matched := audio(sorted(filter(os.path.isfile, every))):
+            return matched
+        raise BadUsage(f"{path}: matches no audio file")
+    return [whole]
+
+
+def _is_remote_folder(path: str) -> bool:
+    """Whether a store has files below it; a web server has no folders."""
+    if path.startswith(("http://", "https://")) or is_named_audio(path):
+        return False
+    return not files.is_file(path) and files.exists(path)
 
 
 def folder_names(inputs: Sequence[str], reserved: Iterable[str] = ()) -> list[str]:

@@ -11,16 +11,17 @@ import pytest
 import soundfile
 import torch
 
-from stemlode import audio, cli
+from stemlode import audio, cli, files
 from stemlode.audio import mixdown
 from stemlode.runs import BadUsage, Failed
+from tests.training.conftest import RATE, sing
 from training import checkpoint
 from training.checkpoint import Checkpoint
 from training.recipes import masking, registry
 from training.recipes.chunks import Chunking
 from training.recipes.registry import RECIPES
 from training.separation import command as separation_command
-from training.separation import separate
+from training.separation import separate, songs
 from training.separation.songs import folder_names
 from training.separation.system import System
 
@@ -275,7 +276,6 @@ def test_further_songs_come_to_those_that_are_there(
     [
         ([], "INPUT"),
         (["a.wav"], "needs --checkpoint"),
-        (["a.wav", "--checkpoint", "/none"], "needs --output"),
         (["a.wav", "--checkpoint", "/none", "--output", "/x"], "--checkpoint /none"),
         (["a.wav", "--chekpoint", "/none"], "did you mean --checkpoint"),
         (["a.wav", *NEEDED, "--hop-seconds", "4"], "--hop-seconds 4 must not be above"),
@@ -315,14 +315,47 @@ def test_names_that_break_lines_are_shown_on_one(
     assert all(line.endswith(".wav") for line in captured.out.splitlines())
 
 
-def test_a_folder_is_refused_before_the_output_is_claimed(
+def test_a_folder_without_audio_is_refused_before_the_output_is_claimed(
     tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "music").mkdir()
-    words = [str(tmp_path / "music"), "--checkpoint", str(tiny_checkpoint)]
-    assert cli.main(["separate", *words, "--output", str(tmp_path / "out")]) == 2
-    assert "music: is a folder; name the files in it" in capsys.readouterr().err
+    (tmp_path / "music/cover.jpg").touch()
+    for asked, said in (("music", "is a folder without audio"), ("*.mp3", "matches no audio")):
+        words = [str(tmp_path / asked), "--checkpoint", str(tiny_checkpoint)]
+        assert cli.main(["separate", *words, "--output", str(tmp_path / "out")]) == 2
+        assert f"{asked}: {said}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_folders_and_patterns_name_what_is_below_them_but_not_what_we_wrote(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    album = tmp_path / "album [live]"
+    (album / "disc 1").mkdir(parents=True)
+    (tmp_path / "b*").mkdir()
+    for path in (album / "disc 1/one.wav", album / "two.WAV", tmp_path / "b*/three.wav"):
+        soundfile.write(path, sing(3, 0.5)[0].T, RATE)
+    (album / "notes.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    model = ["--checkpoint", str(tiny_checkpoint)]
+    assert separation_command.main([".", *model]) == 0  # into separated/, which is below
+    record = json.loads((tmp_path / "separated/run.json").read_text())
+    wanted = {"album [live]/disc 1/one.wav", "album [live]/two.WAV", "b*/three.wav"}
+    assert {*record["songs"].values()} == {str(tmp_path / name) for name in wanted}
+    assert separation_command.main([".", *model]) == 0  # and finds nothing more
+    assert json.loads((tmp_path / "separated/run.json").read_text()) == record
+    found = songs.named(["album [[]live]/**/*.[wW]*", "b*", "b*/three.wav"], "out")
+    names = ["album [live]/disc 1/one.wav", "album [live]/two.WAV", "b*/three.wav"]
+    assert found == [str(tmp_path / name) for name in names]
+    assert songs.named(["missing.wav"], "out") == [str(tmp_path / "missing.wav")]
+
+
+def test_a_store_s_folder_gives_its_songs() -> None:
+    for name in ("a.flac", "deep/b.mp3", "c.txt"):
+        files.write_bytes(f"memory://music/{name}", b"x")
+    wanted = ["memory://music/a.flac", "memory://music/deep/b.mp3"]
+    found = songs.named(["memory://music", "https://127.0.0.1:9/song"], "out")
+    assert [name.replace(":///", "://") for name in found] == [*wanted, "https://127.0.0.1:9/song"]
 
 
 def _complex(tmp_path: Path, chunk_seconds: float) -> Path:
