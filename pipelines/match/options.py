@@ -62,7 +62,9 @@ class MatchOptions(VerbOptions):
             "--tolerance",
             type=float,
             metavar="SECONDS",
-            help=f"the durations of a pair differ by less than this; by default {tolerances}",
+            help=f"the durations of a pair differ by less than this; by default {tolerances}. "
+            "Recordings at speeds that differ by 1 percent, which `prune` mends, differ by more "
+            "than a second from 100 s on: a wider tolerance lets it hear them",
         )
         add(
             "--max-key",

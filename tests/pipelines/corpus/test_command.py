@@ -271,6 +271,39 @@ def test_only_kept_pairs_count_and_what_is_known_travels_along(tmp_path: Path) -
     assert (counts["pairs"], counts["pairs_not_kept"]) == (3, len(dropped))
 
 
+def test_matched_parts_are_taken_unless_they_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = str(_noise(tmp_path / "a.wav", 0.9, 0))
+    facts = {"decision": "partly", "repaired": "parts", "coherent": False, "pair_id": "parts"}
+    clock = [[0.1, 0.3, 0.1, 0.3], [0.5, 0.9, 0.5, 0.9]]
+    one, other = (_track(name, uri, duration_s=0.9) for name in "mi")
+    rows = [
+        _pair(one, other, "song", pair_id="kept"),
+        _pair(one, other, "song", **facts, clock=clock, matched_spans=[[0.1, 0.3], [0.5, 0.9]]),
+    ]
+    _write_pairs(tmp_path / "pairs", rows)
+    pairs = ["--pairs", str(tmp_path / "pairs"), *SMALL]
+    with_parts, without = tmp_path / "with", tmp_path / "without"
+    assert _run(with_parts, *pairs) == 0
+    assert _run(without, *pairs, "--no-use-parts") == 0
+    counts = [runs.record(str(output))["counts"] for output in (with_parts, without)]
+    assert [(n["pairs"], n.get("pairs_not_kept", 0)) for n in counts] == [(2, 0), (1, 1)]
+    known = {row["sample_id"] for row in _index(without)}
+    added = [row for row in _index(with_parts) if row["sample_id"] not in known]
+    covered = sorted((row["start_s"], row["start_s"] + row["duration_s"]) for row in added)
+    assert covered[0][0] == pytest.approx(0.1) and covered[-1][1] == pytest.approx(0.9)
+    assert not any(begin < 0.5 and end > 0.3 + 1e-6 for begin, end in covered)
+    for name in ("_PLAN.json", "run.json"):  # as before there was the option
+        held = json.loads((without / name).read_text())
+        assert held["options"].pop("use_parts") is False
+        (without / name).write_bytes(runs.to_json(held))
+    assert _run(without, *pairs, "--append") == 0
+    assert runs.record(str(without))["counts"]["pairs"] == 1
+    assert _run(without, *pairs, "--append", "--use-parts") == 2
+    assert "made with --use-parts False, as all were before" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("coherent", [None, True])
 def test_a_real_pair_is_aligned_and_put_together_again(
     test_data: Path, tmp_path: Path, coherent: bool | None

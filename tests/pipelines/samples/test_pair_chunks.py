@@ -10,7 +10,7 @@ import soundfile
 from benchmarks import sound_cases
 from pipelines.samples import delays, residuals
 from pipelines.samples.pair_chunks import pair_chunks
-from pipelines.samples.recordings import Facts, Recording, Shape
+from pipelines.samples.recordings import Facts, Recording, Shape, Unusable
 from stemlode import audio
 from stemlode.layouts.songs import Part
 
@@ -192,3 +192,60 @@ def test_what_lies_above_a_codecs_cutoff_moves_nothing(
     lie.add(copies[0][:, :frames], copies[1][:, late:][:, :frames])
     delay = lie.delay()
     assert delay is not None and abs(delay) < 0.005
+
+
+def _clocked(pair: Pair, pieces: list[list[float]], repaired: str) -> Recording:
+    clock = tuple(map(tuple, pieces))
+    return dataclasses.replace(pair.recording, clock=clock, repaired=repaired, drift_ppm=1000.0)
+
+
+def test_an_instrumental_at_another_speed_is_cut_on_the_mixtures_clock(
+    song: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    pair = _pair(song, tmp_path, 0)
+    path = Path(pair.recording.parts["accompaniment"][0].uri)
+    samples, _ = soundfile.read(path, dtype="float32")
+    fast = sound_cases.faster(samples.T, RATE, 1000)
+    late = np.concatenate([np.zeros((2, 700), np.float32), fast], axis=1)
+    soundfile.write(path, late.T, RATE, subtype="FLOAT")
+    lie = 700 / RATE
+    clock = [[1.0, 21.0, lie + 1 / 1.001, lie + 21 / 1.001]]  # and straight on beyond
+    found, facts = _chunks(_clocked(pair, clock, "speed"))
+    assert facts.residual_chunks == len(found) == 4 and found[0]["at"] == 0
+    assert _error_db(found, pair.vocals) < -40
+    again, _ = _chunks(_clocked(pair, clock, "speed"))
+    for chunk, other in zip(found, again, strict=True):
+        np.testing.assert_array_equal(chunk["accompaniment"], other["accompaniment"])
+
+
+def test_no_chunk_reaches_from_one_part_into_another(
+    song: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    """Two seconds are missing at 11 s of the instrumental: two parts at offsets of their own."""
+    pair = _pair(song, tmp_path, 0)
+    path = Path(pair.recording.parts["accompaniment"][0].uri)
+    samples, _ = soundfile.read(path, dtype="float32")
+    kept = np.concatenate([samples[: 11 * RATE], samples[13 * RATE :]])
+    soundfile.write(path, kept, RATE, subtype="FLOAT")
+    clock = [[0.25, 10.5, 0.25, 10.5], [13.5, 23.5, 11.5, 21.5]]
+    recording = dataclasses.replace(
+        _clocked(pair, clock, "parts"), matched_spans=((0.25, 10.5), (13.5, 23.5))
+    )
+    found, facts = _chunks(recording, 4.0)
+    begins = [chunk["at"] / RATE for chunk in found]
+    assert begins == pytest.approx([0.25, 4.25, 8.25, 13.5, 17.5, 21.5], abs=1e-4)
+    ends = [(chunk["at"] + chunk["mixture"].shape[1]) / RATE for chunk in found]
+    assert ends == pytest.approx([4.25, 8.25, 10.5, 17.5, 21.5, 23.5], abs=1e-4)
+    assert facts.residual_chunks == 6 and facts.leftover_db is not None
+    for chunk in found:  # at one speed the instrumental's own samples come out
+        want = pair.vocals[:, chunk["at"] :][:, : chunk["vocals"].shape[1]]
+        assert np.abs(chunk["vocals"] - want).max() < 1e-3
+
+
+def test_what_is_no_clock_costs_one_reject(
+    song: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    pair = _pair(song, tmp_path, 0)
+    with pytest.raises(Unusable, match="clock is none") as told:
+        _chunks(_clocked(pair, [[0.0, 10.0, 10.0, 0.0]], "speed"))
+    assert told.value.error == "misaligned"
