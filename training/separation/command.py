@@ -1,5 +1,6 @@
 """`stemlode separate INPUT…`: any audio file → its sources."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 
@@ -10,12 +11,14 @@ from stemlode.runs import BadUsage, Failed
 from training import console
 from training.checkpoint import load
 from training.devices import pick_device
-from training.separation import songs
+from training.separation import formats, songs
+from training.separation.formats import Form
 from training.separation.options import LATER, add_batch, add_chunking, chunking_of, cut, numbered
 from training.separation.separate import separate_file
 from training.separation.system import System
 
-WRITES = (r"[^/]+/[a-z][a-z0-9_-]{0,44}\.wav",)
+WRITES = (rf"[^/]+/[a-z][a-z0-9_-]{{0,44}}\.({'|'.join(formats.NAMES)})",)
+ADDED = LATER | {**Form().facts(), "stems": None}
 LONGEST_STATED = 7 * 86_400.0  # seconds; a header that claims more is not believed
 
 
@@ -31,13 +34,15 @@ def main(argv: Sequence[str]) -> int:
     stems = system.stems
     output = files.absolute(options.output)
     inputs = songs.named(options.inputs, output)
-    decisive = {"inputs": inputs, "batch": chunking.batch} | cut(chunking)
+    form, written_stems = _written(options, stems)
+    decisive = {"inputs": inputs, "batch": chunking.batch} | cut(chunking) | form.facts()
+    decisive["stems"] = written_stems if options.stems else None
     if options.residual:
         decisive["residual"] = True
     checkpoints = numbered("checkpoint", options.checkpoint)
     run = songs.claimed(
         *("separate", output, decisive, checkpoints),
-        overwrite=options.overwrite, added=LATER, writes=WRITES,
+        overwrite=options.overwrite, added=ADDED, writes=WRITES,
     )  # fmt: skip
     if run is None:
         print(f"separate: already complete in {output}")
@@ -51,12 +56,12 @@ def main(argv: Sequence[str]) -> int:
     known = {source: _seconds(source) for source in inputs}
     bar = console.audio_bar("separate", sum(known.values()))
     for source, name in zip(inputs, names, strict=True):
-        outputs = [f"{name}/{stem}.wav" for stem in stems]
+        outputs = [f"{name}/{stem}.{form.name}" for stem in written_stems]
         before = bar.n
         if not all(files.exists(run.path(path)) for path in outputs):
             try:
                 folder = run.path(name)
-                separate_file(source, folder, system, bar.update)
+                separate_file(source, folder, system, bar.update, form, written_stems)
             except AudioError as error:
                 rejects[source] = str(error)
                 bar.write(runs.on_one_line(f"error: {source}: {error}"), file=sys.stderr)
@@ -78,8 +83,8 @@ def main(argv: Sequence[str]) -> int:
     )
     for source, name in zip(inputs, names, strict=True):
         if source in asked and source not in rejects:
-            for stem in stems:
-                print(runs.on_one_line(run.path(f"{name}/{stem}.wav")))
+            for stem in written_stems:
+                print(runs.on_one_line(run.path(f"{name}/{stem}.{form.name}")))
     if rejects:
         raise Failed(
             f"{len(rejects)} of {len(inputs)} inputs could not be separated; "
@@ -88,13 +93,22 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _written(options: argparse.Namespace, stems: Sequence[str]) -> tuple[Form, list[str]]:
+    """How stems are written, and which; BadUsage for what there is not."""
+    form = Form.of(options.format, options.bits, options.clip, options.mp3_bitrate)
+    if unknown := sorted({*options.stems} - {*stems}):
+        raise BadUsage(f"--stems {','.join(unknown)}: these models give {', '.join(stems)}")
+    return form, [stem for stem in stems if stem in options.stems or not options.stems]
+
+
 def _parser() -> Parser:
     parser = Parser(
         prog="stemlode separate",
         usage="stemlode separate INPUT … --checkpoint DIR … [--output DIR] [options]",
         description="Split audio files into their sources, as 32-bit float WAV files of the "
         "input's length, rate and channels (more than two are mixed down to two); those of one net "
-        "for one source, and those with --residual, sum to the input.",
+        "for one source, and those with --residual, sum to the input. Other formats round, and "
+        "have no room above full scale.",
     )
     parser.add_argument(
         "inputs",
@@ -121,6 +135,27 @@ def _parser() -> Parser:
         help="folder to write (separated); a rerun resumes, and further songs come to those that "
         "are there",
     )
+    parser.add_argument(
+        "--stems",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="NAMES",
+        help="write these alone, such as vocals, separated by commas",
+    )
+    parser.add_argument(
+        "--format", choices=formats.NAMES, default="wav", help="of the files to write (wav)"
+    )
+    parser.add_argument(
+        "--bits", choices=formats.BITS, help="of wav (float) and flac (24); float wav is exact"
+    )
+    parser.add_argument(
+        "--clip",
+        choices=formats.CLIPS,
+        default=formats.RESCALE,
+        help="where a stem exceeds full scale and the format has no room: make all stems of the "
+        "song softer (rescale), or clip it (clamp)",
+    )
+    parser.add_argument("--mp3-bitrate", type=int, metavar="KBIT", help="of --format mp3 (320)")
     add_chunking(parser)
     add_batch(parser)
     parser.add_argument("--overwrite", action="store_true", help="start over")

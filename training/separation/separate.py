@@ -6,7 +6,8 @@ source, the other stem is the rest of the mixture at the full rate, so the two s
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from stemlode import audio, files
 from training.checkpoint import Checkpoint
 from training.models.spectrogram import Waveform
 from training.recipes.chunks import Chunking
-from training.separation import streams, wav
+from training.separation import formats, streams, wav
+from training.separation.formats import Form, Held
 from training.separation.system import Parts, System
 
 GRID = np.float32(2**23)
@@ -55,8 +57,11 @@ def separate_file(
     folder: str,
     system: System,
     done: Callable[[float], object] = lambda seconds: None,
+    form: Form = Form(),  # noqa: B008 (frozen)
+    only: Sequence[str] = (),
 ) -> int:
-    """Write the stems of an audio file into a folder, as STEM.wav; the file's frames.
+    """Write the stems of an audio file, or only some, into a folder, as STEM.wav or as another
+    form has it; the file's frames.
 
     `done` is called with the seconds of audio of each block. Memory does not grow with the file's
     length: the file is decoded twice, first into a temporary file at the models' rate. Raises
@@ -76,12 +81,20 @@ def separate_file(
             )
             for model in models
         ]
-        sinks = [
-            stack.enter_context(files.atomic_write(files.join(folder, f"{stem}.wav")))
-            for stem in reversed(stems)  # closed in this order, so the last stem is there last
-        ][::-1]
-        for sink in sinks:
-            sink.write(wav.header(frames, channels, sample_rate))
+        paths = {
+            stem: files.join(folder, f"{stem}.{form.name}")
+            for stem in stems
+            if stem in only or not only
+        }
+        held: dict[str, Held] = {}
+        sinks: dict[str, IO[bytes]] = {}
+        for stem in reversed(paths):  # closed in reverse, so the last stem is there last
+            if form.exact:
+                sinks[stem] = stack.enter_context(files.atomic_write(paths[stem]))
+                sinks[stem].write(wav.header(frames, channels, sample_rate))
+            else:
+                file = stack.enter_context(tempfile.TemporaryFile())
+                held[stem] = Held(file, channels, sample_rate)
         for block in streams.ahead(audio.blocks(source)):
             mixture = block.samples
             parts: Parts = {}
@@ -89,9 +102,16 @@ def separate_file(
                 found = on_grid(taken.next(mixture.shape[1])).reshape(-1, *mixture.shape)
                 parts |= system.parts(model, mixture, found)
             left = mixture - np.sum(list(parts.values()), axis=0)
-            for sink, stem in zip(sinks, stems, strict=True):
-                sink.write(wav.samples(parts.get(stem, left)))
+            for stem in paths:
+                if form.exact:
+                    sinks[stem].write(wav.samples(parts.get(stem, left)))
+                else:
+                    held[stem].add(parts.get(stem, left))
             done(mixture.shape[1] / sample_rate)
+        gain = formats.gain_of([*held.values()], form)
+        for stem, path in paths.items():
+            if not form.exact:
+                held[stem].write(path, form, gain)
     return frames
 
 
