@@ -223,21 +223,32 @@ def _beam_parser(prog: str) -> argparse.ArgumentParser:
 
 def is_local(options: PipelineOptions) -> bool:
     """Whether the pipeline runs on this machine."""
-    runner = str(options.view_as(StandardOptions).runner).rsplit(".", maxsplit=1)[-1].lower()
-    return runner in LOCAL_RUNNERS
+    return _runner(options) in LOCAL_RUNNERS
+
+
+def _runner(options: PipelineOptions) -> str:
+    """The runner's name in small letters, without its module."""
+    return str(options.view_as(StandardOptions).runner).rsplit(".", maxsplit=1)[-1].lower()
 
 
 def _check_workers_get_our_code(options: PipelineOptions) -> None:
-    """Remote workers import our code: from our wheel, or from an image that has it."""
-    setup = options.view_as(SetupOptions)
+    """Remote workers import our code: from our wheel, or from an image that has it. Workers of
+    LOOPBACK run in this process, which has it."""
+    setup, portable = options.view_as(SetupOptions), options.view_as(PortableOptions)
     given = (
         setup.extra_packages,
         setup.setup_file,
         options.view_as(WorkerOptions).sdk_container_image,
-        options.view_as(PortableOptions).environment_config,
+        portable.environment_config,
+        str(portable.environment_type).upper() == "LOOPBACK",
     )
     if is_local(options):
         return
+    if _runner(options) == "daskrunner":
+        raise BadUsage(
+            "--runner DaskRunner: Beam 2.77's gives the outputs of a step that has several all to "
+            "each of them, so rejects would be taken for results; take a local or portable runner"
+        )
     try:
         create_runner(options.view_as(StandardOptions).runner)
     except (ValueError, ImportError, AttributeError) as error:
@@ -283,6 +294,5 @@ def check_service(options: PipelineOptions) -> None:
 
 def is_dataflow(options: PipelineOptions) -> bool:
     """Whether the pipeline runs on Google's service (no emulator of it)."""
-    runner = str(options.view_as(StandardOptions).runner).rsplit(".", maxsplit=1)[-1].lower()
     endpoint = options.view_as(GoogleCloudOptions).dataflow_endpoint
-    return runner == "dataflowrunner" and "//localhost" not in str(endpoint)
+    return _runner(options) == "dataflowrunner" and "//localhost" not in str(endpoint)

@@ -43,6 +43,9 @@ def test_remote_workers_need_our_code() -> None:
     with pytest.raises(BadUsage, match="--extra_package"):
         command.VERB.parse([*NEEDED, "--runner=DataflowRunner"])
     command.VERB.parse([*NEEDED, "--runner=DataflowRunner", "--extra_package=stemlode.whl"])
+    command.VERB.parse([*NEEDED, "--runner=PortableRunner", "--environment_type=LOOPBACK"])
+    with pytest.raises(BadUsage, match=r"DaskRunner: .*rejects would be taken"):
+        command.VERB.parse([*NEEDED, "--runner=apache_beam.runners.dask.dask_runner.DaskRunner"])
 
 
 @pytest.mark.parametrize("runner", ["Foo", "no.such.Runner"])
