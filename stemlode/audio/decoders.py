@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from stemlode.audio import framing
 from stemlode.audio.ffmpeg import FFmpeg
-from stemlode.audio.info import COUNTED, AudioError, AudioInfo, Block, check_rate
+from stemlode.audio.info import COUNTED, STATED, AudioError, AudioInfo, Block, check_rate
 from stemlode.audio.libsndfile import VERSION, Libsndfile
 from stemlode.audio.opening import Bytes, Guarded, Section, opened_bytes
 
@@ -34,8 +34,11 @@ class Chain:
     def __init__(self, first: FFmpeg, file: Bytes, links: Sequence[framing.Link], stream: int):
         self._first, self._file, self._links, self._stream = first, file, links, stream
         self.streams, self.ended = first.streams, links[-1].ended
-        seconds = first.info.duration_s + sum(info.duration_s for info in self._further())
-        self.info = dataclasses.replace(first.info, duration_s=seconds)
+        lengths = [*self._lengths()]
+        seconds = sum(info.duration_s for info in lengths)
+        stated = all(info.duration_source == STATED for info in lengths)
+        source = STATED if stated else COUNTED
+        self.info = dataclasses.replace(first.info, duration_s=seconds, duration_source=source)
 
     def blocks(self, block_frames: int) -> Iterator[Block]:
         """Blocks of all links. Their rate and channels may change."""
@@ -60,13 +63,14 @@ class Chain:
         """Always False."""
         return False
 
-    def _further(self) -> Iterator[AudioInfo]:
-        for link in self._links[1:]:
+    def _lengths(self) -> Iterator[AudioInfo]:
+        for link in self._links:
             with self._opened(link) as found:
-                yield found.info
+                yield counted(found)
 
     def _opened(self, link: framing.Link) -> contextlib.AbstractContextManager[FFmpeg]:
-        return FFmpeg.open(Section(self._file, link.start, link.end), self._stream, "ogg")
+        part = Section(self._file, link.start, link.end)
+        return FFmpeg.open(part, self._stream, "ogg", granules=link.granules)
 
 
 Source = Libsndfile | FFmpeg | Chain
@@ -132,7 +136,9 @@ def _ogg(file: Bytes, stream: int, held: contextlib.ExitStack, whole: bool) -> F
     links = framing.ogg_links(file) if whole else [framing.Link(0, 0, ended=True)]
     _rewind(file)
     if len(links) == 1:
-        return held.enter_context(FFmpeg.open(file, stream, "ogg", ended=links[0].ended))
+        (link,) = links
+        found = FFmpeg.open(file, stream, "ogg", ended=link.ended, granules=link.granules)
+        return held.enter_context(found)
     first = Section(file, links[0].start, links[0].end)
     return Chain(held.enter_context(FFmpeg.open(first, stream, "ogg")), file, links, stream)
 

@@ -21,6 +21,7 @@ _PCM = {"wav", "w64", "aiff", "caf", "au"}  # of PCM; for other codecs they may 
 _OF_CONTAINER = {"matroska", "asf"}  # of whichever of its streams is the longest
 _BY_TIME = {"ogg", "flac"}  # or, where no header does: time stamps, in which a hole shows
 _CHECKED = {"flac", "wavpack", "tta", "ape", "tak"}  # codecs with a checksum of each block
+_PAGE_S = 2.0  # of Ogg, at most; where the first page is longer, frames are counted
 _PATIENCE = 64  # errors in a row after which a container is taken to have ended
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # a tag of Matroska's streams
 _KINDS: dict[str, np.dtype[Any]] = {  # of samples, by FFmpeg's name
@@ -45,9 +46,10 @@ class FFmpeg:
         stated_s: float | None,
         ended: bool,
         times_held: float = 1.0,
+        granules: int | None = None,
     ) -> None:
         """As `open`."""
-        self.container, self._times_held = container, times_held
+        self.container, self._times_held, self._granules = container, times_held, granules
         found = container.streams.audio
         if stream >= len(found):
             raise AudioError(
@@ -91,6 +93,7 @@ class FFmpeg:
         stated_s: float | None = None,
         ended: bool = True,
         times_held: float = 1.0,
+        granules: int | None = None,
     ) -> "Iterator[FFmpeg]":
         """AudioError where FFmpeg knows no such format either.
 
@@ -101,6 +104,7 @@ class FFmpeg:
             stated_s: seconds that the file states, where FFmpeg does not tell; 0 for none.
             ended: as the attribute.
             times_held: as in `framing`; FFmpeg takes what is there of a cut file for whole.
+            granules: as in `framing`; FFmpeg may take where a stream ends for its length.
         """
         import av  # noqa: PLC0415 - PCM and shards are read without
 
@@ -115,7 +119,7 @@ class FFmpeg:
                 raise AudioError(why, "damaged") from None
             raise AudioError("not audio, or of an unknown format") from None
         with found:
-            yield cls(found, stream, stated_s, ended, times_held)
+            yield cls(found, stream, stated_s, ended, times_held, granules)
 
     def blocks(self, block_frames: int) -> Iterator[Block]:
         """Blocks of `block_frames` or a little more, each valid until the next is asked for. Their
@@ -181,7 +185,7 @@ class FFmpeg:
             if packet.pts is not None:
                 begin = packet.pts if begin is None else min(begin, packet.pts)
                 end = max(end, packet.pts + (packet.duration or 0))
-        return max(total, end - (begin or 0)) * self._unit_s
+        return max(total * self._unit_s, self._spanned_s((end - (begin or 0)) * self._unit_s))
 
     def bits_a_second(self, seconds: float) -> float:
         """Of the stream's first seconds, as they are encoded; 0 where its packets tell no time."""
@@ -235,7 +239,7 @@ class FFmpeg:
         elif self._stated_s:
             check_length(heard_s, self._stated_s, slack_s)
         elif self._name in _BY_TIME:
-            check_length(heard_s, last_s, slack_s)
+            check_length(heard_s, self._spanned_s(last_s), slack_s)
 
     def _of_stream(self) -> float:
         """Seconds that the header states of the stream, and that are held to; 0 for none."""
@@ -251,6 +255,12 @@ class FFmpeg:
             return 0.0
         return max(0.0, self.container.duration / 1e6)
 
+    def _spanned_s(self, seconds: float) -> float:
+        """Seconds by FFmpeg's time stamps, or what the pages of Ogg span where they say less: of
+        some codecs it counts a stream that was cut out of a longer one from where that began."""
+        spanned_s = math.inf if self._granules is None else self._granules * self._unit_s
+        return seconds if seconds <= spanned_s + _PAGE_S else spanned_s
+
     def _unchecked(self) -> float:
         """Seconds that are stated of the stream without being held to: by a tag, by the last page
         of an Ogg file, or of a container that holds nothing else."""
@@ -258,7 +268,8 @@ class FFmpeg:
         if tag:
             return 3600.0 * int(tag[1]) + 60.0 * int(tag[2]) + float(tag[3])
         if self._name == "ogg" and self.stream.duration is not None:
-            return max(0.0, self.stream.duration * self._unit_s)
+            seconds = max(0.0, self.stream.duration * self._unit_s)
+            return seconds if self._spanned_s(seconds) == seconds else 0.0
         return self._all_s if len(self.container.streams) == 1 else 0.0
 
 

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from stemlode.audio.info import AudioError
 from stemlode.audio.opening import Bytes, Section
 
 _HEAD_BYTES = 1 << 16  # among which a first frame is looked for, after the tags
@@ -32,6 +33,7 @@ _SAME = 0xFFFE0C00  # of a header, what the frames of a stream share: version, l
 _FREE_SAME = 0xFFFEFC00  # and the bit rate
 _UNKNOWN_BYTES = 0x7FFF_0000  # sizes of 32 bits from here on are what streaming writers put
 _MOST_CHUNKS = 1000
+_WRAPS, _LARGEST_TAIL = 1 << 32, 1 << 20  # what a size of 32 bits loses; tags behind the sound
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,16 @@ class Mpeg:
 
 @dataclass(frozen=True)
 class Link:
-    """A part of an Ogg file with streams of its own; `ended` where all of them are marked so."""
+    """A part of an Ogg file with streams of its own; `ended` where all of them are marked so.
+
+    `granules`: of a single stream, from the end of its first page to that of its last, in its unit
+    of time. A stream that was cut out of a longer one counts from where that began.
+    """
 
     start: int
     end: int
     ended: bool
+    granules: int | None = None
 
 
 def after_tags(file: Bytes) -> int:
@@ -254,7 +261,8 @@ def is_mp4(file: Bytes | Section) -> bool:
 
 def times_held(file: Bytes) -> float:
     """How many times the bytes of sound that are there a WAV, RF64, W64, AIFF, AU, CAF or AVI
-    states: 1 for a whole file, for one whose size is left open, and for all other formats."""
+    states: 1 for a whole file, for one whose size is left open, and for all other formats.
+    AudioError for a WAV whose size was too large for its header."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     head = file.read(32)
@@ -263,6 +271,9 @@ def times_held(file: Bytes) -> float:
         return 1.0
     start, stated = found
     held = size - start
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE" and held - stated > _WRAPS - _LARGEST_TAIL:
+        why = f"its header states {stated:,} bytes of sound, and {held:,} are there: a WAV cannot "
+        raise AudioError(f"damaged: {why}hold over 4 GiB; write RF64, W64 or FLAC", "damaged")
     return stated / held if 0 < held < stated else 1.0
 
 
@@ -315,22 +326,30 @@ def ogg_links(file: Bytes) -> list[Link]:
     beside them. All of the file is read."""
     links: list[Link] = []
     start, size = 0, file.seek(0, io.SEEK_END)
-    begun, over, heading = set[bytes](), set[bytes](), True
-    for at, flags, serial in _pages(file):
+    begun, over, heading, places = set[bytes](), set[bytes](), True, list[int]()
+
+    def link(end: int) -> Link:
+        span = places[-1] - places[0] if places and len(begun) == 1 else None
+        return Link(start, end, begun <= over, span)
+
+    for at, flags, serial, granule in _pages(file):
         if flags & 2 and not heading:
-            links.append(Link(start, at, begun <= over))
-            start, begun, over, heading = at, set(), set(), True
+            links.append(link(at))
+            start, begun, over, heading, places = at, set(), set(), True, []
         if flags & 2:
             begun.add(serial)
         else:
             heading = False
         if flags & 4:
             over.add(serial)
-    return [*links, Link(start, size, begun <= over)]
+        if granule > 0:
+            places = [*places[:1], granule]
+    return [*links, link(size)]
 
 
-def _pages(file: Bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Where each Ogg page lies, its flags and its stream's serial number."""
+def _pages(file: Bytes) -> Iterator[tuple[int, int, bytes, int]]:
+    """Where each Ogg page lies, its flags, its stream's serial number, and when the last packet
+    that ends on it is over (−1 where none does)."""
     file.seek(0)
     data, base, at = b"", 0, 0  # bytes from `base` on, of which those from `at` on are to be seen
     while piece := file.read(_PIECE_BYTES):
@@ -346,6 +365,7 @@ def _pages(file: Bytes) -> Iterator[tuple[int, int, bytes]]:
             size = 27 + segments + sum(data[at + 27 : at + 27 + segments])
             if at + size > len(data):
                 break
-            yield base + at, data[at + 5], data[at + 14 : at + 18]
+            granule = int.from_bytes(data[at + 6 : at + 14], "little", signed=True)
+            yield base + at, data[at + 5], data[at + 14 : at + 18], granule
             at += size
         at = min(at, len(data))

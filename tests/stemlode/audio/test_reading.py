@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from stemlode import audio
 from stemlode.audio import AudioError, opening
-from tests.stemlode.audio.traits import encoded
+from tests.stemlode.audio.traits import encoded, written
 
 RATE = 44_100
 
@@ -134,6 +134,17 @@ def test_an_mp4_that_was_never_finished_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "cut.m4a").write_bytes(data[: data.index(b"moov") - 4])
     with pytest.raises(AudioError, match="an MP4 without its index: cut") as caught:
         audio.probe(str(tmp_path / "cut.m4a"))
+    assert caught.value.error == "damaged"
+
+
+def test_a_wav_that_was_too_large_for_its_header_is_damaged(tmp_path: Path) -> None:
+    """Its size is written modulo 4 GiB: what was lost of it would be lost in silence."""
+    path, header = tmp_path / "long.wav", written(noise(0.1), "WAV")
+    with path.open("wb") as file:
+        file.write(header)
+        file.truncate((1 << 32) + len(header))
+    with pytest.raises(AudioError, match="a WAV cannot hold over 4 GiB; write RF64") as caught:
+        audio.read(str(path))
     assert caught.value.error == "damaged"
 
 

@@ -146,6 +146,30 @@ def _patched(data: bytes, at: int, new: bytes) -> bytes:
     return data[:at] + new + data[at + len(new) :]
 
 
+def later(ogg: bytes, by: int) -> bytes:
+    """Ogg whose pages count from so much earlier, as what is cut out of a stream does."""
+    found, at = b"", 0
+    while at < len(ogg):
+        lacing = ogg[at + 27 : at + 27 + ogg[at + 26]]
+        end = at + 27 + len(lacing) + sum(lacing)
+        page = bytearray(ogg[at:end])
+        (granule,) = struct.unpack_from("<q", page, 6)
+        struct.pack_into("<q", page, 6, granule + by * (granule > 0))
+        struct.pack_into("<I", page, 22, _checksum(_patched(bytes(page), 22, bytes(4))))
+        found, at = found + bytes(page), end
+    return found
+
+
+def _checksum(page: bytes) -> int:
+    """RFC 3533's of a page."""
+    found = 0
+    for byte in page:
+        found ^= byte << 24
+        for _ in range(8):
+            found = (found << 1 ^ (0x04C11DB7 if found >> 31 else 0)) & 0xFFFFFFFF
+    return found
+
+
 def _of_unknown_length(flac: bytes) -> bytes:
     """The total in STREAMINFO, 36 bits, is 0."""
     return _patched(flac, 21, bytes([flac[21] & 0xF0]) + bytes(4))
@@ -246,6 +270,11 @@ def _ogg() -> Iterator[Trait]:
     yield Trait("ogg, then zeros", vorbis + bytes(1000))
     yield Trait("ogg, then id3v1", vorbis + ID3V1)
     yield Trait("ogg behind a tag", id3v2(300) + vorbis)
+    yield Trait("opus, from its second hour", later(opus_mono, 48_000 * 3600), source="counted")
+    yield Trait("ogg, from its second hour", later(mono, RATE * 3600))
+    parts = (opus, later(opus_mono, 48_000 * 3600))
+    joined = b"".join(parts)
+    yield Trait("opus, then from its second hour", joined, 2 * SECONDS, "counted", parts=parts)
     chains = {
         "ogg twice the same": (vorbis, vorbis),
         "ogg of two rates": (vorbis, vorbis_48),
