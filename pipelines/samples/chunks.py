@@ -54,13 +54,15 @@ class AlignedSource:
 class Chunk:
     """A chunk as it is written: integers [channels, frames] by source, true ones times `scale`.
 
-    `leftover_db` is what of the backing is left in a pair's vocals, see `residuals.Judge`.
+    `leftover_db` is what of the backing is left in a pair's vocals, see `residuals.Judge`;
+    `level_db` are gains that its accompaniment was brought to its level by, see `levels.gains_db`.
     """
 
     first_frame: int
     integers: dict[str, np.ndarray]
     scale: float
     leftover_db: float | None = None
+    level_db: tuple[float, ...] | None = None
 
 
 def aligned_pair(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from matching.sound.channels import IN_PLACE, MEAN
-from matching.sound.repairs import clock
+from matching.sound.repairs import clock, levels
 from matching.sound.repairs.clock import Part
 from pipelines.samples import chunks, encoders, residuals
 from pipelines.samples.chunks import AlignedSource, Chunk
@@ -34,7 +34,8 @@ def pair_chunks(
     more than residuals.MOST_DRIFT_PPM or has a clock, where the chunk matched, and where, by
     residuals.Judge, no more of the backing is left in any channel than a voice may hold; for others
     the vocals' magnitudes are known alone. What `prune` found of the channels and of the time is
-    mended first.
+    mended first; where a chunk is held back only by its level, so is that, if the judge then finds
+    it good.
     """
     _check(recording)
     judges: list[Judge] = []
@@ -60,12 +61,14 @@ def _chunks(
     cut = chunks.cut(sources, sample_rate=rate, channels=shape.channels, chunk_frames=chunk_frames)
     for number, chunk in enumerate(cut):
         at = first + number * chunk_frames
-        left_db = None
+        left_db = gains_db = None
         if judge is not None and _matches(recording, chunk, at / rate, rate):
-            left_db = judge.left_db(*(chunk[side] for side in SIDES))
+            left_db = judge.left_db(chunk["mixture"], chunk["accompaniment"])
+            if left_db is None:
+                left_db, gains_db = _levelled(judge, chunk)
         sums = {} if left_db is None else {"vocals": {"mixture": 1, "accompaniment": -1}}
         facts.residual_chunks += bool(sums)
-        yield Chunk(at, *chunks.quantise(chunk, sums, shape.flac_bits), left_db)
+        yield Chunk(at, *chunks.quantise(chunk, sums, shape.flac_bits), left_db, gains_db)
     if judge is not None:
         judges.append(judge)
 
@@ -78,6 +81,23 @@ def _parts(recording: Recording) -> list[Part] | list[None]:
         return clock.parts_of(recording.clock)
     except ValueError as error:
         raise Unusable(f"its clock is none: {error}", "misaligned") from error
+
+
+def _levelled(
+    judge: Judge, chunk: dict[str, np.ndarray]
+) -> tuple[float | None, tuple[float, ...] | None]:
+    """What is left of the backing once it lies in the mixture at the level that it has there, and
+    the gains for that; then the chunk's accompaniment is at this level, else it stays."""
+    mixture, accompaniment = (chunk[side] for side in SIDES)
+    gains_db = levels.gains_db(mixture, accompaniment, judge.rate)
+    if gains_db is None:
+        return None, None
+    level = levels.applied(accompaniment, gains_db)
+    left_db = judge.left_db(mixture, level, levels.share(gains_db))
+    if left_db is None:
+        return None, None
+    chunk["accompaniment"] = level
+    return left_db, gains_db
 
 
 def _check(recording: Recording) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import scipy.fft
 
+from matching.sound.repairs import levels
 from matching.sound.signals import powers
 from pipelines.samples import delays, leftover
 from pipelines.samples.encoders import Shares
@@ -103,26 +104,48 @@ class Judge:
 
     def learn(self, mixture: np.ndarray, accompaniment: np.ndarray) -> None:
         """How loud the voice is, and how much seems to be left, from some of the song, [channels,
-        frames]."""
+        frames]; where its level changes, at the level that it has in each piece."""
+        size = round(PIECE_S * self.rate)
         if self.codecs is not None:
             part = slice(0, round(WHOLE_S * self.rate))
-            whole = self._measure(mixture[:, part], accompaniment[:, part])
-            chance = whole.backing * 10 ** (BY_CHANCE_DB / 10)
-            sure = LARGEST_SURE_SHARE + chance / max(whole.expected, 1e-30)
-            self._by_codec_alone = _in_share(whole, min(LARGEST_SHARE, sure))
-        size = round(PIECE_S * self.rate)
+            self._by_codec_alone = self._of_codecs(mixture[:, part], accompaniment[:, part])
+            if not self._by_codec_alone:
+                level = self._levelled(mixture[:, part], accompaniment[:, part], size)
+                self._by_codec_alone = self._of_codecs(mixture[:, part], level)
         found = Leftover()
         for at in range(0, max(1, mixture.shape[1] - size // 2), size):
             part = slice(at, at + size)
-            piece = self._measure(mixture[:, part], accompaniment[:, part])
+            held = mixture[:, part], accompaniment[:, part]
+            piece = self._measure(*held)
+            if piece.size and not self._passes(piece):
+                piece = self._measure(held[0], self._levelled(*held, size))
             if piece.size and self._passes(piece):
                 found = found.plus(piece)
         self._song = found
 
-    def left_db(self, mixture: np.ndarray, accompaniment: np.ndarray) -> float | None:
+    def _of_codecs(self, mixture: np.ndarray, accompaniment: np.ndarray) -> bool:
+        """Whether no more is left than the codecs should leave."""
+        whole = self._measure(mixture, accompaniment)
+        chance = whole.backing * 10 ** (BY_CHANCE_DB / 10)
+        sure = LARGEST_SURE_SHARE + chance / max(whole.expected, 1e-30)
+        return _in_share(whole, min(LARGEST_SHARE, sure))
+
+    def _levelled(self, mixture: np.ndarray, accompaniment: np.ndarray, size: int) -> np.ndarray:
+        """The accompaniment at the level that it has in each `size` frames of the mixture."""
+        pieces = []
+        for at in range(0, mixture.shape[1], size):
+            x, y = (side[:, at : at + size] for side in (mixture, accompaniment))
+            gains_db = levels.gains_db(x, y, self.rate)
+            pieces.append(levels.applied(y, gains_db) if gains_db else y)
+        return np.concatenate(pieces, axis=1)
+
+    def left_db(
+        self, mixture: np.ndarray, accompaniment: np.ndarray, voice: float = 1.0
+    ) -> float | None:
         """What is left of the backing in a chunk's vocals, relative to the song's voice or, where
         that is louder, to the chunk's; None where they are not written.
 
+        `voice`: what of its power the song's voice is turned down to in this chunk.
         A chunk shorter than PIECE_S is judged together with what it lacks of that, at most its own
         length, of the song at its mean: in less, a voice and its backing are alike by chance.
         """
@@ -135,22 +158,22 @@ class Judge:
         filled = found
         if self._song.size:
             filled = found.plus(self._song, lacking / self._song.size)
-        if not self._passes(filled):
+        if not self._passes(filled, voice):
             return None
         self.written = self.written.plus(found)
-        return _ratio_db(found.left, self._heard(found))
+        return _ratio_db(found.left, self._heard(found, voice))
 
     def _measure(self, mixture: np.ndarray, accompaniment: np.ndarray) -> Leftover:
         return leftover.measure(mixture, accompaniment, self.rate, self.codecs)
 
-    def _heard(self, found: Leftover) -> float:
+    def _heard(self, found: Leftover, share: float = 1.0) -> float:
         """The power of the voice that what is left over is held against."""
         song = self._song
-        level = max(0.0, song.voice - song.left) / song.size if song.size else 0.0
+        level = share * max(0.0, song.voice - song.left) / song.size if song.size else 0.0
         return max(0.0, found.voice - found.left, level * found.size)
 
-    def _passes(self, found: Leftover) -> bool:
-        voice, least = self._heard(found), found.backing * 10 ** (INAUDIBLE_DB / 10)
+    def _passes(self, found: Leftover, share: float = 1.0) -> bool:
+        voice, least = self._heard(found, share), found.backing * 10 ** (INAUDIBLE_DB / 10)
 
         def below(left: float, largest_db: float) -> bool:
             return left <= max(least, voice * 10 ** (largest_db / 10))

@@ -104,12 +104,20 @@ def _encoded(
                     for name in names
                 },
                 "leftover_db": chunk.leftover_db,
+                "level_db": list(chunk.level_db) if chunk.level_db else None,
+                "repaired": _repaired(recording, chunk),
                 "teacher_sha256": None,
                 "confidence": None,
                 "sizes": [(name, len(data)) for name, data in sizes],
             }
         )
     return rows, ear.meters
+
+
+def _repaired(recording: Recording, chunk: chunks.Chunk) -> str | None:
+    """What was mended of a chunk, as in schemas.INDEX."""
+    of_pair = [recording.repaired] if recording.repaired else []
+    return "+".join([*of_pair, *(["level"] if chunk.level_db else [])]) or None
 
 
 class _Ear:

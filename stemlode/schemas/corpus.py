@@ -3,6 +3,7 @@
 import pyarrow as pa
 
 from stemlode.schemas.fields import BYTES, DECIBELS, HERTZ, NONE, SECONDS, field
+from stemlode.schemas.pairs import REPAIRS
 
 KINDS = ("pair", "stems", "unpaired", "pseudo", "clean_target", "clean_residual")
 
@@ -73,6 +74,21 @@ INDEX = pa.schema(
             "str",
             NONE,
             "Above what sources are salient: relative, or dBFS; null where not sought, or if it is -30.",
+            since="0.2",
+        ),
+        field(
+            "level_db",
+            "f64s",
+            DECIBELS,
+            "Gains by which a pair's accompaniment was brought to its level in the mixture, at equal "
+            "distances from the chunk's begin to its end, and on lines between; null for none.",
+            since="0.2",
+        ),
+        field(
+            "repaired",
+            "str",
+            NONE,
+            f"What was mended of a pair: {', '.join(REPAIRS)}; several joined by +. Null: nothing.",
             since="0.2",
         ),
         field(
