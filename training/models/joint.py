@@ -76,10 +76,9 @@ class Joint(nn.Module):
         thousands of steps. (The prior of Lin et al., "Focal loss", ICCV 2017, 4.1.)
         """
         for name in self.listening:
-            net = self.get_submodule(name)
-            assert isinstance(net, UNet)
+            bias = self.get_submodule(f"{name}.decoder")[-1].bias  # type: ignore[index]
             with torch.no_grad():
-                net.decoder[-1].bias += math.log(likelihood / (1 - likelihood))
+                bias.add_(math.log(likelihood / (1 - likelihood)))
         return self
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
