@@ -10,6 +10,7 @@ import soxr
 
 from stemlode.ids import digest
 from stemlode.tables import Row
+from training.pitch import swift
 
 STAGE = "salience"
 
@@ -37,5 +38,5 @@ def part_name(rows: Sequence[Row], plan: SaliencePlan) -> str:
         wanted.pop(name)
     facts = ("sample_id", "start_s", "duration_s", "scale")
     held = [[*map(row.get, facts), row["sha256"].get("vocals.flac")] for row in rows]
-    libraries = [soxr.__version__, np.__version__]
-    return digest(json.dumps([wanted, held, libraries], sort_keys=True, default=str))
+    made_by = [soxr.__version__, np.__version__, swift.PEAK]
+    return digest(json.dumps([wanted, held, made_by], sort_keys=True, default=str))

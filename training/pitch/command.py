@@ -11,6 +11,7 @@ from stemlode import files, runs
 from stemlode.arguments import Parser
 from stemlode.audio import AudioError
 from stemlode.runs import BadUsage, Failed
+from stemlode.shards.salience import THRESHOLD
 from training import console
 from training.pitch import listening, networks, song, teachers
 from training.pitch.song import Heard
@@ -75,7 +76,7 @@ def _hear(run: runs.Run, inputs: list[str], teacher: PitchTeacher, *, many: bool
             raise Failed(f"--output {run.output}: {source}: {why}") from error
         share = heard.voiced_share
         if not share:
-            line = f"note: {source}: no voice is heard in it; all its frames are unvoiced"
+            line = f"note: {source}: no voice is heard in it: {_why(heard)}"
             bar.write(runs.on_one_line(line), file=sys.stderr)
         seconds += heard.duration_s
         facts[name] = [
@@ -110,6 +111,13 @@ def _hear(run: runs.Run, inputs: list[str], teacher: PitchTeacher, *, many: bool
             "them again"
         )
     return 0
+
+
+def _why(heard: Heard) -> str:
+    """Why all frames of a song are unvoiced: a net that has learnt little says a little of all."""
+    if heard.likeliest is None:
+        return "all its frames are unvoiced"
+    return f"its likeliest pitch has {heard.likeliest:.2f}, and {THRESHOLD:g} counts as voiced"
 
 
 def _note(run: runs.Run, source: str, name: str, heard: Heard) -> None:

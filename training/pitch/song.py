@@ -27,6 +27,7 @@ class Heard:
     duration_s: float
     voiced_share: float  # of its frames
     notes: int
+    likeliest: float | None = None  # how likely its likeliest pitch is; runs of before do not say
 
 
 def write(
@@ -65,7 +66,8 @@ def write(
     with listening.flac(at_grid, voices) as sound, files.atomic_write(target) as sink:
         while data := sound.read(1 << 20):
             sink.write(data)
-    return Heard(duration_s, f0.voiced_share, len(sung))
+    likeliest = round(float(f0.confidence.max(initial=0.0)), 3)
+    return Heard(duration_s, f0.voiced_share, len(sung), likeliest)
 
 
 def joined(parts: Iterator[F0]) -> F0:

@@ -2,7 +2,8 @@
 
 It hears 16 kHz, says a pitch and a confidence every 16 ms, and comes with its weights. Its frames
 are voiced from a confidence of 0.5 on, ours from 0.4: its confidence is stretched so that the two
-mean the same.
+mean the same. What is soft it hardly hears: a voice whose peak lies 38 dB below full scale loses a
+twentieth of its voiced frames, 10 dB further down half of them. So soft songs are raised.
 """
 
 import hashlib
@@ -23,6 +24,8 @@ from training.pitch.targets import F0
 SAMPLE_RATE = 16_000  # Hz
 VOICED = 0.5  # of its confidence
 BLOCK = 60 * SAMPLE_RATE  # at a time; the result does not depend on it
+PEAK = 0.1  # of full scale, to which a song is raised that has none so high
+MOST_GAIN = 31.6  # 30 dB, so that what leaks into a silent stem does not become a voice
 
 
 def load() -> tuple[Any, str]:
@@ -41,9 +44,10 @@ def load() -> tuple[Any, str]:
 
 
 def f0_of(detector: Any, signal: Signal) -> F0:
-    """A song of any length, mono at 16 kHz → its pitch every 16 ms."""
-    stream = detector.stream()
-    parts = [stream.push(block, SAMPLE_RATE) for block in _blocks(signal)] + [stream.flush()]
+    """A song of any length and level, mono at 16 kHz → its pitch every 16 ms."""
+    stream, gain = detector.stream(), _gain(signal)
+    parts = [stream.push(block * gain, SAMPLE_RATE) for block in _blocks(signal)]
+    parts.append(stream.flush())
     time_s, pitch, confidence = (
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("timestamps", "pitch_hz", "confidence")
@@ -54,6 +58,12 @@ def f0_of(detector: Any, signal: Signal) -> F0:
         THRESHOLD + (confidence - VOICED) * ((1 - THRESHOLD) / (1 - VOICED)),
     )
     return F0(time_s, np.where(stretched >= THRESHOLD, 1, -1) * pitch, stretched)
+
+
+def _gain(signal: Signal) -> np.float32:
+    """By what a song is raised; 1 for nearly all."""
+    peak = max((float(np.abs(block).max()) for block in _blocks(signal)), default=0.0)
+    return np.float32(min(MOST_GAIN, max(1.0, PEAK / peak)) if peak else 1.0)
 
 
 def _blocks(signal: Signal) -> Iterator[np.ndarray]:

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from stemlode import audio
 from stemlode.shards import salience
 from stemlode.shards.salience import LEVELS, ROWS
+from tests.pipelines.salience.sung import voice
 from training.pitch import swift, targets, teachers
 from training.pitch.targets import F0
 
+LEVELS_DB = (0, -20, -50, -100)  # of full scale
 PITCH = st.one_of(st.just(0.0), st.floats(33.0, 2050.0))
 
 
@@ -102,6 +104,20 @@ def test_one_ridge_is_kept_of_several_and_several_are_noticed() -> None:
     kept = targets.single(both)
     assert targets.voices_share(kept) == 0
     assert np.array_equal(targets.f0_of(kept).f0_hz, targets.f0_of(both).f0_hz)
+
+
+def test_a_voice_is_heard_at_any_level_but_not_what_leaks() -> None:
+    """swift-f0 by itself hears nothing 40 dB below full scale."""
+    time = np.arange(2 * swift.SAMPLE_RATE) / swift.SAMPLE_RATE
+    sung = voice(np.where(time < 1.5, 220.0, 0.0), swift.SAMPLE_RATE)
+    sung /= np.abs(sung).max()
+    detector, _ = swift.load()
+    loud, usual, soft, leak = (swift.f0_of(detector, sung * 10 ** (db / 20)) for db in LEVELS_DB)
+    assert usual.voiced_share > 0.7
+    assert (soft.voiced == usual.voiced).mean() > 0.98 < (loud.voiced == usual.voiced).mean()
+    both = soft.voiced & usual.voiced
+    assert np.abs(1200 * np.log2(soft.f0_hz[both] / usual.f0_hz[both])).max() < 5
+    assert leak.voiced_share == 0
 
 
 def test_the_target_loses_little_of_the_teacher_s_score(test_data: Path) -> None:
