@@ -182,7 +182,8 @@ class _Joined:
 def _moved(sound: TrimmedSignal, part: Part, begin: int, end: int) -> Stereo:
     rate, both = sound.settings.sample_rate, sound.both
     mid = _Moved(both.mid, part, rate, begin, end)
-    return Stereo(mid, both.side and _Moved(both.side, part, rate, begin, end))
+    side = None if both.side is None else _Moved(both.side, part, rate, begin, end)
+    return Stereo(mid, side)
 
 
 def _on_clock(look: Look, part: Part, repair: str) -> Scores | None:
