@@ -39,13 +39,12 @@ def test_a_mended_pair_gives_true_voices(
     assert outcome.sdr_db is not None and outcome.sdr_db > least_db
 
 
-@pytest.mark.parametrize("change", ["+1000 ppm", "faded by 1 dB"])
 def test_through_a_codec_it_is_as_true_as_the_codec_lets_it_be(
-    test_data: Path, bench: Workbench, change: str
+    test_data: Path, bench: Workbench
 ) -> None:
     passage = voice_cases.passage(test_data, "song2_rap_92bpm", 24.0)
     coding = ("mp3", 320)
-    outcome = bench.outcome(
-        repair.case_of(passage, change), coding, voices.best_of(passage, coding)
-    )
+    case = repair.case_of(passage, "+1000 ppm")
+    outcome = bench.outcome(case, coding, voices.best_of(passage, coding))
+    assert outcome.used
     assert outcome.is_true, voices.line(outcome)
