@@ -210,7 +210,8 @@ def _sample_counts(row: dict[str, Any]) -> list[tuple[str, int]]:
 
 
 def _hours(index: beam.PCollection) -> beam.PCollection:
-    """Hours of the corpus, and by split and kind; summed in whole µs, so that no order shows."""
+    """Hours of the corpus, and by split, kind and what was mended; summed in whole µs, so that no
+    order shows."""
     return (
         index
         | "Microseconds" >> beam.FlatMap(_microseconds)
@@ -221,7 +222,11 @@ def _hours(index: beam.PCollection) -> beam.PCollection:
 
 def _microseconds(row: dict[str, Any]) -> list[tuple[str, int]]:
     time_us = round(row["duration_s"] * 1e6)
-    return [(n, time_us) for n in ("hours", f"hours_{row['split']}", f"hours_{row['kind']}")]
+    mended = (row.get("repaired") or "").split("+")
+    names = [f"hours_repaired_{repair}" for repair in mended if repair]
+    return [
+        (n, time_us) for n in ("hours", f"hours_{row['split']}", f"hours_{row['kind']}", *names)
+    ]
 
 
 def _songs(index: beam.PCollection) -> beam.PCollection:

@@ -28,6 +28,7 @@ COLUMNS = (
     "mix.artist",
     "mix.duration_s",
     "instrumental.title",
+    "repaired",
 )
 CLOSEST = 8  # pairs on each list
 TRIPLES_KEPT = 3
@@ -50,6 +51,7 @@ class ShownPair:
     duration_s: float | None
     mix_uri: str | None
     instrumental_uri: str | None
+    repaired: str = ""
 
 
 def thresholds(prune: Folder) -> dict[str, float]:
@@ -95,7 +97,7 @@ def examples(prune: Folder) -> list[list[ShownPair]]:
     """Pairs to look at and listen to, each with a few to fall back on where audio is missing.
 
     Kept pairs from the lower, the middle and the upper part of the range; one of each other
-    decision, from the middle of its range.
+    decision, from the middle of its range; one of each way in which pairs were mended.
     """
     table = prune.table("pairs", COLUMNS)
     if table is None:
@@ -105,9 +107,13 @@ def examples(prune: Folder) -> list[list[ShownPair]]:
     )
     table = table.sort_by([("difference", "ascending"), ("pair_id", "ascending")])
     decision = np.asarray(table["decision"].to_pylist(), dtype=object)
+    mended = np.asarray([text or "" for text in table["repaired"].to_pylist()], dtype=object)
     chosen: list[list[ShownPair]] = []
+    for repair in sorted({*mended} - {""}):
+        found = [int(i) for i in np.flatnonzero(mended == repair)]
+        chosen.append(_pairs(prune, table, found[len(found) // 2 :][:3]))
     for wanted in ("kept", *(d for d in schemas.DECISIONS if d not in ("kept", "unreadable"))):
-        rows = np.flatnonzero(decision == wanted)
+        rows = np.flatnonzero((decision == wanted) & (mended == ""))
         pieces = TRIPLES_KEPT if wanted == "kept" else 1
         for piece in np.array_split(rows, pieces):
             middle = len(piece) // 2
@@ -135,6 +141,7 @@ def _pairs(prune: Folder, table: pa.Table, rows: Sequence[int]) -> list[ShownPai
             duration_s=real(row["mix.duration_s"]),
             mix_uri=Address(row["mix_audio_uri"] or "", rules),
             instrumental_uri=Address(row["instrumental_audio_uri"] or "", rules),
+            repaired=row["repaired"] or "",
         )
         for row in taken
     ]

@@ -6,6 +6,7 @@ Only what is counted of a candidate is held, so that millions can be looked at.
 import heapq
 import math
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -46,6 +47,7 @@ class Cost:
     audio_s: float
     decode_s: float
     cpu_s: float
+    repaired: dict[str, int]  # pairs by what was mended
 
 
 def rows(folder: str) -> Iterator[Row]:
@@ -88,7 +90,11 @@ def measured(sample: Iterable[list[Row]], listener: Listener) -> Cost:
         listener.close()
     decode_s = listener.decoder_cpu_s
     cpu_s = time.process_time() - begun + decode_s
-    return Cost(len(heard.measures), len(heard.unreadable), heard.decoded_s, decode_s, cpu_s)
+    repaired: Counter[str] = Counter()
+    for measures in heard.measures.values():
+        repaired.update(filter(None, (measures.get("repaired") or "").split("+")))
+    found = (len(heard.measures), len(heard.unreadable), heard.decoded_s, decode_s, cpu_s)
+    return Cost(*found, dict(sorted(repaired.items())))
 
 
 def lines(candidates: Iterable[Row], listener: Listener, pairs_per_part: int) -> list[str]:
@@ -116,6 +122,12 @@ def lines(candidates: Iterable[Row], listener: Listener, pairs_per_part: int) ->
         f"{ROUND:,} such pairs)",
         *(f"  {_time(hours / n):>10} with {n} worker{'s' * (n > 1)} of a core" for n in WORKERS),
     ]
+    said += [
+        f"  {_share(count, cost.pairs)} of the pairs need mending: {repair}"
+        for repair, count in cost.repaired.items()
+    ]
+    if not cost.repaired and cost.pairs:
+        said.append(f"  {_share(0, cost.pairs)} of the pairs need mending")
     if cost.unreadable:
         said.append(f"note: {cost.unreadable} tracks of the sample cannot be read")
     return said
@@ -123,6 +135,15 @@ def lines(candidates: Iterable[Row], listener: Listener, pairs_per_part: int) ->
 
 def _tracks(sample: Iterable[list[Row]]) -> int:
     return sum(len({row[f"{r}_track_id"] for row in song for r in ROLES}) for song in sample)
+
+
+def _share(count: int, pairs: int) -> str:
+    """A share with its 95 % interval (Wilson 1927), of a sample of pairs."""
+    p, z = count / pairs, 1.96
+    middle = (p + z**2 / (2 * pairs)) / (1 + z**2 / pairs)
+    half = z / (1 + z**2 / pairs) * math.sqrt(p * (1 - p) / pairs + z**2 / (4 * pairs**2))
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return f"{100 * p:.0f} % ({100 * low:.0f} to {100 * high:.0f} %)"
 
 
 def _number(hours: float) -> str:

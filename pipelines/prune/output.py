@@ -16,6 +16,7 @@ WORK = ("audio_seconds", "decode_ms", "score_ms")
 FILES = ("tracks_decoded", "lengths_differ", "ends_missing")
 COUNTS = ("candidates", *schemas.DECISIONS, "rejected", *WORK, *FILES)
 SUMS = ("hours_kept", "hours_dropped")
+USED = ("kept", "partly")  # decisions of pairs that corpora may hold once they are mended
 TAGS = ("rejects", "counts", "lengths")
 
 
@@ -28,6 +29,12 @@ def outputs(row: Row, length_s: float | None) -> Iterator[Any]:
     yield row
     yield TaggedOutput("counts", ("candidates", 1))
     yield TaggedOutput("counts", (row["decision"], 1))
+    mended = (row.get("repaired") or "").split("+") if row["decision"] in USED else []
+    for repair in filter(None, mended):
+        yield TaggedOutput("counts", (f"repaired_{repair}", 1))
+        if length_s is not None:
+            share = (row["matched_share"] or 1.0) if row["decision"] == "partly" else 1.0
+            yield TaggedOutput("lengths", (f"hours_repaired_{repair}", length_s * share))
     if row["decision"] != "unreadable" and length_s is not None:
         name = "hours_kept" if row["decision"] == "kept" else "hours_dropped"
         yield TaggedOutput("lengths", (name, length_s))
@@ -45,7 +52,8 @@ def write(
     """The end of the pipeline: tables, counts, and the run's record.
 
     `rejects` are (track id, row of schemas.REJECT), of which one a track is kept; `counts` are
-    (name, number), `lengths` (one of SUMS, seconds); the rest is as for transforms.Finish.
+    (name, number), `lengths` (one of SUMS or `hours_repaired_…`, seconds); the rest is as for
+    transforms.Finish.
     """
     pipeline = pairs.pipeline
     rejected = (  # the same track may be in the candidates of two songs

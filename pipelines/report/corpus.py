@@ -24,10 +24,11 @@ COLUMNS = {
     "release_year": "Hours by year",
     "licence": "Hours by licence",
 }
+MENDED = "Hours by what was mended of pairs"
 LOUDNESS = Measure("loudness_db", "Loudness", "mean power of the mixture, dB re full scale")
 LENGTH = Measure("length_s", "Length of songs", "seconds")
 _INDEX = ("song_id", "split", "kind", "sources", "genre", "release_year", "licence")
-_NUMBERS = ("duration_s", "energies_db", "augmentation")
+_NUMBERS = ("duration_s", "energies_db", "augmentation", "repaired")
 _SONG = ("name", "split", "joined", "chunks", "left_out", "sum_error_db")
 
 
@@ -71,7 +72,10 @@ def statistics(corpus: Folder) -> Statistics | None:
     songs = corpus.table("songs", _SONG)
     return Statistics(
         hours=hours,
-        tables=[(title, _shares(index, column)) for column, title in COLUMNS.items()],
+        tables=[
+            *((title, _shares(index, column)) for column, title in COLUMNS.items()),
+            *([(MENDED, _mended(index))] if index["repaired"].null_count < len(index) else []),
+        ],
         loudness=spread(_by_split(index["split"], _loudness(index)), {}, LOUDNESS),
         length=_lengths(index),
         causes=sorted(causes.items(), key=lambda item: (-item[1], str(item[0]))),
@@ -104,6 +108,16 @@ def _shares(index: pa.Table, column: str) -> list[Share]:
         samples, hours = sum(s.samples for s in rest), sum(s.hours for s in rest)
         found.append(Share("", samples, hours, len(rest)))
     return found
+
+
+def _mended(index: pa.Table) -> list[Share]:
+    """Samples and hours that each kind of repair gave; of two on one sample, each counts it."""
+    lists = pc.split_pattern(pc.fill_null(index["repaired"].combine_chunks(), ""), "+")
+    rows = pc.list_parent_indices(lists)
+    values = pa.table(
+        {"repaired": pc.list_flatten(lists), "duration_s": index["duration_s"].take(rows)}
+    )
+    return _shares(values.filter(pc.not_equal(values["repaired"], "")), "repaired")
 
 
 def _loudness(index: pa.Table) -> np.ndarray:

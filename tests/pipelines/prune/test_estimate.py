@@ -53,6 +53,7 @@ def test_it_counts_all_and_listens_to_a_few(
     thesis = _number(r"\(([\d.,]+) for 20,000 such pairs\)", said)
     assert thesis == pytest.approx(hours * 20_000 / 80, rel=0.02)
     assert "with 100 workers" in said
+    assert "  0 % (0 to 39 %) of the pairs need mending" in said
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -104,3 +105,11 @@ def test_the_command_line(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "o").exists()
     with pytest.raises(runs.BadUsage, match="does not exist"):
         command.main(["--candidates", str(tmp_path / "gone"), "--estimate"])
+
+
+@pytest.mark.parametrize(
+    ("count", "pairs", "said"),
+    [(0, 12, "0 % (0 to 24 %)"), (3, 12, "25 % (9 to 53 %)"), (5, 5, "100 % (57 to 100 %)")],
+)
+def test_shares_of_a_sample_are_told_with_an_interval(count: int, pairs: int, said: str) -> None:
+    assert estimate._share(count, pairs) == said

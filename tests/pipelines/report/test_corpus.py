@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.pages import inputs
+from pipelines.pages import inputs, pairs
 from pipelines.report import corpus as corpus_module
 from pipelines.report import page as report_page
 from stemlode import schemas
@@ -130,3 +130,31 @@ def test_a_corpus_without_a_table_of_songs_has_a_page(tmp_path: Path) -> None:
     found = corpus_module.statistics(held)
     assert found is not None and found.loudness is None and found.chunks == 0
     assert "Hours by licence" in report_page.page([held])
+
+
+def test_hours_of_what_was_mended_are_told_by_repair(tmp_path: Path) -> None:
+    mended = ["speed", "speed+level", "level", None, None]
+    rows = [_row(n, kind="pair", repaired=repaired) for n, repaired in enumerate(mended)]
+    run = folders.start("corpus", tmp_path / "corpus", {})
+    folders.table(run, "index", rows, schemas.INDEX)
+    folders.finish(run, {"samples": 5})
+    ((folder,), _) = inputs.find([str(tmp_path)])
+    held = corpus_module.statistics(folder)
+    assert held is not None
+    found = {row.value: row.samples for row in dict(held.tables)[corpus_module.MENDED]}
+    assert found == {"speed": 2, "level": 2}
+    assert sum(row.hours for row in dict(held.tables)["Hours by kind"]) == pytest.approx(0.05)
+
+
+def test_examples_of_what_was_mended_come_first_and_say_so(tmp_path: Path) -> None:
+    mix, instrumental = (str(tmp_path / name) for name in ("mix.wav", "instrumental.wav"))
+    rows = [
+        {**folders.pair(f"song {n}", mix=mix, instrumental=instrumental), "repaired": repaired}
+        for n, repaired in enumerate([None, "speed", "speed", "parts", None])
+    ]
+    run = folders.start("prune", tmp_path / "pairs", {})
+    folders.table(run, "pairs", rows, schemas.SCORED_PAIR)
+    folders.finish(run, {"candidates": 5})
+    ((folder,), _) = inputs.find([str(tmp_path)])
+    found = [choices[0].repaired for choices in pairs.examples(folder)]
+    assert found == ["parts", "speed", "", ""]
