@@ -38,7 +38,7 @@ import soundfile
 
 from pipelines.prune import command
 from stemlode import audio, runs, schemas, tables
-from stemlode.audio import decoders
+from stemlode.audio import decoders, decoding_process, reading
 from stemlode.ids import digest
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -119,9 +119,10 @@ def each(paths: Sequence[Path], work: Callable[[Path], object]) -> None:
 
 
 def decode_as_prune(path: Path) -> None:
-    """At the rate and with the channel that `prune` compares, samples thrown away."""
-    for _ in audio.blocks(str(path), sample_rate=8192, mono=True, block_frames=32_768):
-        pass
+    """At the rate and with the channels that `prune` compares, samples thrown away."""
+    with decoders.opened(str(path)) as source:
+        for _ in reading.blocks_of(source, 8192, 2, decoding_process.BLOCK_FRAMES):
+            pass
 
 
 def opened(path: Path) -> None:
