@@ -97,6 +97,7 @@ def carry_out(given: argparse.Namespace, world: World) -> int:
     else:
         place, sure = inputs["unlabelled"], rules.min_confidence
         unlabelled = sets.shards(place, recipe, start.sha256, sure, folder)
+    memory.check_shared(recipe, options.workers, world)
     memory.check(*(recipe, device, options, world, output), overwrite=given.overwrite, teachers=1)
     run: Run | None = None
     if world.first:

@@ -70,6 +70,7 @@ def carry_out(recipe: Recipe, options: Options, given: argparse.Namespace, world
     data = material_of(recipe, given, inputs, world)
     start = begun_with(recipe, given, inputs, world)
     # Before there is a plan, from which other options would differ.
+    memory.check_shared(recipe, options.workers, world)
     memory.check(recipe, device, options, world, output, overwrite=given.overwrite)
     run: Run | None = None
     if world.first:

@@ -3,7 +3,9 @@
 A kernel that is out of memory kills without a word, and seldom at once.
 """
 
+import math
 import mmap
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,14 @@ from stemlode.plans import PLAN
 from stemlode.runs import SUCCESS, BadUsage
 from training import recompute
 from training.console import tell
+from training.data.mixing import AHEAD
 from training.devices import World
 from training.loop import free_memory
 from training.loop.options import Options
 from training.models import precision
 from training.recipes.base import Recipe
 
+SIGNALS = 2  # that an example holds where nothing is mixed: mixture and reference
 MOMENTS = 2  # that Adam keeps of each weight
 # What the backward pass takes beyond what was saved for it. It has gradients of its own, a tenth;
 # and in a CPU's heap what was freed lies between what was not, so that it is used again in part.
@@ -134,6 +138,27 @@ def check(
         raise BadUsage(f"{line}; --force begins all the same")
     if world.first:
         tell(f"memory is short: {line}")
+
+
+def check_shared(recipe: Recipe, workers: int, world: World) -> None:
+    """BadUsage where worker processes would wait for ever for shared memory.
+
+    They prepare AHEAD batches each, and one more is being learnt from.
+    """
+    free = free_memory.of_shared()
+    if not workers or free is None:
+        return
+    sources = len(recipe.mixing.sources) if recipe.mixing is not None else SIGNALS
+    shape = -(-recipe.batch_size // world.size), sources, recipe.audio_channels
+    batch = 4 * math.prod(shape) * recipe.patch_samples
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes on this machine
+    needed = beside * (workers * AHEAD + 1) * batch
+    if needed > free:
+        raise BadUsage(
+            f"--workers {workers}: batches of {_gb(batch)} go through /dev/shm, where "
+            f"{_gb(free)} are free and {_gb(needed)} are needed: start the container with "
+            f"--shm-size {-(-2 * needed // 10**9)}g, or take --workers 0"
+        )
 
 
 def at_once(recipe: Recipe, processes: int = 1) -> int:

@@ -14,6 +14,7 @@ from torch import nn
 
 from stemlode.runs import BadUsage
 from tests.training.conftest import TINY
+from training.devices import ALONE
 from training.loop import command, free_memory, memory
 from training.loop.memory import Need
 from training.recipes.base import Recipe
@@ -306,3 +307,20 @@ def test_processes_of_one_machine_share_it(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(os.environ, "LOCAL_WORLD_SIZE", "3")
     assert free_memory.of_device(CPU) == GB
     assert free_memory.of_device(torch.device("meta")) is None
+
+
+def test_workers_that_would_wait_for_shared_memory_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in a container, which has 64 MB of it: the loader would stop without a word."""
+    recipe = RECIPES["bsrnn-vocals"]  # 16 examples of four sources, two channels, 3 s
+    monkeypatch.setattr(free_memory, "of_shared", lambda: 64 << 20)
+    said = r"--workers 2: batches of 0.07 GB go .* 0.34 GB are needed.*--shm-size 1g.*--workers 0"
+    with pytest.raises(BadUsage, match=said):
+        memory.check_shared(recipe, 2, ALONE)
+    memory.check_shared(recipe, 0, ALONE)
+    memory.check_shared(RECIPES["unet-vocals-small"], 2, ALONE)
+    monkeypatch.setattr(free_memory, "of_shared", lambda: 1 << 30)
+    memory.check_shared(recipe, 2, ALONE)
+    monkeypatch.setattr(free_memory, "of_shared", lambda: None)
+    memory.check_shared(recipe, 2, ALONE)
