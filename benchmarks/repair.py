@@ -194,7 +194,7 @@ def cost(songs: list[str]) -> Iterator[str]:
             for change in ("nothing", *needs):
                 pair = _written(folder, case_of(passage, change))
                 for repair in (False, True):
-                    spent[change, repair] = min(_cpu_s(pair, repair) for _ in range(3))
+                    spent[change, repair] = min(_cpu_s(pair, repair) for _ in range(2))
             plain, mended = (
                 0.9 * spent["nothing", repair]
                 + 0.1 * math.fsum(spent[change, repair] for change in needs) / len(needs)
