@@ -13,7 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pipelines.pages import inputs, masks, media, pairs, text
-from pipelines.pages.inputs import Folder
+from pipelines.pages.inputs import Folder, real
 from pipelines.pages.media import Clip
 from pipelines.report import boosting, counts, melody, salience, scores, spectra, spread, training
 from pipelines.report.corpus import statistics
@@ -21,6 +21,7 @@ from pipelines.report.counts import FlowCounts
 from pipelines.report.titles import titles
 from pipelines.report.training import ShownSong
 from stemlode.audio import AudioError
+from stemlode.schemas.pairs import REPAIRS
 
 TEMPLATES = Path(__file__).with_name("templates")
 MEDIA_BYTES = 6_500_000  # of data URIs; the rest of a page is small
@@ -169,6 +170,7 @@ def _prunes(prunes: Sequence[Folder]) -> list[dict[str, Any]]:
                 "unscored": unscored,
                 "decisions": ordered,
                 "total": sum(decisions.values()),
+                "mended": _mended(prune),
                 "outcomes": outcomes,
                 "outcomes_untold": untold,
                 "spreads": spread.spreads(prune, pairs.STACK),
@@ -177,6 +179,13 @@ def _prunes(prunes: Sequence[Folder]) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _mended(prune: Folder) -> list[tuple[str, int, float]]:
+    """What was mended of pairs that are used, with their number and hours, by the record."""
+    hours = {name: real(prune.facts("counts").get(f"hours_repaired_{name}")) for name in REPAIRS}
+    found = ((name, prune.count(f"repaired_{name}"), hours[name]) for name in REPAIRS)
+    return [(name, count, length or 0.0) for name, count, length in found if count]
 
 
 def _triples(prunes: Sequence[Folder], budget: _Budget) -> list[dict[str, Any]]:

@@ -154,7 +154,10 @@ def test_examples_of_what_was_mended_come_first_and_say_so(tmp_path: Path) -> No
     ]
     run = folders.start("prune", tmp_path / "pairs", {})
     folders.table(run, "pairs", rows, schemas.SCORED_PAIR)
-    folders.finish(run, {"candidates": 5})
+    counts = {"repaired_speed": 2, "hours_repaired_speed": 0.125, "repaired_parts": 1}
+    folders.finish(run, {"candidates": 5, **counts})
     ((folder,), _) = inputs.find([str(tmp_path)])
+    said = report_page.page([folder])
+    assert "Mended and used: speed 2 pairs, 0.12 hours; parts 1 pairs, 0.00 hours." in said
     found = [choices[0].repaired for choices in pairs.examples(folder)]
     assert found == ["parts", "speed", "", ""]
