@@ -194,10 +194,9 @@ def _on_clock(look: Look, part: Part, repair: str) -> Scores | None:
     if again is None or not again.coherent:
         return None
     part = part.moved(again.offset_s + x.start / rate)
-    middle = (part.begin_s + part.end_s) / 2
     return dataclasses.replace(
         again,
-        offset_s=float(part.at(np.array([middle]))[0]) - middle,
+        offset_s=float(part.at(np.zeros(1))[0]),
         drift_ppm=part.drift_ppm,
         clock=part.pieces,
         repaired=repair,

@@ -42,6 +42,7 @@ def test_another_speed_is_mended_and_the_pair_is_as_any_other(test_data: Path, p
     assert decide(found, Thresholds())[0] == "kept"
     assert found.repaired == "speed" and found.coherent and plain.repaired is None
     assert found.drift_ppm == pytest.approx(ppm, abs=0.05)
+    assert found.offset_s == pytest.approx(0.0, abs=5e-6)
     assert found.difference == pytest.approx(plain.difference, abs=0.01)
     assert found.gain_db == pytest.approx(plain.gain_db, abs=0.1)
     (part,) = parts_of(found.clock or [])
