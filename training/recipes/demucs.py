@@ -16,8 +16,8 @@ class DemucsRecipe(Recipe):
     """Target and rest by one net (Défossez et al. 2019, whose net gives four sources).
 
     The loss is the mean absolute error of the waveforms, summed over the two. Examples are mixed
-    from targets and rests of different songs, each at its own random gain and with its channels
-    swapped at even odds, as theirs are.
+    from targets and rests of different songs, each at its own random gain and with its sign and
+    its channels swapped at even odds, as theirs are. What of theirs is left out: docs/recipes.md.
     """
 
     family: ClassVar[str] = "demucs"
@@ -28,7 +28,7 @@ class DemucsRecipe(Recipe):
     sample_rate: int = 44_100  # Hz, stereo
     batch_size: int = 64  # examples
     learning_rate: float = 3e-4  # of Adam
-    patch_seconds: float = 11.0  # length of a training example
+    patch_seconds: float = 10.0  # length of a training example
     channels: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)  # of the encoder's layers
     kernel_size: int = 8
     stride: int = 4
@@ -38,6 +38,7 @@ class DemucsRecipe(Recipe):
     swap_channels: bool = True  # left and right of target and rest, each at even odds
     gain_low: float = 0.25  # least factor of the target and of the rest in an example
     gain_high: float = 1.25
+    flip_signs: bool = False  # of target and rest, each at even odds
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,6 +77,8 @@ class DemucsRecipe(Recipe):
     def gains(self, count: int) -> tuple[Tensor, Tensor]:
         """See `Recipe.gains`."""
         both = self.gain_low + torch.rand(2, count) * (self.gain_high - self.gain_low)
+        if self.flip_signs:
+            both = torch.where(torch.rand(2, count) < 0.5, -both, both)
         return both[0], both[1]
 
     def blocks(self, nets: nn.Module) -> list[nn.Module]:
@@ -126,6 +129,7 @@ _VOCALS = DemucsRecipe(
     name="demucs-vocals",
     summary="Demucs, in the time domain: strided convolutions, LSTM; vocals and accompaniment",
     target="vocals",
+    flip_signs=True,
 )
 _SMALL = dataclasses.replace(
     _VOCALS,

@@ -5,6 +5,7 @@ import torch
 
 from training.models import cost
 from training.models.demucs import Demucs
+from training.recipes import registry
 from training.recipes.registry import RECIPES
 
 
@@ -22,6 +23,9 @@ def test_its_size_is_that_of_its_layers() -> None:
     assert cost.parameters(Demucs(channels, kernel, 4, context, 2, sources)) == wanted
     with torch.device("meta"):
         assert cost.parameters(RECIPES["demucs-vocals"].core()) == 265_677_444
+        # Of four sources, as the authors' own net has them.
+        channels = (64, 128, 256, 512, 1024, 2048)
+        assert cost.parameters(Demucs(channels, sources=4)) == 265_679_496
 
 
 @pytest.mark.parametrize("samples", [1, 255, 256, 1023, 4001])
@@ -48,3 +52,13 @@ def test_each_sample_depends_on_both_sides_and_all_weights_learn() -> None:
     assert bool((mixture.grad[0, :, :64] != 0).any() and (mixture.grad[0, :, -64:] != 0).any())
     net(mixture).square().sum().backward()
     assert all(weight.grad is not None and bool(weight.grad.any()) for weight in net.parameters())
+
+
+def test_examples_are_of_either_sign() -> None:
+    recipe = RECIPES["demucs-vocals"]
+    torch.manual_seed(0)
+    for gains in recipe.gains(1000):
+        assert bool(((gains.abs() >= 0.25) & (gains.abs() <= 1.25)).all())
+        assert 400 < int((gains < 0).sum()) < 600
+    plain = registry.override(recipe, {"flip_signs": False})
+    assert all(bool((gains > 0).all()) for gains in plain.gains(1000))
