@@ -25,7 +25,8 @@ def main(argv: Sequence[str]) -> int:
     task, chunking = options.task_of(given), chunking_of(given)
     device = pick_device(given.device)
     if not files.is_file(given.mixture):
-        raise BadUsage(f"{given.mixture}: no such file")
+        what = "is a folder; name the file" if files.exists(given.mixture) else "no such file"
+        raise BadUsage(f"{given.mixture}: {what}")
     loaded = [models.load(name, device, chunking) for name in given.model]
     output = files.absolute(given.output)
     inputs = {

@@ -158,10 +158,7 @@ def _target(text: str | None) -> tuple[str, float | None]:
     if text is None:
         return noise.MEDIAN, None
     kind, _, number = text.rpartition(":")
-    try:
-        wanted = float(number)
-    except ValueError:
-        wanted = math.nan
+    wanted = _number(number)
     if kind not in ("", noise.MEDIAN, noise.WHOLE) or not 0 < wanted < 120:
         raise BadUsage(f"--target-di-sdr {text}: not 27.8, median:27.8 or whole:27.8 (dB)")
     return kind or noise.MEDIAN, wanted
@@ -170,17 +167,25 @@ def _target(text: str | None) -> tuple[str, float | None]:
 def _weight(text: str) -> float | str:
     if text in (AUTO, f"-{AUTO}"):
         return text
-    value = float(text)
+    value = _number(text)
     if not math.isfinite(value) or abs(value) > 1e9:
         raise argparse.ArgumentTypeError(f"{text} is no weight")
     return value
 
 
 def _not_negative(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not 0 <= value < 1e12:
         raise argparse.ArgumentTypeError(f"{text} must be 0 or more, and finite")
     return value
+
+
+def _number(text: str) -> float:
+    """NaN for what is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _iterations(text: str) -> int:

@@ -214,11 +214,16 @@ def _report(
         }
     if task.pcm:
         whole = (problem.mixture + best).numpy()
+        clipped = int((np.abs(whole) > 1).sum())
         report["pcm"] = {
             "bits": task.pcm,
-            "clipped_samples": int((np.abs(whole) > 1).sum()),
+            "clipped_samples": clipped,
             "error_db": _error_db(whole, written),
         }
+        if clipped:
+            report["notes"].append(
+                f"{clipped:,} samples were clipped to {task.pcm} bits; without --pcm none is"
+            )
     return report, heard
 
 

@@ -84,6 +84,19 @@ def test_it_writes_a_song_that_is_separated_otherwise(
     assert "already complete" in capsys.readouterr().out
 
 
+def test_what_clips_is_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = song(1.2)
+    loud = 3 / np.abs(whole.mixture).max()
+    audio.write(str(tmp_path / "song.wav"), whole.mixture * loud, RATE, "FLOAT")
+    for stem, samples in whole.stems.items():
+        audio.write(str(tmp_path / "stems" / f"{stem}.wav"), samples * loud, RATE, "FLOAT")
+    words = ["--model", f"{HERE}:half", *QUICK, "--pcm", "16", "--output", tmp_path / "out"]
+    assert _run(tmp_path, *words) == 0
+    assert "samples were clipped to 16 bits" in capsys.readouterr().err
+
+
 def test_a_killed_run_goes_on_to_the_same_bytes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +239,8 @@ REFUSED = [
     (["--codec", "mp3:9999"], "--codec mp3:9999: from 16 to 512 kbit/s"),
     (["--iterations", "0"], "0 is not from 1 to 100000"),
     (["--stpr-weight", "nan"], "nan must be 0 or more"),
+    (["--stpr-weight", "much"], "much must be 0 or more"),
+    (["--weight", "x"], "x is no weight"),
     (["--stems", "/nowhere"], "/nowhere: holds no stems"),
 ]
 
