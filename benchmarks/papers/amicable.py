@@ -77,7 +77,7 @@ NETS = {
 }  # fmt: skip
 TARGET, PARTNER = "unet", "demucs"
 # The partner's weight beside 1, λ as a multiple of the target's own, and the DI_SDR in dB.
-PAIRS = {"both better": (4.0, 2.6, WANTED_DB), "opposite": (-1.0, 2.5, 20.0)}
+PAIRS = {"both better": (4.0, 2.6, WANTED_DB), "opposite": (-1.0, 1.5, 20.0)}
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 SILENT_S = "0.5"  # after which a client gives up an answer
 FAILS_WITHIN_S = 120  # each verb, where every request fails and no client pauses
 STORES = ("gs", "s3")
-SONGS, SONG = 2, "Ann - Song number 0.flac"
+SONGS, SONG, FIRST = 2, "Ann - Song number 0.flac", "song 0"
 SHORT = "--validate-every 2 --patience 9 --log-every 1 --workers 0 --cache-gb 0.01 --device cpu"
 # In words that name runs before them.
 VERBS = {
@@ -48,9 +48,14 @@ VERBS = {
     "salience": "salience --corpus {corpus} --device cpu",
     "pitch": "pitch {songs}/{song}",
     "export": "export {train}",
+    "perturb": "perturb {cut} --stems {stems}/{first} --model {train} --iterations 2 --device cpu",
+    "perturb-songs": "perturb-songs --stems {stems} --model {train} --iterations 2 --device cpu",
+    "perturb-corpus": "perturb-songs --corpus {corpus} --model {train} --iterations 2 --device cpu",
     "report": "report {prune} {corpus} {train} {evaluate}",
+    "review": "review {prune} --no-browser",
 }
 WRITES_NOTHING = ("verify",)
+WRITES_HERE = ("review",)  # what must be on disk at once
 WRITES_FILES = {"report": ".html", "export": ".onnx"}
 # Verbs in one process, since what they import takes longer than what they do here.
 RUN = """
@@ -68,6 +73,9 @@ for words in json.load(sys.stdin):
             found = {path: files.sha256(path) for path in files.list_files(words[1])}
             status = 0
         else:
+            if words[0] == "review":  # which else serves its page until it is ended
+                from pipelines.review import server
+                server.serve = lambda app, at: None
             status = cli.main(words)
     print(json.dumps([status, said.getvalue(), time.monotonic() - started, found]), flush=True)
 """
@@ -79,6 +87,7 @@ class Stores:
 
     proxies: list[Proxy]
     environment: dict[str, str]
+    folder: Path  # of this machine
 
     def fail(self, rate: float) -> None:
         for proxy in self.proxies:
@@ -95,7 +104,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
             address, facts = stack.enter_context(served(kind, log))
             proxies.append(stack.enter_context(faulty(address, 0)))
             environment |= {k: v.replace(address, proxies[-1].address) for k, v in facts.items()}
-        yield Stores(proxies, environment)
+        yield Stores(proxies, environment, tmp_path_factory.mktemp("here"))
 
 
 def _run(stores: Stores, commands: list[list[str]], timeout_s: float = 3000) -> list[list[Any]]:
@@ -113,18 +122,21 @@ def _place(number: int, output: str, verb: str) -> str:
     return f"{STORES[number % 2]}://bucket/{output}/{verb}"
 
 
-def _commands(output: str) -> list[list[str]]:
+def _commands(stores: Stores, output: str) -> list[list[str]]:
     """Each verb on the clean run's folders, from one store into the other."""
     at = {verb: _place(number, "clean", verb) for number, verb in enumerate(VERBS)}
     at |= {
         "songs": "s3://bucket/songs",
         "stems": "gs://bucket/stems",
+        "cut": "gs://bucket/cut/0.flac",
+        "first": FIRST,
         "plain": kills.PLAIN,
         "song": SONG,
     }
     found = []
     for number, (verb, words) in enumerate(VERBS.items()):
         place = _place(number, output, verb) + WRITES_FILES.get(verb, "")
+        place = f"{stores.folder}/{output}/{verb}" if verb in WRITES_HERE else place
         writes = [] if verb in WRITES_NOTHING else ["--output", place]
         found.append([*(word.format_map(at) for word in words.split()), *writes])
     return found
@@ -134,7 +146,8 @@ def _read(stores: Stores, output: str) -> dict[str, str]:
     """What lies in both stores of an output, by name; what says how long something took is left
     out."""
     found: dict[str, str] = {}
-    for *_, held in _run(stores, [["read", f"{kind}://bucket/{output}"] for kind in STORES]):
+    places = [*(f"{kind}://bucket/{output}" for kind in STORES), f"{stores.folder}/{output}"]
+    for *_, held in _run(stores, [["read", place] for place in places]):
         found |= {path.partition(f"/{output}/")[2]: sha256 for path, sha256 in held.items()}
     timed = (*kills.UNLIKE, kills.log.FILE, ".html")
     return {name: "" if name.endswith(timed) else sha256 for name, sha256 in found.items()}
@@ -149,11 +162,13 @@ def clean(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     copies = [["copy", str(path), f"s3://bucket/songs/{path.name}"] for path in pairs]
     for number, (backing, mixture) in enumerate(zip(pairs[::2], pairs[1::2], strict=True)):
         (whole, rate), (rest, _) = soundfile.read(mixture), soundfile.read(backing)
-        for name, sound in (("vocals", whole - rest), ("accompaniment", rest)):
-            path = folder / f"{name}.flac"
+        cut = {f"stems/song {number}/vocals": whole - rest}
+        cut |= {f"stems/song {number}/accompaniment": rest, f"cut/{number}": whole}
+        for name, sound in cut.items():
+            path = folder / f"{name.replace('/', ' ')}.flac"
             soundfile.write(path, sound[: 2 * rate], rate)
-            copies.append(["copy", str(path), f"gs://bucket/stems/song {number}/{name}.flac"])
-    done = _run(stores, [*copies, *_commands("clean")])
+            copies.append(["copy", str(path), f"gs://bucket/{name}.flac"])
+    done = _run(stores, [*copies, *_commands(stores, "clean")])
     assert not [row for row in done if row[0]]
     return _read(stores, "clean")
 
@@ -164,7 +179,7 @@ def test_a_fifth_of_all_requests_failing_changes_no_byte(
 ) -> None:
     written = {name.partition("/")[0].partition(".")[0] for name in clean}
     assert written == {*VERBS} - {*WRITES_NOTHING}
-    commands = _commands("faulty")
+    commands = _commands(stores, "faulty")
     stores.fail(0.2)
     try:
         done = _run(stores, commands)
@@ -184,7 +199,7 @@ def test_a_fifth_of_all_requests_failing_changes_no_byte(
 def test_stores_that_always_fail_end_each_verb_with_one_line(
     stores: Stores, clean: dict[str, str]
 ) -> None:
-    commands = _commands("nothing")
+    commands = _commands(stores, "nothing")
     stores.fail(1)
     try:
         done = _run(stores, commands, FAILS_WITHIN_S * len(commands))
