@@ -27,6 +27,7 @@ from training import devices, recompute
 from training.checkpoint import Checkpoint
 from training.loop import pace
 from training.models import precision
+from training.recipes import chunks
 from training.recipes.chunks import Chunking
 from training.recipes.registry import RECIPES, Recipe
 from training.separation.separate import separate_file
@@ -86,7 +87,7 @@ def largest(recipe: Recipe, device: torch.device, way: str, most: int, clock: Cl
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
         except (RuntimeError, MemoryError) as error:
-            if not devices.is_out_of_memory(error):
+            if not chunks.is_out_of_memory(error):
                 raise
             break
         finally:

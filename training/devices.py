@@ -109,12 +109,6 @@ def products(kind: str) -> None:
         part.fp32_precision = kind
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a computation failed because its device has too little memory."""
-    kinds = torch.OutOfMemoryError | MemoryError
-    return isinstance(error, kinds) or "t allocate memory" in str(error)
-
-
 @contextmanager
 def exactly() -> Iterator[None]:
     """Within it, products of fp32 are exact, whatever they are outside."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from training import devices
 from training.models.spectrogram import Waveform
 
 Estimator = Callable[[Tensor], Tensor]  # [batch, channels, samples] → [batch, …, samples]
@@ -49,6 +48,12 @@ class Chunking:
     def at_once(self) -> int:
         """Chunks that are computed at once, as far as the memory has room."""
         return self.batch if self.room.most is None else min(self.batch, self.room.most)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a computation failed because its device has too little memory."""
+    kinds = torch.OutOfMemoryError | MemoryError
+    return isinstance(error, kinds) or "t allocate memory" in str(error)
 
 
 def overlap_add(
@@ -92,7 +97,7 @@ def _where_there_is_room(estimate: Estimator, batch: Tensor) -> Tensor | None:
     try:
         return estimate(batch).float()
     except (RuntimeError, MemoryError) as error:
-        if len(batch) == 1 or not devices.is_out_of_memory(error):
+        if len(batch) == 1 or not is_out_of_memory(error):
             raise
     if torch.cuda.is_available():  # by now nothing holds what the attempt computed
         torch.cuda.empty_cache()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stemlode import runs
 from stemlode.runs import Failed
-from training import devices
+from training.recipes import chunks
 from training.teachers import labels
 from training.teachers.labels import OUTCOMES
 from training.teachers.teacher import Teacher, TeacherFault
@@ -162,7 +162,7 @@ def _failed(segment: Tensor, error: Exception) -> Estimated:
 def _check_passing(error: Exception) -> None:
     """Raise Failed if the machine is at fault: every further segment would fail as well."""
     said = runs.reason(error)
-    if devices.is_out_of_memory(error):
+    if chunks.is_out_of_memory(error):
         raise Failed(f"--teacher: not enough memory: take a smaller --batch-size ({said[:120]})")
     if "CUDA error" in said or isinstance(error, OSError):
         raise Failed(f"--teacher: {said[:200]}; run again to resume") from error

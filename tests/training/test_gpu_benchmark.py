@@ -14,7 +14,7 @@ COMMAND = [sys.executable, "-W", "ignore", "-m", "benchmarks.gpu", "--dry-run", 
 def test_every_table_has_its_row(tmp_path: Path) -> None:
     words = [*COMMAND, "unet-vocals-small", "--output", str(tmp_path / "table.md")]
     told = {**os.environ, "OMP_NUM_THREADS": "1"}
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     done = subprocess.run(words, cwd=root, env=told, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     table = (tmp_path / "table.md").read_text()
@@ -26,6 +26,6 @@ def test_every_table_has_its_row(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_what_there_is_no_time_for_says_so() -> None:
     words = [*COMMAND, "unet-vocals-small", "--minutes", "0.001"]
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.count("no time") > 6
