@@ -8,6 +8,7 @@ Of that,
   of an octave, the gains of its channels (complex, so delays count) that leave least over;
 * *moving* is what it explains at a gain of its own in each tenth of a second, in three bands;
 * *bent* is what it explains at a gain that goes with its level, as limiters and clipping have it;
+* *clipped* is what the mixture's peaks lack, for it goes against them and is nothing elsewhere;
 * *noise* is what even the quietest places hold, whether it goes with the accompaniment or stays.
 
 Places are cells of a tenth of a second by a bin. As in `matching.sound.channels`, gains are those
@@ -26,6 +27,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import scipy.fft
 
 from matching.sound.signals import powers, stft
 from pipelines.samples.encoders import Shares
@@ -47,6 +49,10 @@ _BEND_MISSES = 3.0  # what a limiter does in all, by what goes with the level
 _MOVING_MISSES = 1.6  # what moves in all, by what does in tenths of a second
 _TURN_CELLS = 10  # stretches of which the coloured is found twice
 _TURN_BINS = 8  # groups of which the moving is found twice
+_PEAKS = (0.7, 0.8, 0.9, 0.95)  # of the mixture's top, above which its peaks stand out
+_TOP = 1e-4  # of its samples are above its top, or a codec's noise would make it
+_LONGEST_PEAK_S = 0.01
+_PEAK_HZ = (200.0, 10_000.0)  # what codecs leave of peaks
 
 
 @dataclass
@@ -54,8 +60,8 @@ class Leftover:
     """Powers, summed over places and channels: of a voice with all that is in it, of its backing,
     and of what is left of that in the voice, by kind.
 
-    Of lossy files also what is `expected` of their codecs, and what two halves agree on of the
-    coloured and the moving, which is below zero where they do not.
+    Of lossy files also what is `expected` of their codecs, what is `clipped` from the mixture, and
+    what two halves agree on of the coloured and the moving, which is below zero where they do not.
     """
 
     voice: float = 0.0
@@ -68,6 +74,7 @@ class Leftover:
     expected: float = 0.0
     coloured_agreed: float = 0.0
     moving_agreed: float = 0.0
+    clipped: float = 0.0
 
     def plus(self, other: "Leftover", times: float = 1.0) -> "Leftover":
         """The two together, the other at a weight."""
@@ -123,6 +130,7 @@ def measure(
                 whole @ codecs[0].at(hz) + sung.own.sum(axis=0) @ codecs[1].at(hz)
             )
             _add_agreed(found, sung, bands)
+            found.clipped += _clipped(side, voice, rate, hop) * scale
         found.bent += _bent(side - accompaniment[channel], accompaniment[channel], rate) * scale
     return found
 
@@ -298,3 +306,65 @@ def _noise(sung: _Sung, band: slice) -> float:
     going = float(np.quantile(power[chosen] / own[chosen], _QUIETEST)) * float(own.sum())
     staying = float(np.quantile(power, _QUIETEST)) * power.size * _OF_MEAN
     return max(going, staying)
+
+
+def _clipped(mixture: np.ndarray, voice: np.ndarray, rate: int, hop: int) -> float:
+    """Power, of samples, by which a channel of the mixture was cut off at its peaks.
+
+    A voice shares the peaks of its mixture, so that what goes against them is none. How high they
+    would have been is taken from how steeply they begin and end, and what of that is in the voice,
+    [frames, bins] every `hop` samples, is found as by least squares where it is most easily seen,
+    in stretches that take turns; it counts as far as the two agree.
+    """
+    n_fft = 2 * (voice.shape[1] - 1)
+    hz = np.arange(voice.shape[1]) * (rate / n_fft)
+    low, high = np.searchsorted(hz, _PEAK_HZ)
+    voice = voice[:, low:high]
+    weights = 1 / (powers(voice).mean(axis=0) + 1e-30)
+    window = np.hanning(n_fft + 1)[:-1].astype(np.float32)
+    size = np.abs(mixture)
+    top = float(np.quantile(size, 1 - _TOP))
+    most = 0.0
+    for share in _PEAKS:
+        lacking = _above(mixture, share * top, round(_LONGEST_PEAK_S * rate))
+        at = np.flatnonzero(lacking)
+        frames = np.unique(np.concatenate([at // hop - 1, at // hop]))
+        frames = frames[(frames >= 0) & (frames < len(voice))]
+        if not len(frames):
+            continue
+        pieces = np.lib.stride_tricks.sliding_window_view(lacking, n_fft)[frames * hop]
+        spectra = scipy.fft.rfft(window * pieces, axis=1)[:, low:high]
+        products = (voice[frames] * spectra.conj()).real @ weights
+        expected = powers(spectra) @ weights
+        turn = frames // _TURN_CELLS % 2 == 0
+        first, second = (
+            min(0.0, float(products[half].sum() / (expected[half].sum() + 1e-30)))
+            for half in (turn, ~turn)
+        )
+        most = max(most, first * second * float(lacking @ lacking))
+    return most
+
+
+def _above(samples: np.ndarray, level: float, longest: int) -> np.ndarray:
+    """What would be above a level, of samples that were cut off there: between the places where
+    they reach it, cubics of the slopes that they have outside. 0 elsewhere."""
+    over = np.abs(samples) >= level
+    over[:4] = over[-4:] = False
+    steps = np.diff(over.astype(np.int8))
+    first, last = np.flatnonzero(steps == 1) + 1, np.flatnonzero(steps == -1)
+    kept = (last - first < longest) & (samples[first] * samples[last] > 0)
+    first, last = first[kept], last[kept]
+    sign = np.sign(samples[first])
+    rise, fall = (
+        np.maximum(0, sign * (samples[near] - samples[far]) / 2)
+        for near, far in ((first - 1, first - 3), (last + 1, last + 3))
+    )
+    counts = last - first + 1
+    peak = np.repeat(np.arange(len(counts)), counts)
+    place = np.arange(len(peak)) - np.repeat(np.cumsum(counts) - counts, counts)
+    width = counts[peak] + 1
+    part = (place + 1) / width
+    found = np.zeros_like(samples)
+    heights = rise[peak] * part * (1 - part) ** 2 + fall[peak] * part**2 * (1 - part)
+    found[first[peak] + place] = sign[peak] * width * heights
+    return found

@@ -28,7 +28,8 @@ LARGEST_EXPLAINED_DB = -22.5  # of what the backing's own samples explain, there
 LARGEST_SHARE = 0.9  # of what the codecs should leave: all that is left of a song by agreement
 LARGEST_SURE_SHARE = 0.4  # of it, where that is well above what agrees by chance
 BY_CHANCE_DB = -38.5  # relative to the backing
-LARGEST_OF_PIECE = 4.0  # of that: of a chunk, of which less can be told
+LARGEST_CLIPPED_SHARE = 0.005  # of it: what is found of what the mixture's peaks lack
+LARGEST_OF_PIECE = 4.0  # of these: of a chunk, of which less can be told
 INAUDIBLE_DB = -50.0  # relative to the backing
 PIECE_S = 12.0  # of a song; less says little
 WHOLE_S = 36.0  # of a song, in which a lossy pair is held against its codecs
@@ -100,6 +101,7 @@ class Judge:
         self.rate, self.delay, self.codecs = rate, delay, codecs
         self._song = Leftover()  # of its pieces in which the vocals are true
         self.written = Leftover()
+        self.whole = Leftover()  # of lossy files, what was held against their codecs
         self._by_codec_alone = True
 
     def learn(self, mixture: np.ndarray, accompaniment: np.ndarray) -> None:
@@ -128,7 +130,9 @@ class Judge:
         whole = self._measure(mixture, accompaniment)
         chance = whole.backing * 10 ** (BY_CHANCE_DB / 10)
         sure = LARGEST_SURE_SHARE + chance / max(whole.expected, 1e-30)
-        return _in_share(whole, min(LARGEST_SHARE, sure))
+        self.whole = whole
+        in_share = _in_share(whole, min(LARGEST_SHARE, sure))
+        return in_share and _is_as_high(whole, LARGEST_CLIPPED_SHARE)
 
     def _levelled(self, mixture: np.ndarray, accompaniment: np.ndarray, size: int) -> np.ndarray:
         """The accompaniment at the level that it has in each `size` frames of the mixture."""
@@ -182,7 +186,9 @@ class Judge:
             return below(found.left, LARGEST_LEFT_DB)
         noisy = below(found.left, LARGEST_NOISY_DB)
         explained = below(found.explained, LARGEST_EXPLAINED_DB)
-        return noisy and explained and _in_share(found, LARGEST_OF_PIECE)
+        in_share = _in_share(found, LARGEST_OF_PIECE)
+        as_high = _is_as_high(found, LARGEST_CLIPPED_SHARE * LARGEST_OF_PIECE)
+        return noisy and explained and in_share and as_high
 
 
 def written_db(judges: Iterable[Judge]) -> float | None:
@@ -192,6 +198,17 @@ def written_db(judges: Iterable[Judge]) -> float | None:
     for one in judges:
         written = written.plus(one.written)
     return _ratio_db(written.left, written.voice - written.left) if written.size else None
+
+
+def of_codecs_db(judges: Iterable[Judge]) -> tuple[float | None, float | None]:
+    """What is left by agreement in some of a lossy pair, and what is found of what its mixture's
+    peaks lack, relative to what its codecs should leave; None of lossless ones."""
+    whole = Leftover()
+    for one in judges:
+        whole = whole.plus(one.whole)
+    if not whole.size:
+        return None, None
+    return _ratio_db(whole.agreed, whole.expected), _ratio_db(whole.clipped, whole.expected)
 
 
 def judge(
@@ -231,6 +248,12 @@ def _in_share(found: Leftover, largest: float) -> bool:
     """Whether no more is left than a share of what the codecs should leave, or nothing audible."""
     least = found.backing * 10 ** (INAUDIBLE_DB / 10)
     return found.agreed <= max(least, largest * found.expected)
+
+
+def _is_as_high(found: Leftover, largest: float) -> bool:
+    """Whether the mixture's peaks lack no more than a share of what the codecs should leave."""
+    least = found.backing * 10 ** (INAUDIBLE_DB / 10)
+    return found.clipped <= largest * max(least, found.expected)
 
 
 def _ratio_db(left: float, voice: float) -> float:

@@ -112,13 +112,20 @@ def _source(file: Bytes, stream: int, held: contextlib.ExitStack, whole: bool) -
     if magic == b"OggS\0":
         return _ogg(file, stream, held, whole)
     if magic[:4] == b"fLaC":
-        return held.enter_context(FFmpeg.open(file, stream, "flac"))
+        nothing = 0.0 if whole and framing.flac_states_less(file) else None
+        _rewind(file)
+        return held.enter_context(FFmpeg.open(file, stream, "flac", nothing))
     mpeg = framing.mpeg(file)
     _rewind(file)
     if mpeg and mpeg.free_format:
         return held.enter_context(Libsndfile.free_format(file))
     if mpeg:
         return held.enter_context(FFmpeg.open(file, stream, "mp3", mpeg.stated_s or 0.0))
+    return _by_content(file, stream, held)
+
+
+def _by_content(file: Bytes, stream: int, held: contextlib.ExitStack) -> Libsndfile | FFmpeg:
+    """Of a format that the libraries tell."""
     times_held = framing.times_held(file)
     _rewind(file)
     pcm, stated_s = Libsndfile.open(file, times_held), None
@@ -128,8 +135,15 @@ def _source(file: Bytes, stream: int, held: contextlib.ExitStack, whole: bool) -
         with pcm:
             stated_s = pcm.stated_s
     _rewind(file)
-    found = FFmpeg.open(file, stream, stated_s=stated_s, times_held=times_held)
-    return held.enter_context(found)
+    try:
+        found = FFmpeg.open(file, stream, stated_s=stated_s, times_held=times_held)
+        return held.enter_context(found)
+    except AudioError:
+        within = framing.flac_within(file)
+        if within is None:
+            raise
+    rest = Section(file, within, file.seek(0, io.SEEK_END))
+    return held.enter_context(FFmpeg.open(rest, stream, "flac", 0.0))
 
 
 def _ogg(file: Bytes, stream: int, held: contextlib.ExitStack, whole: bool) -> FFmpeg | Chain:

@@ -269,8 +269,15 @@ class FFmpeg:
             return 3600.0 * int(tag[1]) + 60.0 * int(tag[2]) + float(tag[3])
         if self._name == "ogg" and self.stream.duration is not None:
             seconds = max(0.0, self.stream.duration * self._unit_s)
-            return seconds if self._spanned_s(seconds) == seconds else 0.0
+            known = self._spanned_s(seconds) == seconds
+            return max(0.0, seconds - self._skipped_s()) if known else 0.0
         return self._all_s if len(self.container.streams) == 1 else 0.0
+
+    def _skipped_s(self) -> float:
+        """Seconds that Opus has before its sound, to be skipped; FFmpeg counts them as well."""
+        context = self.stream.codec_context
+        head = context.extradata or b"" if self._codec == "opus" else b""
+        return int.from_bytes(head[10:12], "little") / 48_000 if head[:8] == b"OpusHead" else 0.0
 
 
 class _Bounded:

@@ -1,8 +1,10 @@
-"""What MP3 frames, Ogg pages and chunks say before anything is decoded, which no decoder passes on.
+"""What the frames of MP3 and FLAC, Ogg pages and chunks say before anything is decoded, which no
+decoder passes on.
 
 The number of frames that an MP3's first frame may state (Xing, Info or VBRI), whether it is of free
-format, where the links of an Ogg file begin and end, and how many bytes a WAV and its relations
-state their sound to be. Reads headers only. Free of Beam.
+format, where the last frames of a FLAC file lie in its sound, where the links of an Ogg file begin
+and end, and how many bytes a WAV and its relations state their sound to be. Reads headers only.
+Free of Beam.
 """
 
 import io
@@ -29,6 +31,9 @@ _KBITS = {  # by (MPEG-1 or not, layer)
     (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
+_FLAC_SIZES = (0, 192, 576, 1152, 2304, 4608, 0, 0, *(256 << n for n in range(8)))
+_FLAC_HEAD_BYTES = 16  # the longest
+_FLAC_FRAMES_BYTES = 1 << 17  # among which two frames of FLAC are looked for
 _SAME = 0xFFFE0C00  # of a header, what the frames of a stream share: version, layer, rate
 _FREE_SAME = 0xFFFEFC00  # and the bit rate
 _UNKNOWN_BYTES = 0x7FFF_0000  # sizes of 32 bits from here on are what streaming writers put
@@ -64,6 +69,15 @@ class Mpeg:
 
     free_format: bool
     stated_s: float | None = None
+
+
+@dataclass(frozen=True)
+class FlacFrame:
+    """A frame of FLAC by its header: where it lies in the file, its first sample, and how many."""
+
+    at: int
+    first: int
+    samples: int
 
 
 @dataclass(frozen=True)
@@ -319,6 +333,82 @@ def _sound_chunk(file: Bytes, head: bytes, size: int) -> tuple[int, int] | None:
             return None
         at += stated + (-stated % 8 if wide else stated % 2 if step == 8 else 0)
     return None
+
+
+def flac_states_less(file: Bytes) -> bool:
+    """Whether a FLAC file holds frames of samples beyond those that its header states."""
+    at = after_tags(file)
+    file.seek(at)
+    head = file.read(26)
+    if head[:4] != b"fLaC" or head[4] & 0x7F or len(head) < 26:
+        return False
+    size, stated = int.from_bytes(head[8:10], "big"), int.from_bytes(head[21:26], "big")
+    stated &= (1 << 36) - 1
+    if not stated:
+        return False
+    end = file.seek(0, io.SEEK_END)
+    file.seek(max(at, end - _FLAC_FRAMES_BYTES))
+    places = _flac_frames(file.read(_FLAC_FRAMES_BYTES), size)
+    return any(
+        b.first == a.first + a.samples and b.first >= stated for a, b in itertools.pairwise(places)
+    )
+
+
+def flac_within(file: Bytes) -> int | None:
+    """Where the first frame of a FLAC stream begins that has lost its header, and all before that
+    frame; None where no two frames follow each other near the file's beginning."""
+    file.seek(0)
+    places = _flac_frames(file.read(_FLAC_FRAMES_BYTES), 0)
+    following = (a for a, b in itertools.pairwise(places) if b.first == a.first + a.samples)
+    return next((frame.at for frame in following), None)
+
+
+def _flac_frames(data: bytes, size: int) -> list[FlacFrame]:
+    """The frames of FLAC whose headers are found (RFC 9639, section 9.1). `size`: of all blocks in
+    samples, where it is fixed; 0 where that is not known: then the first frame's."""
+    found, at = list[FlacFrame](), data.find(0xFF)
+    while 0 <= at <= len(data) - _FLAC_HEAD_BYTES:
+        frame = _flac_frame(data[at : at + _FLAC_HEAD_BYTES])
+        if frame is not None:
+            number, samples, by_sample = frame
+            size = size or samples
+            found.append(FlacFrame(at, number if by_sample else number * size, samples))
+        at = data.find(0xFF, at + 1)
+    return found
+
+
+def _flac_frame(head: bytes) -> tuple[int, int, bool] | None:
+    """Its number, its samples, and whether it is numbered by its first sample; None for none."""
+    if head[0] != 0xFF or head[1] & 0xFE != 0xF8:
+        return None
+    sizes, rates = head[2] >> 4, head[2] & 15
+    if not sizes or rates == 15 or head[3] >> 4 > 10 or head[3] & 1:
+        return None
+    further = max(0, 8 - (head[4] ^ 0xFF).bit_length() - 1)  # bytes of a number as in UTF-8
+    if head[4] & 0xC0 == 0x80 or further > 6:
+        return None
+    number = head[4] & (0x7F if not further else 0x3F >> further)
+    for byte in head[5 : 5 + further]:
+        if byte & 0xC0 != 0x80:
+            return None
+        number = number << 6 | byte & 0x3F
+    at = 5 + further
+    wide = {6: 1, 7: 2}.get(sizes, 0)
+    size = _FLAC_SIZES[sizes] or int.from_bytes(head[at : at + wide], "big") + 1
+    at += wide + {12: 1, 13: 2, 14: 2}.get(rates, 0)
+    if _crc8(head[:at]) != head[at]:
+        return None
+    return number, size, bool(head[1] & 1)
+
+
+def _crc8(data: bytes) -> int:
+    """Of the polynomial x⁸ + x² + x + 1."""
+    found = 0
+    for byte in data:
+        found ^= byte
+        for _ in range(8):
+            found = found << 1 ^ (0x107 if found & 0x80 else 0)
+    return found
 
 
 def ogg_links(file: Bytes) -> list[Link]:

@@ -144,6 +144,20 @@ SONG = pa.schema(
             since="0.2",
         ),
         field(
+            "leftover_of_codecs_db",
+            "f64",
+            DECIBELS,
+            "What is left of a lossy pair's backing, as it is estimated, relative to what its codecs should leave; null of lossless ones.",
+            since="0.2",
+        ),
+        field(
+            "clipped_of_codecs_db",
+            "f64",
+            DECIBELS,
+            "What is found of what its mixture's peaks lack, relative to the same; -120 for nothing.",
+            since="0.2",
+        ),
+        field(
             "artists",
             "strs",
             NONE,

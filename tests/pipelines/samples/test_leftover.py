@@ -10,6 +10,7 @@ import pytest
 from benchmarks import voice_cases
 from benchmarks.voice_cases import RATE, SPOILT
 from pipelines.samples import leftover
+from pipelines.samples.encoders import NONE
 from pipelines.samples.leftover import Leftover
 
 passage = cache(voice_cases.passage)
@@ -40,6 +41,30 @@ def test_each_kind_of_leftover_is_told(test_data: Path, change: str, kind: str) 
     really_db = 10 * math.log10(np.mean((a - spoilt) ** 2) / np.mean((a + v - spoilt) ** 2))
     assert really_db - 3 < found_db(found.left, found) < really_db + 8
     assert found_db(true.left, true) < -28
+
+
+@pytest.mark.parametrize(("over_db", "hard"), [(2, True), (4, True), (4, False)])
+def test_what_the_peaks_of_a_mixture_lack_is_told(
+    test_data: Path, over_db: float, hard: bool
+) -> None:
+    given = passage(test_data, "so_easy", 12.0)
+    a, v = given.accompaniment, given.vocals
+    most = np.abs(a + v).max() / np.float32(10 ** (over_db / 20))
+    spoilt = np.clip(a + v, -most, most) if hard else most * np.tanh((a + v) / most)
+    found = leftover.measure(spoilt, a, RATE, (NONE, NONE))
+    lost = np.mean((spoilt - (a + v)) ** 2) / np.mean((spoilt - a) ** 2)
+    told_db = found_db(found.clipped, found) - 10 * math.log10(lost)
+    assert (-10 if hard else -14) < told_db < 2  # a tanh bends what is no peak, too
+
+
+def test_peaks_that_are_whole_lack_nothing(test_data: Path) -> None:
+    given = passage(test_data, "so_easy", 12.0)
+    a, v = given.accompaniment, given.vocals
+    for backing in (a, np.clip(a, -0.3, 0.3)):  # a backing that was clipped before it was sung to
+        found = leftover.measure(backing + v, backing, RATE, (NONE, NONE))
+        assert found_db(found.clipped, found) < -60
+    silent = np.zeros_like(a)
+    assert leftover.measure(silent, silent, RATE, (NONE, NONE)).clipped == 0
 
 
 def test_what_is_too_short_or_silent_leaves_nothing() -> None:

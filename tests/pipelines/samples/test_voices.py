@@ -75,8 +75,8 @@ def test_levels_apart_are_mended_of_lossless_files_alone(test_data: Path, bench:
 @pytest.mark.slow
 def test_what_a_codec_does_not_leave_is_not_written(test_data: Path, bench: Workbench) -> None:
     """Such noise and such a compressor leave a voice at 20 dB, of lossless files; here it would be
-    14 dB below what the codec leaves alone."""
-    changes = ("nothing", "noise at -25 dB", "compressed 1.2:1")
+    14 dB below what the codec leaves alone, and a clipped mixture 3 to 4 dB."""
+    changes = ("nothing", "noise at -25 dB", "compressed 1.2:1", "clipped by 4 dB")
     given = passage(test_data, "so_easy", 24.0)
     outcomes = list(bench.coded(given, changes, [("mp3", 320)]))
     assert untrue(outcomes) == []
