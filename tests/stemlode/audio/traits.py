@@ -146,7 +146,6 @@ def _patched(data: bytes, at: int, new: bytes) -> bytes:
     return data[:at] + new + data[at + len(new) :]
 
 
-<<<<<<< HEAD
 def later(ogg: bytes, by: int) -> bytes:
     """Ogg whose pages count from so much earlier, as what is cut out of a stream does."""
     found, at = b"", 0
@@ -171,10 +170,6 @@ def _checksum(page: bytes) -> int:
     return found
 
 
-def _of_unknown_length(flac: bytes) -> bytes:
-    """The total in STREAMINFO, 36 bits, is 0."""
-    return _patched(flac, 21, bytes([flac[21] & 0xF0]) + bytes(4))
-=======
 def _of_length(flac: bytes, samples: int = 0) -> bytes:
     """The total in STREAMINFO, 36 bits, is another; 0 for unknown."""
     return _patched(flac, 21, bytes([flac[21] & 0xF0]) + samples.to_bytes(4, "big"))
@@ -183,13 +178,7 @@ def _of_length(flac: bytes, samples: int = 0) -> bytes:
 def _skipping(opus: bytes, samples: int) -> bytes:
     """The first page of an Opus file says that so many come before its sound."""
     page = _patched(_patched(opus[:47], 38, samples.to_bytes(2, "little")), 22, bytes(4))
-    check = 0
-    for byte in page:
-        check ^= byte << 24
-        for _ in range(8):
-            check = check << 1 ^ (0x104C11DB7 if check & 1 << 31 else 0)
-    return _patched(page, 22, check.to_bytes(4, "little")) + opus[47:]
->>>>>>> 7ca0a07 (What a clipped mixture's peaks lack is found, and the pair's voice is not written; a FLAC header that states too little is not believed; Opus without what it skips)
+    return _patched(page, 22, struct.pack("<I", _checksum(page))) + opus[47:]
 
 
 @functools.cache
