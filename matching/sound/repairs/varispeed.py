@@ -27,9 +27,16 @@ def half_of(cutoff: float, half: int = HALF) -> int:
 
 
 def interpolated(
-    samples: np.ndarray, places: np.ndarray, cutoff: float = 1.0, half: int = HALF
+    samples: np.ndarray,
+    places: np.ndarray,
+    cutoff: float = 1.0,
+    half: int = HALF,
+    *,
+    start: int = 0,
 ) -> np.ndarray:
-    """[channels, frames] at places [n], float64, all of them at least `half_of(cutoff)` inside.
+    """[channels, frames] at places [n], float64, all of them at least `half_of(cutoff)` inside;
+    `start` is the place of the first frame. It is taken off whole frames, so that how a place lies
+    between two does not depend on it.
 
     `half` is HALF, COARSE or FAST. Returns float32 [channels, n].
     """
@@ -40,7 +47,7 @@ def interpolated(
     taps = steps[row]
     taps *= (phase - row).astype(np.float32)[:, None]
     taps += weights[row]
-    first = base.astype(np.int64) - half_of(cutoff, half) + 1
+    first = base.astype(np.int64) - start - half_of(cutoff, half) + 1
     windows = np.lib.stride_tricks.sliding_window_view(samples, taps.shape[1], axis=1)
     return np.stack([np.einsum("nk,nk->n", side[first], taps) for side in windows])
 
@@ -65,7 +72,7 @@ def resampled(
             held = np.zeros((len(block), -start), np.float32)
         held = np.concatenate([held, block], axis=1)
         while (wanted := places(done, _STEP))[-1] < start + held.shape[1] - half - 1:
-            yield interpolated(held, wanted - start, cutoff)
+            yield interpolated(held, wanted, cutoff, start=start)
             done += _STEP
         drop = max(0, min(held.shape[1], math.floor(wanted[0]) - half - start))
         held, start = held[:, drop:], start + drop
@@ -74,7 +81,7 @@ def resampled(
     end = start + held.shape[1]
     held = np.pad(held, ((0, 0), (0, half + 1)))
     while len(wanted := places(done, _STEP)) and len(wanted := wanted[wanted <= end - 1]):
-        yield interpolated(held, wanted - start, cutoff)
+        yield interpolated(held, wanted, cutoff, start=start)
         done += len(wanted)
 
 

@@ -85,7 +85,7 @@ def _sdr_db(chunk: dict, true: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("curve", CURVES)
-@pytest.mark.parametrize("side", ["accompaniment", "mixture"])
+@pytest.mark.parametrize("side", ["accompaniment", pytest.param("mixture", marks=pytest.mark.slow)])
 def test_a_voice_is_told_where_the_level_changes(
     song: dict[str, np.ndarray], tmp_path: Path, curve: str, side: str
 ) -> None:
