@@ -121,23 +121,23 @@ class Timed:
     first song was read, by the clock and in processor time; `reading` is songs' part of it."""
 
     def __init__(self) -> None:
-        self.salience, self.signals = teachers.PitchTeacher.salience, vocals.signals
+        self.saliences, self.signals = teachers.PitchTeacher.saliences, vocals.signals
         self.clock = self.reading = self.begun = self.process = 0.0
 
     def __enter__(self) -> "Timed":
         timed = self
 
-        def salience(teacher: teachers.PitchTeacher, *rest: object) -> np.ndarray:
+        def saliences(teacher: teachers.PitchTeacher, *rest: object) -> object:
             return timed.heard(teacher, *rest)
 
-        teachers.PitchTeacher.salience = salience  # type: ignore[method-assign, assignment]
+        teachers.PitchTeacher.saliences = saliences  # type: ignore[method-assign, assignment]
         vocals.signals = self.read  # type: ignore[assignment]
         return self
 
     def __exit__(self, *_: object) -> None:
         self.begun = time.perf_counter() - self.begun
         self.process = time.process_time() - self.process
-        teachers.PitchTeacher.salience = self.salience  # type: ignore[method-assign]
+        teachers.PitchTeacher.saliences = self.saliences  # type: ignore[method-assign]
         vocals.signals = self.signals
 
     def read(self, *given: object) -> object:
@@ -149,10 +149,10 @@ class Timed:
         self.reading += time.thread_time() - cpu
         return found
 
-    def heard(self, *given: object) -> np.ndarray:
-        """`PitchTeacher.salience`."""
+    def heard(self, *given: object) -> object:
+        """`PitchTeacher.saliences`."""
         clock = time.perf_counter()
-        found = self.salience(*given)  # type: ignore[arg-type]
+        found = self.saliences(*given)  # type: ignore[arg-type]
         self.clock += time.perf_counter() - clock
         return found
 

@@ -88,8 +88,11 @@ class Hear(beam.DoFn):
     ) -> Iterator[tuple[Row, dict[str, bytes]]]:
         """Rows of schemas.SALIENCE without offset and size, and their files."""
         frames = vocals.frame_count(rows)
-        whole = self.teacher.salience(heard[self.teacher.sample_rate], frames, self.plan.targets)
-        share = self._voices_share(heard, frames, whole)
+        told = self.plan.voices_sha256 is not None and self.judge is None  # by the teacher itself
+        wanted = {self.plan.targets, *(["multi"] if told else [])}
+        given = self.teacher.saliences(heard[self.teacher.sample_rate], frames, wanted)
+        whole = given[self.plan.targets]
+        share = self._voices_share(heard, frames, given.get("multi"))
         several = None if share is None else share > targets.SEVERAL_SHARE
         facts |= {"frames": 0, "frames_voiced": 0, "several": bool(several)}
         facts["samples_without_vocals"] = sum(vocals.SOURCE not in row["sources"] for row in rows)
@@ -123,16 +126,15 @@ class Hear(beam.DoFn):
             )
 
     def _voices_share(
-        self, heard: dict[int, np.ndarray], frames: int, whole: np.ndarray
+        self, heard: dict[int, np.ndarray], frames: int, every: np.ndarray | None
     ) -> float | None:
-        """How much of a song's voiced time holds several voices; None where nobody can say."""
+        """How much of a song's voiced time holds several voices; None where nobody can say.
+        `every`: all voices, as the teacher hears them, if it does."""
         if self.plan.voices_sha256 is None:
             return None
         if self.judge is not None:
-            whole = self.judge.salience(heard[self.judge.sample_rate], frames, "multi")
-        elif self.plan.targets == "single":
-            whole = self.teacher.salience(heard[self.teacher.sample_rate], frames, "multi")
-        return round(targets.voices_share(whole), 6)
+            every = self.judge.salience(heard[self.judge.sample_rate], frames, "multi")
+        return None if every is None else round(targets.voices_share(every), 6)
 
 
 class WriteShard(beam.DoFn):

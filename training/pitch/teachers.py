@@ -1,6 +1,6 @@
 """Teachers of pitch: a song's vocals → its salience. Loaded by name, their weights by file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,14 +34,22 @@ class PitchTeacher:
 
         `targets` is one of TARGETS; errors as of `check`.
         """
-        self.check(targets)
-        found = np.zeros((ROWS, frames), np.uint8)
+        return self.saliences(signal, frames, (targets,))[targets]
+
+    def saliences(
+        self, signal: Signal, frames: int, wanted: Collection[str]
+    ) -> dict[str, np.ndarray]:
+        """`salience` for several targets, of one hearing."""
+        for targets in wanted:
+            self.check(targets)
+        found = {targets: np.zeros((ROWS, frames), np.uint8) for targets in wanted}
         first = 0
         for block in self.likelihoods(signal, frames):
-            kept = single(block) if self.polyphonic and targets == "single" else block
-            kept = kept[:, : max(0, frames - first)]
-            found[:, first : first + kept.shape[1]] = salience.quantised(kept)
-            first += kept.shape[1]
+            last = first + min(block.shape[1], max(0, frames - first))
+            for targets, values in found.items():
+                kept = single(block) if self.polyphonic and targets == "single" else block
+                values[:, first:last] = salience.quantised(kept[:, : last - first])
+            first = last
         return found
 
     def check(self, targets: str) -> None:

@@ -143,15 +143,15 @@ def test_a_killed_run_goes_on(
     corpus: Path, heard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output, asked = tmp_path / "salience", []
-    real = teachers.PitchTeacher.salience
+    real = teachers.PitchTeacher.saliences
 
-    def dying(self: Any, *rest: Any) -> np.ndarray:
+    def dying(self: Any, *rest: Any) -> Any:
         asked.append(1)
         if len(asked) == 2:
             raise RuntimeError("killed")
         return real(self, *rest)
 
-    monkeypatch.setattr(teachers.PitchTeacher, "salience", dying)
+    monkeypatch.setattr(teachers.PitchTeacher, "saliences", dying)
     assert hear_of(corpus, output) == 1
     assert not files.exists(str(output / runs.SUCCESS))
     assert hear_of(corpus, output) == 0

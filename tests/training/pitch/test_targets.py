@@ -1,5 +1,6 @@
 """f0 → salience → f0: what comes back is what went in, to ten cents."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import mir_eval
@@ -15,6 +16,7 @@ from stemlode.shards.salience import LEVELS, ROWS
 from tests.pipelines.salience.sung import voice
 from training.pitch import swift, targets, teachers
 from training.pitch.targets import F0
+from training.pitch.teachers import PitchTeacher
 
 LEVELS_DB = (0, -20, -50, -100)  # of full scale
 PITCH = st.one_of(st.just(0.0), st.floats(33.0, 2050.0))
@@ -138,3 +140,18 @@ def test_the_target_loses_little_of_the_teacher_s_score(test_data: Path) -> None
     assert scores[0]["Overall Accuracy"] > 0.95
     for name in ("Overall Accuracy", "Raw Pitch Accuracy"):
         assert scores[1][name] > scores[0][name] - 0.005
+
+
+def test_several_targets_are_of_one_hearing() -> None:
+    blocks, asked = np.random.default_rng(0).random((3, ROWS, 50)), []
+
+    def likelihoods(_: np.ndarray, frames: int) -> Iterator[np.ndarray]:
+        asked.append(frames)
+        yield from blocks
+
+    teacher = PitchTeacher("any", "", 22_050, True, likelihoods)
+    both = teacher.saliences(np.zeros(9), 130, ("single", "multi"))
+    assert asked == [130]
+    for targets in ("single", "multi"):
+        assert np.array_equal(both[targets], teacher.salience(np.zeros(9), 130, targets))
+    assert (both["single"] > 0).sum() < (both["multi"] > 0).sum()
