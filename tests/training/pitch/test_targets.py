@@ -152,6 +152,6 @@ def test_several_targets_are_of_one_hearing() -> None:
     teacher = PitchTeacher("any", "", 22_050, True, likelihoods)
     both = teacher.saliences(np.zeros(9), 130, ("single", "multi"))
     assert asked == [130]
-    for targets in ("single", "multi"):
-        assert np.array_equal(both[targets], teacher.salience(np.zeros(9), 130, targets))
+    for kind in ("single", "multi"):
+        assert np.array_equal(both[kind], teacher.salience(np.zeros(9), 130, kind))
     assert (both["single"] > 0).sum() < (both["multi"] > 0).sum()
