@@ -98,7 +98,10 @@ def _chunks(
     facts = table.metadata.row_group(group)
     for number in range(facts.num_columns):
         chunk = facts.column(number)
-        parents = chunk.path_in_schema.split(".")
+        try:
+            parents = chunk.path_in_schema.split(".")
+        except UnicodeDecodeError as error:
+            raise pa.ArrowInvalid("damaged: a column's name is no text") from error
         named = {".".join(parents[: n + 1]) for n in range(len(parents))}
         if columns is None or named & {*columns}:
             yield chunk

@@ -1,9 +1,11 @@
 """Parquet shards: the same samples as in tars, opened by public tools, whole or not there."""
 
+import contextlib
 import hashlib
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
@@ -115,3 +117,19 @@ def test_what_reads_back_differently_gets_no_final_name(
         _write(tmp_path, samples)
     assert not list(tmp_path.glob("a.parquet*"))
     assert not list(tmp_path.glob(f"*{files.TEMPORARY}"))
+
+
+def test_a_column_s_name_that_is_no_text_is_damage(tmp_path: Path) -> None:
+    """Each byte of every name in the footer, wherever Arrow decodes it."""
+    path = tmp_path / "shard.parquet"
+    pq.write_table(pa.table({"sample_id": ["a"], "mixture.flac": [b"x" * 9]}), path)
+    data = path.read_bytes()
+    footer, at = len(data) - 8 - int.from_bytes(data[-8:-4], "little"), 0
+    places = []
+    while (at := data.find(b"mixture", max(footer, at + 1))) > 0:
+        places += range(at, at + 7)
+    assert len(places) >= 14
+    for place in places:
+        path.write_bytes(data[:place] + bytes([data[place] ^ 128]) + data[place + 1 :])
+        with contextlib.suppress(OSError, pa.ArrowException):
+            list(parquet.read(str(path)))
