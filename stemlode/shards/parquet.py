@@ -91,8 +91,9 @@ def read(path: str) -> Iterator[dict[str, bytes]]:
 
 @contextlib.contextmanager
 def telling_damage() -> Iterator[None]:
-    """Arrow raises a bare OSError where a page is not what its checksum says, and UnicodeDecodeError
-    where a column's name is no text: pyarrow.ArrowInvalid instead, as trying again does not help."""
+    """Arrow raises a bare OSError where a page is not what its checksum says, and a
+    UnicodeDecodeError where a column's name is no text: pyarrow.ArrowInvalid instead, because
+    trying again does not help."""
     try:
         yield
     except UnicodeDecodeError as error:
