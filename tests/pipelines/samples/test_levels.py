@@ -121,6 +121,7 @@ def test_what_lies_at_its_level_is_left_as_it_is(
         lambda song: np.random.default_rng(0).normal(0, 0.1, (2, SECONDS * RATE)),
     ],
 )
+@pytest.mark.slow
 def test_no_level_makes_a_voice_of_what_is_no_backing(
     song: dict[str, np.ndarray], tmp_path: Path, other: Callable
 ) -> None:

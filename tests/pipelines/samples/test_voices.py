@@ -60,6 +60,7 @@ def test_what_cannot_be_mended_is_not_written(
     assert outcome.leftover_db is None
 
 
+@pytest.mark.slow
 def test_levels_apart_are_mended_of_lossless_files_alone(test_data: Path, bench: Workbench) -> None:
     """To raise a channel raises what a codec has hidden under it."""
     given = passage(test_data, "so_easy", 12.0)
