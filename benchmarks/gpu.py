@@ -26,7 +26,7 @@ from pipelines.corpus import command as corpus_verb
 from training import devices, recompute
 from training.checkpoint import Checkpoint
 from training.loop import pace
-from training.models import precision
+from training.models import cost, precision
 from training.recipes import chunks
 from training.recipes.chunks import Chunking
 from training.recipes.registry import RECIPES, Recipe
@@ -46,9 +46,9 @@ class Clock:
     def __init__(self, minutes: float) -> None:
         self.end = time.monotonic() + 60 * minutes
 
-    def has(self, share_left: float = 0.0) -> bool:
-        """Whether there is time for one thing more."""
-        return time.monotonic() < self.end - share_left
+    def has(self, seconds: float) -> bool:
+        """Whether so much time is left."""
+        return time.monotonic() < self.end - seconds
 
 
 def step(recipe: Recipe, device: torch.device, batch: int, way: str) -> Callable[[], None]:
@@ -110,7 +110,7 @@ def learning(name: str, device: torch.device, most: int, clock: Clock) -> list[s
     nets = recipe.nets().to(device)
     kind = precision.choose(None, device, nets)
     from_ours = torch.zeros(1, recipe.audio_channels, recipe.patch_samples, device=device)
-    with torch.no_grad(), pace.cost.Products() as products:
+    with torch.no_grad(), cost.Products() as products:
         none = torch.zeros(1, dtype=torch.bool, device=device)
         recipe.losses(nets.eval(), from_ours, from_ours, none)
     work = pace.PASSES * float(products.total) * batch

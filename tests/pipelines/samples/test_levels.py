@@ -140,6 +140,8 @@ def test_through_codecs_no_more_is_lost_than_of_the_pair_at_one_level(
     other = backing / _gains(CURVES["a slow hand"])
     found = _chunks(tmp_path, mixture, other, kind, kbits)
     written = [chunk for chunk in found if "vocals" in chunk]
-    assert all(_sdr_db(chunk, song["vocals"]) > least - 1 for chunk in written)
-    if kind == "ogg":  # after the others, the level's own error is as large as what they leave
-        assert any(chunk["level_db"] for chunk in written)
+    if kind != "ogg":  # the level's own error is as large as what these leave
+        assert not written
+        return
+    assert any(chunk["level_db"] for chunk in written)
+    assert min(_sdr_db(chunk, song["vocals"]) for chunk in written) > least - 1
