@@ -10,9 +10,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from stemlode import files, runs
-from stemlode.runs import Failed, Run
-from training.state import Progress, Unlogged
+from stemlode import files
+from stemlode.runs import Run
+from training.state import Progress, Unlogged, damaged
 
 FILE, PARTS = "log.jsonl", "log"
 PART = r"log/\d{6,}\.jsonl"
@@ -48,7 +48,7 @@ class Log:
         else:
             self.lines = [_parsed(path, line) for line in _lines_of(path)[:count]]
             if len(self.lines) < count:
-                raise _damaged(path, ValueError(f"{len(self.lines)} of {count} lines"))
+                raise damaged(path, ValueError(f"{len(self.lines)} of {count} lines"))
         self._remove(0)
         if self.lines:
             self._write()
@@ -119,7 +119,7 @@ def read(path: str) -> list[Line]:
     try:
         return [_parsed(path, line) for line in files.read_bytes(path).splitlines()]
     except OSError as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
 def _lines_of(path: str) -> list[bytes]:
@@ -127,7 +127,7 @@ def _lines_of(path: str) -> list[bytes]:
     try:
         return files.read_bytes(path).split(b"\n")[:-1]
     except OSError as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
 def _parsed(path: str, line: bytes) -> Line:
@@ -135,7 +135,7 @@ def _parsed(path: str, line: bytes) -> Line:
         row = json.loads(line)
         return {**row, "step": int(row["step"])}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
 def _number(path: str) -> tuple[int, str]:
@@ -144,7 +144,3 @@ def _number(path: str) -> tuple[int, str]:
 
 def _text(lines: Sequence[Line]) -> bytes:
     return "".join(json.dumps(line) + "\n" for line in lines).encode()
-
-
-def _damaged(path: str, error: Exception) -> Failed:
-    return Failed(f"{path}: damaged: {runs.reason(error)}; start over with --overwrite")

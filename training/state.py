@@ -240,8 +240,9 @@ def read_levels(path: str) -> tuple[dict[str, float], dict[str, str]]:
         peaks = {str(song): float(peak) for song, peak in held["peaks"].items()}
         return peaks, {str(key): str(why) for key, why in held["rejects"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
-def _damaged(path: str, error: Exception) -> Failed:
+def damaged(path: str, error: Exception) -> Failed:
+    """What says that a run's file cannot be gone on with."""
     return Failed(f"{path}: damaged: {runs.reason(error)}; start over with --overwrite")
