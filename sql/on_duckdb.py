@@ -4,6 +4,7 @@ import glob
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -190,10 +191,8 @@ def relation(
         text, given = query.with_those_it_reads(passing, values)
         return connection.sql(text, params=given).to_arrow_reader(BATCH_ROWS)
 
-    tree = _in_duckdb(statement)
-    with_ = tree.args.get("with_")
-    for named in with_.expressions if with_ is not None else ():
-        name, query = named.alias, _Query.of(named.this)
+    on_the_way, last = _in_duckdb(statement)
+    for name, query in on_the_way:
         if name in made:
             path = str(Path(folder, f"{name}.parquet"))
             with pq.ParquetWriter(path, made[name].schema, compression="none") as writer:
@@ -206,8 +205,7 @@ def relation(
             connection.execute(f"CREATE TEMP TABLE {name} AS {text}", given)
         else:
             passing[name] = query
-    tree.set("with_", None)
-    text, given = _Query.of(tree).with_those_it_reads(passing, values)
+    text, given = last.with_those_it_reads(passing, values)
     return connection.sql(text, params=given)
 
 
@@ -243,8 +241,12 @@ class _Query:
         return f"WITH {', '.join(named)} {self.text}" if named else self.text, given
 
 
-def _in_duckdb(statement: str) -> exp.Expr:
-    """GoogleSQL as a tree that sqlglot writes right for DuckDB; what it would not, is mended."""
+@lru_cache(maxsize=4)  # a tenth of a second or more each
+def _in_duckdb(statement: str) -> tuple[tuple[tuple[str, _Query], ...], _Query]:
+    """GoogleSQL in DuckDB's words: the named relations on the way, and the query that reads them.
+
+    What sqlglot would not write right for DuckDB is mended in the tree.
+    """
     tree = sqlglot.parse_one(statement, read="bigquery")
     for select in list(tree.find_all(exp.Select)):
         for join in select.args.get("joins") or []:
@@ -260,7 +262,9 @@ def _in_duckdb(statement: str) -> exp.Expr:
     for found in list(tree.find_all(exp.RegexpExtract)):  # "" for no match
         extract = exp.Anonymous(this="REGEXP_EXTRACT", expressions=[found.this, found.expression])
         found.replace(exp.func("NULLIF", extract, exp.Literal.string("")))
-    return tree
+    with_ = tree.args.pop("with_", None)
+    named = with_.expressions if with_ is not None else ()
+    return tuple((one.alias, _Query.of(one.this)) for one in named), _Query.of(tree)
 
 
 def _unnested(rows: exp.Expr, unnest: exp.Unnest) -> exp.Expr:
