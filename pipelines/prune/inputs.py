@@ -17,7 +17,7 @@ def check(folder: str) -> None:
         if rows and sum(_nulls(footer, name) for footer in footers) == rows:
             raise BadUsage(
                 f"--candidates {folder}: {name} is empty in all {rows:,} rows; give the catalogue "
-                "a column audio_uri (README) and run match again"
+                "a column audio_uri (docs/catalogues.md) and run match again"
             )
 
 
