@@ -22,7 +22,8 @@ from pipelines.launch import launch
 from pipelines.options import Verb, VerbOptions, add_no_follow_links
 from stemlode import audio, files, runs, schemas
 from stemlode.addresses.rules import REFUSED, SAID
-from stemlode.audio import kinds, opening
+from stemlode.audio import kinds
+from stemlode.audio.containers import opening
 from stemlode.ids import digest
 from stemlode.runs import BadUsage
 from stemlode.schemas import reject

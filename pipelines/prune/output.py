@@ -9,7 +9,7 @@ from apache_beam.pvalue import TaggedOutput
 
 from pipelines import transforms
 from stemlode import runs, schemas
-from stemlode.audio.info import length_notes
+from stemlode.audio.containers.info import length_notes
 from stemlode.tables import Row
 
 WORK = ("audio_seconds", "decode_ms", "score_ms")

@@ -17,8 +17,8 @@ from matching.sound.signals import Stereo
 from stemlode import schemas
 from stemlode.addresses.rules import Address, Rules
 from stemlode.audio import AudioError
+from stemlode.audio.containers.info import check_whole, differs
 from stemlode.audio.decoding import Decoded, Decoder
-from stemlode.audio.info import check_whole, differs
 from stemlode.retry import Stores, Unreachable, reach
 from stemlode.tables import Row
 

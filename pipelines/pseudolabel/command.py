@@ -33,8 +33,8 @@ from pipelines.samples.ahead import ahead
 from stemlode import files, runs
 from stemlode.addresses.rules import Address
 from stemlode.audio import AudioError
+from stemlode.audio.containers.info import differs, length_notes
 from stemlode.audio.decoding import Samples
-from stemlode.audio.info import differs, length_notes
 from stemlode.retry import Unreachable, patiently, reach, stores_of
 from stemlode.runs import BadUsage
 from stemlode.schemas import reject

@@ -16,8 +16,8 @@ import numpy as np
 from pipelines.samples.recordings import Unusable
 from stemlode import audio
 from stemlode.audio import AudioError, activity
+from stemlode.audio.containers.info import check_whole
 from stemlode.audio.decoding import Decoder, Samples
-from stemlode.audio.info import check_whole
 from stemlode.audio.kinds import is_lossless
 from stemlode.ids import digest
 from stemlode.retry import reach

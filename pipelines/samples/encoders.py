@@ -19,7 +19,7 @@ import soundfile
 from matching.sound.signals import powers
 from stemlode import audio
 from stemlode.audio import AudioError, decoders, kinds, mixdown
-from stemlode.audio.ffmpeg import FFmpeg
+from stemlode.audio.libraries.ffmpeg import FFmpeg
 from stemlode.audio.reading import blocks_of
 
 # FFmpeg's encoders by codec, with a container in which they are decoded; for Vorbis libsndfile.

@@ -9,7 +9,7 @@ from pipelines.samples import chunks
 from pipelines.samples.chunks import AlignedSource, Chunk
 from pipelines.samples.recordings import Facts, Recording, Shape, Unusable
 from stemlode.audio import AudioError
-from stemlode.audio.info import check_difference, check_sum, ends_early, miss_db
+from stemlode.audio.containers.info import check_difference, check_sum, ends_early, miss_db
 
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 

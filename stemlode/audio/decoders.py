@@ -11,11 +11,12 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 
-from stemlode.audio import framing
-from stemlode.audio.ffmpeg import FFmpeg
-from stemlode.audio.info import COUNTED, STATED, AudioError, AudioInfo, Block, check_rate
-from stemlode.audio.libsndfile import VERSION, Libsndfile
-from stemlode.audio.opening import Bytes, Guarded, Section, opened_bytes
+from stemlode.audio import mixdown
+from stemlode.audio.containers import chunks, flac, mpeg, ogg, tags
+from stemlode.audio.containers.info import COUNTED, STATED, AudioError, AudioInfo, Block, check_rate
+from stemlode.audio.containers.opening import Bytes, Guarded, Section, opened_bytes
+from stemlode.audio.libraries.ffmpeg import FFmpeg
+from stemlode.audio.libraries.libsndfile import VERSION, Libsndfile
 
 
 def name() -> str:
@@ -31,9 +32,9 @@ def name() -> str:
 class Chain:
     """An Ogg file of several links, each with streams of its own: they follow one another."""
 
-    def __init__(self, first: FFmpeg, file: Bytes, links: Sequence[framing.Link], stream: int):
+    def __init__(self, first: FFmpeg, file: Bytes, links: Sequence[ogg.Link], stream: int):
         self._first, self._file, self._links, self._stream = first, file, links, stream
-        self.streams, self.ended = first.streams, links[-1].ended
+        self.streams, self.channels, self.ended = first.streams, first.channels, links[-1].ended
         lengths = [*self._lengths()]
         seconds = sum(info.duration_s for info in lengths)
         stated = all(info.duration_source == STATED for info in lengths)
@@ -68,7 +69,7 @@ class Chain:
             with self._opened(link) as found:
                 yield counted(found)
 
-    def _opened(self, link: framing.Link) -> contextlib.AbstractContextManager[FFmpeg]:
+    def _opened(self, link: ogg.Link) -> contextlib.AbstractContextManager[FFmpeg]:
         part = Section(self._file, link.start, link.end)
         return FFmpeg.open(part, self._stream, "ogg", granules=link.granules)
 
@@ -87,6 +88,8 @@ def opened(uri: str, stream: int = 0, *, whole: bool = True) -> Iterator[Source]
         file = held.enter_context(opened_bytes(uri))
         found = _source(file, stream, held, whole)
         check_rate(found.info.sample_rate)
+        if found.info.channels > 2:  # every verb is told at once where nobody knows what they are
+            mixdown.matrix(found.info.channels, found.channels)
         if stream >= found.streams:
             raise AudioError(f"no audio stream {stream}: the file holds {found.streams}")
         yield found
@@ -105,28 +108,28 @@ def counted(source: Source) -> AudioInfo:
 def _source(file: Bytes, stream: int, held: contextlib.ExitStack, whole: bool) -> Source:
     if not file.seek(0, io.SEEK_END):
         raise AudioError("empty file", "empty")
-    start = framing.after_tags(file)
+    start = tags.after_tags(file)
     file.seek(start)
     magic = file.read(5)
     _rewind(file)
     if magic == b"OggS\0":
         return _ogg(file, stream, held, whole)
     if magic[:4] == b"fLaC":
-        nothing = 0.0 if whole and framing.flac_states_less(file) else None
+        nothing = 0.0 if whole and flac.states_less(file) else None
         _rewind(file)
         return held.enter_context(FFmpeg.open(file, stream, "flac", nothing))
-    mpeg = framing.mpeg(file)
+    frames = mpeg.mpeg(file)
     _rewind(file)
-    if mpeg and mpeg.free_format:
+    if frames and frames.free_format:
         return held.enter_context(Libsndfile.free_format(file))
-    if mpeg:
-        return held.enter_context(FFmpeg.open(file, stream, "mp3", mpeg.stated_s or 0.0))
+    if frames:
+        return held.enter_context(FFmpeg.open(file, stream, "mp3", frames.stated_s or 0.0))
     return _by_content(file, stream, held)
 
 
 def _by_content(file: Bytes, stream: int, held: contextlib.ExitStack) -> Libsndfile | FFmpeg:
     """Of a format that the libraries tell."""
-    times_held = framing.times_held(file)
+    times_held = chunks.times_held(file)
     _rewind(file)
     pcm, stated_s = Libsndfile.open(file, times_held), None
     if pcm is not None and pcm.info.channels <= 2:
@@ -139,7 +142,7 @@ def _by_content(file: Bytes, stream: int, held: contextlib.ExitStack) -> Libsndf
         found = FFmpeg.open(file, stream, stated_s=stated_s, times_held=times_held)
         return held.enter_context(found)
     except AudioError:
-        within = framing.flac_within(file)
+        within = flac.first_block(file)
         if within is None:
             raise
     rest = Section(file, within, file.seek(0, io.SEEK_END))
@@ -147,7 +150,7 @@ def _by_content(file: Bytes, stream: int, held: contextlib.ExitStack) -> Libsndf
 
 
 def _ogg(file: Bytes, stream: int, held: contextlib.ExitStack, whole: bool) -> FFmpeg | Chain:
-    links = framing.ogg_links(file) if whole else [framing.Link(0, 0, ended=True)]
+    links = ogg.links_of(file) if whole else [ogg.Link(0, 0, ended=True)]
     _rewind(file)
     if len(links) == 1:
         (link,) = links

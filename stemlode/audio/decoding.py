@@ -27,8 +27,8 @@ import numpy as np
 
 from stemlode import retry
 from stemlode.addresses.rules import Address
+from stemlode.audio.containers.info import AudioError
 from stemlode.audio.decoding_process import STALL_S, limit_s, receive, send
-from stemlode.audio.info import AudioError
 from stemlode.runs import Failed, reason
 
 COMMAND = (sys.executable, "-m", "stemlode.audio.decoding_process")

@@ -23,8 +23,9 @@ import numpy as np
 
 from stemlode import extras
 from stemlode.addresses.rules import Address, Rules
-from stemlode.audio import decoders, opening, reading
-from stemlode.audio.info import AudioError
+from stemlode.audio import decoders, reading
+from stemlode.audio.containers import opening
+from stemlode.audio.containers.info import AudioError
 from stemlode.runs import reason
 
 LIMIT_S, LIMIT_PER_S = 30.0, 0.05

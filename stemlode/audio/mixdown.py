@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from stemlode.audio.info import AudioError
+from stemlode.audio.containers.info import AudioError
 
 _HALF = 0.5**0.5  # −3 dB
 # A channel, by FFmpeg's name, in left and right.

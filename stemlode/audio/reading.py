@@ -36,8 +36,9 @@ import soundfile
 import soxr
 
 from stemlode import files
-from stemlode.audio import decoders, mixdown, opening
-from stemlode.audio.info import AudioError, AudioInfo
+from stemlode.audio import decoders, mixdown
+from stemlode.audio.containers import opening
+from stemlode.audio.containers.info import AudioError, AudioInfo
 
 __all__ = [
     "Audio",

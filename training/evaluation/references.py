@@ -12,7 +12,7 @@ import soundfile
 
 from stemlode import audio, files
 from stemlode.audio import AudioError
-from stemlode.audio.info import check_difference, check_sum, ends_early
+from stemlode.audio.containers.info import check_difference, check_sum, ends_early
 from stemlode.layouts import folders, songs
 from stemlode.layouts.grouping import GROUPINGS
 from stemlode.layouts.songs import Part

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from stemlode import audio, files, inflation, runs
 from stemlode.addresses import rules as addresses
 from stemlode.audio import AudioError, activity
-from stemlode.audio.info import check_whole
+from stemlode.audio.containers.info import check_whole
 from stemlode.audio.kinds import is_lossless, is_named_audio
 from stemlode.runs import BadUsage, Failed
 from training.data import corpus, pools, windows

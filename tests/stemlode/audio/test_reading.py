@@ -21,8 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stemlode import audio
-from stemlode.audio import AudioError, opening
-from tests.stemlode.audio.traits import encoded, written
+from stemlode.audio import AudioError
+from stemlode.audio.containers import opening
+from tests.stemlode.audio.containers.traits import encoded, written
 
 RATE = 44_100
 

@@ -10,9 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from stemlode.audio import framing, mixdown
-from stemlode.audio.info import MISSING_S, STATED, AudioError, AudioInfo, Block, check_length
-from stemlode.audio.opening import Bytes, Section
+from stemlode.audio.containers import chunks, mpeg, tags
+from stemlode.audio.containers.info import (
+    MISSING_S,
+    STATED,
+    AudioError,
+    AudioInfo,
+    Block,
+    check_length,
+)
+from stemlode.audio.containers.opening import Bytes, Section
 
 # By FFmpeg's name of a container: what its header states is held to …
 _OF_STREAM = {"mov", "avi", "mpc", "mpc8", "dsf"}  # of the stream, to half a second
@@ -36,7 +43,8 @@ _KINDS: dict[str, np.dtype[Any]] = {  # of samples, by FFmpeg's name
 class FFmpeg:
     """An audio stream of a file that FFmpeg reads.
 
-    `ended` is false where the file lacks the mark of a stream's end that its format asks for.
+    `ended` is false where the file lacks the mark of a stream's end that its format asks for;
+    `channels` are their names, where the file says them.
     """
 
     def __init__(
@@ -64,8 +72,7 @@ class FFmpeg:
             raise AudioError("zero channels")
         if not context.sample_rate:
             raise AudioError("a sample rate of zero")
-        if context.channels > 2:  # every verb is told at once where nobody knows what they are
-            mixdown.matrix(context.channels, tuple(c.name for c in context.layout.channels))
+        self.channels = tuple(c.name for c in context.layout.channels)
         self._name = container.format.name.split(",")[0]
         self._codec = context.codec.canonical_name
         self._unit_s = float(self.stream.time_base or 0)  # of its time stamps
@@ -103,8 +110,8 @@ class FFmpeg:
             container: FFmpeg's name of the format, where it is known; else it is found out.
             stated_s: seconds that the file states, where FFmpeg does not tell; 0 for none.
             ended: as the attribute.
-            times_held: as in `framing`; FFmpeg takes what is there of a cut file for whole.
-            granules: as in `framing`; FFmpeg may take where a stream ends for its length.
+            times_held: as in `chunks`; FFmpeg takes what is there of a cut file for whole.
+            granules: as in `ogg.Link`; FFmpeg may take where a stream ends for its length.
         """
         import av  # noqa: PLC0415 - PCM and shards are read without
 
@@ -114,7 +121,7 @@ class FFmpeg:
         except (av.FFmpegError, ValueError):
             if bounded.overrun:
                 raise AudioError("damaged: it points outside itself", "damaged") from None
-            if framing.is_mp4(file):
+            if chunks.is_mp4(file):
                 why = "damaged: an MP4 without its index: cut, or never finished"
                 raise AudioError(why, "damaged") from None
             raise AudioError("not audio, or of an unknown format") from None
@@ -176,7 +183,7 @@ class FFmpeg:
 
     def count_s(self) -> float:
         """The length in seconds by the frames' headers; nothing is decoded."""
-        seconds_of = framing.FRAMED.get(self._name)
+        seconds_of = mpeg.FRAMED.get(self._name)
         if seconds_of is not None:
             return sum(seconds_of(bytes(memoryview(packet)[:7])) for packet in self._packets())
         total, begin, end = 0, None, 0
@@ -189,7 +196,7 @@ class FFmpeg:
 
     def bits_a_second(self, seconds: float) -> float:
         """Of the stream's first seconds, as they are encoded; 0 where its packets tell no time."""
-        seconds_of = framing.FRAMED.get(self._name)
+        seconds_of = mpeg.FRAMED.get(self._name)
         size = reached_s = 0.0
         for packet in self._packets():
             if seconds_of is not None:
@@ -310,7 +317,7 @@ class _Junk:
     def add(self, packet: Any, seconds: float) -> None:
         """A packet that does not decode, and its length by its header."""
         at = packet.pos if packet.pos is not None else -1
-        size = framing.tag_bytes(bytes(packet))
+        size = tags.tag_bytes(bytes(packet))
         if size:
             self._tag_ends = at + size
         elif not 0 <= at < self._tag_ends:

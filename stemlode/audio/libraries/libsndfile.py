@@ -7,9 +7,16 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from stemlode.audio import framing
-from stemlode.audio.info import COUNTED, STATED, AudioError, AudioInfo, Block, check_length
-from stemlode.audio.opening import Bytes, Guarded, Section
+from stemlode.audio.containers import mpeg, tags
+from stemlode.audio.containers.info import (
+    COUNTED,
+    STATED,
+    AudioError,
+    AudioInfo,
+    Block,
+    check_length,
+)
+from stemlode.audio.containers.opening import Bytes, Guarded, Section
 
 VERSION = soundfile.__libsndfile_version__
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile's count where a header leaves the length open
@@ -32,9 +39,10 @@ class Libsndfile:
 
     streams = 1
     ended = True
+    channels: tuple[str, ...] = ()  # one or two, which need no names
 
     def __init__(self, file: soundfile.SoundFile, times_held: float = 1.0) -> None:
-        """`times_held` as in `framing`: libsndfile takes what is there of a cut file for whole."""
+        """`times_held` as in `chunks`: libsndfile takes what is there of a cut file for whole."""
         self.file = file
         rate = file.samplerate
         self.stated_s = file.frames / rate * times_held
@@ -66,8 +74,8 @@ class Libsndfile:
         """An MP3 of free format, of which libsndfile reads no more frames than a header states: so
         it gets one that states how many there are."""
         size = file.seek(0, io.SEEK_END)
-        front = framing.free_format_header(file)
-        found = _opened(Section(file, framing.after_tags(file), size, front))
+        front = mpeg.free_format_header(file)
+        found = _opened(Section(file, tags.after_tags(file), size, front))
         if found is None:
             raise AudioError("not audio, or of an unknown format")
         return cls(found)

@@ -13,7 +13,7 @@ from typing import IO, Any, TypeVar
 from stemlode import files, retry
 from stemlode.addresses import web
 from stemlode.addresses.rules import REFUSED, refusal
-from stemlode.audio.info import AudioError
+from stemlode.audio.containers.info import AudioError
 from stemlode.runs import reason
 
 _GONE, _REFUSED = (404, 410), (401, 402, 403, 407, 451)  # of HTTP

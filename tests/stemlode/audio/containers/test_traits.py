@@ -9,8 +9,13 @@ import pytest
 import soundfile
 
 from stemlode import audio
-from stemlode.audio import AudioError, decoders
-from tests.stemlode.audio.traits import RATE, SECONDS, Trait, encoded, sound, traits, written
+from stemlode.audio import AudioError
+from tests.stemlode.audio.containers.traits import (
+    RATE,
+    SECONDS,
+    Trait,
+    traits,
+)
 
 GOOD = [trait for trait in traits() if not trait.error]
 BAD = [trait for trait in traits() if trait.error]
@@ -72,45 +77,6 @@ def test_damage_is_named(trait: Trait, tmp_path: Path) -> None:
     with pytest.raises(AudioError, match=trait.error) as caught:
         audio.read(_file(trait, tmp_path))
     assert caught.value.error == "damaged"
-
-
-def test_what_a_header_counts_is_what_libsndfile_gives(tmp_path: Path) -> None:
-    headed = [
-        t
-        for t in GOOD
-        if t.name in ("mp3 with a header", "ogg", "flac", "flac of 24 bits", "wav", "aiff")
-    ]
-    assert len(headed) == 6
-    for trait in headed:
-        samples, rate = soundfile.read(io.BytesIO(trait.data), dtype="float32", always_2d=True)
-        found = audio.read(_file(trait, tmp_path))
-        assert found.samples.shape == samples.T.shape and found.sample_rate == rate
-        np.testing.assert_allclose(found.samples, samples.T, atol=2e-5)
-
-
-def test_lossless_samples_are_the_same_to_the_last_bit(tmp_path: Path) -> None:
-    for form, subtype in (
-        ("FLAC", "PCM_16"),
-        ("FLAC", "PCM_24"),
-        ("WAV", "PCM_24"),
-        ("AIFF", "PCM_16"),
-    ):
-        data = written(sound(), form, subtype)
-        samples, _ = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
-        (tmp_path / "file").write_bytes(data)
-        np.testing.assert_array_equal(audio.read(str(tmp_path / "file")).samples, samples.T)
-
-
-@pytest.mark.parametrize("codec", ["vorbis", "opus"])
-def test_a_missing_last_page_is_noticed(codec: str, tmp_path: Path) -> None:
-    data = written(sound(4.0), "OGG")
-    if codec == "opus":
-        data = encoded(sound(4.0, rate=48_000), "ogg", "libopus", 48_000)
-    for cut, ended in ((0, True), (1, False), (len(data) // 2, False)):
-        (tmp_path / "file").write_bytes(data[: len(data) - cut])
-        with decoders.opened(str(tmp_path / "file")) as source:
-            assert source.ended == ended
-            assert any(True for _ in source.blocks(1000))
 
 
 def test_the_links_of_a_chain_are_all_there_at_the_first_ones_rate(tmp_path: Path) -> None:
