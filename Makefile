@@ -8,7 +8,7 @@ BIGQUERY := .venv-bigquery
 TORCH ?= $(if $(shell command -v nvidia-smi 2>/dev/null),torch,torch==2.13.0)
 TORCH_PIP ?=
 
-.PHONY: install $(BIGQUERY) demo test test-all lint bench clean
+.PHONY: install $(BIGQUERY) demo test test-all lint bench docs clean
 
 install: $(VENV)/.installed
 
@@ -48,5 +48,8 @@ lint: install
 bench: install
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; done
 
+docs: install # into site/; no network is needed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 clean:
-	rm -rf $(VENV) $(BIGQUERY) demo build dist *.egg-info
+	rm -rf $(VENV) $(BIGQUERY) demo site build dist *.egg-info
