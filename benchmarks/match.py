@@ -25,7 +25,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines.catalogue.formats.rows import CataloguePart
 from pipelines.catalogue.reading import Catalogue
 from pipelines.match import command
-from pipelines.options import LOCAL_RUNNER
+from pipelines.remote.runners import LOCAL_RUNNER
 from stemlode import runs
 
 PROJECT = Path(__file__).resolve().parent.parent

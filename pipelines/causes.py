@@ -6,30 +6,36 @@ file of JSON, which the launcher reads whatever process, machine or runner the s
 
 import contextlib
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.internal import pickler
 from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
 from apache_beam.runners.common import DoFnSignature
 from apache_beam.transforms.core import get_function_arguments
 
+from pipelines.remote import workers
+from pipelines.remote.workers import Needs
 from stemlode import files, runs
 from stemlode.runs import BEGUN, CAUSE, BadUsage, Failed, Run
 
 OURS = {kind.__name__: kind for kind in (BadUsage, Failed)}
+_WORKER = re.compile(r"\bFailed: (worker \S.*?)(?: \[while running '.*)?$", re.MULTILINE)
+_MISSING = re.compile(r"\bModuleNotFoundError: No module named '([\w.]+)'")
 _HERE: dict[str, dict[str, str]] = {}  # by output folder: for a disk that is full
 _LAUNCHED: set[str] = set()  # what this process has launched
 _BEGUN: set[str] = set()  # output folders of which this process has done a step
 
 
-def tell(pipeline: beam.Pipeline, run: Run) -> None:
+def tell(pipeline: beam.Pipeline, run: Run, needs: Needs) -> None:
     """Let every step of a pipeline leave its cause where it fails, and the first one a sign that
-    it has begun; before the pipeline runs."""
+    it has begun; each looks first at what its worker needs. Before the pipeline runs."""
     launcher = uuid.uuid4().hex
     _LAUNCHED.add(launcher)
-    pipeline.visit(_Wrapping(run, launcher))
+    pipeline.visit(_Wrapping(run, launcher, needs))
 
 
 def forget(run: Run) -> None:
@@ -81,6 +87,17 @@ def note(run: Run, error: Exception) -> None:
         files.write_bytes(run.path(CAUSE), runs.to_json(cause))
 
 
+def in_text(error: BaseException, run: Run) -> Failed | None:
+    """The cause by what a runner tells of a worker, which could not write it down: it has not what
+    it takes to find the run folder, or to make anything of our steps."""
+    text = str(error)
+    if (found := _WORKER.search(text)) is not None:
+        return Failed(found[1])
+    if (found := _MISSING.search(text)) is not None:
+        return Failed(workers.without(run.verb, found[1], "a worker"))
+    return None
+
+
 def line_of(error: BaseException) -> str:
     """Any exception in a line: its file and reason, or its kind where it says nothing."""
     where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
@@ -98,8 +115,8 @@ def _read(run: Run) -> dict[str, str] | None:
 class _Wrapping(PipelineVisitor):
     """Wraps all steps but those that keep state or can be split, which are none of ours."""
 
-    def __init__(self, run: Run, launcher: str) -> None:
-        self.run, self.launcher = run, launcher
+    def __init__(self, run: Run, launcher: str, needs: Needs) -> None:
+        self.run, self.launcher, self.needs = run, launcher, needs
 
     def visit_transform(self, transform_node: AppliedPTransform) -> None:
         transform = transform_node.transform
@@ -107,19 +124,25 @@ class _Wrapping(PipelineVisitor):
             return
         signature = DoFnSignature(transform.fn)
         if not signature.is_stateful_dofn() and not signature.is_splittable_dofn():
-            transform.fn = Telling(transform.fn, self.run, self.launcher)
+            transform.fn = Telling(transform.fn, self.run, self.launcher, self.needs)
 
 
 class Telling(beam.DoFn):
-    """A step that leaves its cause where it fails, and else is the step itself."""
+    """A step that leaves its cause where it fails, and else is the step itself.
 
-    def __init__(self, fn: beam.DoFn, run: Run, launcher: str = "") -> None:
-        self.fn, self.run, self.launcher = fn, run, launcher
+    On a worker that lacks anything it is a step that fails in its `setup`, before its code, which
+    may not even be importable there, is looked at.
+    """
+
+    def __init__(
+        self, fn: beam.DoFn, run: Run, launcher: str = "", needs: Needs | None = None
+    ) -> None:
+        self.fn, self.run, self.launcher, self.needs = fn, run, launcher, needs
         for name in ("process", "setup", "start_bundle", "finish_bundle"):
             setattr(self, name, _telling(getattr(fn, name), run, launcher))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Telling, (self.fn, self.run, self.launcher)
+        return _arrived, (pickler.dumps(self.fn), self.run, self.launcher, self.needs)
 
     def __getattribute__(self, name: str) -> Any:
         if name.startswith("__") or name in self.__dict__ or name in Telling.__dict__:
@@ -129,6 +152,28 @@ class Telling(beam.DoFn):
     def _inspect_process(self) -> tuple[list[str], list[Any]]:
         """The arguments that Beam is to pass."""
         return get_function_arguments(self.fn, "process")
+
+
+class _Lacks(beam.DoFn):
+    """In place of a step, where a worker lacks what that needs."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    def setup(self) -> None:
+        raise Failed(self.why)
+
+    def process(self, element: Any, *args: Any, **kwargs: Any) -> None:
+        """Never reached."""
+
+
+def _arrived(pickled: bytes, run: Run, launcher: str, needs: Needs | None) -> Telling:
+    """A step on the worker that is to do it."""
+    far = launcher not in _LAUNCHED and needs is not None
+    why = workers.lacking(needs) if far else None
+    if why is not None:
+        return Telling(_Lacks(why), run, launcher, needs)
+    return Telling(pickler.loads(pickled), run, launcher, needs)
 
 
 def _telling(call: Callable[..., Any], run: Run, launcher: str) -> Callable[..., Any]:

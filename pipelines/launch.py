@@ -6,14 +6,16 @@ import logging
 import os
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import causes, watching
-from pipelines.options import SharedOptions, Verb, check_service, is_dataflow, is_local
+from pipelines.options import SharedOptions, Verb
+from pipelines.remote import runners, workers
+from pipelines.remote.runners import is_dataflow, is_local
 from stemlode import files, runs, tables
 from stemlode.addresses.rules import REFUSED, UNREACHABLE, Rules
 from stemlode.audio import decoders
@@ -42,7 +44,7 @@ def pipeline_of(verb: Verb, options: PipelineOptions) -> Callable[[runs.Run], No
     def work(run: runs.Run) -> None:
         pipeline = beam.Pipeline(options=options)
         verb.build(pipeline, options, run)
-        causes.tell(pipeline, run)
+        causes.tell(pipeline, run, _needs(verb, options, run))
         with watching.watched(run, lambda: causes.has_begun(run), limited=not is_dataflow(options)):
             pipeline.run().wait_until_finish()
 
@@ -67,7 +69,9 @@ def carry_out(
     for name, path in inputs.items():
         if not runs.fingerprintable(path):
             raise BadUsage(f"--{name} {path}: no such file or folder")
-    check_service(options)
+    runners.check_service(options)
+    roots = runners.shared_roots(options, shared.shared_path or ())
+    runners.check_paths(options, _opened(verb, options, inputs, output), roots)
     own = verb.own(options) | plan
     run = start(
         verb.name,
@@ -101,6 +105,27 @@ def carry_out(
     else:
         print(f"{verb.name}: handed over to the runner; {output} will hold _SUCCESS at the end")
     return 0
+
+
+def _opened(
+    verb: Verb, options: PipelineOptions, inputs: Mapping[str, str], output: str
+) -> Iterator[runners.Named]:
+    """What workers open: each path with what names it."""
+    for name, path in inputs.items():
+        if name not in verb.inputs_here:
+            yield f"--{name}", path
+    yield "--output", output
+    if verb.opens is not None:
+        yield from verb.opens(options)
+
+
+def _needs(verb: Verb, options: PipelineOptions, run: runs.Run) -> workers.Needs:
+    view = options.view_as(verb.options)
+    modules = [name for name, of in verb.imports.items() if not of or getattr(view, of)]
+    given = verb.given(options).items()
+    inputs = {name: path for name, path in given if name not in verb.inputs_here}
+    shared = options.view_as(SharedOptions).shared_path or ()
+    return workers.needs(run, modules, inputs, runners.shared_roots(options, shared))
 
 
 def _rules(verb: Verb, options: PipelineOptions, inputs: Mapping[str, str]) -> Rules:
@@ -148,6 +173,7 @@ def _explained(error: Exception, run: runs.Run) -> BadUsage | Failed:
     told = causes.told(run)
     if told is None and isinstance(error, (BadUsage, Failed)):  # before any step
         told = error
+    told = told or causes.in_text(error, run)
     with contextlib.suppress(OSError):
         if not _says(run.path(runs.ERROR), str(told)):
             files.write_bytes(run.path(runs.ERROR), traceback.format_exc().encode(errors="replace"))

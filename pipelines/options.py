@@ -6,29 +6,16 @@ Options are `PipelineOptions` subclasses, so that a template's launcher can use 
 import argparse
 import dataclasses
 import difflib
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
-import google.auth
-from apache_beam.options.pipeline_options import (
-    GoogleCloudOptions,
-    PipelineOptions,
-    PortableOptions,
-    SetupOptions,
-    StandardOptions,
-    WorkerOptions,
-)
-from apache_beam.runners import create_runner
+from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines.remote import runners
 from stemlode import files, plans
 from stemlode.arguments import Parser
-from stemlode.runs import BadUsage, Failed, Run
-
-PROJECT = re.compile(r"[a-z][-a-z0-9.:]*")
-LOCAL_RUNNER = "FnApiRunner"
-LOCAL_RUNNERS = ("fnapirunner", "directrunner", "bundlebaseddirectrunner", "prismrunner")
+from stemlode.runs import BadUsage, Run
 
 # Two classes that both define --output collide, so what verbs share is defined once, here.
 INPUTS = {
@@ -56,6 +43,13 @@ class SharedOptions(PipelineOptions):
         parser.add_argument("--output", metavar="FOLDER", help="folder to write; a rerun resumes")
         parser.add_argument(
             "--overwrite", action="store_true", help="start over where the folder holds a run"
+        )
+        parser.add_argument(
+            "--shared-path",
+            action="append",
+            metavar="ROOT",
+            help="local folder that every worker of a remote runner sees as this machine does; "
+            "each worker tests that before it begins; may be given again",
         )
 
 
@@ -110,7 +104,9 @@ class Verb:
     options that came later to the verb, each with what a plan without it means (see
     `stemlode.plans`). `writes` are its files (see `runs.start`). The plans of those that read audio
     (`decodes`) name the decoders. In the folders of its inputs in `named` lie the files that they
-    name (see `runs.rules`).
+    name (see `runs.rules`). `imports` are the packages that its workers need beside the base, each
+    with the option that it serves, or "". `opens` yields what workers open beside inputs and output
+    (see `runners.Named`); of `inputs_here`, inputs that are read before workers begin, nothing.
     """
 
     name: str
@@ -127,11 +123,14 @@ class Verb:
     decodes: bool = False
     writes: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
+    imports: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    opens: Callable[[PipelineOptions], Iterable[runners.Named]] | None = None
+    inputs_here: tuple[str, ...] = ()
 
     def own(self, options: PipelineOptions) -> dict[str, Any]:
         """The verb's own options that decide the output, by name."""
         values = vars(self._parser().parse_args([]))
-        shared = {*INPUTS, "output", "overwrite", *self.neutral}
+        shared = {*INPUTS, "output", "overwrite", "shared_path", *self.neutral}
         view = options.view_as(self.options)
         return {name: getattr(view, name) for name in sorted(values) if name not in shared}
 
@@ -157,12 +156,11 @@ class Verb:
             if not getattr(known, name):
                 raise BadUsage(f"stemlode {self.name} needs --{name} (see --help)")
         if not any(word.split("=")[0] == "--runner" for word in argv):
-            argv.append(f"--runner={LOCAL_RUNNER}")
+            argv.append(f"--runner={runners.LOCAL_RUNNER}")
         options = PipelineOptions(argv)
         if known.output and not known.overwrite:
             self._go_on_as_begun(options, known.output, argv)
-        _check_workers_get_our_code(options)
-        _check_project(options)
+        runners.check(options)
         return options
 
     def _go_on_as_begun(self, options: PipelineOptions, output: str, argv: Sequence[str]) -> None:
@@ -197,7 +195,7 @@ class Verb:
         )
         shared = argparse.ArgumentParser(add_help=False)
         SharedOptions._add_argparse_args(shared)
-        wanted = {*self.inputs, *self.optional_inputs, "output", "overwrite"}
+        wanted = {*self.inputs, *self.optional_inputs, "output", "overwrite", "shared_path"}
         for action in shared._actions:
             if action.dest in wanted:
                 parser._add_action(action)
@@ -219,80 +217,3 @@ def _beam_parser(prog: str) -> argparse.ArgumentParser:
         if options.__module__.startswith("apache_beam."):
             options._add_argparse_args(parser)  # type: ignore[arg-type]
     return parser
-
-
-def is_local(options: PipelineOptions) -> bool:
-    """Whether the pipeline runs on this machine."""
-    return _runner(options) in LOCAL_RUNNERS
-
-
-def _runner(options: PipelineOptions) -> str:
-    """The runner's name in small letters, without its module."""
-    return str(options.view_as(StandardOptions).runner).rsplit(".", maxsplit=1)[-1].lower()
-
-
-def _check_workers_get_our_code(options: PipelineOptions) -> None:
-    """Remote workers import our code: from our wheel, or from an image that has it. Workers of
-    LOOPBACK run in this process, which has it."""
-    setup, portable = options.view_as(SetupOptions), options.view_as(PortableOptions)
-    given = (
-        setup.extra_packages,
-        setup.setup_file,
-        options.view_as(WorkerOptions).sdk_container_image,
-        portable.environment_config,
-        str(portable.environment_type).upper() == "LOOPBACK",
-    )
-    if is_local(options):
-        return
-    if _runner(options) == "daskrunner":
-        raise BadUsage(
-            "--runner DaskRunner: Beam 2.77's gives the outputs of a step that has several all to "
-            "each of them, so rejects would be taken for results; take a local or portable runner"
-        )
-    try:
-        create_runner(options.view_as(StandardOptions).runner)
-    except (ValueError, ImportError, AttributeError) as error:
-        raise BadUsage(f"--runner: {error}") from error
-    if not any(given):
-        raise BadUsage(
-            "remote workers need our code: attach the wheel with --extra_package, "
-            "or name an image that has it with --sdk_container_image"
-        )
-
-
-def _check_project(options: PipelineOptions) -> None:
-    """A project's id is checked before anything is written; BigQuery needs one as Dataflow does."""
-    project = options.view_as(GoogleCloudOptions).project
-    if project is not None and not PROJECT.fullmatch(project):
-        raise BadUsage(
-            f"--project {project}: not a project id: it begins with a small letter and holds "
-            "small letters, digits, '-', '.' and ':'; its number or display name will not do"
-        )
-
-
-def check_service(options: PipelineOptions) -> None:
-    """What Dataflow would refuse, after minutes of its own attempts, before the work begins.
-
-    Raises BadUsage where an option is missing, Failed without credentials.
-    """
-    if not is_dataflow(options):
-        return
-    view = options.view_as(GoogleCloudOptions)
-    for name in ("project", "region"):
-        if not getattr(view, name):
-            raise BadUsage(f"--runner DataflowRunner needs --{name}")
-    if not (view.temp_location or view.staging_location):
-        raise BadUsage("--runner DataflowRunner needs --temp_location gs://BUCKET/FOLDER")
-    try:
-        google.auth.default()
-    except google.auth.exceptions.GoogleAuthError as error:
-        raise Failed(
-            "--runner DataflowRunner: no Google credentials here; run `gcloud auth "
-            "application-default login`, or name a key's file in GOOGLE_APPLICATION_CREDENTIALS"
-        ) from error
-
-
-def is_dataflow(options: PipelineOptions) -> bool:
-    """Whether the pipeline runs on Google's service (no emulator of it)."""
-    endpoint = options.view_as(GoogleCloudOptions).dataflow_endpoint
-    return _runner(options) == "dataflowrunner" and "//localhost" not in str(endpoint)

@@ -20,6 +20,7 @@ from matching.titles import artist_key
 from pipelines import transforms
 from pipelines.launch import launch
 from pipelines.options import Verb, VerbOptions, add_no_follow_links
+from pipelines.remote.workers import AUDIO
 from stemlode import audio, files, runs, schemas
 from stemlode.addresses.rules import REFUSED, SAID
 from stemlode.audio import kinds
@@ -251,6 +252,7 @@ VERB = Verb(
     positional="music",
     added={"no_follow_links": False},
     named=("music",),
+    imports={"mutagen": "", **AUDIO},
 )
 
 

@@ -7,7 +7,7 @@ byte ranges of part files. Every step skips what an earlier attempt has finished
 
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -19,6 +19,8 @@ from pipelines.corpus.encode import Encode
 from pipelines.corpus.options import ADDED, CorpusOptions, plan_of
 from pipelines.launch import launch
 from pipelines.options import ADDRESSES, SharedOptions, Verb
+from pipelines.remote.runners import Named
+from pipelines.remote.workers import AUDIO
 from pipelines.samples import recordings
 from stemlode import files, runs, tables
 from stemlode.layouts.songs import Song
@@ -110,6 +112,16 @@ def _say_needs(options: PipelineOptions) -> None:
         print(f"corpus: {said}")
 
 
+def _opens(options: PipelineOptions) -> Iterator[Named]:
+    """What workers open: the audio of the pairs that are taken."""
+    given, use_parts = VERB.given(options), options.view_as(CorpusOptions).use_parts
+    columns = ["mix_audio_uri", "instrumental_audio_uri"]
+    for path in tables.parts(given["pairs"], "pairs") if "pairs" in given else ():
+        for row in tables.read_part(path, [*columns, "decision", "repaired"]).to_pylist():
+            if recordings.usable(row, use_parts):
+                yield from ((name, row[name]) for name in columns if row[name])
+
+
 VERB = Verb(
     "corpus",
     "Cut verified pairs and multitrack songs into chunks, and store them as WebDataset shards "
@@ -122,6 +134,9 @@ VERB = Verb(
     optional_inputs=("pairs", "stems", "mapping", "vocals", "instrumentals", "splits"),
     added=ADDED,
     decodes=True,
+    imports={"scipy": "", **AUDIO, "pedalboard": "augment"},
+    opens=_opens,
+    inputs_here=("mapping", "splits"),
 )
 
 

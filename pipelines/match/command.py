@@ -78,6 +78,8 @@ VERB = Verb(
     named=("catalog",),
     without_inputs=("explain",),
     added=ADDED,
+    imports={"charset_normalizer": ""},
+    inputs_here=("aliases",),
 )
 
 

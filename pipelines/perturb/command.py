@@ -17,8 +17,10 @@ from apache_beam.pvalue import TaggedOutput
 
 from pipelines import transforms
 from pipelines.launch import carry_out, pipeline_of
-from pipelines.options import Verb, VerbOptions, is_local
+from pipelines.options import Verb, VerbOptions
 from pipelines.perturb.songs import Chunked, Multitrack, in_folder, of_corpus
+from pipelines.remote.runners import Named, is_local
+from pipelines.remote.workers import AUDIO
 from stemlode import files, runs, schemas
 from stemlode.audio import AudioError
 from stemlode.layouts import folders
@@ -32,6 +34,7 @@ from training.amicable.perturb import FILES, PAGE, Task
 from training.devices import pick_device
 from training.recipes.chunks import Chunking
 from training.separation.options import add_chunking, chunking_of
+from training.teachers.loading import ENTRY
 
 STAGE = "perturb-songs"
 CORPUS_COUNTS = ("songs_with_gaps", "songs_without_stems")
@@ -166,6 +169,14 @@ def plan_of(given: PipelineOptions) -> Plan:
     return Plan(tuple(view.model), task, chunking_of(view), device, view.layout)
 
 
+def _opens(given: PipelineOptions) -> Iterator[Named]:
+    """What workers open beside the songs."""
+    for name in given.view_as(PerturbOptions).model or ():
+        if not ENTRY.fullmatch(name):
+            folders = [name] if files.exists(name) else name.split(",")
+            yield from (("--model", folder) for folder in folders)
+
+
 VERB = Verb(
     "perturb-songs",
     "Perturb the mixtures of multitrack songs so that given separators separate them better, each "
@@ -177,6 +188,9 @@ VERB = Verb(
     optional_inputs=("stems", "mapping", "corpus"),
     neutral=NEUTRAL,
     writes=tuple(rf"[^/]+/{name}".replace(".", r"\.") for name in FILES),
+    imports={**AUDIO, "torch": "", "safetensors": "", "PIL": ""},
+    opens=_opens,
+    inputs_here=("mapping",),
 )
 
 

@@ -27,6 +27,8 @@ from pipelines.options import ADDRESSES, Verb
 from pipelines.prune import estimate, inputs, output, rescore, scoring
 from pipelines.prune.options import ADDED, PruneOptions, settings_of, settle
 from pipelines.prune.scoring import Heard, Listener
+from pipelines.remote.runners import Named
+from pipelines.remote.workers import AUDIO
 from stemlode import files, runs, tables
 from stemlode.addresses.rules import NOT_OPENED
 from stemlode.ids import digest
@@ -149,6 +151,15 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     output.write(run, found.pairs, rejects, found.counts, found.lengths, [runs.PARTS], held_back)
 
 
+def _opens(options: PipelineOptions) -> Iterator[Named]:
+    """What workers open: the candidates' audio."""
+    if not options.view_as(PruneOptions).rescore:
+        for path in tables.parts(VERB.given(options)["candidates"], "candidates"):
+            held = tables.read_part(path, [*inputs.URIS])
+            for name in inputs.URIS:
+                yield from ((name, uri) for uri in held[name].to_pylist() if uri)
+
+
 VERB = Verb(
     "prune",
     "Listen to candidates: align, compare, and keep those that differ by their vocals.",
@@ -164,6 +175,8 @@ VERB = Verb(
     dry=("estimate",),
     added=ADDED,
     decodes=True,
+    imports={"scipy": "", **AUDIO},
+    opens=_opens,
 )
 
 

@@ -23,15 +23,17 @@ from pipelines.catalogue import options as catalogue_options
 from pipelines.corpus import append, output
 from pipelines.corpus.options import ACTIVITY
 from pipelines.launch import carry_out, pipeline_of
-from pipelines.options import ADDRESSES, SharedOptions, Verb, is_local
+from pipelines.options import ADDRESSES, SharedOptions, Verb
 from pipelines.pseudolabel import encode, tracks
 from pipelines.pseudolabel.options import OFFSETS, PseudolabelOptions, plan_of, teacher_of
 from pipelines.pseudolabel.plan import STAGE, LabelPlan, part_name, song_id, track_name
 from pipelines.pseudolabel.segments import Segmenter, mixtures, stretches
 from pipelines.pseudolabel.teacher import Stretch, TeacherHandler
+from pipelines.remote.runners import Named, is_local
+from pipelines.remote.workers import AUDIO
 from pipelines.samples.ahead import ahead
 from stemlode import files, runs
-from stemlode.addresses.rules import Address
+from stemlode.addresses.rules import Address, scheme
 from stemlode.audio import AudioError
 from stemlode.audio.containers.info import differs, length_notes
 from stemlode.audio.decoding import Samples
@@ -40,6 +42,7 @@ from stemlode.runs import BadUsage
 from stemlode.schemas import reject
 from stemlode.shards import space, tar
 from stemlode.tables import Row
+from training.teachers import loading
 
 SOURCES = 3  # of a label: the mixture, the target and the rest
 COUNTS = "tracks_read tracks_rejected tracks segments segments_silent segments_rejected "
@@ -263,6 +266,20 @@ def _is_one_process(options: PipelineOptions) -> bool:
     return is_local(options) and options.view_as(DirectOptions).direct_num_workers == 1
 
 
+def _opens(options: PipelineOptions) -> Iterator[Named]:
+    """What workers open: the teacher, and the audio of a catalogue."""
+    if not loading.ENTRY.fullmatch(teacher := teacher_of(options)):
+        yield "--teacher", teacher
+    given, view = VERB.given(options), options.view_as(PseudolabelOptions)
+    if "catalog" in given:
+        catalogue = catalogue_options.catalogue_of(given["catalog"], view)
+        for part in catalogue.parts():
+            for batch in catalogue.batches(part, ["audio_uri"]):
+                for uri in batch.text("audio_uri", strict=False).to_pylist():
+                    if uri and (scheme(uri) or uri.startswith("/")):  # else in the catalogue's own
+                        yield "audio_uri", uri
+
+
 VERB = Verb(
     "pseudolabel",
     "Label the tracks of a catalogue, or of a folder, by a teacher: clean targets, clean "
@@ -280,6 +297,8 @@ VERB = Verb(
     writes=(tar.SHARD.pattern,),
     added={**catalogue_options.ADDED, **ACTIVITY, **OFFSETS},
     decodes=True,
+    imports={**AUDIO, "mutagen": "", "torch": "", "safetensors": ""},
+    opens=_opens,
 )
 
 

@@ -7,9 +7,10 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines import unreachable
 from pipelines.catalogue import options as catalogue_options
 from pipelines.corpus.options import FORMATS, add_activity
-from pipelines.options import VerbOptions, add_addresses, is_local
+from pipelines.options import VerbOptions, add_addresses
 from pipelines.pseudolabel.plan import LabelPlan
 from pipelines.pseudolabel.segments import Cut
+from pipelines.remote.runners import is_local
 from stemlode import files
 from stemlode.runs import BadUsage
 from stemlode.shards.tar import parse_bytes

@@ -7,7 +7,7 @@ mirror those of the corpus. Every song has its part file; a rerun skips those th
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -18,6 +18,7 @@ from apache_beam.pvalue import AsSingleton
 from pipelines import transforms
 from pipelines.launch import carry_out, pipeline_of
 from pipelines.options import Verb
+from pipelines.remote.runners import Named
 from pipelines.salience import vocals
 from pipelines.salience.hear import Hear, Song, WriteShard
 from pipelines.salience.options import SalienceOptions, plan_of
@@ -113,6 +114,12 @@ def _nothing_came(run: runs.Run, counts: Mapping[str, float], outputs: Sequence[
     return f"--output {run.output}: no song gave any salience; rejected because: {why or 'nothing'}"
 
 
+def _opens(options: PipelineOptions) -> Iterator[Named]:
+    """What workers open beside the corpus."""
+    if weights := options.view_as(SalienceOptions).weights:
+        yield "--weights", weights
+
+
 VERB = Verb(
     "salience",
     "Hear the pitch of a corpus' isolated vocals by a teacher, and store its salience beside the "
@@ -122,6 +129,8 @@ VERB = Verb(
     SalienceOptions,
     neutral=("weights", "device"),
     writes=(tar.SHARD.pattern,),
+    imports={"torch": "", "soundfile": "", "soxr": "", "swift_f0": "", "h5py": "weights"},
+    opens=_opens,
 )
 
 

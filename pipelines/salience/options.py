@@ -4,7 +4,8 @@ import argparse
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines.options import SharedOptions, VerbOptions, is_local
+from pipelines.options import SharedOptions, VerbOptions
+from pipelines.remote.runners import is_local
 from pipelines.salience.plan import SaliencePlan
 from stemlode import files
 from stemlode.shards.salience import TARGETS

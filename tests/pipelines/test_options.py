@@ -42,7 +42,7 @@ def test_another_verb_s_input_is_unknown() -> None:
 def test_remote_workers_need_our_code() -> None:
     with pytest.raises(BadUsage, match="--extra_package"):
         command.VERB.parse([*NEEDED, "--runner=DataflowRunner"])
-    command.VERB.parse([*NEEDED, "--runner=DataflowRunner", "--extra_package=stemlode.whl"])
+    command.VERB.parse([*NEEDED, *DATAFLOW])
     command.VERB.parse([*NEEDED, "--runner=PortableRunner", "--environment_type=LOOPBACK"])
     with pytest.raises(BadUsage, match=r"DaskRunner: .*rejects would be taken"):
         command.VERB.parse([*NEEDED, "--runner=apache_beam.runners.dask.dask_runner.DaskRunner"])
@@ -103,7 +103,7 @@ def test_a_project_may_have_a_domain(project: str) -> None:
     command.VERB.parse([*NEEDED, f"--project={project}"])
 
 
-DATAFLOW = ["--runner=DataflowRunner", "--extra_package=stemlode.whl"]
+DATAFLOW = ["--runner=DataflowRunner", "--sdk_container_image=image"]
 
 
 def test_dataflow_without_an_option_or_credentials_is_said_at_once(

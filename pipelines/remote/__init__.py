@@ -1,0 +1,1 @@
+"""Runners on other machines, and what their workers need."""
