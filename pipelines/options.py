@@ -142,9 +142,7 @@ class Verb:
 
     def parse(self, argv: Sequence[str]) -> PipelineOptions:
         """Options from a command line; BadUsage names what is missing or unknown."""
-        argv = list(argv)
-        if self.positional and argv and not argv[0].startswith("-"):
-            argv[0] = f"--{self.positional}={argv[0]}"
+        argv = self._parser().spelt(argv)
         known, rest = self._parser().parse_known_args(argv)
         _, unknown = _beam_parser(f"stemlode {self.name}").parse_known_args(rest)
         if unknown:
@@ -179,7 +177,17 @@ class Verb:
         _, rest = self._parser().parse_known_args(argv)
         return [word.split("=")[0] for word in rest if word.startswith("--")]
 
-    def _parser(self) -> argparse.ArgumentParser:
+    def parser(self, argv: Sequence[str] = ()) -> Parser:
+        """Everything that the verb can be told, Beam's options included."""
+        parser = self._parser()
+        known = parser._option_string_actions
+        beams = _beam_parser("")._actions
+        parser.passed_on = [a for a in beams if not {*a.option_strings} & {*known}]
+        for action in parser.passed_on:
+            parser._add_action(action)
+        return parser
+
+    def _parser(self) -> Parser:
         parser = Parser(
             prog=f"stemlode {self.name}",
             description=self.summary,
@@ -193,6 +201,7 @@ class Verb:
             + "".join(f"[--{name} PATH] " for name in self.optional_inputs)
             + "--output FOLDER [options] [Beam options]",
         )
+        parser.leading = self.positional
         shared = argparse.ArgumentParser(add_help=False)
         SharedOptions._add_argparse_args(shared)
         wanted = {*self.inputs, *self.optional_inputs, "output", "overwrite", "shared_path"}

@@ -123,7 +123,8 @@ def run(verb: str, argv: Sequence[str]) -> int:
     _quiet()
     try:
         with signals.heeded(_end):
-            return importlib.import_module(VERBS[verb][0]).main(argv)
+            calling = importlib.import_module("stemlode.configuration.calling")
+            return calling.call(importlib.import_module(VERBS[verb][0]), verb, argv)
     except KeyboardInterrupt:
         _end()
     except Exception as error:

@@ -13,8 +13,10 @@ Options that only say how long a run lasts may be raised: `runs.start(…, raisa
 may lists of what is worked on, by further entries.
 """
 
+import contextlib
+import contextvars
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from stemlode import files
@@ -22,7 +24,27 @@ from stemlode import files
 PLAN = "_PLAN.json"
 UNSAID = object()  # what a plan without the option meant: nobody knows
 
+# What the verb that runs was told, by name, as a configuration says it.
+_ASKED: contextvars.ContextVar[Mapping[str, Any] | None] = contextvars.ContextVar(
+    "asked", default=None
+)
+
 Plan = dict[str, Any]  # verb, options by name, fingerprints of inputs by name
+
+
+@contextlib.contextmanager
+def asking(values: Mapping[str, Any]) -> Iterator[None]:
+    """Within, a verb runs that was told these options, which its record keeps (`config`)."""
+    token = _ASKED.set(values)
+    try:
+        yield
+    finally:
+        _ASKED.reset(token)
+
+
+def asked() -> dict[str, Any]:
+    """What the verb that runs was told; empty where nobody says."""
+    return dict(_ASKED.get() or {})
 
 
 def read(data: bytes) -> Plan | None:

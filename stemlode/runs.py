@@ -63,6 +63,8 @@ class Run:
     started: float
     decoder: str | None = None  # what reads its audio, where it reads any
     rules: Rules = dataclasses.field(default_factory=Rules)  # for what its catalogue names
+    # What the verb was told, as a configuration says it.
+    config: dict[str, Any] = dataclasses.field(default_factory=plans.asked)
 
     def path(self, *names: str) -> str:
         """A path below the output folder."""
@@ -103,6 +105,7 @@ class Run:
             "seconds": round(time.time() - self.started, 3),
             "outputs": dict(sorted(outputs.items())),
             "schemas": schemas.versions_of(outputs),
+            **({"config": self.config} if self.config else {}),
             **({"decoder": self.decoder} if self.decoder else {}),
             **({} if self.rules.roots is None else {"roots": [*self.rules.roots]}),
             **({"allow_uri": [*self.rules.allowed]} if self.rules.allowed else {}),

@@ -254,6 +254,7 @@ VERB = Verb(
     named=("music",),
     imports={"mutagen": "", **AUDIO},
 )
+parser = VERB.parser
 
 
 def main(argv: Sequence[str]) -> int:

@@ -138,6 +138,7 @@ VERB = Verb(
     opens=_opens,
     inputs_here=("mapping", "splits"),
 )
+parser = VERB.parser
 
 
 def main(argv: Sequence[str]) -> int:

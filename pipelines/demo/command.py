@@ -37,17 +37,22 @@ class VerbCall:
     folder: str
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the demo; the exit status."""
-    parser = Parser(
+def parser(argv: Sequence[str] = ()) -> Parser:
+    """The command line."""
+    found = Parser(
         prog="stemlode demo",
         description="Make a catalogue of a thousand tracks with music for some, find and verify "
         "its pairs, train a separator on them and separate a song: a few minutes on two cores.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--output", metavar="FOLDER", default="demo", help="folder to write")
-    parser.add_argument("--steps", type=int, default=STEPS, help="training steps")
-    options = parser.parse(argv)
+    found.add_argument("--output", metavar="FOLDER", default="demo", help="folder to write")
+    found.add_argument("--steps", type=int, default=STEPS, help="training steps")
+    return found
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the demo; the exit status."""
+    options = parser(argv).parse(argv)
     if options.steps < 1:
         raise BadUsage(f"--steps {options.steps}: at least 1")
     output = files.absolute(options.output)

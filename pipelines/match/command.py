@@ -81,6 +81,7 @@ VERB = Verb(
     imports={"charset_normalizer": ""},
     inputs_here=("aliases",),
 )
+parser = VERB.parser
 
 
 def main(argv: Sequence[str]) -> int:

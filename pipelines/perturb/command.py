@@ -192,6 +192,7 @@ VERB = Verb(
     opens=_opens,
     inputs_here=("mapping",),
 )
+parser = VERB.parser
 
 
 def main(argv: Sequence[str]) -> int:

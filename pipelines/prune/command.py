@@ -178,6 +178,7 @@ VERB = Verb(
     imports={"scipy": "", **AUDIO},
     opens=_opens,
 )
+parser = VERB.parser
 
 
 def main(argv: Sequence[str]) -> int:

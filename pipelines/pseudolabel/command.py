@@ -300,6 +300,7 @@ VERB = Verb(
     imports={**AUDIO, "mutagen": "", "torch": "", "safetensors": ""},
     opens=_opens,
 )
+parser = VERB.parser
 
 
 def main(argv: Sequence[str]) -> int:

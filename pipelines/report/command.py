@@ -12,28 +12,29 @@ from stemlode.runs import BadUsage, Failed, reason
 PAGE = "report.html"
 
 
-def _parser() -> Parser:
-    parser = Parser(
+def parser(argv: Sequence[str] = ()) -> Parser:
+    """The command line."""
+    found = Parser(
         prog="stemlode report",
         usage="%(prog)s RUN [RUN …] --output FILE",
         description="Show what runs did on one HTML page that needs no network and no other file.",
     )
-    parser.add_argument(
+    found.add_argument(
         "runs", nargs="*", metavar="RUN", help="a run folder, or a folder that holds run folders"
     )
-    parser.add_argument(
+    found.add_argument(
         "--output",
         metavar="FILE",
         help=f"page to write (.html), or a folder for {PAGE}",
     )
-    parser.add_argument(
+    found.add_argument(
         "--allow-uri",
         action="append",
         metavar="BEGINNING",
         help="play files whose addresses begin so, or that lie in this folder, although prune was "
         "not allowed to open them (docs/addresses.md); may be given again",
     )
-    return parser
+    return found
 
 
 def _page_path(output: str) -> str:
@@ -56,10 +57,10 @@ def _page_path(output: str) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode report`; the exit status."""
-    parser = _parser()
-    options = parser.parse(argv)
+    own = parser(argv)
+    options = own.parse(argv)
     if not options.runs or not options.output:
-        parser.error("needs a run folder" if options.output else "needs --output")
+        own.error("needs a run folder" if options.output else "needs --output")
     path = _page_path(options.output)
     folders, unfinished = inputs.find(options.runs, options.allow_uri or ())
     html = page(folders, unfinished)

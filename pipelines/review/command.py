@@ -97,14 +97,15 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _parsed(argv: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(
+def parser(argv: Sequence[str] = ()) -> Parser:
+    """The command line."""
+    found = Parser(
         prog="stemlode review",
         usage="%(prog)s SCORED [options]",
         description=DESCRIPTION,
         epilog=EXAMPLES,
     )
-    add = parser.add_argument
+    add = found.add_argument
     add("scored", metavar="SCORED", help="folder that `stemlode prune` wrote")
     add(
         "--sample", type=int, metavar="N", help=f"pairs to judge (default {SIZE}, as in the thesis)"
@@ -135,7 +136,11 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     add("--overwrite", action="store_true", help="discard earlier judgements and start over")
     add("--port", type=int, default=0, help="of the page (default: any that is free)")
     add("--no-browser", dest="browser", action="store_false", help="only print the address")
-    options = parser.parse(argv)
+    return found
+
+
+def _parsed(argv: Sequence[str]) -> argparse.Namespace:
+    options = parser(argv).parse(argv)
     if options.sample is not None and options.sample < 1:
         raise BadUsage(f"--sample {options.sample}: at least 1")
     if not 0 < options.target_precision <= 1:

@@ -132,6 +132,7 @@ VERB = Verb(
     imports={"torch": "", "soundfile": "", "soxr": "", "swift_f0": "", "h5py": "weights"},
     opens=_opens,
 )
+parser = VERB.parser
 
 
 def _check(corpus: str) -> None:

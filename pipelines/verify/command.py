@@ -97,30 +97,31 @@ def _spread(work: Callable[[str], list[str]], names: list[str], workers: int) ->
         return [line for lines in done for line in lines]
 
 
-def _parser() -> Parser:
-    parser = Parser(
+def parser(argv: Sequence[str] = ()) -> Parser:
+    """The command line."""
+    found = Parser(
         prog="stemlode verify",
         usage="%(prog)s CORPUS [--workers N]",
         description="Reread a corpus, or the salience beside one: hashes, schema, counts, offsets, "
         "decoding, splits. "
         "Exit status 0 where all is well, 1 with a line for everything that is wrong.",
     )
-    parser.add_argument(
+    found.add_argument(
         "corpus",
         nargs="?",
         metavar="CORPUS",
         help="folder written by corpus, pseudolabel or salience",
     )
-    parser.add_argument("--corpus", dest="named", metavar="CORPUS", help="the same")
-    parser.add_argument(
+    found.add_argument("--corpus", dest="named", metavar="CORPUS", help="the same")
+    found.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="threads (one a core)"
     )
-    return parser
+    return found
 
 
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode verify`; 0 where all is well, 1 where something is wrong."""
-    options = _parser().parse(argv)
+    options = parser().parse(argv)
     folder = options.named or options.corpus
     if not folder or (options.named and options.corpus):
         raise BadUsage("stemlode verify needs one CORPUS (see --help)")

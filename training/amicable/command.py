@@ -18,7 +18,7 @@ from training.separation.options import add_chunking, chunking_of, cut
 
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode perturb`; the exit status."""
-    given = _parser().parse(argv)
+    given = parser().parse(argv)
     for name in ("stems", "output"):
         if not getattr(given, name):
             raise BadUsage(f"stemlode perturb needs --{name} (see --help)")
@@ -88,23 +88,24 @@ def _show(bar: tqdm, state: State) -> None:
         bar.set_postfix_str(f"loss {last.loss:.4g}, DI_SDR {last.di_sdr['median']:.1f} dB")
 
 
-def _parser() -> Parser:
-    parser = Parser(
+def parser(argv: Sequence[str] = ()) -> Parser:
+    """The command line."""
+    found = Parser(
         prog="stemlode perturb",
         usage="stemlode perturb MIXTURE --stems DIR --model MODEL … --output DIR [options]",
         description="Compute an inaudible perturbation of a mixture whose stems are known that "
         "makes a given separator separate it better (amicable examples), or with a negative "
         "weight worse. Writes perturbed.wav, perturbation.wav, report.json and report.html.",
     )
-    parser.add_argument("mixture", metavar="MIXTURE", help="an audio file of any format")
-    parser.add_argument(
+    found.add_argument("mixture", metavar="MIXTURE", help="an audio file of any format")
+    found.add_argument(
         "--stems",
         metavar="DIR",
         help="folder of its true stems, a file each (vocals.wav, accompaniment.wav, drums.wav, …), "
         "of the mixture's rate and length, which sum to it",
     )
-    options.add(parser)
-    parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
-    add_chunking(parser)
-    parser.add_argument("--overwrite", action="store_true", help="start over")
-    return parser
+    options.add(found)
+    found.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
+    add_chunking(found)
+    found.add_argument("--overwrite", action="store_true", help="start over")
+    return found

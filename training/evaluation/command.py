@@ -46,7 +46,7 @@ Listed = Sequence[Song]
 
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode evaluate`; the exit status."""
-    options = _parser().parse(argv)
+    options = parser().parse(argv)
     _refuse(options)
     if options.f0:
         device = pick_device(options.device)
@@ -270,15 +270,16 @@ def above_one(text: str) -> float:
     return value
 
 
-def _parser() -> Parser:
-    parser = Parser(
+def parser(argv: Sequence[str] = ()) -> Parser:
+    """The command line."""
+    found = Parser(
         prog="stemlode evaluate",
         usage="stemlode evaluate --checkpoint DIR … and/or --estimates DIR …\n"
         "                         (--stems DIR | --corpus DIR) --output DIR [options]",
         description="Score checkpoints, or other separators' estimates, on songs whose sources are "
         "known: the mixture as estimate, the estimate, and an oracle's mask.",
     )
-    parser.add_argument(
+    found.add_argument(
         "--checkpoint",
         metavar="DIR",
         action="append",
@@ -287,7 +288,7 @@ def _parser() -> Parser:
         "of them leave of the mixture is then scored as `other`; or for the thesis' two U-Nets: "
         "vocals by one, accompaniment by the other",
     )
-    parser.add_argument(
+    found.add_argument(
         "--estimates",
         metavar="DIR",
         action="append",
@@ -295,58 +296,58 @@ def _parser() -> Parser:
         help="another separator's estimates, to score beside checkpoints or alone: a folder for "
         "each song, named like it, with a file for each stem (SONG/vocals.wav); again for more",
     )
-    parser.add_argument(
+    found.add_argument(
         "--stems",
         metavar="DIR",
         help="multitrack folder: MUSDB18, MUSDB18-HQ, MoisesDB, MedleyDB, iKala, or a folder a "
         "song with a file a source; a missing mixture is their sum",
     )
-    parser.add_argument(
+    found.add_argument(
         "--layout",
         choices=("auto", *folders.LAYOUTS),
         default="auto",
         help="how the songs of --stems lie in their folders",
     )
-    parser.add_argument("--mapping", metavar="FILE", help="TOML that says so in place of a layout")
-    parser.add_argument("--corpus", metavar="DIR", help="folder written by `stemlode corpus`")
-    parser.add_argument(
+    found.add_argument("--mapping", metavar="FILE", help="TOML that says so in place of a layout")
+    found.add_argument("--corpus", metavar="DIR", help="folder written by `stemlode corpus`")
+    found.add_argument(
         "--split",
         help="train, valid or test: of a corpus (valid), or of a collection that has them (all)",
     )
-    parser.add_argument(
+    found.add_argument(
         "--metrics",
         default="usdr,csdr",
         metavar="NAMES",
         help="of " + ", ".join(METRICS) + ", or all: SDR of whole songs; of 1 s frames; museval's "
         "ISR, SIR and SAR of these; mir_eval's SDR, NSDR, SIR and SAR in mono (usdr,csdr)",
     )
-    parser.add_argument(
+    found.add_argument(
         "--score-rate",
         type=rate_hz,
         metavar="HZ",
         help="resample truths and estimates to this rate before they are scored (the thesis: "
         "8192); by default each song is scored at its own",
     )
-    parser.add_argument(
+    found.add_argument(
         "--melody",
         metavar="DIR",
         help="score only songs that contain vocals by their melody annotations (thesis, 4.3): a "
         "folder of SONG.pv as iKala's PitchLabel or SONG.csv of seconds and Hz as MedleyDB's",
     )
-    parser.add_argument(
+    found.add_argument(
         "--clip-seconds",
         type=above_one,
         metavar="S",
         help="with --melody: cut songs into clips of so many seconds, and score those with vocals",
     )
-    parser.add_argument(
+    found.add_argument(
         "--f0",
         metavar="DIR",
         help="score the pitch of the vocals in place of separation, by mir_eval's OA and RPA: a "
         "folder with each song's true f0, SONG.pv as iKala's PitchLabel or SONG.csv of seconds "
         "and Hz as MedleyDB's",
     )
-    parser.add_argument(
+    found.add_argument(
         "--tracker",
         choices=teachers.NAMES,
         action="append",
@@ -354,10 +355,10 @@ def _parser() -> Parser:
         help="with --f0: a teacher of pitch beside the checkpoints, on the mixture, on the clean "
         "vocals and on those that the first checkpoint separates; again for another",
     )
-    parser.add_argument(
+    found.add_argument(
         "--weights", metavar="FILE", help="of Deep Salience: deepsalience_multif0.h5"
     )
-    parser.add_argument(
+    found.add_argument(
         "--f0-estimates",
         metavar="DIR",
         action="append",
@@ -366,9 +367,9 @@ def _parser() -> Parser:
         "SONG.csv of time_s,f0_hz,confidence; a name that ends in -vocals or -separated says what "
         "it listened to; again for more",
     )
-    parser.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
-    add_chunking(parser)
-    add_batch(parser)
-    parser.add_argument("--overwrite", action="store_true", help="start over")
-    parser.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")
-    return parser
+    found.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
+    add_chunking(found)
+    add_batch(found)
+    found.add_argument("--overwrite", action="store_true", help="start over")
+    found.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")
+    return found

@@ -148,19 +148,24 @@ def check(model: bytes, cores: Cores, shape: dict[str, Any]) -> float:
     return worst
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run `stemlode export`; the exit status."""
-    parser = Parser(
+def parser(argv: Sequence[str] = ()) -> Parser:
+    """The command line."""
+    found = Parser(
         prog="stemlode export",
         usage="stemlode export CHECKPOINT --output FILE.onnx [options]",
         description="Write the nets of a checkpoint, without the transforms around them, as an "
         "ONNX file for any batch and any number of frames, and beside it a JSON file that says "
         "which transforms these are.",
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="written by `stemlode train`")
-    parser.add_argument("--output", metavar="FILE", help="to write, NAME.onnx; NAME.json beside it")
-    parser.add_argument("--overwrite", action="store_true", help="replace the files")
-    options = parser.parse(argv)
+    found.add_argument("checkpoint", metavar="CHECKPOINT", help="written by `stemlode train`")
+    found.add_argument("--output", metavar="FILE", help="to write, NAME.onnx; NAME.json beside it")
+    found.add_argument("--overwrite", action="store_true", help="replace the files")
+    return found
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `stemlode export`; the exit status."""
+    options = parser(argv).parse(argv)
     if not options.output:
         raise BadUsage("stemlode export needs --output (see --help)")
     output = files.absolute(options.output)

@@ -240,7 +240,7 @@ def verdict(output: str, start: Start, rules: Rules, target: str) -> str:
     )
 
 
-def parser() -> Parser:
+def parser(argv: Sequence[str] = ()) -> Parser:
     """The command line."""
     found = Parser(
         prog="stemlode finetune",

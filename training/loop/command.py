@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 from stemlode import files, runs
+from stemlode.arguments import Parser
 from stemlode.runs import BadUsage, Failed, Run
 from training import console, devices, log, state
 from training.checkpoint import BEST, CONFIG, MODEL
@@ -34,10 +35,14 @@ WRITES = (
 RAISABLE = ("steps", "patience", "minutes")  # how long a run lasts, not what it does
 
 
+def parser(argv: Sequence[str] = ()) -> Parser:
+    """The command line, with the options of the recipe that it names."""
+    return parser_of(next((RECIPES[word] for word in argv if word in RECIPES), None))
+
+
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode train`; the exit status."""
-    named = next((RECIPES[word] for word in argv if word in RECIPES), None)
-    given = parser_of(named).parse(argv)
+    given = parser(argv).parse(argv)
     before = begun("train", given, RECIPES[given.recipe])
     options = loop_of(given, before, RECIPES[given.recipe])
     try:

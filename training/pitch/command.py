@@ -25,7 +25,7 @@ VOICES = ("one", "many")
 
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode pitch`; the exit status, 1 where an input could not be heard."""
-    options = _parser().parse(argv)
+    options = parser().parse(argv)
     if not options.output:
         raise BadUsage("stemlode pitch needs --output (see --help)")
     many = options.voices == "many"
@@ -145,8 +145,9 @@ def _noted(run: runs.Run, name: str) -> dict[str, Any] | None:
     return None
 
 
-def _parser() -> Parser:
-    parser = Parser(
+def parser(argv: Sequence[str] = ()) -> Parser:
+    """The command line."""
+    found = Parser(
         prog="stemlode pitch",
         usage="stemlode pitch SONG … --output DIR [options]",
         description="Hear the pitch of the voice in audio files. For each: f0.csv (time_s, f0_hz, "
@@ -154,40 +155,40 @@ def _parser() -> Parser:
         "salience.png and listen.flac, the song on the left and its pitch on the right; and one "
         "page, index.html, with all of it.",
     )
-    parser.add_argument(
+    found.add_argument(
         "inputs",
         metavar="SONG",
         nargs="+",
         help="audio files of any format, folders of them, or patterns such as '*.flac'",
     )
-    parser.add_argument(
+    found.add_argument(
         "--checkpoint",
         metavar="DIR",
         help="a network of ours that hears pitch in mixtures, in place of a teacher: a folder "
         "written by `stemlode train joint-…`",
     )
-    parser.add_argument(
+    found.add_argument(
         "--teacher",
         choices=teachers.NAMES,
         help="who hears the pitch, in the file as it is: swift-f0 (the default) follows one voice; "
         "deep-salience hears several and needs --weights",
     )
-    parser.add_argument(
+    found.add_argument(
         "--weights", metavar="FILE", help="Deep Salience's Keras file, deepsalience_multif0.h5"
     )
-    parser.add_argument(
+    found.add_argument(
         "--voices",
         choices=VOICES,
         default=VOICES[0],
         help="many: also f0s.tsv, all pitches of each frame that reach 0.4",
     )
-    parser.add_argument(
+    found.add_argument(
         "--output",
         metavar="DIR",
         help="folder to write; a rerun resumes, and further songs come to those that are there",
     )
-    parser.add_argument("--overwrite", action="store_true", help="start over")
-    parser.add_argument(
+    found.add_argument("--overwrite", action="store_true", help="start over")
+    found.add_argument(
         "--device", help="what a net of torch runs on; by default a GPU where there is one"
     )
-    return parser
+    return found

@@ -24,7 +24,7 @@ LONGEST_STATED = 7 * 86_400.0  # seconds; a header that claims more is not belie
 
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode separate`; the exit status, 1 where an input could not be separated."""
-    options = _parser().parse(argv)
+    options = parser().parse(argv)
     if not options.checkpoint:
         raise BadUsage("stemlode separate needs --checkpoint (see --help)")
     chunking = chunking_of(options)
@@ -101,8 +101,9 @@ def _written(options: argparse.Namespace, stems: Sequence[str]) -> tuple[Form, l
     return form, [stem for stem in stems if stem in options.stems or not options.stems]
 
 
-def _parser() -> Parser:
-    parser = Parser(
+def parser(argv: Sequence[str] = ()) -> Parser:
+    """The command line."""
+    found = Parser(
         prog="stemlode separate",
         usage="stemlode separate INPUT … --checkpoint DIR … [--output DIR] [options]",
         description="Split audio files into their sources, as 32-bit float WAV files of the "
@@ -110,57 +111,57 @@ def _parser() -> Parser:
         "for one source, and those with --residual, sum to the input. Other formats round, and "
         "have no room above full scale.",
     )
-    parser.add_argument(
+    found.add_argument(
         "inputs",
         metavar="INPUT",
         nargs="+",
         help="audio files of any format, folders of them, or patterns such as 'music/**/*.flac'",
     )
-    parser.add_argument(
+    found.add_argument(
         "--checkpoint",
         metavar="DIR",
         action="append",
         help="folder written by `stemlode train`; again for a model of another source, or for the "
         "thesis' two U-Nets: vocals by one, accompaniment by the other",
     )
-    parser.add_argument(
+    found.add_argument(
         "--residual",
         action="store_true",
         help="also write what several models leave of the mixture, so that all sums to it",
     )
-    parser.add_argument(
+    found.add_argument(
         "--output",
         metavar="DIR",
         default="separated",
         help="folder to write (separated); a rerun resumes, and further songs come to those that "
         "are there",
     )
-    parser.add_argument(
+    found.add_argument(
         "--stems",
         type=lambda text: text.split(","),
         default=[],
         metavar="NAMES",
         help="write these alone, such as vocals, separated by commas",
     )
-    parser.add_argument(
+    found.add_argument(
         "--format", choices=formats.NAMES, default="wav", help="of the files to write (wav)"
     )
-    parser.add_argument(
+    found.add_argument(
         "--bits", choices=formats.BITS, help="of wav (float) and flac (24); float wav is exact"
     )
-    parser.add_argument(
+    found.add_argument(
         "--clip",
         choices=formats.CLIPS,
         default=formats.RESCALE,
         help="where a stem exceeds full scale and the format has no room: make all stems of the "
         "song softer (rescale), or clip it (clamp)",
     )
-    parser.add_argument("--mp3-bitrate", type=int, metavar="KBIT", help="of --format mp3 (320)")
-    add_chunking(parser)
-    add_batch(parser)
-    parser.add_argument("--overwrite", action="store_true", help="start over")
-    parser.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")
-    return parser
+    found.add_argument("--mp3-bitrate", type=int, metavar="KBIT", help="of --format mp3 (320)")
+    add_chunking(found)
+    add_batch(found)
+    found.add_argument("--overwrite", action="store_true", help="start over")
+    found.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")
+    return found
 
 
 def _seconds(source: str) -> float:

@@ -1,0 +1,1 @@
+"""Options from a file: `--config` of every verb, and `--print-config`, which writes one."""
