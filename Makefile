@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BIGQUERY := .venv-bigquery
+AXE := tests/pipelines/pages/axe
 # Without an NVIDIA GPU the pinned release has a CPU build; give its wheel or index through TORCH_PIP.
 TORCH ?= $(if $(shell command -v nvidia-smi 2>/dev/null),torch,torch==2.13.0)
 TORCH_PIP ?=
@@ -30,13 +31,19 @@ $(BIGQUERY)/.installed: tests/sql/bigquery.txt
 		'import duckdb_extensions; duckdb_extensions.import_extension("spatial")'
 	@touch $@
 
+# What finds in our pages what keeps people out, in a folder of its own; its tests are skipped without npm.
+$(AXE)/node_modules/.installed: $(AXE)/package-lock.json
+	@if command -v npm > /dev/null; then \
+		npm ci --prefix $(AXE) --no-audit --no-fund --silent && touch $@; \
+	else echo "no npm: tests with axe-core will be skipped"; fi
+
 demo: install
 	$(BIN)/stemlode demo --output demo
 
 test: install lint
 	$(BIN)/pytest -m "not slow" -n 2
 
-test-all: test $(BIGQUERY)/.installed
+test-all: test $(BIGQUERY)/.installed $(AXE)/node_modules/.installed
 	$(BIN)/pytest -m slow -n 2
 
 lint: install
@@ -52,4 +59,4 @@ docs: install # into site/; no network is needed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 clean:
-	rm -rf $(VENV) $(BIGQUERY) demo site build dist *.egg-info
+	rm -rf $(VENV) $(BIGQUERY) $(AXE)/node_modules demo site build dist *.egg-info

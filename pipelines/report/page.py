@@ -348,9 +348,11 @@ def _render(context: dict[str, Any]) -> str:
     """The page's HTML. Every expression is made visible, then escaped; nothing is marked safe but
     our own style and script, which the policy names by their hashes.
     """
-    style, script = (
-        (TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
+    theme, style, script = (
+        path.read_text(encoding="utf-8")
+        for path in (text.TEMPLATES / text.THEME, TEMPLATES / "style.css", TEMPLATES / "script.js")
     )
+    style = theme + style
     policy = (
         "default-src 'none'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'; "
         f"style-src '{_source(style)}'; script-src '{_source(script)}'"

@@ -33,7 +33,7 @@ def environment() -> Environment:
 
 def svg(
     difference: np.ndarray,
-    reachable: np.ndarray,
+    reachable: np.ndarray | None,
     verdicts: Sequence[tuple[float, str]],
     window: DifferenceWindow | None,
     current: float | None,
@@ -42,10 +42,11 @@ def svg(
 
     Args:
         difference: [n], of every readable pair of the table.
-        reachable: [n], whether the thresholds decide on it.
-        current: the difference of the pair that is being judged.
+        reachable: [n], whether the thresholds decide on it; None hides it, all bars are alike.
+        current: the difference of the pair on the page, None hides it.
     """
-    stacks = {"reachable": difference[reachable], "other": difference[~reachable]}
+    shown = np.ones(len(difference), bool) if reachable is None else reachable
+    stacks = {"reachable": difference[shown], "other": difference[~shown]}
     bars = charts.histogram({k: v for k, v in stacks.items() if v.size}, {}, bins=40)
     assert bars is not None  # a sample has at least one pair
     marks = [

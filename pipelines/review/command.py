@@ -36,8 +36,9 @@ TARGET = 0.95
 DESCRIPTION = """\
 Set prune's thresholds by ear. Serves a page on this machine (127.0.0.1) with a random sample of the
 pairs that prune scored: listen to mixture, instrumental and difference, and say of each whether it
-is a pair, by mouse or by the keys that the page lists. It then shows what precision and recall
-thresholds on the difference would have. "Use these" writes the ones you choose to thresholds.json,
+is a pair, by mouse or by the keys that the page lists. What prune measured and decided of a pair is
+hidden until you have. It then shows what precision and recall thresholds on the difference would
+have. "Use these" writes the ones you choose to thresholds.json,
 for `stemlode prune --thresholds`, and says the command that applies them without reading audio.
 
 Every judgement is on disk as soon as it is made. End with Ctrl-C; the same command goes on where

@@ -92,17 +92,32 @@ def wilson(share: float, size: float, z: float = CONFIDENCE_Z) -> tuple[float, f
     return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
 
 
+def wanted(share: float, half: float, z: float = CONFIDENCE_Z) -> int:
+    """How many judgements put Wilson's interval of a share within ±`half` of its centre.
+
+    With s = z²/n its half-width is √(p(1−p)s + s²/4) / (1 + s). Set to h, that is
+    (¼ − h²)s² + (p(1−p) − 2h²)s − h² = 0, whose positive root gives n = z²/s, rounded up.
+    """
+    a, b = 0.25 - half * half, share * (1 - share) - 2 * half * half
+    spread = (-b + math.sqrt(b * b + 4 * a * half * half)) / (2 * a)
+    return math.ceil(z * z / spread - 1e-9)
+
+
+def effective(weight: np.ndarray) -> float:
+    """Kish's effective size of a sample of weights [n], (Σw)² / Σw²: n where all are equal."""
+    return float(weight.sum()) ** 2 / float((weight**2).sum())
+
+
 def share(hit: np.ndarray, weight: np.ndarray) -> EstimatedShare | None:
     """The weighted share of hits [n]; None where n is 0.
 
-    The interval is Wilson's for Kish's effective sample size, (Σw)² / Σw², which is n where all
-    weights are equal.
+    The interval is Wilson's for the effective sample size.
     """
     if not len(hit):
         return None
     total = float(weight.sum())
     value = 1.0 if hit.all() else float(weight[hit].sum()) / total
-    low, high = wilson(value, total**2 / float((weight**2).sum()))
+    low, high = wilson(value, effective(weight))
     return EstimatedShare(value, low, high, len(hit))
 
 

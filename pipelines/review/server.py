@@ -24,6 +24,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipelines.pages import media, text
 from pipelines.review import chart
 from pipelines.review.estimates import DifferenceWindow
 from pipelines.review.judgements import Stale
@@ -34,6 +35,7 @@ from stemlode.runs import BadUsage, reason
 HOST = "127.0.0.1"
 HOSTS = {HOST, "localhost"}  # that a browser on this machine, or at a tunnel's end, may use
 ASSETS = {
+    "theme.css": "text/css",
     "style.css": "text/css",
     "icon.svg": "image/svg+xml",
     "review.js": "text/javascript",
@@ -104,6 +106,7 @@ def application(session: Session, token: str, target: float) -> ASGIApp:
                 stratified=len(session.sample.sizes) > 1,
                 target=target,
                 criteria=CRITERIA,
+                highest_hz=int(media.HIGHEST_HZ),
             )
         )
         return HTMLResponse(html)
@@ -112,7 +115,8 @@ def application(session: Session, token: str, target: float) -> ASGIApp:
         name = request.path_params["name"]
         if name not in ASSETS:
             raise HTTPException(404)
-        return Response((chart.TEMPLATES / name).read_bytes(), media_type=ASSETS[name])
+        folder = text.TEMPLATES if name == text.THEME else chart.TEMPLATES
+        return Response((folder / name).read_bytes(), media_type=ASSETS[name])
 
     def state(request: Request) -> Response:
         return JSONResponse(session.state(_wish(session, request, target)))
@@ -126,7 +130,6 @@ def application(session: Session, token: str, target: float) -> ASGIApp:
             {
                 "start_s": found.start_s,
                 "seconds": found.seconds,
-                "subtracted": found.subtracted,
                 "errors": {name: sound.error for name, sound in found.sounds.items()},
             }
         )

@@ -21,6 +21,7 @@ from stemlode import files, runs, schemas
 
 SAMPLE, JUDGEMENTS, THRESHOLDS = "sample.json", "judgements.jsonl", "thresholds.json"
 CRITERIA = ("widest", "target", "run", "hand")
+SETTLED = 0.05  # half the width of an interval that says enough
 LONGEST = 300  # characters of a title on the page
 
 
@@ -98,14 +99,21 @@ class Session:
         }
 
     def state(self, wish: Wish) -> dict[str, Any]:
-        """All that the page shows beside the pair itself."""
+        """All that the page shows beside the pair itself.
+
+        What prune measured and decided of the current pair is in it only where somebody has judged
+        the pair; the histogram's pale bars, which show what prune would drop, likewise.
+        """
         verdicts, judged = self.verdicts, self.judged()
         windows = self.windows(judged, wish)
         last = self.judgements.last
         pairs = self.sample.pairs
         open_ones = [i for i, verdict in enumerate(verdicts) if verdict is None]
         marks = [(p.difference, v) for p, v in zip(pairs, verdicts, strict=True) if v]
+        shown = None if wish.current is None or not verdicts[wish.current] else pairs[wish.current]
         return {
+            "current": wish.current,
+            "measured": None if shown is None else _measured(shown),
             "verdicts": verdicts,
             "counts": {verdict: verdicts.count(verdict) for verdict in VERDICTS},
             "next": open_ones[0] if open_ones else None,
@@ -115,17 +123,21 @@ class Session:
                 for name, window in windows.items()
             },
             "unseen": self._unseen(judged),
+            "rate": self._rate(judged),
             "histogram": chart.svg(
                 self.sample.difference,
-                self.sample.reachable,
+                self.sample.reachable if shown else None,
                 marks,
                 windows[wish.chosen],
-                None if wish.current is None else pairs[wish.current].difference,
+                shown.difference if shown else None,
             ),
         }
 
     def pair(self, index: int) -> dict[str, Any]:
-        """What the page says of one pair. IndexError where there is none."""
+        """What the page says of a pair that nobody may have judged. IndexError where there is none.
+
+        Nothing that prune measured or decided: it would sway.
+        """
         pair = self.sample.pairs[index]
         duration_s = sound.duration(pair)
         return {
@@ -134,9 +146,6 @@ class Session:
             "artist": _line(pair.mix.artist),
             "instrumental_title": _line(pair.instrumental.title),
             "instrumental_artist": _line(pair.instrumental.artist),
-            "metrics": _metrics(pair),
-            "decision": plain(pair.decision),
-            "reason": _line(pair.reason),
             "duration_s": duration_s,
             "start_s": sound.first_start(pair, duration_s),
             "excerpt_s": sound.EXCERPT_S,
@@ -173,6 +182,21 @@ class Session:
         words = ["--rescore", scored, "--thresholds", self.run.path(THRESHOLDS), "--output", output]
         return shlex.join(["stemlode", "prune", *words, *_other_options(self.sample.limits)])
 
+    def _rate(self, judged: Judged) -> dict[str, Any] | None:
+        """The share of pairs so far, and how many sure judgements would settle it."""
+        found = estimates.share(judged.is_pair, judged.weight)
+        if found is None:
+            return None
+        worth = estimates.effective(judged.weight) / len(judged.weight)  # of one judgement
+        asked = math.ceil(estimates.wanted(found.value, SETTLED) / worth)
+        return {
+            **dataclasses.asdict(found),
+            "within": SETTLED,
+            "asked": min(asked, len(self.sample.difference)),
+            "all": asked >= len(self.sample.difference),
+            "sample": len(self.sample.pairs),
+        }
+
     def _unseen(self, judged: Judged) -> int:
         """Pairs of the table in strata of which nothing sure is known, and so no estimate."""
         return sum(self.sample.sizes.values()) - round(float(judged.weight.sum()))
@@ -196,13 +220,21 @@ def _is_sure(verdict: str | None) -> bool:
 
 
 def _share(found: EstimatedShare | None) -> dict[str, float] | None:
-    if found is None:
-        return None
-    return {"value": found.value, "low": found.low, "high": found.high, "judged": found.judged}
+    return None if found is None else dataclasses.asdict(found)
 
 
 def _line(text: str) -> str:
     return str(visible(brief(" ".join(text.split()), LONGEST)))
+
+
+def _measured(pair: SampledPair) -> dict[str, Any]:
+    """What prune found of a pair, for somebody who has judged it."""
+    return {
+        "metrics": _metrics(pair),
+        "decision": plain(pair.decision),
+        "reason": _line(pair.reason),
+        "subtracted": bool(pair.coherent),
+    }
 
 
 def _metrics(pair: SampledPair) -> list[tuple[str, str, str]]:

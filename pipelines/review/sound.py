@@ -51,7 +51,6 @@ class Excerpt:
     start_s: int
     seconds: float
     sounds: dict[str, Sound]
-    subtracted: bool  # the difference is of waveforms, not of magnitudes
 
 
 def duration(pair: SampledPair) -> float | None:
@@ -104,7 +103,7 @@ def render(pair: SampledPair, start_s: int) -> Excerpt:
         errors["difference"] = f"there is none without the {' and the '.join(errors)}"
     frames = max((sound.shape[1] for sound in heard.values()), default=0)
     sounds = {name: Sound(error=error) for name, error in errors.items()}
-    return Excerpt(start_s, frames / RATE, sounds | _rendered(heard), bool(pair.coherent))
+    return Excerpt(start_s, frames / RATE, sounds | _rendered(heard))
 
 
 class Renderer:

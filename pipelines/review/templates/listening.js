@@ -1,6 +1,11 @@
 import { Player } from "./player.js";
 
 const SOUNDS = ["mixture", "instrumental", "difference"];
+const WAITS = { // what a lane has to wait for
+  mixture: "waits for the mixture to be decoded",
+  instrumental: "waits for the instrumental to be decoded and aligned",
+  difference: "waits for both to be decoded",
+};
 const SETTLE_MS = 250; // whoever skips pairs faster than this wants no sound of them
 const at = (id) => document.getElementById(id);
 
@@ -52,9 +57,11 @@ export class Listening {
     this.wanted = this.wanted || this.player.playing;
     this.player.load({});
     at("play").disabled = at("position").disabled = true;
-    for (const lane of this.lanes.values()) {
+    for (const [name, lane] of this.lanes) {
       lane.classList.add("loading");
+      lane.querySelector("img").hidden = true;
       lane.querySelector(".trouble").hidden = true;
+      lane.querySelector(".waits").textContent = `${WAITS[name]} …`;
     }
     return this.turns;
   }
@@ -65,7 +72,13 @@ export class Listening {
     const both = [pair.instrumental_title || "(no title)"];
     if (pair.instrumental_artist !== pair.artist) both.push(pair.instrumental_artist);
     at("instrumental").textContent = both.join(" – ");
-    at("metrics").replaceChildren(...pair.metrics.map(([name, value, meaning]) => {
+  }
+
+  // What prune measured and decided; null while nobody has judged the pair: it would sway.
+  reveal(measured) {
+    at("blind").hidden = Boolean(measured);
+    at("metrics").hidden = at("decided").hidden = !measured;
+    at("metrics").replaceChildren(...(measured?.metrics ?? []).map(([name, value, meaning]) => {
       const [entry, term, detail] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
       term.textContent = name;
       detail.textContent = value;
@@ -73,12 +86,10 @@ export class Listening {
       entry.append(term, detail);
       return entry;
     }));
-    at("decided").textContent = `prune decided: ${pair.decision} (${pair.reason})`;
-  }
-
-  // What prune decided would sway whoever has not judged yet.
-  reveal(judged) {
-    at("decided").hidden = !judged;
+    at("decided").textContent = measured
+      ? `prune decided: ${measured.decision} (${measured.reason})` : "";
+    this.lanes.get("difference").title = !measured ? "" : measured.subtracted
+      ? "mixture − instrumental" : "what the mixture has more than the instrumental, by loudness";
   }
 
   // The sounds of an excerpt, asked for now or earlier.
@@ -135,6 +146,7 @@ export class Listening {
       const error = found.facts.errors[name];
       const image = lane.querySelector("img");
       lane.classList.remove("loading");
+      lane.querySelector(".waits").textContent = "";
       lane.querySelector(".trouble").hidden = !error;
       lane.querySelector(".trouble").textContent = error ? `The ${name} cannot be played: ${error}` : "";
       lane.querySelector(".pick").disabled = Boolean(error);
@@ -146,6 +158,10 @@ export class Listening {
     if (!playable.includes(this.player.heard) && playable.length) this.pick(playable[0]);
     at("play").disabled = at("position").disabled = !playable.length;
     at("position").max = this.player.duration;
+    for (const [place, tick] of [...document.querySelectorAll("#seconds span")].entries()) {
+      tick.textContent = clock(start + (found.facts.seconds * place) / 4);
+    }
+    at("seconds").hidden = !playable.length;
     const length = this.pair.duration_s;
     const whole = !length || length <= this.pair.excerpt_s || length <= found.facts.seconds + 1;
     at("pages").hidden = start === 0 && whole;
@@ -153,8 +169,6 @@ export class Listening {
     at("later").disabled = !length || start + this.pair.excerpt_s >= length;
     at("span").textContent =
       `${clock(start)} – ${clock(start + found.facts.seconds)} of ${clock(length ?? 0)}`;
-    this.lanes.get("difference").title = found.facts.subtracted
-      ? "mixture − instrumental" : "what the mixture has more than the instrumental, by loudness";
     if (this.wanted) this.player.play();
     this.wanted = false;
   }
@@ -162,6 +176,7 @@ export class Listening {
   fail(message) {
     for (const lane of this.lanes.values()) {
       lane.classList.remove("loading");
+      lane.querySelector(".waits").textContent = "";
       lane.querySelector("img").hidden = true;
       lane.querySelector(".trouble").hidden = false;
       lane.querySelector(".trouble").textContent = message;

@@ -92,7 +92,7 @@ function showVerdict() {
   for (const button of document.querySelectorAll("[data-verdict]")) {
     button.setAttribute("aria-pressed", String(button.dataset.verdict === verdict));
   }
-  listening.reveal(Boolean(verdict));
+  listening.reveal(verdict && state.current === index ? state.measured : null);
 }
 
 async function refresh() {
@@ -122,7 +122,7 @@ function followUp() {
 const judge = (verdict) => attempt(async () => {
   await ask("judge", { index, verdict });
   const next = followUp();
-  if (next !== null) await go(next);
+  if (next !== null) await go(next); // else it stays, and shows what was measured
 });
 
 const undo = () => attempt(async () => {

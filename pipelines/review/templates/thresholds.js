@@ -1,3 +1,4 @@
+const WAITS = { precision: "waits for a sure verdict inside", recall: "waits for a pair" };
 const at = (id) => document.getElementById(id);
 
 function percent(share) {
@@ -25,8 +26,23 @@ function entry(term, detail, interval = "") {
 }
 
 function share(term, found) {
-  if (!found) return entry(term, "?", "not known yet");
+  if (!found) return entry(term, "?", WAITS[term]);
   return entry(term, `${percent(found.value)} %`, `${percent(found.low)} – ${percent(found.high)}`);
+}
+
+// What has been judged so far, and how many judgements would settle the share of pairs.
+function rate(found) {
+  if (!found) return "The rate of pairs waits for the first sure verdict.";
+  const many = (count) => count.toLocaleString("en");
+  const points = Math.round(100 * found.within);
+  const so = `Of ${many(found.judged)} sure verdict${found.judged === 1 ? "" : "s"} `
+    + `${percent(found.value)} % say pair (${percent(found.low)} – ${percent(found.high)}). `;
+  const more = found.asked - found.judged;
+  if (more <= 0) return `${so}That is enough to know the rate within ±${points} points.`;
+  const larger = found.asked > found.sample
+    ? `, more than this sample holds: review again with --sample ${found.asked}` : "";
+  return `${so}To know it within ±${points} points, this rate asks for ${found.all ? "all " : ""}${many(found.asked)}: `
+    + `${many(more)} more${larger}.`;
 }
 
 // The histogram, the windows that people's judgements suggest, and using one of them.
@@ -72,6 +88,7 @@ export class Thresholds {
 
   show(state) {
     this.estimates = state.estimates;
+    this.counts = state.counts;
     const parsed = new DOMParser().parseFromString(state.histogram, "image/svg+xml");
     at("histogram").replaceChildren(document.importNode(parsed.documentElement, true));
     at("other-key").hidden = !at("histogram").querySelector(".bar.other");
@@ -86,6 +103,7 @@ export class Thresholds {
         entry("keeps", found.keeps.toLocaleString("en"), found.keeps === 1 ? "pair" : "pairs"),
       ] : []));
     }
+    at("rate").textContent = rate(state.rate);
     at("use").disabled = !state.estimates[this.chosen];
     at("unseen").hidden = !state.unseen;
     at("unseen").textContent = state.unseen
@@ -94,9 +112,11 @@ export class Thresholds {
   }
 
   missing(name) {
-    if (name === "hand") return "";
-    if (name === "run") return "not recorded";
-    return "none yet: judge some pairs";
+    if (name === "hand") return "waits for two numbers, min ≤ max";
+    if (name === "run") return "prune recorded no thresholds";
+    if (this.counts.pair === 0) return "waits for the first pair that you call one";
+    return name === "target" ? "no window of the judged pairs reaches it yet"
+      : "waits for a pair that prune's other criteria let pass";
   }
 
   async use() {

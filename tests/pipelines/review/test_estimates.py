@@ -225,3 +225,17 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(stratified: bool) -
             assert found is not None and truth is not None
             held[i] += found.low <= truth.value <= found.high
     assert (held / rounds > 0.92).all(), held / rounds
+
+
+@given(st.floats(0, 1), st.floats(0.01, 0.3))
+def test_as_many_judgements_as_asked_for_make_the_interval_narrow_enough(
+    share: float, half: float
+) -> None:
+    """And one less does not."""
+    asked = estimates_module.wanted(share, half)
+    widths = []
+    for size in (asked, asked - 1):
+        low, high = estimates_module.wilson(share, size) if size else (0.0, 1.0)
+        widths.append(high - low)
+    assert widths[0] <= 2 * half * (1 + 1e-9)
+    assert widths[1] >= 2 * half * (1 - 1e-9)
