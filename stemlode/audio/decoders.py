@@ -7,12 +7,13 @@ rest. Free of Beam.
 
 import contextlib
 import dataclasses
+import functools
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from stemlode.audio import mixdown
-from stemlode.audio.containers import chunks, flac, mpeg, ogg, tags
+from stemlode.audio import kinds, mixdown
+from stemlode.audio.containers import chunks, flac, joined, mpeg, ogg, tags
 from stemlode.audio.containers.info import COUNTED, STATED, AudioError, AudioInfo, Block, check_rate
 from stemlode.audio.containers.opening import Bytes, Guarded, Section, opened_bytes
 from stemlode.audio.libraries.ffmpeg import FFmpeg
@@ -30,51 +31,58 @@ def name() -> str:
 
 
 class Chain:
-    """An Ogg file of several links, each with streams of its own: they follow one another."""
+    """Several recordings in one file, which follow one another: the links of an Ogg file, or files
+    that were joined."""
 
-    def __init__(self, first: FFmpeg, file: Bytes, links: Sequence[ogg.Link], stream: int):
-        self._first, self._file, self._links, self._stream = first, file, links, stream
-        self.streams, self.channels, self.ended = first.streams, first.channels, links[-1].ended
-        lengths = [*self._lengths()]
-        seconds = sum(info.duration_s for info in lengths)
-        stated = all(info.duration_source == STATED for info in lengths)
-        source = STATED if stated else COUNTED
-        self.info = dataclasses.replace(first.info, duration_s=seconds, duration_source=source)
+    streams: int
+    channels: tuple[str, ...]
+
+    def __init__(self, what: str, parts: "Sequence[Part]", held: contextlib.ExitStack) -> None:
+        """`what` a part is called in an error."""
+        self._what, self._parts = what, parts
+        self.ended = True
+        infos = []
+        for part in parts:
+            with part() as found:
+                infos.append(counted(found))
+                self.ended = found.ended
+        self._first = held.enter_context(parts[0]())
+        self.streams, self.channels = self._first.streams, self._first.channels
+        stated = all(info.duration_source == STATED for info in infos)
+        lossy = (info.format for info in infos if not kinds.is_lossless(info.format))
+        self.info = dataclasses.replace(
+            infos[0],
+            duration_s=sum(info.duration_s for info in infos),
+            duration_source=STATED if stated else COUNTED,
+            format=next(lossy, infos[0].format),
+        )
 
     def blocks(self, block_frames: int) -> Iterator[Block]:
-        """Blocks of all links. Their rate and channels may change."""
+        """Blocks of all parts. Their rate and channels may change."""
         yield from self._first.blocks(block_frames)
-        for number, link in enumerate(self._links[1:], 2):
+        for number, part in enumerate(self._parts[1:], 2):
             try:
-                with self._opened(link) as found:
+                with part() as found:
                     yield from found.blocks(block_frames)
             except AudioError as error:
-                why = f"link {number} of {len(self._links)}: {error}"
+                why = f"{self._what} {number} of {len(self._parts)}: {error}"
                 raise AudioError(why, error.error) from error
 
     def count_s(self) -> float:
-        """The length in seconds by the pages' headers."""
+        """The length in seconds by the parts' headers."""
         return self.info.duration_s
 
     def bits_a_second(self, seconds: float) -> float:
-        """As FFmpeg's, of the first link."""
-        return self._first.bits_a_second(seconds)
+        """As FFmpeg's, of the first part."""
+        return 0.0 if isinstance(self._first, Libsndfile) else self._first.bits_a_second(seconds)
 
     def seek(self, start_s: float) -> bool:
         """Always False."""
         return False
 
-    def _lengths(self) -> Iterator[AudioInfo]:
-        for link in self._links:
-            with self._opened(link) as found:
-                yield counted(found)
-
-    def _opened(self, link: ogg.Link) -> contextlib.AbstractContextManager[FFmpeg]:
-        part = Section(self._file, link.start, link.end)
-        return FFmpeg.open(part, self._stream, "ogg", granules=link.granules)
-
 
 Source = Libsndfile | FFmpeg | Chain
+Part = Callable[[], contextlib.AbstractContextManager[Source]]
 
 
 @contextlib.contextmanager
@@ -108,6 +116,20 @@ def counted(source: Source) -> AudioInfo:
 def _source(file: Bytes, stream: int, held: contextlib.ExitStack, whole: bool) -> Source:
     if not file.seek(0, io.SEEK_END):
         raise AudioError("empty file", "empty")
+    places = joined.files_in(file)
+    if len(places) == 1:
+        return _alone(file, stream, held, whole)
+    return Chain("file", [functools.partial(_part, file, place, stream) for place in places], held)
+
+
+@contextlib.contextmanager
+def _part(file: Bytes, place: tuple[int, int], stream: int) -> Iterator[Source]:
+    """One of several files in a file."""
+    with contextlib.ExitStack() as held:
+        yield _alone(Section(file, *place), stream, held, whole=True)
+
+
+def _alone(file: Bytes, stream: int, held: contextlib.ExitStack, whole: bool) -> Source:
     start = tags.after_tags(file)
     file.seek(start)
     magic = file.read(5)
@@ -156,13 +178,17 @@ def _ogg(file: Bytes, stream: int, held: contextlib.ExitStack, whole: bool) -> F
         (link,) = links
         found = FFmpeg.open(file, stream, "ogg", ended=link.ended, granules=link.granules)
         return held.enter_context(found)
-    first = Section(file, links[0].start, links[0].end)
-    return Chain(held.enter_context(FFmpeg.open(first, stream, "ogg")), file, links, stream)
+    return Chain("link", [functools.partial(_link, file, link, stream) for link in links], held)
+
+
+def _link(file: Bytes, link: ogg.Link, stream: int) -> contextlib.AbstractContextManager[FFmpeg]:
+    part = Section(file, link.start, link.end)
+    return FFmpeg.open(part, stream, "ogg", ended=link.ended, granules=link.granules)
 
 
 def _rewind(file: Bytes) -> None:
     """To the beginning, also of the descriptor, from which libsndfile reads on."""
     file.seek(0, io.SEEK_END)
     file.seek(0)
-    if not isinstance(file, Guarded):
+    if not isinstance(file, Guarded | Section):
         os.lseek(file.fileno(), 0, os.SEEK_SET)

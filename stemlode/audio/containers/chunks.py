@@ -4,14 +4,14 @@ import io
 import struct
 
 from stemlode.audio.containers.info import AudioError
-from stemlode.audio.containers.opening import Bytes, Section
+from stemlode.audio.containers.opening import Bytes
 
 _UNKNOWN_BYTES = 0x7FFF_0000  # sizes of 32 bits from here on are what streaming writers put
 _MOST_CHUNKS = 1000
 _WRAPS, _LARGEST_TAIL = 1 << 32, 1 << 20  # what a size of 32 bits loses; tags behind the sound
 
 
-def is_mp4(file: Bytes | Section) -> bool:
+def is_mp4(file: Bytes) -> bool:
     """Whether a file begins as MP4 and its relations do."""
     file.seek(0)
     return file.read(8)[4:] == b"ftyp"

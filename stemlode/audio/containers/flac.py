@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import re
 from dataclasses import dataclass
 
 from stemlode.audio.containers import tags
@@ -10,6 +11,9 @@ from stemlode.audio.containers.opening import Bytes
 _SIZES = (0, 192, 576, 1152, 2304, 4608, 0, 0, *(256 << n for n in range(8)))
 _HEAD_BYTES = 16  # the longest
 _FRAMES_BYTES = 1 << 17  # among which two frames of FLAC are looked for
+_LOOKS = 8  # at frames, on the way through a file
+_PIECE_BYTES = 1 << 20
+_MARKER = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22", re.DOTALL)  # and STREAMINFO's header
 
 
 @dataclass(frozen=True)
@@ -23,21 +27,66 @@ class Frame:
 
 def states_less(file: Bytes) -> bool:
     """Whether a FLAC file holds frames of samples beyond those that its header states."""
-    at = tags.after_tags(file)
-    file.seek(at)
-    head = file.read(26)
-    if head[:4] != b"fLaC" or head[4] & 0x7F or len(head) < 26:
-        return False
-    size, stated = int.from_bytes(head[8:10], "big"), int.from_bytes(head[21:26], "big")
-    stated &= (1 << 36) - 1
-    if not stated:
-        return False
-    end = file.seek(0, io.SEEK_END)
-    file.seek(max(at, end - _FRAMES_BYTES))
-    places = _frames(file.read(_FRAMES_BYTES), size)
-    return any(
-        b.first == a.first + a.samples and b.first >= stated for a, b in itertools.pairwise(places)
+    start = tags.after_tags(file)
+    stated, size = _stated(file, start)
+    return bool(stated) and any(
+        end.first >= stated for end in _ending(file, start, file.seek(0, io.SEEK_END), size)
     )
+
+
+def following(file: Bytes, start: int) -> int | None:
+    """Where a FLAC file begins that was joined to the one that begins here; None for none.
+
+    All of the file is looked through only where its frames say so: where they begin to count anew,
+    or do not end where the header states.
+    """
+    stated, size = _stated(file, start)
+    end = file.seek(0, io.SEEK_END)
+    last = _ending(file, start, end, size)
+    ends = not stated or any(frame.first + frame.samples == stated for frame in last)
+    if ends and not _counts_anew(file, start, end, size):
+        return None
+    at = start + 4
+    while piece := _read(file, at, _PIECE_BYTES):
+        found = _MARKER.search(piece)
+        if found:
+            return at + found.start()
+        at += max(1, len(piece) - 8) if len(piece) == _PIECE_BYTES else len(piece)
+    return None
+
+
+def _counts_anew(file: Bytes, start: int, end: int, size: int) -> bool:
+    """Whether a frame has a lower number than one before it, of frames here and there."""
+    reached, every = -1, (end - start) // _LOOKS + 1
+    for place in [*range(start, end, every), max(start, end - _FRAMES_BYTES)]:
+        for frame in _following_frames(_read(file, place, _FRAMES_BYTES // 2), size):
+            if frame.first < reached:
+                return True
+            reached = frame.first
+    return False
+
+
+def _stated(file: Bytes, start: int) -> tuple[int, int]:
+    """The samples that STREAMINFO states, 0 for unknown, and those of a block."""
+    head = _read(file, start, 26)
+    if head[:4] != b"fLaC" or head[4] & 0x7F or len(head) < 26:
+        return 0, 0
+    return int.from_bytes(head[21:26], "big") & (1 << 36) - 1, int.from_bytes(head[8:10], "big")
+
+
+def _ending(file: Bytes, start: int, end: int, size: int) -> list[Frame]:
+    """Frames near the end of a file, each of which follows on another."""
+    place = max(start, end - _FRAMES_BYTES)
+    return _following_frames(_read(file, place, _FRAMES_BYTES), size)
+
+
+def _following_frames(data: bytes, size: int) -> list[Frame]:
+    return [b for a, b in itertools.pairwise(_frames(data, size)) if b.first == a.first + a.samples]
+
+
+def _read(file: Bytes, place: int, size: int) -> bytes:
+    file.seek(place)
+    return file.read(size)
 
 
 def first_block(file: Bytes) -> int | None:

@@ -80,13 +80,10 @@ class Guarded:
             raise OSError(f"input or output failed: {reason(self._error)}") from self._error
 
 
-Bytes = IO[bytes] | Guarded  # what decoders read from
-
-
 class Section:
     """A part of a file, behind a few bytes in front of it, as a file of its own."""
 
-    def __init__(self, file: Bytes, start: int, end: int, front: bytes = b"") -> None:
+    def __init__(self, file: "Bytes", start: int, end: int, front: bytes = b"") -> None:
         self._file, self._front, self._start = file, front, start
         self._size, self._at = len(front) + end - start, 0
 
@@ -111,6 +108,9 @@ class Section:
 
     def tell(self) -> int:
         return self._at
+
+
+Bytes = IO[bytes] | Guarded | Section  # what decoders read from
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from stemlode.audio.containers.info import (
     Block,
     check_length,
 )
-from stemlode.audio.containers.opening import Bytes, Section
+from stemlode.audio.containers.opening import Bytes
 
 # By FFmpeg's name of a container: what its header states is held to …
 _OF_STREAM = {"mov", "avi", "mpc", "mpc8", "dsf"}  # of the stream, to half a second
@@ -94,7 +94,7 @@ class FFmpeg:
     @contextlib.contextmanager
     def open(
         cls,
-        file: Bytes | Section,
+        file: Bytes,
         stream: int = 0,
         container: str | None = None,
         stated_s: float | None = None,
@@ -291,7 +291,7 @@ class _Bounded:
     """A file that refuses a place outside itself as C does, by a number: PyAV would print an
     exception. `overrun` where it was asked for one."""
 
-    def __init__(self, file: Bytes | Section) -> None:
+    def __init__(self, file: Bytes) -> None:
         self._file, self.overrun = file, False
         self.read, self.tell = file.read, file.tell
 

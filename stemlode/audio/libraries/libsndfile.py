@@ -116,7 +116,7 @@ class Libsndfile:
         return self.info.duration_s
 
 
-def _opened(file: Bytes | Section) -> _Forward | None:
+def _opened(file: Bytes) -> _Forward | None:
     """None where libsndfile does not know the format.
 
     A descriptor hides the file's name: libsndfile would take a text named .mp3 for MP3.

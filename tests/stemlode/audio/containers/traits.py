@@ -184,7 +184,7 @@ def _skipping(opus: bytes, samples: int) -> bytes:
 @functools.cache
 def traits() -> tuple[Trait, ...]:
     """All of them, each with a name of its own."""
-    found = (*_mp3(), *_adts(), *_flac(), *_ogg(), *_films(), *_others(), *_damaged())
+    found = (*_mp3(), *_adts(), *_flac(), *_ogg(), *_films(), *_others(), *_joined(), *_damaged())
     assert len({trait.name for trait in found}) == len(found)
     return found
 
@@ -339,6 +339,41 @@ def _others() -> Iterator[Trait]:
     yield Trait("ac3", encoded(sound(), "ac3", "ac3"), source="counted")
 
 
+def _joined() -> Iterator[Trait]:
+    """As `cat` joins them: what follows is a file of its own, behind the end that is stated."""
+    flac, wav = written(sound(), "FLAC"), written(sound(), "WAV")
+    deep, mono = written(sound(), "FLAC", "PCM_24"), written(sound(channels=1), "FLAC")
+    fragments = encoded(sound(), "mp4", "aac", movflags="frag_keyframe+empty_moov")
+    unknown = _of_length(flac)
+    yield Trait(
+        "flac twice, of unknown length",
+        unknown + unknown,
+        2 * SECONDS,
+        "counted",
+        parts=(unknown,) * 2,
+    )
+    for name, parts in {
+        "flac twice the same": (flac, flac),
+        "flac of two depths, with tags": (flac + ID3V1, id3v2(3000) + deep),
+        "flac, stereo and mono": (flac, mono),
+        "wav twice": (wav, wav),
+        "wav, then zeros, a tag and aiff": (wav + bytes(99) + APE, written(sound(), "AIFF")),
+        "au, then caf": (written(sound(), "AU"), written(sound(), "CAF")),
+        "caf, then w64": (written(sound(), "CAF"), written(sound(), "W64")),
+        "w64, then rf64": (written(sound(), "W64"), written(sound(), "RF64")),
+        "rf64, then flac": (written(sound(), "RF64"), flac),
+        "wv twice": (encoded(sound(), "wv", "wavpack"),) * 2,
+        "tta, then wv": (encoded(sound(), "tta", "tta"), encoded(sound(), "wv", "wavpack")),
+        "m4a twice": (encoded(sound(), "ipod", "aac"),) * 2,
+        "mp4 in fragments twice": (fragments, fragments),
+        "mka, then m4a": (
+            encoded(sound(rate=48_000), "matroska", "libopus", 48_000),
+            encoded(sound(rate=48_000), "ipod", "aac", 48_000),
+        ),
+    }.items():  # fmt: skip
+        yield Trait(name, b"".join(parts), 2 * SECONDS, parts=parts)
+
+
 def _damaged() -> Iterator[Trait]:
     """Files that are cut, or of which a stretch is gone."""
     music = sound(4.0)
@@ -357,6 +392,9 @@ def _damaged() -> Iterator[Trait]:
         ("mka", encoded(sound(4.0, rate=48_000), "matroska", "libopus", 48_000)),
     ):
         yield Trait(f"{name}, cut", data[: len(data) // 2], 4.0, error=cut)
+    wav = written(music, "WAV")
+    error = "file 2 of 2: truncated or damaged: 2.0 of 4.0 s"
+    yield Trait("wav, then one that is cut", wav + wav[: len(wav) // 2], 8.0, error=error)
     for name, data in (
         ("wav around an mp3", encoded(music, "wav", "libmp3lame")),
         ("wav around adpcm", encoded(music, "wav", "adpcm_ms")),
