@@ -6,6 +6,7 @@ from collections.abc import Sequence
 OF_AN_OPTION = {
     "gcsfs": "gcs",
     "s3fs": "s3",
+    "huggingface_hub": "hub",
     "onnx": "export",
     "onnxruntime": "export",
     "pedalboard": "augment",

@@ -21,6 +21,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from stemlode import files, locks, plans
+from stemlode.addresses import pinned
 from stemlode.addresses.rules import NOT_OPENED, Rules, scheme
 from stemlode.plans import PLAN
 
@@ -340,7 +341,10 @@ def _folder(path: str) -> str:
 
 
 def fingerprint(path: str) -> str:
-    """What tells whether an input has changed: a run's output hashes, else names, sizes, times."""
+    """What tells whether an input has changed: what an address says of its content, a run's output
+    hashes, else names, sizes, times."""
+    if found := pinned.content(path):
+        return hashlib.sha256(found.encode()).hexdigest()
     if files.exists(files.join(path, SUCCESS)):
         facts: Any = record(path)["outputs"]
     else:

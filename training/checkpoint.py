@@ -1,8 +1,9 @@
 """Checkpoints are data: safetensors and JSON. Nothing is unpickled, so opening one runs no code.
 
-A checkpoint folder holds `model.safetensors` and `config.json`. The configuration also travels in
-the header of `model.safetensors`, and that copy is the one that is read: a single file is replaced
-atomically, so weights and configuration always match. `config.json` is for people and other tools.
+A checkpoint folder holds `model.safetensors`, `config.json` and `README.md`, as hubs expect. The
+configuration also travels in the header of `model.safetensors`, and that copy is the one that is
+read: a single file is replaced atomically, so weights and configuration always match. The others
+are for people and other tools.
 """
 
 import hashlib
@@ -16,12 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from stemlode import files, runs
+from stemlode.addresses.pinned import content
 from stemlode.runs import BadUsage, Failed
+from training.published import card, places
+from training.published.kept import MODEL
 from training.recipes import registry
 from training.recipes.registry import Recipe
 
 BEST = "checkpoint"  # of a run of train, the folder of its best net
-MODEL, CONFIG = "model.safetensors", "config.json"
+CONFIG, CARD = "config.json", "README.md"
 FORMAT = 1
 
 
@@ -36,6 +40,26 @@ class Checkpoint:
     # If fine-tuned, its teachers in order: sha256, score and step of each. If it learnt from
     # salience, who gave that: pitch and targets.
     teachers: list[dict[str, Any]] = field(default_factory=list)
+    # The sets that it learnt from (`training.data.origins`), and the checkpoints that it came from
+    # (`descent`); older ones do not say.
+    learnt_from: list[dict[str, Any]] = field(default_factory=list)
+    parents: list[dict[str, Any]] = field(default_factory=list)
+    # Where it was read from, by an address that names its content where there is one, and the
+    # SHA-256 of its file.
+    name: str = ""
+    sha256: str = ""
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Which one this is, for the record of a run that used it."""
+        facts = {"checkpoint": self.name, "sha256": self.sha256}
+        return facts | {"recipe": self.recipe.name, "step": self.step}
+
+    def descent(self, how: str) -> dict[str, Any]:
+        """What a checkpoint that came from this one says of it."""
+        name = self.name if content(self.name) else self.name.rstrip("/").rpartition("/")[2]
+        facts = self.origin | {"how": how, "checkpoint": name}
+        return facts | {"learnt_from": self.learnt_from, "parents": self.parents}
 
 
 def save(folder: str, checkpoint: Checkpoint) -> None:
@@ -46,20 +70,29 @@ def save(folder: str, checkpoint: Checkpoint) -> None:
         "step": checkpoint.step,
         "scores": checkpoint.scores,
     }
-    if checkpoint.teachers:
-        config["teachers"] = checkpoint.teachers
+    for name in ("teachers", "learnt_from", "parents"):
+        if known := getattr(checkpoint, name):
+            config[name] = known
     weights = {name: tensor.contiguous() for name, tensor in checkpoint.core.state_dict().items()}
     write_tensors(files.join(folder, MODEL), weights, config)
+    write_beside(folder, config)
+
+
+def write_beside(folder: str, config: dict[str, Any]) -> None:
+    """What stands beside the weights for people and other tools."""
     files.write_bytes(files.join(folder, CONFIG), runs.to_json(config))
+    files.write_bytes(files.join(folder, CARD), card.text(config).encode(errors="replace"))
 
 
 def load(folder: str, device: torch.device | str = "cpu") -> Checkpoint:
-    """Read a checkpoint folder, or a training run's folder; the core is in evaluation mode.
+    """Read a checkpoint by its folder, a training run's folder, or another of the names that
+    `training.published.places` knows; the core is in evaluation mode.
 
     Raises BadUsage where there is no checkpoint, Failed where it is damaged or not ours.
     """
-    path = find(folder)
-    tensors, config = read_tensors(path)
+    name = places.pinned(folder)
+    path = find(name)
+    tensors, config, sha256 = _read(path)
     try:
         if config.get("format") != FORMAT:
             raise ValueError(f"format {config.get('format')!r} is unknown")
@@ -67,25 +100,35 @@ def load(folder: str, device: torch.device | str = "cpu") -> Checkpoint:
         step, scores = config.get("step"), config.get("scores")
         if not isinstance(step, int) or not isinstance(scores, dict):
             raise ValueError("step or scores are missing")
-        teachers = config.get("teachers", [])
-        if not isinstance(teachers, list) or not all(isinstance(one, dict) for one in teachers):
-            raise ValueError("teachers is no list of objects")
+        lists = [config.get(one, []) for one in ("teachers", "learnt_from", "parents")]
+        for key, held in zip(("teachers", "learnt_from", "parents"), lists, strict=True):
+            if not isinstance(held, list) or not all(isinstance(one, dict) for one in held):
+                raise ValueError(f"{key} is no list of objects")
         with torch.device("meta"):  # shapes alone: a hostile recipe allocates nothing
             core = recipe.nets()
         fit(core, tensors)
         core.load_state_dict(tensors, assign=True)
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise Failed(f"{path}: not a checkpoint of ours: {runs.reason(error)}") from error
-    return Checkpoint(recipe, core.to(device).eval(), step, scores, teachers)
+    teachers, learnt_from, parents = lists
+    ready = core.to(device).eval()
+    return Checkpoint(recipe, ready, step, scores, teachers, learnt_from, parents, name, sha256)
 
 
 def find(folder: str) -> str:
-    """The weights' path for a checkpoint folder or the run folder around it."""
+    """The weights' path for a checkpoint folder, the run folder around it, or a checkpoint's name;
+    what has a hash is fetched and checked."""
+    if (known := places.weights(folder)) is not None:
+        return known
     for candidate in (folder, files.join(folder, "checkpoint")):
         path = files.join(candidate, MODEL)
         if files.exists(path):
             return path
-    raise BadUsage(f"--checkpoint {folder}: holds no {MODEL}")
+    raise BadUsage(f"--checkpoint {folder}: {_absent(folder)}")
+
+
+def _absent(folder: str) -> str:
+    return f"holds no {MODEL}" if files.exists(folder) else "no such file or folder"
 
 
 def fit(core: nn.Module, tensors: dict[str, Tensor]) -> None:
@@ -116,6 +159,12 @@ def write_tensors(path: str, tensors: dict[str, Tensor], facts: dict[str, Any]) 
 
 def read_tensors(path: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and facts of a file by `write_tensors`; Failed where it is damaged."""
+    tensors, facts, _ = _read(path)
+    return tensors, facts
+
+
+def _read(path: str) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+    """Tensors, facts, and the SHA-256 of the file."""
     try:
         data = files.read_bytes(path)
         tensors = safetensors.torch.load(data)
@@ -127,7 +176,7 @@ def read_tensors(path: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise Failed(f"{path}: {runs.reason(error)}") from error
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Failed(f"{path}: damaged, or not a checkpoint of ours: {_cause(error)}") from error
-    return tensors, facts
+    return tensors, facts, hashlib.sha256(data).hexdigest()
 
 
 def _header(data: bytes) -> dict[str, str]:

@@ -166,7 +166,7 @@ def plan_of(given: PipelineOptions) -> Plan:
         raise BadUsage("--mapping says how --stems lies, which is not given")
     task = options.task_of(view)
     device = view.device if not is_local(given) else str(pick_device(view.device))
-    return Plan(tuple(view.model), task, chunking_of(view), device, view.layout)
+    return Plan(tuple(map(models.pinned, view.model)), task, chunking_of(view), device, view.layout)
 
 
 def _opens(given: PipelineOptions) -> Iterator[Named]:

@@ -11,7 +11,6 @@ from pipelines.options import VerbOptions, add_addresses
 from pipelines.pseudolabel.plan import LabelPlan
 from pipelines.pseudolabel.segments import Cut
 from pipelines.remote.runners import is_local
-from stemlode import files
 from stemlode.runs import BadUsage
 from stemlode.shards.tar import parse_bytes
 from training.devices import pick_device
@@ -32,7 +31,7 @@ class PseudolabelOptions(VerbOptions):
         parser.add_argument(
             "--teacher",
             metavar="TEACHER",
-            help="a checkpoint's folder, an .onnx or TorchScript .pt file with its .json beside "
+            help="a checkpoint's folder or another of its names (docs/models.md), an .onnx or TorchScript .pt file with its .json beside "
             "it, or module:function (which, like a .pt file, runs as a program)",
         )
         parser.add_argument("--target", default="vocals", help="the source to label")
@@ -144,6 +143,6 @@ def plan_of(options: PipelineOptions) -> LabelPlan:
 
 
 def teacher_of(options: PipelineOptions) -> str:
-    """The teacher's name, a local path absolute: workers run in other folders."""
-    name = options.view_as(PseudolabelOptions).teacher
-    return name if loading.ENTRY.fullmatch(name) else files.absolute(name)
+    """The teacher's name: a local path absolute, since workers run in other folders, and of what
+    may change (a branch, a registry's name) what it is now."""
+    return loading.pinned(options.view_as(PseudolabelOptions).teacher)

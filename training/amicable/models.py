@@ -15,17 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from stemlode import audio, files, runs
+from stemlode.addresses.pinned import HUB
 from stemlode.runs import BadUsage, Failed
 from training import checkpoint
 from training.amicable import twin
 from training.amicable.twin import Net, Separator
 from training.checkpoint import Checkpoint
+from training.published import places
 from training.recipes.base import rest_of
 from training.recipes.chunks import Chunking
 from training.separation.separate import separate_file
 from training.separation.system import Parts, System
 from training.teachers import loading
-from training.teachers.loading import ENTRY
+from training.teachers.loading import ENTRY, FILES
 from training.teachers.teacher import Teacher
 
 SCRIPTS = (".pt", ".pth", ".ts")
@@ -74,13 +76,25 @@ def load(name: str, device: torch.device, chunking: Chunking | None = None) -> M
         if ENTRY.fullmatch(name) or name.lower().endswith(SCRIPTS):
             model = _of_teacher(loading.load(name, device), cut)
         else:
-            folders = [name] if files.exists(name) else name.split(",")
-            model = of_checkpoints(
-                [checkpoint.load(folder, device) for folder in folders],
-                cut, name, " ".join(files.sha256(checkpoint.find(folder)) for folder in folders),
-            )  # fmt: skip
+            trained = [checkpoint.load(one, device) for one in apart(name)]
+            model = of_checkpoints(trained, cut, name, " ".join(one.sha256 for one in trained))
     _check_gradient(model)
     return model
+
+
+def apart(name: str) -> list[str]:
+    """The checkpoints of a name, where it is one of several."""
+    whole = "," not in name or (not name.startswith(HUB) and files.exists(name))
+    return [name] if whole else name.split(",")
+
+
+def pinned(name: str) -> str:
+    """A model's name as other processes and machines understand it. BadUsage or Failed where it is
+    none."""
+    if ENTRY.fullmatch(name) or name.lower().endswith(FILES):
+        return name
+    with _as_model():
+        return ",".join(places.pinned(one) for one in apart(name))
 
 
 def of_checkpoints(

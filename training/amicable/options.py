@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from stemlode import files
+from stemlode.addresses.pinned import content
 from stemlode.arguments import count
 from stemlode.runs import BadUsage
 from training.amicable import noise, objective
 from training.amicable.codecs import KINDS, Codec
+from training.amicable.models import apart, pinned
 from training.amicable.optimise import NEAR_DB, SEARCH_ITERATIONS, SEARCHES, Settings
 from training.amicable.perturb import AUTO, Task
 from training.teachers.loading import ENTRY
@@ -147,10 +149,11 @@ def model_inputs(models: Sequence[str]) -> dict[str, str]:
     """The files and folders among the models, as inputs of a run."""
     found: dict[str, str] = {}
     for name in models:
-        some = [] if ENTRY.fullmatch(name) else [name] if files.exists(name) else name.split(",")
-        for path in some:
+        for path in [] if ENTRY.fullmatch(name) else apart(pinned(name)):
             number = len(found) + 1
-            found["model" if number == 1 else f"model_{number}"] = files.absolute(path)
+            found["model" if number == 1 else f"model_{number}"] = (
+                path if content(path) else files.absolute(path)
+            )
     return found
 
 

@@ -34,6 +34,7 @@ from training.evaluation.estimates import Estimates
 from training.evaluation.scoring import Scorer, part_name
 from training.evaluation.table import METRICS, SCHEMA
 from training.pitch import teachers
+from training.published import places
 from training.separation.options import LATER, add_batch, add_chunking, chunking_of, cut, numbered
 from training.separation.system import Parts, System
 
@@ -106,7 +107,8 @@ def main(argv: Sequence[str]) -> int:
     if not rows:
         raise Failed(f"none of {len(listed)} songs can be evaluated; the lines above say why")
     at_once = chunking.at_once if models else None
-    _finish(run, rows, rejects, scorer, without if options.melody else None, at_once)
+    used = [model.origin for model in models]
+    _finish(run, rows, rejects, scorer, without if options.melody else None, at_once, used)
     return 0
 
 
@@ -135,6 +137,7 @@ def _finish(
     scorer: Scorer,
     without_vocals: list[str] | None,
     at_once: int | None,
+    used: list[dict[str, Any]],
 ) -> None:
     """Write the table and the record, and say what came of it."""
     buffer = io.BytesIO()
@@ -156,6 +159,7 @@ def _finish(
         seconds_of={name: round(taken, 3) for name, taken in scorer.watch.seconds.items()},
         rejects=rejects,
         chunks_at_once=at_once,
+        checkpoints=used,
         **({} if without_vocals is None else facts),
     )
     files.remove(run.path(runs.PARTS))
@@ -284,7 +288,7 @@ def parser(argv: Sequence[str] = ()) -> Parser:
         metavar="DIR",
         action="append",
         default=[],
-        help="folder written by `stemlode train`; again for a model of another source: what all "
+        help=f"{places.SAID}; again for a model of another source: what all "
         "of them leave of the mixture is then scored as `other`; or for the thesis' two U-Nets: "
         "vocals by one, accompaniment by the other",
     )

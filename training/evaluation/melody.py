@@ -119,6 +119,7 @@ def carry_out(options: argparse.Namespace, models: Sequence[Checkpoint]) -> int:
         {TABLE: hashlib.sha256(buffer.getvalue()).hexdigest()},
         statistics=table,
         rejects=rejects,
+        checkpoints=[model.origin for model in models],
     )
     files.remove(run.path(runs.PARTS))
     songs_scored = len({row["song"] for row in rows})

@@ -28,6 +28,7 @@ from stemlode.runs import BadUsage, Failed
 from stemlode.shards import salience
 from training import checkpoint
 from training.checkpoint import Checkpoint
+from training.published import places
 from training.recipes.base import Recipe
 
 SUFFIX = ".onnx"
@@ -157,7 +158,7 @@ def parser(argv: Sequence[str] = ()) -> Parser:
         "ONNX file for any batch and any number of frames, and beside it a JSON file that says "
         "which transforms these are.",
     )
-    found.add_argument("checkpoint", metavar="CHECKPOINT", help="written by `stemlode train`")
+    found.add_argument("checkpoint", metavar="CHECKPOINT", help=places.SAID)
     found.add_argument("--output", metavar="FILE", help="to write, NAME.onnx; NAME.json beside it")
     found.add_argument("--overwrite", action="store_true", help="replace the files")
     return found
@@ -175,7 +176,10 @@ def main(argv: Sequence[str]) -> int:
     for path in (output, beside):
         if files.exists(path) and not options.overwrite:
             raise BadUsage(f"--output {path}: is there already; --overwrite replaces it")
-    trained = checkpoint.load(options.checkpoint, "cpu")
+    try:
+        trained = checkpoint.load(options.checkpoint, "cpu")
+    except (BadUsage, Failed) as error:
+        raise type(error)(str(error).replace("--checkpoint", "CHECKPOINT", 1)) from error
     model = to_onnx(trained)
     described = runs.to_json(facts(trained.recipe) | {"step": trained.step})
     try:

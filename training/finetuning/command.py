@@ -29,9 +29,9 @@ from training.loop.command import decisive_fields, summary
 from training.loop.options import LATER, SONGS, Options, add_field, add_loop, begun, loop_of
 from training.loop.stopping import Termination
 from training.loop.train import train
+from training.published import places
 from training.recipes import registry
 from training.recipes.registry import Recipe
-from training.teachers import loading
 
 LEARNING_RATE = 1e-4  # BSRNN IV-B
 # What plans without these options mean.
@@ -56,11 +56,7 @@ def main(argv: Sequence[str]) -> int:
         if not getattr(given, name) and not given.print:
             raise BadUsage(f"stemlode finetune needs --{name} (see --help)")
     if given.print:
-        print(
-            registry.describe(
-                recipe_of(started(files.absolute(given.checkpoint)).trained.recipe, given)
-            )
-        )
+        print(registry.describe(recipe_of(started(given.checkpoint).trained.recipe, given)))
         return 0
     world = devices.join()
     try:
@@ -72,8 +68,8 @@ def main(argv: Sequence[str]) -> int:
 def carry_out(given: argparse.Namespace, world: World) -> int:
     """Fine-tune into --output, unless that is done; the exit status."""
     device = pick_device(given.device, world)
-    folder = files.absolute(given.checkpoint)
-    start = started(folder)
+    start = started(given.checkpoint)
+    folder = start.folder
     recipe = recipe_of(start.trained.recipe, given)
     rules = Rules(given.mode == "online", given.ratio, given.min_confidence)
     before = begun("finetune", given, recipe, ADDED)
@@ -181,9 +177,9 @@ def started(folder: str) -> Start:
     """The checkpoint to begin with; BadUsage where there is none, Failed where it is damaged."""
     try:
         trained = checkpoint.load(folder)
-    except BadUsage as error:
-        raise BadUsage(str(error).replace("--checkpoint", "CHECKPOINT", 1)) from error
-    return Start(folder, trained, loading.sha256_of(folder))
+    except (BadUsage, Failed) as error:
+        raise type(error)(str(error).replace("--checkpoint", "CHECKPOINT", 1)) from error
+    return Start(trained.name, trained, trained.sha256)
 
 
 def recipe_of(recipe: Recipe, given: argparse.Namespace) -> Recipe:
@@ -249,9 +245,7 @@ def parser(argv: Sequence[str] = ()) -> Parser:
         description=DESCRIPTION,
         epilog=EPILOG,
     )
-    found.add_argument(
-        "checkpoint", metavar="CHECKPOINT", help="folder written by `stemlode train` or `finetune`"
-    )
+    found.add_argument("checkpoint", metavar="CHECKPOINT", help=places.SAID)
     found.add_argument(
         "--labelled", metavar="DIR", help="folder written by `stemlode corpus`, with a valid split"
     )

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stemlode import files, runs
+from stemlode import files
 from stemlode.runs import Failed, Run
 from training import checkpoint, devices
 from training.checkpoint import BEST, Checkpoint
@@ -115,7 +115,7 @@ class Boosting(Material):
             path = checkpoint.find(self.begun.folder)
             data = files.read_bytes(path)  # byte for byte, so that its hash stays the teacher's
             _, config = checkpoint.read_tensors(path)
-            files.write_bytes(self.run.path(BEST, checkpoint.CONFIG), runs.to_json(config))
+            checkpoint.write_beside(self.run.path(BEST), config)
             files.write_bytes(self.run.path(BEST, checkpoint.MODEL), data)
         return [{"step": 0, "epoch": 0, "seconds": 0.0, **scores, "teacher": self._named()}]
 
@@ -185,9 +185,18 @@ class Boosting(Material):
         """All teachers: those of earlier runs, then this run's."""
         return [*self.begun.trained.teachers, *self.teachers]
 
+    def learnt_from(self) -> list[dict[str, Any]]:
+        """See `Material.learnt_from`; also what the teacher hears."""
+        return [*super().learnt_from(), *self.unlabelled.learnt_from]
+
+    def parents(self) -> list[dict[str, Any]]:
+        """See `Material.parents`: the first teacher."""
+        return [self.begun.trained.descent("fine-tuned from it")]
+
     def record(self) -> dict[str, Any]:
         """Further facts for run.json."""
-        return {"teachers": self.lineage()}
+        begun = {"teachers": self.lineage(), "started_from": self.begun.trained.origin}
+        return super().record() | begun
 
     def tensors(self) -> dict[str, Tensor]:
         """The teacher's weights if they change; else they are those of its checkpoint."""

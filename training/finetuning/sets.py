@@ -18,7 +18,7 @@ from stemlode.addresses.rules import Rules
 from stemlode.audio import activity
 from stemlode.runs import BadUsage, Failed, Run
 from training.console import tell
-from training.data import corpus, windows
+from training.data import corpus, origins, windows
 from training.data.corpus import Bad, Corpus
 from training.finetuning import unlabelled
 from training.finetuning.boosting import Segment, SegmentSource
@@ -38,6 +38,7 @@ class Unlabelled:
     segments: SegmentSource
     rejects: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    learnt_from: list[dict[str, Any]] = field(default_factory=list)  # for `Checkpoint`
 
 
 def check_mixtures(place: str, *, lossless_only: bool) -> None:
@@ -70,7 +71,10 @@ def mixtures(
         chunks = unlabelled.of_corpus(corpus.open_corpus(place), across=across)
         if not chunks.count:
             raise BadUsage(f"--unlabelled {place}: its train split holds no mixture")
-        return Unlabelled(chunks, {}, {"unlabelled_windows": chunks.count})
+        names = chunks.chunks.index["sample_id"].to_pylist()
+        heard = {names[row] for row in np.unique(chunks.pool.rows).tolist()}
+        counts = {"unlabelled_windows": chunks.count}
+        return Unlabelled(chunks, {}, counts, [origins.of_samples(place, heard)])
     rules = run.rules if unlabelled.is_listed(place) else None
     found = _surveyed(run, place, recipe, lossless_only, workers, threshold, rules)
     rejects = {one.uri: one.reason for one in found if one.reason}
@@ -82,7 +86,8 @@ def mixtures(
     held = unlabelled.of_files(found, rules)
     counts = {"unlabelled_mixtures": len(found), "unlabelled_rejected": len(rejects)}
     counts |= {"unlabelled_used": len(held.uris), "unlabelled_windows": held.count}
-    return Unlabelled(held, rejects, counts)
+    lengths = [one.duration_s for one in found if not one.reason]
+    return Unlabelled(held, rejects, counts, [origins.of_recordings(place, lengths)])
 
 
 def shards(
@@ -124,7 +129,9 @@ def shards(
     kinds = Counter(str(kind) for kind in rows["kind"].to_pylist())
     counts = {f"labelled_{kind}": kinds[kind] for kind in labels.KINDS}
     counts["labelled_left_out"] = len(facts) - len(rows)
-    return Unlabelled(LabelledSegments(data.folder, rows, recipe.target, sides), {}, counts)
+    segments = LabelledSegments(data.folder, rows, recipe.target, sides)
+    learnt = origins.of_samples(place, set(rows["sample_id"].to_pylist()))
+    return Unlabelled(segments, {}, counts, [learnt])
 
 
 def command(checkpoint: str, target: str) -> str:

@@ -8,7 +8,7 @@ from stemlode import files, runs
 from stemlode.arguments import Parser
 from stemlode.runs import BadUsage, Failed, Run
 from training import console, devices, log, state
-from training.checkpoint import BEST, CONFIG, MODEL
+from training.checkpoint import BEST, CARD, CONFIG, MODEL
 from training.data import corpus, levels
 from training.data.corpus import Corpus
 from training.data.salience import learnt_beside, open_salience
@@ -20,12 +20,16 @@ from training.loop.options import LATER, Options, begun, changed, loop_of, parse
 from training.loop.stopping import Termination
 from training.loop.train import train
 from training.loop.warm_start import WarmStart
+from training.published import places
 from training.recipes import registry
 from training.recipes.registry import RECIPES, Recipe
 from training.separation.options import numbered
 
 PREVIEWS = rf"{previews.FOLDER}/(best|last)/\d/({'|'.join(previews.NAMES)})\.flac"
-KEPT = (*map(re.escape, (f"{BEST}/{MODEL}", f"{BEST}/{CONFIG}", log.FILE)), PREVIEWS)
+KEPT = (
+    *map(re.escape, (f"{BEST}/{MODEL}", f"{BEST}/{CONFIG}", f"{BEST}/{CARD}", log.FILE)),
+    PREVIEWS,
+)
 WRITES = (
     *(rf"({re.escape(state.KEPT)}/)?{name}" for name in KEPT),
     *map(re.escape, (state.LAST, levels.FILE)),
@@ -168,7 +172,10 @@ def begun_with(
                 f"called {names}: it is used as it is"
             )
         return None
-    inputs["from"] = files.absolute(given.start)
+    try:
+        inputs["from"] = places.pinned(given.start)
+    except (BadUsage, Failed) as error:
+        raise type(error)(str(error).replace("--checkpoint", "--from", 1)) from error
     start = warm_start.read(inputs["from"], recipe)
     start.check(recipe)
     if world.first:

@@ -11,7 +11,7 @@ songs, subclasses it and overrides what differs. The loop calls:
     previews(nets)              then, in the first process alone, for what can be heard
     after_validation(…)         right after it
     tensors(), facts()          whenever the run's state is saved
-    lineage()                   for each checkpoint
+    lineage(), learnt_from(), parents()     for each checkpoint
     counts(), record()          for run.json
 
 What depends on weights or draws random numbers belongs in `prepare`: `batches` runs ahead of the
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from stemlode.runs import Failed, Run
 from training.console import tell
-from training.data import corpus, mixing
+from training.data import corpus, mixing, origins
 from training.data.corpus import Corpus, Window, Windows
 from training.data.examples import Batch, TrainingSet, batch_of, remix, to_device
 from training.data.levels import levels
@@ -66,6 +66,8 @@ class Material:
         self.levels, self.rejects = levels(run, data, recipe, options.workers, device)
         if world.first:
             world.shared(None)
+        if world.first:
+            tell(origins.line(data, recipe))
         self.validates = bool(data.usable("valid", recipe.target))
         if not self.validates and world.first:
             tell("the corpus has no valid split, so nothing says when to stop early")
@@ -79,6 +81,7 @@ class Material:
         )
         self.valid = corpus.loader(valid, options.workers, ahead=recipe.batch_size)
         self.loudest: dict[str, tuple[Window, float]] = {}  # by song: a sample, and its power
+        self.origins: list[dict[str, Any]] | None = None  # of what it learns from, once read
         self.judged: tuple[Tensor, ...] = ()  # some of what was validated on first
 
     def begin(self, nets: nn.Module, progress: Progress) -> list[dict[str, Any]]:
@@ -229,9 +232,22 @@ class Material:
         taught = self.data.salience
         return [] if taught is None else [{"pitch": taught.teacher, "targets": taught.targets}]
 
+    def learnt_from(self) -> list[dict[str, Any]]:
+        """The sets that teach, for each checkpoint."""
+        if self.origins is None:
+            self.origins = origins.of(self.data, self.recipe)
+        return self.origins
+
+    def parents(self) -> list[dict[str, Any]]:
+        """The checkpoints that this one comes from, for each checkpoint."""
+        return [self.start.parent] if self.start else []
+
     def record(self) -> dict[str, Any]:
         """Further facts for run.json."""
-        return {"started_from": self.start.facts} if self.start else {}
+        started = {"started_from": self.start.facts} if self.start else {}
+        left = origins.unused(self.data, self.recipe)
+        unused = {"unused": {why: names[: origins.LISTED] for why, names in left.items()}}
+        return started | (unused if left else {})
 
     def counts(self) -> dict[str, int]:
         """For run.json."""

@@ -10,6 +10,7 @@ from stemlode import files, plans
 from stemlode.arguments import Parser, above_zero, count, processes
 from stemlode.runs import BadUsage
 from training.models import precision
+from training.published import places
 from training.recipes import registry
 from training.recipes.registry import RECIPES, Recipe
 
@@ -214,7 +215,7 @@ def parser_of(recipe: Recipe | None) -> Parser:
         "--from",
         dest="start",
         metavar="CHECKPOINT",
-        help="start with the weights of this checkpoint, of whichever recipe: what fits is taken, "
+        help=f"start with the weights of {places.SAID}, of whichever recipe: what fits is taken, "
         "what does not is named",
     )
     parser.add_argument("--overwrite", action="store_true", help="start over")

@@ -212,7 +212,11 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
                 state.keep(run, results(run) if best else [])
             if best and world.first:
                 kept = {"valid_loss" if material.validates else "loss": score}
-                trained = Checkpoint(recipe, judged, progress.step, kept, material.lineage())
+                kept |= {name: scores[name] for name in ("valid_sdr",) if name in scores}
+                trained = Checkpoint(
+                    *(recipe, judged, progress.step, kept, material.lineage()),
+                    *(material.learnt_from(), material.parents()),
+                )
                 checkpoint.save(run.path(BEST), trained)
             previews.write(run, heard, recipe.sample_rate, best=best)
             line |= scores | material.after_validation(judged, scores, progress, best=best)
@@ -299,8 +303,10 @@ def is_due(recipe: Recipe, progress: Progress, minutes: float | None) -> bool:
 
 def results(run: Run) -> list[str]:
     """The files of the best net so far, below the run's folder."""
+    beside = f"{BEST}/{checkpoint.CARD}"  # which those of earlier versions lack
     names = (f"{BEST}/{checkpoint.MODEL}", f"{BEST}/{checkpoint.CONFIG}")
-    return [*names, *previews.written(run, "best")]
+    cards = [beside] if files.exists(run.path(beside)) else []
+    return [*names, *cards, *previews.written(run, "best")]
 
 
 def finished(recipe: Recipe, progress: Progress, minutes: float | None) -> bool:

@@ -1,12 +1,11 @@
 """`train RECIPE --from CHECKPOINT`: the weights of another net, as far as they fit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from stemlode import files
 from stemlode.runs import BadUsage
 from training import checkpoint
 from training.recipes.base import Recipe
@@ -20,6 +19,7 @@ class WarmStart:
 
     weights: dict[str, Tensor]
     facts: dict[str, Any]  # for run.json
+    parent: dict[str, Any] = field(default_factory=dict)  # for `Checkpoint.parents`
 
     def check(self, recipe: Recipe) -> None:
         """BadUsage if some of what the recipe does not learn is not among the weights."""
@@ -48,7 +48,6 @@ def read(folder: str, recipe: Recipe) -> WarmStart:
     """
     try:
         trained = checkpoint.load(folder)
-        sha256 = files.sha256(checkpoint.find(folder))
     except BadUsage as error:
         raise BadUsage(str(error).replace("--checkpoint", "--from", 1)) from error
     with torch.device("meta"):
@@ -66,13 +65,13 @@ def read(folder: str, recipe: Recipe) -> WarmStart:
         )
     facts = {
         "checkpoint": folder,
-        "sha256": sha256,
+        "sha256": trained.sha256,
         "recipe": trained.recipe.name,
         "taken": len(fitting),
         "starts_anew": [_shaped(name, wanted) for name in wanted if name not in fitting],
         "not_used": [_shaped(name, given) for name in given if name not in fitting],
     }
-    return WarmStart(fitting, facts)
+    return WarmStart(fitting, facts, trained.descent("its weights were begun with"))
 
 
 def _shaped(name: str, tensors: dict[str, Tensor]) -> str:

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stemlode import files
 from stemlode.runs import BadUsage
 from training import checkpoint
 from training.checkpoint import Checkpoint
@@ -47,7 +46,7 @@ def load(folder: str, device: str | None = None) -> PitchTeacher:
             f"--checkpoint {folder}: {recipe.name} is an oracle, which must be told the "
             f"{' and '.join(recipe.told)}; `evaluate --f0` does so"
         )
-    return of_checkpoint(trained, files.sha256(checkpoint.find(folder)))
+    return of_checkpoint(trained, trained.sha256)
 
 
 def of_checkpoint(trained: Checkpoint, sha256: str) -> PitchTeacher:

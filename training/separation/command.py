@@ -11,6 +11,7 @@ from stemlode.runs import BadUsage, Failed
 from training import console
 from training.checkpoint import load
 from training.devices import pick_device
+from training.published import places
 from training.separation import formats, songs
 from training.separation.formats import Form
 from training.separation.options import LATER, add_batch, add_chunking, chunking_of, cut, numbered
@@ -78,6 +79,7 @@ def main(argv: Sequence[str]) -> int:
         written,
         audio_seconds=round(seconds, 3),
         chunks_at_once=chunking.at_once,
+        checkpoints=[model.origin for model in models],
         songs=dict(zip(names, inputs, strict=True)),
         rejects=rejects,
     )
@@ -121,7 +123,7 @@ def parser(argv: Sequence[str] = ()) -> Parser:
         "--checkpoint",
         metavar="DIR",
         action="append",
-        help="folder written by `stemlode train`; again for a model of another source, or for the "
+        help=f"{places.SAID}; again for a model of another source, or for the "
         "thesis' two U-Nets: vocals by one, accompaniment by the other",
     )
     found.add_argument(

@@ -7,6 +7,7 @@ from typing import Any
 from stemlode import files, plans
 from stemlode.arguments import above_zero
 from stemlode.runs import BadUsage
+from training.published import places
 from training.recipes.chunks import BATCH, SECONDS, Chunking
 
 FAST_HOP = 1.5  # BSRNN V-B
@@ -94,8 +95,10 @@ def _batch(text: str) -> int:
 
 
 def numbered(option: str, folders: Sequence[str]) -> dict[str, str]:
-    """Folders of an option as inputs of a run: checkpoint, checkpoint_2, …"""
+    """Folders of an option as inputs of a run: checkpoint, checkpoint_2, …; of checkpoints also
+    other names (`training.published.places`)."""
+    named = places.pinned if option == "checkpoint" else files.absolute
     return {
-        option if number == 1 else f"{option}_{number}": files.absolute(folder)
+        option if number == 1 else f"{option}_{number}": named(folder)
         for number, folder in enumerate(folders, 1)
     }

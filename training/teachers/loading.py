@@ -1,6 +1,7 @@
 """Loads teachers: anything that separates a mixture, with one interface.
 
-A teacher's name is a checkpoint of ours (its folder, or that of its run), a file of TorchScript or
+A teacher's name is a checkpoint of ours (its folder, that of its run, or another name that
+`training.published.places` knows), a file of TorchScript or
 ONNX with a JSON file beside it (`training.teachers.files`), or `module:function`, a Python function
 that is called with the device's name and returns an object with
 
@@ -18,7 +19,9 @@ import hashlib
 import importlib
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,8 +31,11 @@ from stemlode.runs import BadUsage, Failed
 from training import checkpoint
 from training.checkpoint import Checkpoint
 from training.devices import pick_device
+from training.published import places
 from training.teachers.teacher import FACTS, Teacher, checked
 
+FILES = (".onnx", ".pt", ".pth", ".ts")
+T = TypeVar("T")
 ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -41,14 +47,21 @@ def load(name: str, device: torch.device | str | None = None) -> Teacher:
     place = device if isinstance(device, torch.device) else pick_device(device)
     if ENTRY.fullmatch(name):
         return _of_entry(name, place)
-    if name.lower().endswith((".onnx", ".pt", ".pth", ".ts")):
+    if name.lower().endswith(FILES):
         from training.teachers import files as of_file  # noqa: PLC0415 (ONNX is an extra)
 
         return of_file.load(name, place)
-    if not files.exists(name):
-        raise BadUsage(f"--teacher {name}: no such file or folder, nor module:function")
-    path = _checkpoint_file(name)
-    return of_checkpoint(checkpoint.load(name, place), files.sha256(path), name)
+    trained = _of_checkpoint(checkpoint.load, name, place)
+    return of_checkpoint(trained, trained.sha256, name)
+
+
+def pinned(name: str) -> str:
+    """A teacher's name as other processes and machines understand it; raises as `load`."""
+    if ENTRY.fullmatch(name):
+        return name
+    if name.lower().endswith(FILES):
+        return files.absolute(name)
+    return _of_checkpoint(places.pinned, name)
 
 
 def of_checkpoint(trained: Checkpoint, sha256: str, name: str = "the teacher") -> Teacher:
@@ -70,12 +83,15 @@ def of_checkpoint(trained: Checkpoint, sha256: str, name: str = "the teacher") -
 
 def sha256_of(folder: str) -> str:
     """The hash of a checkpoint that its labels carry: SHA-256 of its `model.safetensors`."""
-    return files.sha256(_checkpoint_file(folder))
+    return files.sha256(_of_checkpoint(checkpoint.find, folder))
 
 
-def _checkpoint_file(folder: str) -> str:
+def _of_checkpoint(call: Callable[..., T], *given: Any) -> T:
+    """What a call says of a checkpoint; its errors name our option."""
     try:
-        return checkpoint.find(folder)
+        return call(*given)
+    except Failed as error:
+        raise Failed(str(error).replace("--checkpoint", "--teacher", 1)) from error
     except BadUsage as error:
         what = str(error).removeprefix("--checkpoint ")
         raise BadUsage(f"--teacher {what}; nor is it .onnx, .pt or module:function") from error

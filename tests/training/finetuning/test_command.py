@@ -291,7 +291,7 @@ def test_segments_of_which_the_teacher_is_not_sure_are_left_out(
 
 
 BAD = {
-    "no such checkpoint": (["nowhere"], BadUsage, "CHECKPOINT .*nowhere.*holds no"),
+    "no such checkpoint": (["nowhere"], BadUsage, "CHECKPOINT nowhere: no such file"),
     "no labelled set": (["TEACHER", "--labelled", ""], BadUsage, "needs --labelled"),
     "no corpus": (["TEACHER", "--labelled", "SONGS"], BadUsage, "--corpus .*is not a run folder"),
     "nothing there": (["TEACHER", "--unlabelled", "void"], BadUsage, "--unlabelled .*not exist"),
