@@ -164,8 +164,8 @@ def parser(argv: Sequence[str] = ()) -> Parser:
     found.add_argument(
         "--checkpoint",
         metavar="DIR",
-        help="a network of ours that hears pitch in mixtures, in place of a teacher: a folder "
-        "written by `stemlode train joint-…`",
+        help="a network of ours that hears pitch in mixtures, in place of a teacher, trained "
+        "as joint-…: its folder, or another of its names (docs/models.md)",
     )
     found.add_argument(
         "--teacher",

@@ -171,7 +171,7 @@ def test_every_recipe_is_described() -> None:
         ([], "CHECKPOINT"),
         (["MODEL"], "needs --output"),
         (["MODEL", "--output", "net.pt"], "must end with .onnx"),
-        (["/none", "--output", "/tmp/x.onnx"], "--checkpoint /none"),
+        (["/none", "--output", "/tmp/x.onnx"], "CHECKPOINT /none"),
         (["MODEL", "--outptu", "x.onnx"], "did you mean --output"),
         (["MODEL", "--output", "THERE"], "is there already"),
     ],

@@ -247,7 +247,7 @@ def test_another_number_of_bands_takes_the_layers_between(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("place", "says"),
-    [("none", "--from .*none: holds no model.safetensors"), ("other", "nothing fits unet-vocals")],
+    [("none", "--from .*none: no such file"), ("other", "nothing fits unet-vocals")],
 )
 def test_what_cannot_be_begun_with_is_one_line(
     place: str, says: str, corpus_folder: Path, tmp_path: Path
