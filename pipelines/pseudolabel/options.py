@@ -31,7 +31,8 @@ class PseudolabelOptions(VerbOptions):
         parser.add_argument(
             "--teacher",
             metavar="TEACHER",
-            help="a checkpoint's folder or another of its names (docs/models.md), an .onnx or TorchScript .pt file with its .json beside "
+            help="a checkpoint's folder or another of its names (docs/models.md), an .onnx or "
+            "TorchScript .pt file with its .json beside "
             "it, or module:function (which, like a .pt file, runs as a program)",
         )
         parser.add_argument("--target", default="vocals", help="the source to label")
