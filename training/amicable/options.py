@@ -26,9 +26,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         action="append",
         help="the separator to help: a checkpoint's folder or another of its names "
-        "(docs/models.md), two of them with a comma between that separate a song together (vocals by "
-        "one U-Net, accompaniment by the other), a TorchScript file with its JSON, or module:function; these two are programs and "
-        "run with your rights. Again for further models",
+        "(docs/models.md), two of them with a comma between that separate a song together (vocals "
+        "by one U-Net, accompaniment by the other), a TorchScript file with its JSON, or "
+        "module:function; these two are programs and run with your rights. Again for further "
+        "models",
     )
     parser.add_argument(
         "--weight",
