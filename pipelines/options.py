@@ -102,11 +102,12 @@ class Verb:
     given without its option name (`scan DIR`). With an option named in `dry` the verb writes
     nothing and needs no output folder, with one in `without_inputs` no inputs either. `added` are
     options that came later to the verb, each with what a plan without it means (see
-    `stemlode.plans`). `writes` are its files (see `runs.start`). The plans of those that read audio
-    (`decodes`) name the decoders. In the folders of its inputs in `named` lie the files that they
-    name (see `runs.rules`). `imports` are the packages that its workers need beside the base, each
-    with the option that it serves, or "". `opens` yields what workers open beside inputs and output
-    (see `runners.Named`); of `inputs_here`, inputs that are read before workers begin, nothing.
+    `stemlode.plans`), `formerly` the defaults that options had at first. `writes` are its files
+    (see `runs.start`). The plans of those that read audio (`decodes`) name the decoders. In the
+    folders of its inputs in `named` lie the files that they name (see `runs.rules`). `imports` are
+    the packages that its workers need beside the base, each with the option that it serves, or "".
+    `opens` yields what workers open beside inputs and output (see `runners.Named`); of
+    `inputs_here`, inputs that are read before workers begin, nothing.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Verb:
     dry: tuple[str, ...] = ()
     without_inputs: tuple[str, ...] = ()
     added: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    formerly: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     decodes: bool = False
     writes: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
@@ -162,13 +164,15 @@ class Verb:
         return options
 
     def _go_on_as_begun(self, options: PipelineOptions, output: str, argv: Sequence[str]) -> None:
-        """Options that a run was begun without, and that nobody names now, stay as they were."""
+        """Options that a run was begun without, or whose defaults were others then, and that nobody
+        names now, stay as they were."""
         parser = self._parser()
         for action in parser._actions:
             action.default = argparse.SUPPRESS
         named = vars(parser.parse_known_args(argv)[0])
         view = options.view_as(self.options)
-        for name, value in plans.as_begun(self.name, files.absolute(output), self.added).items():
+        begun = plans.as_begun(self.name, files.absolute(output), self.added, self.formerly)
+        for name, value in begun.items():
             if name not in named and name in self.own(options):
                 setattr(view, name, value)
 

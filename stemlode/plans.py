@@ -65,22 +65,27 @@ def decoder(data: bytes) -> str:
     return found if isinstance(found, str) else ""
 
 
-def as_begun(verb: str, output: str, added: Mapping[str, Any]) -> dict[str, Any]:
-    """The options by which the run in a folder was begun before they were, by name.
+def as_begun(
+    verb: str, output: str, added: Mapping[str, Any], formerly: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The options by which the run in a folder was begun before they were, or by a default that
+    they no longer have (`formerly`), by name.
 
-    Empty where there is no run of the verb, or `added` is.
+    Empty where there is no run of the verb, or `added` and `formerly` are.
     """
     path = files.join(output, PLAN)
-    if not added or not files.exists(path):
+    if not (added or formerly) or not files.exists(path):
         return {}
     held = read(files.read_bytes(path))
     if held is None or held["verb"] != verb:
         return {}
-    return {
+    later = {
         name: value
         for name, value in added.items()
         if name not in held["options"] and value is not UNSAID
     }
+    before = {n: v for n, v in (formerly or {}).items() if _same(held["options"].get(n), v)}
+    return later | before
 
 
 def difference(

@@ -53,7 +53,8 @@ class ScanOptions(VerbOptions):
         parser.add_argument(
             "--extensions",
             default=",".join(kinds.EXTENSIONS),
-            help="file name endings that are audio; other files are left out and counted",
+            help="file name endings that are audio; other files are left out and counted. A run "
+            "that was begun before there were so many goes on with those of then",
         )
         add_no_follow_links(parser)
 
@@ -188,7 +189,17 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
     _ = (
         (tracks, rejects) | "Manifest" >> beam.Flatten(),
         counts,
-    ) | transforms.Finish(run, held_back=functools.partial(nothing_found, folder))
+    ) | transforms.Finish(
+        run, notes=films_left_out, held_back=functools.partial(nothing_found, folder)
+    )
+
+
+def films_left_out(counts: Mapping[str, float]) -> list[str]:
+    """What a user should know of the files that were left out."""
+    count = round(counts.get("films", 0))
+    endings = ", ".join(f".{ending}" for ending in kinds.FILMS)
+    said = f"{count:,} films ({endings}) are left out; --extensions takes them in"
+    return [said] if count else []
 
 
 def nothing_found(
@@ -235,6 +246,8 @@ def listed(folder: str, wanted: set[str], *, follow: bool = True) -> Iterator[An
         shown = path.encode("utf-8", "backslashreplace").decode()
         if kinds.extension(path) not in wanted:
             yield TaggedOutput("counts", ("not_audio", 1))
+            if kinds.extension(path) in kinds.FILMS:
+                yield TaggedOutput("counts", ("films", 1))
         elif shown != path:
             name = shown.removeprefix(folder).lstrip("/")
             message = "the file's name is not UTF-8: rename it"
@@ -251,6 +264,7 @@ VERB = Verb(
     ScanOptions,
     positional="music",
     added={"no_follow_links": False},
+    formerly={"extensions": ",".join(kinds.FORMER_EXTENSIONS)},
     named=("music",),
     imports={"mutagen": "", **AUDIO},
 )

@@ -2,11 +2,20 @@
 
 import posixpath
 
-# In the order in which `scan --extensions` stands in the plans of old runs.
+# What FFmpeg and libsndfile read, in the order in which `scan --extensions` stands in plans.
 EXTENSIONS = (
+    "aac", "ac3", "aif", "aifc", "aiff", "alac", "amr", "ape", "au", "bwf", "caf", "dff", "dsf",
+    "dts", "eac3", "ec3", "flac", "m4a", "m4b", "m4r", "mka", "mp1", "mp2", "mp3", "mp4", "mpa",
+    "mpc", "mpga", "oga", "ogg", "oma", "opus", "ra", "rf64", "shn", "snd", "spx", "tak", "tta",
+    "voc", "w64", "wav", "weba", "webm", "wma", "wv",
+)  # fmt: skip
+# What they were at first, in the plans of runs that go on.
+FORMER_EXTENSIONS = (
     "aac", "aif", "aiff", "alac", "ape", "caf", "flac", "m4a", "m4b", "mka", "mp2", "mp3", "mp4",
     "mpc", "oga", "ogg", "opus", "wav", "webm", "wma", "wv",
 )  # fmt: skip
+# Their sound can be read, but who has a folder of music does not mean them.
+FILMS = ("3gp", "avi", "flv", "m4v", "mkv", "mov", "mpeg", "mpg", "ts", "vob", "wmv")
 # How the codecs' names begin that keep every sample, in libsndfile's words and in FFmpeg's.
 _LOSSLESS = (
     "alac", "als", "ape", "double", "dwvw", "flac", "float", "mlp", "pcm", "shorten", "tak",

@@ -100,7 +100,7 @@ def _verbs() -> Iterator[dict[str, Callable[[str], Verdict]]]:
         segmenter.close()
 
 
-@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [6, pytest.param(1, marks=pytest.mark.slow)])
 def test_every_verb_gives_every_file_the_same_verdict(
     files: dict[str, tuple[Trait, Path]], step: int
 ) -> None:

@@ -88,6 +88,8 @@ def test_a_run_goes_on_as_it_was_begun(tmp_path: Path) -> None:
     _begun(tmp_path, {"x": 1})
     assert plans.as_begun("verb", str(tmp_path), added) == {"mend": "off"}
     assert plans.as_begun("other", str(tmp_path), added) == {}
+    assert plans.as_begun("verb", str(tmp_path), {}, {"x": 1}) == {"x": 1}
+    assert plans.as_begun("verb", str(tmp_path), {}, {"x": 2}) == {}
     (tmp_path / "_PLAN.json").write_text("{")
     assert plans.as_begun("verb", str(tmp_path), added) == {}
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mutagen.id3 import TIT2, TPE1
 
 from pipelines.catalogue import scan
 from stemlode import audio, runs, schemas, tables
+from stemlode.audio import kinds
 
 
 def _audio(path: Path, seconds: float = 1.5, **tags: str) -> Path:
@@ -194,6 +196,29 @@ def test_a_catalogue_inside_the_music_is_refused_for_it_would_change_the_music(
     with pytest.raises(runs.BadUsage, match=r"--output .* is inside --music"):
         scan.main([str(tmp_path / "in"), "--output", str(tmp_path / "in" / "out")])
     assert not (tmp_path / "in" / "out").exists()
+
+
+def test_a_run_of_fewer_endings_goes_on_with_these(tmp_path: Path) -> None:
+    former = ",".join(kinds.FORMER_EXTENSIONS)
+    assert runs.start("scan", str(tmp_path / "out"), {"extensions": former}, {}) is not None
+
+    def endings(*more: str) -> str:
+        options = scan.VERB.parse([str(tmp_path), f"--output={tmp_path / 'out'}", *more])
+        return scan.VERB.own(options)["extensions"]
+
+    assert endings() == former
+    assert endings("--overwrite") == ",".join(kinds.EXTENSIONS)
+    assert endings("--extensions=au") == "au"
+
+
+def test_films_are_left_out_and_counted(tmp_path: Path) -> None:
+    for name in ("a.au", "b.w64", "film.mkv", "FILM.MOV", "cover.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    found = [*scan.listed(str(tmp_path), {*kinds.EXTENSIONS})]
+    assert [Path(path).name for path in found if isinstance(path, str)] == ["a.au", "b.w64"]
+    counts = Counter(item.value[0] for item in found if not isinstance(item, str))
+    assert counts == {"files": 5, "not_audio": 3, "films": 2}
+    assert "2 films" in scan.films_left_out(counts)[0] and not scan.films_left_out({})
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ def test_lossless_is_what_keeps_every_sample(kind: str, lossless: bool) -> None:
 @pytest.mark.parametrize(
     ("path", "named"),
     [("a/b.flac", True), ("gs://x/B.M4B", True), ("song.mpc", True), ("song.txt", False),
+     ("vocals.w64", True), ("mixture.AU", True), ("film.mkv", False),
      ("flac", False), ("a.flac/cover", False), (".flac", False), ("song.flac.part", False)],
 )  # fmt: skip
 def test_audio_by_name(path: str, named: bool) -> None:

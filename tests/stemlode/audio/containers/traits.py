@@ -316,6 +316,39 @@ def _films() -> Iterator[Trait]:
     yield Trait("webm of unknown length", live, source="counted")
 
 
+def _bits() -> bytes:
+    """A loud tone in DSD of 64 × 44.1 kHz, of one bit: 2 s of two channels, byte by byte."""
+    dense = np.repeat(0.5 + 0.4 * np.sin(np.arange(RATE * 2) / 20), 64)
+    bits = np.random.default_rng(0).random(len(dense), np.float32) < dense
+    return np.repeat(np.packbits(bits), 2).tobytes()
+
+
+def _dsf() -> bytes:
+    """DSF, 1.01: blocks of 4096 bytes of each channel in turn, of the lowest bit first."""
+    one = np.frombuffer(_bits(), np.uint8)[::2]
+    whole = one[: len(one) // 4096 * 4096].reshape(-1, 4096)
+    low = np.packbits(np.unpackbits(whole, axis=1), axis=1, bitorder="little")
+    body = np.repeat(low, 2, axis=0).tobytes()
+    count = 8 * whole.size
+    facts = b"fmt " + struct.pack("<QIIIIIIQII", 52, 1, 0, 2, 2, 64 * RATE, 1, count, 4096, 0)
+    data = b"data" + struct.pack("<Q", 12 + len(body)) + body
+    size = 28 + len(facts) + len(data)
+    return b"DSD " + struct.pack("<QQQ", 28, size, 0) + facts + data
+
+
+def _dsdiff() -> bytes:
+    """DSDIFF 1.5."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return name + struct.pack(">Q", len(data)) + data
+
+    facts = chunk(b"FS  ", struct.pack(">I", 64 * RATE))
+    facts += chunk(b"CHNL", struct.pack(">H", 2) + b"SLFTSRGT")
+    facts += chunk(b"CMPR", b"DSD \x0enot compressed\0")
+    inner = chunk(b"FVER", bytes([1, 5, 0, 0])) + chunk(b"PROP", b"SND " + facts)
+    return chunk(b"FRM8", b"DSD " + inner + chunk(b"DSD ", _bits()))
+
+
 def _others() -> Iterator[Trait]:
     wav = written(sound(), "WAV")
     yield Trait("wav", wav)
@@ -326,6 +359,9 @@ def _others() -> Iterator[Trait]:
         yield Trait(form.lower(), written(sound(), form))
     au = written(sound(), "AU")
     yield Trait("au of unknown length", _patched(au, 8, b"\xff" * 4))
+    yield Trait("voc", written(sound(), "VOC"))
+    yield Trait("dsf", _dsf())
+    yield Trait("dff", _dsdiff(), source="counted")
     yield Trait("avi", encoded(sound(), "avi", "ac3"))
     yield Trait("wv", encoded(sound(), "wv", "wavpack"))
     yield Trait("m4a", encoded(sound(), "ipod", "aac"))
@@ -386,6 +422,7 @@ def _damaged() -> Iterator[Trait]:
         ("caf", written(music, "CAF")),
         ("w64", written(music, "W64")),
         ("rf64", written(music, "RF64")),
+        ("voc", written(music, "VOC")),
         ("flac", written(music, "FLAC")),
         ("mp3 with a header", encoded(music, "mp3", "libmp3lame", quality="4")),
         ("wv", encoded(music, "wv", "wavpack")),
@@ -402,6 +439,9 @@ def _damaged() -> Iterator[Trait]:
     ):
         error = "truncated or damaged: .* of 4.[01] s decodable"
         yield Trait(f"{name}, cut", data[: len(data) // 2], 4.0, error=error)
+    for name, data in (("dsf", _dsf()), ("dff", _dsdiff())):
+        error = "truncated or damaged: 1.0 of 2.0 s decodable"
+        yield Trait(f"{name}, cut", data[: len(data) // 2], 2.0, error=error)
     flac = written(music, "FLAC")
     for name, data in (
         ("flac", flac),
