@@ -130,10 +130,10 @@ def run(verb: str, argv: Sequence[str]) -> int:
     except Exception as error:
         if signals.received():  # a library made something else of it
             _end()
-        return _complain(*_explained(error, verb))
+        return _complain(*explained(error, verb))
 
 
-def _explained(error: Exception, verb: str) -> tuple[object, int]:
+def explained(error: Exception, verb: str) -> tuple[object, int]:
     """What a verb raised as a line, and the exit status."""
     from stemlode.files import BadAddress  # noqa: PLC0415 (keeps --help fast)
     from stemlode.runs import BadUsage, Failed, reason  # noqa: PLC0415

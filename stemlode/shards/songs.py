@@ -73,7 +73,7 @@ def sources(folder: str, rows: Sequence[Row]) -> tuple[dict[str, np.ndarray], in
         if first < at:
             raise AudioError(f"two chunks lie at {row['start_s']:g} s of it", "overlapping")
         at = first + frames
-        for name, samples in _chunk(folder, row, frames).items():
+        for name, samples in chunk(folder, row).items():
             whole = found.setdefault(name, np.zeros((len(samples), total), np.float32))
             if len(whole) != len(samples):
                 raise AudioError(f"{name} has {len(whole)} channels, and {len(samples)} later")
@@ -91,12 +91,17 @@ def missing(rows: Sequence[Row]) -> list[tuple[float, float]]:
     return found
 
 
-def _chunk(folder: str, row: Row, frames: int) -> dict[str, np.ndarray]:
-    """A chunk's sources, float32 [channels, frames] each."""
+def chunk(folder: str, row: Row, wanted: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """A chunk's sources, or those that are wanted, float32 [channels, frames] at true level.
+
+    `row` is its row of the index. Raises as `sources`.
+    """
+    names = row["sources"] if wanted is None else wanted
+    frames = round(row["duration_s"] * row["sample_rate"])
     found = {}
     try:
-        contents = reading.contents(folder, row, [f"{name}.flac" for name in row["sources"]])
-        for name in row["sources"]:
+        contents = reading.contents(folder, row, [f"{name}.flac" for name in names])
+        for name in names:
             held, _ = soundfile.read(
                 io.BytesIO(contents[f"{name}.flac"]), dtype="float32", always_2d=True
             )

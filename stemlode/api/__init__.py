@@ -1,0 +1,1 @@
+"""The Python API: what `stemlode/__init__.py` offers, but for what needs PyTorch."""
