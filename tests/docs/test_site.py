@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 
+import stemlode
 from tests.docs.commands import PROJECT
 
 FETCHED = {("script", "src"), ("link", "href"), ("img", "src"), ("iframe", "src")}
@@ -45,6 +46,8 @@ def test_it_builds_without_a_network_and_every_link_leads_somewhere(tmp_path: Pa
     )
     assert done.returncode == 0, done.stderr
     pages = sorted(tmp_path.rglob("*.html"))
+    api = (tmp_path / "api.html").read_text(encoding="utf-8")
+    assert all(f'.{name}"' in api for name in stemlode.__all__ if name != "API_VERSION")
     names = {page.name for page in pages}
     assert names >= {f"{page.stem}.html" for page in PROJECT.glob("docs/*.md")}
     for page in pages:
