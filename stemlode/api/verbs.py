@@ -72,7 +72,8 @@ def corpus(
         output: folder to write.
         pairs: a run of `prune`.
         stems: folder of song folders with a file for each source.
-        vocals, instrumentals: folders of songs that are nothing but voice, or have none.
+        vocals: folder of songs that are nothing but voice.
+        instrumentals: folder of songs that have none.
         options: such as `sources="four"`; see `stemlode corpus --help`.
 
     The tables are `index` and `songs`; `open_corpus` opens what it wrote.

@@ -13,6 +13,7 @@ import pytest
 import stemlode
 from tests.docs.commands import PROJECT
 
+UNDESCRIBED = ("API_VERSION", "BadUsage", "Failed")  # said in the text
 FETCHED = {("script", "src"), ("link", "href"), ("img", "src"), ("iframe", "src")}
 
 
@@ -39,15 +40,15 @@ def test_it_builds_without_a_network_and_every_link_leads_somewhere(tmp_path: Pa
     done = subprocess.run(
         words,
         cwd=PROJECT,
-        env={**os.environ, **without},
+        env={**os.environ, **without, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     pages = sorted(tmp_path.rglob("*.html"))
-    api = (tmp_path / "api.html").read_text(encoding="utf-8")
-    assert all(f'.{name}"' in api for name in stemlode.__all__ if name != "API_VERSION")
+    python = (tmp_path / "python.html").read_text(encoding="utf-8")
+    assert all(f'.{name}"' in python for name in stemlode.__all__ if name not in UNDESCRIBED)
     names = {page.name for page in pages}
     assert names >= {f"{page.stem}.html" for page in PROJECT.glob("docs/*.md")}
     for page in pages:
