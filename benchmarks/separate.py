@@ -20,11 +20,12 @@ import numpy as np
 import torch
 
 from stemlode import audio
+from stemlode.audio import wav
 from tests.training.teachers import spleeter
 from training.checkpoint import Checkpoint
 from training.recipes.chunks import Chunking
 from training.recipes.registry import RECIPES
-from training.separation import separate, streams, wav
+from training.separation import separate, streams
 from training.separation.system import System
 
 DATA = Path(os.environ.get("STEMLODE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))

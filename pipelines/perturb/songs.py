@@ -8,13 +8,12 @@ from apache_beam.pvalue import AsDict, AsSingleton
 
 from pipelines import transforms
 from stemlode.audio import AudioError
-from stemlode.layouts import folders
+from stemlode.layouts import folders, naming
 from stemlode.layouts.songs import Song
 from stemlode.retry import patiently
 from stemlode.shards import songs
 from stemlode.tables import Row, read_part
 from training.amicable import song
-from training.separation.songs import folder_names
 
 WITH_STEMS = ("stems", "pair")  # kinds of recordings whose stems are true
 
@@ -118,4 +117,4 @@ def _places(named: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def _folder_names(names: Sequence[str]) -> list[str]:
-    return folder_names([f"{name}.x" for name in names])
+    return naming.of_files([f"{name}.x" for name in names])

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from stemlode import audio, files
+from stemlode.audio import wav
 from training.amicable import noise
 from training.amicable.codecs import Codec
 from training.amicable.models import Model
 from training.amicable.noise import MEDIAN, WHOLE
 from training.amicable.song import Song
 from training.models import metrics
-from training.separation import wav
 from training.separation.system import Parts
 
 Scores = dict[str, dict[str, float | None]]  # of each stem, MEDIAN and WHOLE in dB

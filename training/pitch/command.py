@@ -10,6 +10,7 @@ from typing import Any
 from stemlode import files, runs
 from stemlode.arguments import Parser
 from stemlode.audio import AudioError
+from stemlode.layouts import naming
 from stemlode.runs import BadUsage, Failed
 from stemlode.shards.salience import THRESHOLD
 from training import console
@@ -53,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _hear(run: runs.Run, inputs: list[str], teacher: PitchTeacher, *, many: bool) -> int:
     wanted = (*song.FILES, *((song.RAGGED,) if many else ()))
-    names = songs.folder_names(inputs, [PAGE])
+    names = naming.of_files(inputs, [PAGE])
     rejects: dict[str, str] = {}
     written: dict[str, str] = {}
     facts: dict[str, list[tuple[str, str]]] = {}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from stemlode import audio, files, runs
 from stemlode.arguments import Parser
 from stemlode.audio import AudioError
+from stemlode.layouts import naming
 from stemlode.runs import BadUsage, Failed
 from training import console
 from training.checkpoint import load
@@ -53,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
     rejects: dict[str, str] = {}
     written: dict[str, str] = {}
     seconds = 0.0
-    names = songs.folder_names(inputs)
+    names = naming.of_files(inputs)
     known = {source: _seconds(source) for source in inputs}
     bar = console.audio_bar("separate", sum(known.values()))
     for source, name in zip(inputs, names, strict=True):

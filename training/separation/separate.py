@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from stemlode import audio, files
+from stemlode.audio import wav
 from training.checkpoint import Checkpoint
 from training.models.spectrogram import Waveform
 from training.recipes.chunks import Chunking
-from training.separation import formats, streams, wav
+from training.separation import formats, streams
 from training.separation.formats import Form, Held
 from training.separation.system import Parts, System
 

@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from stemlode.audio.kinds import is_named_audio
 from stemlode.runs import BadUsage
 
 PATTERN = re.compile(r"[*?\[]")
-LONGEST_NAME = 120  # bytes of an output folder's name
 
 
 def named(paths: Iterable[str], output: str) -> list[str]:
@@ -50,25 +49,6 @@ def _is_remote_folder(path: str) -> bool:
     if path.startswith(("http://", "https://")) or is_named_audio(path):
         return False
     return not files.is_file(path) and files.exists(path)
-
-
-def folder_names(inputs: Sequence[str], reserved: Iterable[str] = ()) -> list[str]:
-    """A folder name for each song: its file's name without extension, made safe and unique.
-    `reserved` are names that the run needs for itself, beside those of every run."""
-    own = {name.casefold() for name in (*runs.OWN, *reserved)}
-    names: list[str] = []
-    taken: set[str] = set()
-    for path in inputs:
-        stem = Path(path.rstrip("/").rsplit("/", 1)[-1]).stem
-        safe = re.sub(r"[^\w .,+()&'!-]+", "_", stem).strip(" .") or "song"
-        safe = safe.encode()[:LONGEST_NAME].decode(errors="ignore").strip(" .")
-        name, number = safe, 1
-        while name.casefold() in taken or name.casefold() in own:
-            number += 1
-            name = f"{safe}-{number}"
-        taken.add(name.casefold())
-        names.append(name)
-    return names
 
 
 def claimed(

@@ -13,6 +13,7 @@ import torch
 
 from stemlode import audio, cli, files
 from stemlode.audio import mixdown
+from stemlode.layouts import naming
 from stemlode.runs import BadUsage, Failed
 from tests.training.conftest import RATE, sing
 from training import checkpoint
@@ -22,7 +23,6 @@ from training.recipes.chunks import Chunking
 from training.recipes.registry import RECIPES
 from training.separation import command as separation_command
 from training.separation import separate, songs
-from training.separation.songs import folder_names
 from training.separation.system import System
 
 STEMS = ("vocals", "accompaniment")
@@ -219,14 +219,14 @@ def test_names_are_safe_and_never_shared() -> None:
     inputs = ["/a/song.mp3", "/b/song.wav", "/c/SONG.flac", "/d/..", "s3://b/k/song-2.ogg"]
     inputs += ["/e/Ænima — «live» (1996)/02: a*b?.mp3", "/f/run.json.mp3", "/g/" + "ü" * 300]
     inputs += ["/h/.hidden.wav", "/i/歌.wav"]
-    names = folder_names(inputs)
+    names = naming.of_files(inputs)
     assert len({name.casefold() for name in names}) == len(names)
     for name in names:
         assert name.strip(" .") == name and name
         assert "/" not in name and ":" not in name and len(name.encode()) < 200
     assert names[:2] == ["song", "song-2"] and names[-1] == "歌"
     assert "run.json" not in names
-    assert folder_names(["/a/index.html.mp3"], ["index.html"]) == ["index.html-2"]
+    assert naming.of_files(["/a/index.html.mp3"], ["index.html"]) == ["index.html-2"]
 
 
 def test_two_inputs_of_one_name_do_not_overwrite_each_other(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from training.separation import wav
+from stemlode.audio import wav
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 6, 13])
