@@ -5,9 +5,9 @@ file of JSON, which the launcher reads whatever process, machine or runner the s
 """
 
 import contextlib
+import dataclasses
 import json
 import re
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -17,9 +17,11 @@ from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
 from apache_beam.runners.common import DoFnSignature
 from apache_beam.transforms.core import get_function_arguments
 
+from pipelines import metering
 from pipelines.remote import workers
 from pipelines.remote.workers import Needs
 from stemlode import files, runs
+from stemlode.progress import logs
 from stemlode.runs import BEGUN, CAUSE, BadUsage, Failed, Run
 
 OURS = {kind.__name__: kind for kind in (BadUsage, Failed)}
@@ -30,12 +32,21 @@ _LAUNCHED: set[str] = set()  # what this process has launched
 _BEGUN: set[str] = set()  # output folders of which this process has done a step
 
 
-def tell(pipeline: beam.Pipeline, run: Run, needs: Needs) -> None:
-    """Let every step of a pipeline leave its cause where it fails, and the first one a sign that
-    it has begun; each looks first at what its worker needs. Before the pipeline runs."""
-    launcher = uuid.uuid4().hex
-    _LAUNCHED.add(launcher)
-    pipeline.visit(_Wrapping(run, launcher, needs))
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """One launch of a run, as every worker knows it: its id, what each worker needs, and what its
+    user wants to see."""
+
+    launcher: str = ""
+    needs: Needs | None = None
+    wanted: logs.Wanted = dataclasses.field(default_factory=logs.Wanted)
+
+
+def tell(pipeline: beam.Pipeline, run: Run, attempt: Attempt) -> None:
+    """Let every step of a pipeline leave its cause where it fails, the first one a sign that it has
+    begun, and all count; each looks first at what its worker needs. Before the pipeline runs."""
+    _LAUNCHED.add(attempt.launcher)
+    pipeline.visit(_Wrapping(run, attempt))
 
 
 def forget(run: Run) -> None:
@@ -56,11 +67,12 @@ def has_begun(run: Run) -> bool:
     return False
 
 
-def _begin(run: Run, launcher: str) -> None:
-    """Leave the sign, once a process; the launcher itself needs none on disk."""
+def _begin(run: Run, attempt: Attempt) -> None:
+    """Leave the sign, once a process; the launcher itself needs none on disk. And count."""
+    metering.join(run, attempt.launcher, attempt.wanted)
     if run.output not in _BEGUN:
         _BEGUN.add(run.output)
-        if launcher not in _LAUNCHED:
+        if attempt.launcher not in _LAUNCHED:
             with contextlib.suppress(OSError):
                 if not files.exists(run.path(BEGUN)):
                     files.write_bytes(run.path(BEGUN), b"")
@@ -115,8 +127,8 @@ def _read(run: Run) -> dict[str, str] | None:
 class _Wrapping(PipelineVisitor):
     """Wraps all steps but those that keep state or can be split, which are none of ours."""
 
-    def __init__(self, run: Run, launcher: str, needs: Needs) -> None:
-        self.run, self.launcher, self.needs = run, launcher, needs
+    def __init__(self, run: Run, attempt: Attempt) -> None:
+        self.run, self.attempt = run, attempt
 
     def visit_transform(self, transform_node: AppliedPTransform) -> None:
         transform = transform_node.transform
@@ -124,7 +136,7 @@ class _Wrapping(PipelineVisitor):
             return
         signature = DoFnSignature(transform.fn)
         if not signature.is_stateful_dofn() and not signature.is_splittable_dofn():
-            transform.fn = Telling(transform.fn, self.run, self.launcher, self.needs)
+            transform.fn = Telling(transform.fn, self.run, self.attempt)
 
 
 class Telling(beam.DoFn):
@@ -134,15 +146,13 @@ class Telling(beam.DoFn):
     may not even be importable there, is looked at.
     """
 
-    def __init__(
-        self, fn: beam.DoFn, run: Run, launcher: str = "", needs: Needs | None = None
-    ) -> None:
-        self.fn, self.run, self.launcher, self.needs = fn, run, launcher, needs
+    def __init__(self, fn: beam.DoFn, run: Run, attempt: Attempt = Attempt()) -> None:
+        self.fn, self.run, self.attempt = fn, run, attempt
         for name in ("process", "setup", "start_bundle", "finish_bundle"):
-            setattr(self, name, _telling(getattr(fn, name), run, launcher))
+            setattr(self, name, _telling(getattr(fn, name), run, attempt))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _arrived, (pickler.dumps(self.fn), self.run, self.launcher, self.needs)
+        return _arrived, (pickler.dumps(self.fn), self.run, self.attempt)
 
     def __getattribute__(self, name: str) -> Any:
         if name.startswith("__") or name in self.__dict__ or name in Telling.__dict__:
@@ -167,32 +177,41 @@ class _Lacks(beam.DoFn):
         """Never reached."""
 
 
-def _arrived(pickled: bytes, run: Run, launcher: str, needs: Needs | None) -> Telling:
+def _arrived(pickled: bytes, run: Run, attempt: Attempt) -> Telling:
     """A step on the worker that is to do it."""
-    far = launcher not in _LAUNCHED and needs is not None
-    why = workers.lacking(needs) if far else None
+    far = attempt.launcher not in _LAUNCHED and attempt.needs is not None
+    why = workers.lacking(attempt.needs) if far and attempt.needs is not None else None
     if why is not None:
-        return Telling(_Lacks(why), run, launcher, needs)
-    return Telling(pickler.loads(pickled), run, launcher, needs)
+        return Telling(_Lacks(why), run, attempt)
+    return Telling(pickler.loads(pickled), run, attempt)
 
 
-def _telling(call: Callable[..., Any], run: Run, launcher: str) -> Callable[..., Any]:
+def _telling(call: Callable[..., Any], run: Run, attempt: Attempt) -> Callable[..., Any]:
     """A method of a step; what it gives one by one may fail later."""
 
     def outputs(found: Iterable[Any]) -> Iterator[Any]:
         try:
-            yield from found
+            for output in found:
+                metering.look(output)
+                metering.forward(run)
+                yield output
+            metering.forward(run)
         except Exception as error:
             note(run, error)
             raise
 
     def told(*args: Any, **kwargs: Any) -> Any:
-        _begin(run, launcher)
+        _begin(run, attempt)
         try:
             found = call(*args, **kwargs)
         except Exception as error:
             note(run, error)
             raise
-        return found if found is None or isinstance(found, list | tuple) else outputs(found)
+        if found is None or isinstance(found, list | tuple):
+            for output in found or ():
+                metering.look(output)
+            metering.forward(run)
+            return found
+        return outputs(found)
 
     return told

@@ -5,23 +5,22 @@ import dataclasses
 import logging
 import os
 import traceback
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipelines import causes, watching
+from pipelines import causes, summary, watching
 from pipelines.options import SharedOptions, Verb
 from pipelines.remote import runners, workers
 from pipelines.remote.runners import is_dataflow, is_local
-from stemlode import files, runs, tables
-from stemlode.addresses.rules import REFUSED, UNREACHABLE, Rules
+from stemlode import files, runs
+from stemlode.addresses.rules import Rules
 from stemlode.audio import decoders
+from stemlode.progress import bars, logs, meters, otel, state
 from stemlode.runs import BadUsage, Failed
-
-CAUSES = 5  # of rejects that are named at the end; the table has all
 
 
 def launch(
@@ -44,7 +43,7 @@ def pipeline_of(verb: Verb, options: PipelineOptions) -> Callable[[runs.Run], No
     def work(run: runs.Run) -> None:
         pipeline = beam.Pipeline(options=options)
         verb.build(pipeline, options, run)
-        causes.tell(pipeline, run, _needs(verb, options, run))
+        causes.tell(pipeline, run, _attempt(options, _needs(verb, options, run)))
         with watching.watched(run, lambda: causes.has_begun(run), limited=not is_dataflow(options)):
             pipeline.run().wait_until_finish()
 
@@ -87,21 +86,28 @@ def carry_out(
     if run is not None:
         run = dataclasses.replace(run, rules=_rules(verb, options, inputs))
     if run is None:
-        print(f"{verb.name}: already complete in {output}")
-        _say_unreached(runs.record(output))
+        if not shared.quiet:
+            print(f"{verb.name}: already complete in {output}")
+            _say(summary.unreached(runs.record(output)))
         return 0
     if getattr(options.view_as(verb.options), "allow_rejects", False) and run.accept():
-        _say(runs.record(output), output)
+        if not shared.quiet:
+            _say(summary.lines(runs.record(output), output))
         return 0
     if is_local(options) and not os.environ.get("STEMLODE_DEBUG"):
         logging.disable(logging.CRITICAL)  # a failing step logs its traceback; we keep it in a file
     causes.forget(run)
     try:
-        work(run)
+        with _seen(run, options):
+            work(run)
     except Exception as error:
-        raise _explained(error, run) from error
+        told = _explained(error, run)
+        logs.event("error", "failed", verb.name, message=str(told))
+        raise told from error
+    if shared.quiet:
+        return 0
     if files.exists(run.path(runs.SUCCESS)):
-        _say(runs.record(output), output)
+        _say(summary.lines(runs.record(output), output))
     else:
         print(f"{verb.name}: handed over to the runner; {output} will hold _SUCCESS at the end")
     return 0
@@ -128,6 +134,51 @@ def _needs(verb: Verb, options: PipelineOptions, run: runs.Run) -> workers.Needs
     return workers.needs(run, modules, inputs, runners.shared_roots(options, shared))
 
 
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
+
+
+def _attempt(options: PipelineOptions, needs: workers.Needs) -> causes.Attempt:
+    """This launch, as its workers are to know it."""
+    held = meters.current()
+    wanted = dataclasses.replace(logs.wanted(), remote=not is_local(options))
+    return causes.Attempt(held.attempt if held else uuid.uuid4().hex, needs, wanted)
+
+
+@contextlib.contextmanager
+def _seen(run: runs.Run, options: PipelineOptions) -> Iterator[None]:
+    """While the work is done, count, and show how far it is."""
+    shared = options.view_as(SharedOptions)
+    logs.want(logs.Wanted(shared.log == "json", shared.verbose))
+    if (before := state.resumed(run.output)) and not shared.quiet:
+        if logs.wanted().json:
+            logs.event("info", "resuming", run.verb, message=before)
+        else:
+            logs.tell(f"{run.verb}: resuming at {before}")
+    meters.forget(run.output)
+    runner = str(options.view_as(StandardOptions).runner)
+    attempt = uuid.uuid4().hex
+    held = meters.begin(run, attempt, {**meters.host(), "verb": run.verb, "runner": runner})
+    logs.event("info", "begun", run.verb, output=run.output)
+    over = False
+    try:
+        with (
+            otel.span(run.verb, "", run.output, attempt, root=True),
+            bars.shown(run.verb, lambda: meters.of_others(held), quiet=shared.quiet),
+        ):
+            yield
+        over = files.exists(run.path(runs.SUCCESS))
+    finally:
+        meters.end()
+        if over:
+            meters.forget(run.output)
+        elif not files.exists(run.path(runs.RECORD)):
+            held.write()  # how far it came
+        otel.flush()
+    logs.event("info", "done", run.verb, output=run.output)
+
+
 def _rules(verb: Verb, options: PipelineOptions, inputs: Mapping[str, str]) -> Rules:
     view = options.view_as(verb.options)
     named = [inputs[name] for name in verb.named if name in inputs]
@@ -138,34 +189,6 @@ def _rules(verb: Verb, options: PipelineOptions, inputs: Mapping[str, str]) -> R
 
 def _retries(verb: Verb, options: PipelineOptions) -> bool:
     return bool(getattr(options.view_as(verb.options), "retry_rejects", False))
-
-
-def _say(record: dict, output: str) -> None:
-    print(f"{record['verb']}: done in {record['seconds']:.1f} s, in {output}")
-    for name, count in record["counts"].items():
-        print(
-            f"  {name.replace('_', ' '):<28} {count:>12,}"
-            if isinstance(count, int)
-            else f"  {name.replace('_', ' '):<28} {count:>14,.2f}"
-        )
-    if record["counts"].get("rejected"):
-        causes = Counter(tables.count_by(tables.read(output, "rejects", ["error"]), "error"))
-        most = [f"{cause} ({count:,})" for cause, count in causes.most_common(CAUSES)]
-        more = ", …" if len(causes) > CAUSES else ""
-        print(f"  rejected because: {', '.join(most)}{more}")
-    _say_unreached(record)
-    for note in record.get("notes", []):
-        print(runs.on_one_line(f"note: {note}"))
-
-
-def _say_unreached(record: dict) -> None:
-    for name, what, how in (
-        (UNREACHABLE, "could not be reached", ""),
-        (REFUSED, "were refused for their addresses", " with --allow-uri"),
-    ):
-        if missed := record["counts"].get(name):
-            some = "1 file" if missed == 1 else f"{missed:,} files"
-            print(f"note: {some} {what}; --retry-rejects{how} tries again")
 
 
 def _explained(error: Exception, run: runs.Run) -> BadUsage | Failed:

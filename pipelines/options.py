@@ -51,6 +51,26 @@ class SharedOptions(PipelineOptions):
             help="local folder that every worker of a remote runner sees as this machine does; "
             "each worker tests that before it begins; may be given again",
         )
+        add_shown(parser)
+
+
+SHOWN = ("quiet", "verbose", "log")  # options that say what a run shows; they decide nothing
+
+
+def add_shown(parser: argparse.ArgumentParser) -> None:
+    """Those options."""
+    parser.add_argument(
+        "--quiet", action="store_true", help="show no progress and no summary, only what fails"
+    )
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="a line for each thing done, and each reject"
+    )
+    parser.add_argument(
+        "--log",
+        choices=("text", "json"),
+        default="text",
+        help="lines of the log (standard error): for people, or a JSON object each",
+    )
 
 
 class VerbOptions(PipelineOptions):
@@ -132,7 +152,7 @@ class Verb:
     def own(self, options: PipelineOptions) -> dict[str, Any]:
         """The verb's own options that decide the output, by name."""
         values = vars(self._parser().parse_args([]))
-        shared = {*INPUTS, "output", "overwrite", "shared_path", *self.neutral}
+        shared = {*INPUTS, "output", "overwrite", "shared_path", *SHOWN, *self.neutral}
         view = options.view_as(self.options)
         return {name: getattr(view, name) for name in sorted(values) if name not in shared}
 
@@ -208,7 +228,8 @@ class Verb:
         parser.leading = self.positional
         shared = argparse.ArgumentParser(add_help=False)
         SharedOptions._add_argparse_args(shared)
-        wanted = {*self.inputs, *self.optional_inputs, "output", "overwrite", "shared_path"}
+        wanted = {*self.inputs, *self.optional_inputs}
+        wanted |= {"output", "overwrite", "shared_path", *SHOWN}
         for action in shared._actions:
             if action.dest in wanted:
                 parser._add_action(action)

@@ -7,8 +7,9 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import AsDict, AsList, AsSingleton
 
-from stemlode import files, runs
+from stemlode import files, runs, tables
 from stemlode.addresses.rules import NOT_OPENED
+from stemlode.progress import state
 from stemlode.retry import patiently
 from stemlode.shards import songs
 from stemlode.tables import ROWS_PER_FILE, Row, file_name, order, place, read_part, write
@@ -114,7 +115,8 @@ class Finish(beam.PTransform):
             again = self.again and any(counts.get(name) for name in NOT_OPENED)
             for folder in () if again or "held_back" in facts else self.clear:  # a rerun needs them
                 files.remove(self.run.path(folder))
-            self.run.finish(counts, outputs, **facts)
+            causes = tables.reject_causes(self.run, outputs)
+            self.run.finish({**counts, **causes}, outputs, **state.distributions(self.run), **facts)
 
         patiently(finish, f"--output {self.run.output}")
 

@@ -2,7 +2,7 @@
 
 import glob
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -81,6 +81,7 @@ def find(
     memory: str | None = None,
     threads: int | None = None,
     spill: str | None = None,
+    told: Callable[[int, int], None] = lambda done, more: None,
 ) -> Found:
     """Match the tracks of local Parquet files of one schema.
 
@@ -93,6 +94,7 @@ def find(
         memory: how much DuckDB may hold before it spills, such as "1GiB"; 80 % of all by default.
         threads: how many; one a core by default.
         spill: a folder for what does not fit.
+        told: called with how many steps are done, and how many more are known of, as they are.
 
     Returns Found, whose records have a further column PATH. Raises NotPlain where DuckDB cannot
     read the files as they stand (schemas that differ, columns of other types, text that is no
@@ -105,8 +107,10 @@ def find(
             statement = match.statement(catalogue, rule, aliased=bool(aliases))
             values = match.parameters(rule, most_per_key, aliases, latin="")
             with tempfile.TemporaryDirectory(dir=spill) as folder:
-                last = relation(connection, statement, values, made, folder)
-            return match.found(last.to_arrow_table())
+                last = relation(connection, statement, values, made, folder, told)
+                table = last.to_arrow_table()
+            told(1, 0)
+            return match.found(table)
         except duckdb.InvalidInputException as error:
             raise NotPlain(str(error).splitlines()[0]) from error
         except OSError as error:  # of files on the way
@@ -178,6 +182,7 @@ def relation(
     values: Mapping[str, Any],
     made: Mapping[str, Made] = MappingProxyType({}),
     folder: str = "",
+    told: Callable[[int, int], None] = lambda done, more: None,
 ) -> duckdb.DuckDBPyRelation:
     """What `run` would give, not run yet, but for the relations on the way that are KEPT.
 
@@ -192,6 +197,7 @@ def relation(
         return connection.sql(text, params=given).to_arrow_reader(BATCH_ROWS)
 
     on_the_way, last = _in_duckdb(statement)
+    told(0, 1 + sum(name in KEPT or name in made for name, _ in on_the_way))
     for name, query in on_the_way:
         if name in made:
             path = str(Path(folder, f"{name}.parquet"))
@@ -200,9 +206,11 @@ def relation(
                     writer.write_table(rows)
             distinct = f"SELECT DISTINCT * FROM {READ.format(filename='false')}"
             connection.execute(f"CREATE TEMP TABLE {name} AS {distinct}", {"paths": [path]})
+            told(1, 0)
         elif name in KEPT:
             text, given = query.with_those_it_reads(passing, values)
             connection.execute(f"CREATE TEMP TABLE {name} AS {text}", given)
+            told(1, 0)
         else:
             passing[name] = query
     text, given = last.with_those_it_reads(passing, values)

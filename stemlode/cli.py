@@ -88,6 +88,11 @@ VERBS = {
         "a checkpoint → its nets as ONNX, for other runtimes",
     ),
     "report": ("pipelines.report.command", ["report"], "run folders → one HTML page"),
+    "status": (
+        "stemlode.progress.command",
+        ["pipelines"],
+        "a run folder → how far it is, what it rejects, why it ended",
+    ),
 }
 
 

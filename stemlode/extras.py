@@ -15,6 +15,7 @@ OF_AN_OPTION = {
     "mido": "pitch",
     "swift_f0": "pitch",
     "tensorboard": "tensorboard",
+    "opentelemetry": "otel",
 }
 OURS = ("stemlode", "matching", "sql", "pipelines", "training")
 

@@ -31,12 +31,14 @@ ERROR, CAUSE = "_ERROR.txt", "_CAUSE.json"
 BEGUN = "_BEGUN"  # while a run works: a worker that is another process has begun
 PENDING = "_APPEND.json"  # what is being added to a run that is done
 PARTS = "_parts"  # what an attempt has finished of a run, for the next one to find
+PROGRESS = "_progress"  # what the processes of a run have counted so far (`progress.meters`)
 FREED = ".freed"  # beside a part file of which something was given back (see `shards.space`)
 OWN = (PLAN, RECORD, SUCCESS, ERROR, CAUSE, BEGUN, locks.NAME)  # files of every run folder
 # What any verb may leave below its folder, finished or killed; see `start` for what else.
 _OURS = (
     "|".join(map(re.escape, OWN)),
     rf"{PARTS}/.*",
+    rf"{PROGRESS}/.*",
     r"[a-z]+(-append\d+)?-\d{5}-of-\d{5}\.parquet",
 )
 LIBRARIES = (
@@ -74,7 +76,7 @@ class Run:
     def forget_failures(self) -> None:
         """Clear what killed and failed attempts left beside the output."""
         files.remove_temporaries(self.output)
-        for name in (ERROR, CAUSE, BEGUN):
+        for name in (ERROR, CAUSE, BEGUN, PROGRESS):
             files.remove(self.path(name))
 
     def finish(

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -120,6 +120,17 @@ def count_by(table: pa.Table, column: str) -> dict[str, int]:
     """How many rows have each value of a column."""
     counted = pc.value_counts(table[column]).to_pylist()
     return {entry["values"]: entry["counts"] for entry in counted}
+
+
+def reject_causes(run: runs.Run, outputs: Iterable[str]) -> dict[str, int]:
+    """`rejects/<cause>` → how many, of the tables of rejects among a run's files."""
+    found: dict[str, int] = {}
+    for name in outputs:
+        if name.startswith("rejects-"):
+            table = read_part(run.path(name), ["error"])
+            for cause, count in count_by(table, "error").items():
+                found[f"rejects/{cause}"] = found.get(f"rejects/{cause}", 0) + count
+    return found
 
 
 def place(values: Sequence[str], parts: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from stemlode import extras, files
+from stemlode.progress.bars import duration
 from stemlode.runs import BadUsage, on_one_line
 from training.state import Progress
 
@@ -54,13 +55,6 @@ def short(found: dict[str, Any]) -> dict[str, str]:
     """What the progress bar shows; it counts the time left itself."""
     names = (("loss", "loss"), ("valid", "valid_loss"))
     return {name: f"{found[key]:.3g}" for name, key in names if key in found}
-
-
-def duration(seconds: float) -> str:
-    """Seconds in a unit that suits their size."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _pace(found: dict[str, Any]) -> list[str]:

@@ -26,6 +26,7 @@ from stemlode.addresses.rules import REFUSED, SAID
 from stemlode.audio import kinds
 from stemlode.audio.containers import opening
 from stemlode.ids import digest
+from stemlode.progress import meters
 from stemlode.runs import BadUsage
 from stemlode.schemas import reject
 
@@ -68,12 +69,15 @@ class ReadTags(beam.DoFn):
     def process(self, path: str) -> Iterator[Any]:
         name = path.removeprefix(self.folder).lstrip("/")
         try:
-            info = audio.probe(path, count=True)
-            tags = read_tags(path)
+            with meters.item("files", name):
+                info = audio.probe(path, count=True)
+                tags = read_tags(path)
         except audio.AudioError as error:
             row = reject("scan", name, error.error, str(error), {"path": path})
+            meters.step("files")
             yield TaggedOutput("rejects", row)
         else:
+            meters.add("audio_seconds", info.duration_s)
             yield track(path, name, info, tags)
 
 
@@ -253,6 +257,7 @@ def listed(folder: str, wanted: set[str], *, follow: bool = True) -> Iterator[An
             message = "the file's name is not UTF-8: rename it"
             yield TaggedOutput("rejects", reject("scan", name, "name", message, {"path": shown}))
         else:
+            meters.expect("files", 1)
             yield path
 
 

@@ -15,6 +15,7 @@ from pipelines.samples.parts import part
 from pipelines.samples.recordings import Facts, Recording
 from stemlode import runs
 from stemlode.audio import AudioError
+from stemlode.progress import meters
 from stemlode.retry import Unreachable, reach_all, stores_of
 from stemlode.schemas import reject
 from stemlode.shards.tar import Sample
@@ -39,10 +40,12 @@ class Encode(beam.DoFn):
             if before := missed.get(recording.recording_id):
                 uri, why = before
                 raise Unreachable(why, uri)
-            found = [*self._outputs(recording, group)]
+            with meters.item("recordings", recording.name):
+                found = [*self._outputs(recording, group)]
         except (AudioError, Unreachable) as error:
             if isinstance(error, Unreachable):
                 record |= {"audio_uri": error.uri}
+            meters.step("recordings")
             row = reject("corpus", recording.name, error.error, str(error), record)
             yield TaggedOutput("rejects", row)
         else:

@@ -24,6 +24,7 @@ from pipelines.samples.recordings import Recording, stamps
 from stemlode import files, runs, schemas, tables
 from stemlode.audio import AudioError
 from stemlode.ids import digest
+from stemlode.progress import meters
 from stemlode.retry import Unreachable, reach_all, stores_of
 from stemlode.schemas import reject
 
@@ -120,7 +121,10 @@ def _sketches(recording: Recording, run: runs.Run) -> Iterator[Any]:
     for source, parts in _sounds(recording).items():
         make = functools.partial(_sketch, parts, run)
         try:
-            with stores_of(run).files([part.uri for part in parts]):
+            with (
+                meters.item("fingerprints", recording.name),
+                stores_of(run).files([part.uri for part in parts]),
+            ):
                 held = reach_all(make, f"--output {run.output}")
         except Unreachable as error:
             yield TaggedOutput("missed", (recording.recording_id, (error.uri, str(error))))
@@ -176,6 +180,7 @@ def _sketch(sources: list[AlignedSource], run: runs.Run) -> list[list[int]]:
     name = digest(json.dumps([repr(sources), [stamps(source.uri) for source in sources]]))
     path = run.path(runs.PARTS, f"{name}.landmarks")
     if files.exists(path):
+        meters.was_held()
         return json.loads(files.read_bytes(path))
     try:
         held = [list(mark) for mark in fingerprints.landmarks(_signal(sources))]

@@ -17,6 +17,7 @@ from stemlode import tables
 from stemlode.addresses.rules import Rules
 from stemlode.layouts import folders
 from stemlode.layouts.songs import Song
+from stemlode.progress import meters
 from stemlode.tables import Row
 
 _OF_SPLITS = ["pair_id", "song_id", "mix_track_id", "instrumental_track_id", "mix", "instrumental"]
@@ -39,6 +40,7 @@ def read(
         | "ReadPairs" >> beam.FlatMap(_pairs, rules, usable).with_outputs("counts", main="pairs")
     )
     songs = recordings.of_songs(songs_in_folders(given, layout, grouping))
+    meters.expect("recordings", len(songs))
     unpaired = sum(song.kind == "unpaired" for song in songs)
     zeros = ["pairs", "recordings", "songs", "samples", "shards", "rejected", "left_out"]
     numbers = [*((name, 0) for name in zeros), ("multitracks", len(songs) - unpaired)]
@@ -131,6 +133,7 @@ def _pairs(path: str, rules: Rules, usable: Callable[[Row], bool]) -> Iterator[A
     """The recordings of one file of verified pairs."""
     for row in tables.rows(path):
         if usable(row):
+            meters.expect("recordings", 1)
             yield TaggedOutput("counts", ("pairs", 1))
             yield recordings.of_pair(row, rules)
         else:

@@ -17,6 +17,7 @@ from pipelines import transforms, unreachable
 from pipelines.corpus import append
 from pipelines.unreachable import Limit
 from stemlode import files, runs, schemas, tables
+from stemlode.progress import meters
 from stemlode.retry import patiently
 from stemlode.runs import Failed
 from stemlode.shards import parquet, tar
@@ -58,6 +59,7 @@ class WriteShard(beam.DoFn):
             offsets = tar.offsets(samples)
         sha256 = patiently(write, f"--output {self.run.output}")
         tar.release(samples)
+        meters.step("shards")
         for sample, offset in zip(samples, offsets, strict=True):
             row = {**sample.row, "shard": name, "offset": offset, "size": sample.size}
             yield TaggedOutput("index", row)
@@ -262,4 +264,6 @@ def _renumbered(
     split: str, numbers: Iterable[int], first: dict[str, int]
 ) -> list[tuple[Numbered, int]]:
     start = first.get(split, 0)
-    return [((split, n), start + rank) for n, rank in tar.renumber(numbers).items()]
+    found = tar.renumber(numbers)
+    meters.expect("shards", len(found))
+    return [((split, n), start + rank) for n, rank in found.items()]

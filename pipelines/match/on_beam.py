@@ -28,6 +28,7 @@ from pipelines.catalogue.reading import Catalogue, RowBatch
 from pipelines.match import record
 from pipelines.match.record import COUNTS, Task
 from stemlode import runs, schemas
+from stemlode.progress import meters
 from stemlode.tables import Row
 
 SAID = ("fuzzy_title", "marker", "other_titles", IS_VIDEO)  # by a title, and of it
@@ -49,6 +50,8 @@ class HashTracks(beam.DoFn):
     def process(self, part: CataloguePart) -> Iterator[Any]:
         """Yields (bucket, uint64 bytes) of ids, and tagged `keys` uint64 bytes."""
         for batch in self.catalogue.batches(part, tracks.needed(self.rule)):
+            meters.step("rows", len(batch))
+            meters.expect("rows again", len(batch))
             checked = tracks.check(batch, self.task.aliases)
             ids = row_hashes(checked.track_id.take(pa.array(checked.good)))
             for bucket, rows in _by_bucket(ids, self.buckets):
@@ -71,6 +74,7 @@ class Select(beam.DoFn):
         chosen, doubtful = [LINKED.empty_table()], [DOUBTFUL.empty_table()]
         for batch in self.catalogue.batches(part):
             checked = tracks.check(batch, self.task.aliases)
+            meters.step("rows again", len(batch))
             yield TaggedOutput("counts", ("tracks_read", len(batch) + len(batch.rows.broken)))
             for count in tracks.duration_counts(checked):
                 yield TaggedOutput("counts", count)

@@ -27,6 +27,7 @@ from pipelines.match.record import Task
 from sql import on_duckdb
 from sql.match import Found, NotPlain
 from stemlode import files, runs, schemas
+from stemlode.progress import meters
 from stemlode.tables import Row
 
 MEMORY = "1GiB"
@@ -155,7 +156,13 @@ def _find(
         memory=limits.memory,
         threads=limits.threads,
         spill=str(folder),
+        told=_told,
     )
+
+
+def _told(done: int, more: int) -> None:
+    meters.step("steps", done)
+    meters.expect("steps", more)
 
 
 # Files that DuckDB gets a copy of

@@ -7,7 +7,7 @@ from typing import Any
 from matching.rules import LONG_S, MOST_WORDS, Rule, song_key
 from pipelines.catalogue.aliases import Aliases
 from pipelines.catalogue.tracks import LONG, WHOLE_SECONDS
-from stemlode import runs, schemas
+from stemlode import runs, schemas, tables
 from stemlode.ids import digest
 from stemlode.tables import Row
 
@@ -96,7 +96,7 @@ def finish(
     notes = [*known, *duration_notes(totals, task.rule), *_large_notes(left_out, task)]
     durations = {name: totals.get(name, 0) for name in (WHOLE_SECONDS, LONG)}
     run.finish(
-        counts,
+        counts | tables.reject_causes(run, outputs),
         dict(outputs),
         held_back=held_back,
         notes=notes,

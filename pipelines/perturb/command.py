@@ -24,6 +24,7 @@ from pipelines.remote.workers import AUDIO
 from stemlode import files, runs, schemas
 from stemlode.audio import AudioError
 from stemlode.layouts import folders
+from stemlode.progress import meters
 from stemlode.retry import patiently
 from stemlode.runs import BadUsage, Failed
 from stemlode.schemas import reject
@@ -80,9 +81,12 @@ class Perturb(beam.DoFn):
     def process(self, element: tuple[str, Multitrack | Chunked]) -> Iterator[Any]:
         folder, of = element
         try:
-            yield from self._written(folder, of)
+            with meters.item("songs", of.name):
+                found = self._written(folder, of)
+            yield from found
         except (AudioError, Failed) as error:
             cause = error.error if isinstance(error, AudioError) else "failed"
+            meters.step("songs")
             yield TaggedOutput("rejects", reject(STAGE, of.name, cause, str(error)))
             return
         yield TaggedOutput("counts", ("songs", 1))
@@ -119,6 +123,7 @@ def _build(pipeline: beam.Pipeline, given: PipelineOptions, run: runs.Run, plan:
         songs, left = of_corpus(pipeline, paths["corpus"])
     else:
         found = in_folder(paths["stems"], plan.layout, paths.get("mapping"))
+        meters.expect("songs", len(found))
         songs, left = pipeline | "Songs" >> beam.Create(found), None
     done = songs | "Spread" >> beam.Reshuffle() | "Perturb" >> step
     rejects = done.rejects | "Rejects" >> transforms.WriteTable(

@@ -15,7 +15,6 @@ from itertools import groupby
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsSingleton
 
@@ -32,10 +31,13 @@ from pipelines.remote.workers import AUDIO
 from stemlode import files, runs, tables
 from stemlode.addresses.rules import NOT_OPENED
 from stemlode.ids import digest
+from stemlode.progress import meters
 from stemlode.retry import patiently, stores_of
 from stemlode.runs import BadUsage
 from stemlode.schemas import reject
 from stemlode.tables import Row
+
+METERED = ("audio_seconds", "decode_ms")  # by the decoder itself
 
 
 class Score(beam.DoFn):
@@ -73,18 +75,22 @@ class Score(beam.DoFn):
         path = self.run.path(runs.PARTS, f"{name}.json")
         kept = Heard(**json.loads(files.read_bytes(path))) if files.exists(path) else Heard()
         left = [row for row in rows if row["pair_id"] not in kept.measures]
+        meters.step("pairs", len(rows) - len(left), held=True)
         if not left:
             return kept
         now, passing = Heard(), Heard()
-        for _, song in groupby(left, key=lambda row: row["song_id"]):
-            heard = self.listener.hear(song)
+        for song_id, song in groupby(left, key=lambda row: row["song_id"]):
+            pairs = [*song]
+            with meters.item("pairs", song_id, len(pairs)):
+                heard = self.listener.hear(pairs)
             missed = any(row["error"] in NOT_OPENED for row in heard.unreadable.values())
             (passing if missed else now).add(heard)
         attempt = Heard()
         for heard in (now, passing):
             attempt.add(heard)
         for counter, number in work_of(attempt).items():  # as a runner shows it
-            Metrics.counter("prune", counter).inc(number)
+            if counter not in METERED:
+                meters.add(counter, number)
         if now.measures:
             kept.add(now)
             data = json.dumps(dataclasses.asdict(kept), sort_keys=True).encode()
@@ -109,6 +115,7 @@ def place(song: tuple[str, Iterable[Row]], parts: dict[str, int], most: int) -> 
             message = "the pair is there more than once; the first of its rows counts"
             found = reject("prune", row["pair_id"], "duplicate", message, row)
             yield beam.pvalue.TaggedOutput("rejects", (row["pair_id"], found))
+    meters.expect("pairs", len(once))
     for number, group in enumerate(scoring.groups(once.values(), most)):
         yield from ((parts[song_id] + number, row) for row in group)
 

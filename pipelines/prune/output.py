@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
 from pipelines import transforms
 from stemlode import runs, schemas
 from stemlode.audio.containers.info import length_notes
+from stemlode.progress import meters
 from stemlode.tables import Row
 
 WORK = ("audio_seconds", "decode_ms", "score_ms")
@@ -25,7 +25,7 @@ def outputs(row: Row, length_s: float | None) -> Iterator[Any]:
 
     The run's record has the counts, and any runner shows a counter for each decision.
     """
-    Metrics.counter("prune", row["decision"]).inc()
+    meters.add(row["decision"])
     yield row
     yield TaggedOutput("counts", ("candidates", 1))
     yield TaggedOutput("counts", (row["decision"], 1))

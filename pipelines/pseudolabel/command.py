@@ -37,6 +37,7 @@ from stemlode.addresses.rules import Address, scheme
 from stemlode.audio import AudioError
 from stemlode.audio.containers.info import differs, length_notes
 from stemlode.audio.decoding import Samples
+from stemlode.progress import meters
 from stemlode.retry import Unreachable, patiently, reach, stores_of
 from stemlode.runs import BadUsage
 from stemlode.schemas import reject
@@ -84,9 +85,11 @@ class Listen(beam.DoFn):
         yield TaggedOutput("counts", (unreachable.TRIED, len(uris)))
         for track, future in ahead(rows, self._known, self.plan.decoders):
             try:
-                known = future.result()
+                with meters.item("tracks", track["track_id"]):
+                    known = future.result()
             except (AudioError, Unreachable) as error:
                 row = reject(STAGE, track["track_id"], error.error, str(error), track)
+                meters.step("tracks")
                 yield TaggedOutput("rejects", row)
                 yield TaggedOutput("counts", ("tracks_rejected", 1))
                 if error.error == "cut_short":

@@ -15,6 +15,7 @@ from pipelines.pseudolabel.plan import STAGE
 from stemlode import runs, schemas, tables
 from stemlode.audio import kinds
 from stemlode.ids import digest
+from stemlode.progress import meters
 from stemlode.tables import Row
 
 # Tracks that a worker takes at a time, decoding some ahead: an eighth, so that workers can share
@@ -152,6 +153,7 @@ def _once(element: tuple[str, Iterable[Row]]) -> Iterator[Any]:
 
 
 def _how_many_parts(tracks: int, seconds: float, say: Callable[[float], None] | None) -> int:
+    meters.expect("tracks", tracks)
     if say is not None:
         say(seconds)
     return max(1, -(-tracks // min(MOST, max(FEWEST, tracks // 8))))

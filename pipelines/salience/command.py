@@ -25,6 +25,7 @@ from pipelines.salience.options import SalienceOptions, plan_of
 from pipelines.salience.plan import SaliencePlan
 from stemlode import runs, schemas, tables
 from stemlode.ids import digest
+from stemlode.progress import meters
 from stemlode.runs import BadUsage
 from stemlode.shards import songs, tar
 
@@ -78,6 +79,7 @@ def _songs(pipeline: beam.Pipeline, corpus: str) -> beam.PCollection:
 
 
 def _parts(songs: int) -> int:
+    meters.expect("songs", songs)
     return max(1, -(-songs // min(MOST, max(FEWEST, songs // 8))))
 
 

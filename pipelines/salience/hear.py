@@ -13,6 +13,7 @@ from pipelines.samples import parts
 from pipelines.samples.ahead import ahead
 from stemlode import runs
 from stemlode.audio import AudioError
+from stemlode.progress import meters
 from stemlode.retry import patiently
 from stemlode.schemas import reject
 from stemlode.shards import salience, tar
@@ -44,13 +45,16 @@ class Hear(beam.DoFn):
     def process(self, element: tuple[int, Iterable[Song]]) -> Iterator[Any]:
         every = sorted(element[1], key=lambda song: song[0])
         songs = [(name, rows) for name, rows in every if _has_vocals(rows)]
+        meters.step("songs", len(every) - len(songs), held=True)
         yield TaggedOutput("counts", ("songs_without_vocals", len(every) - len(songs)))
         for (name, rows), read in ahead(songs, self._read, READ_AHEAD):
             try:
-                samples, facts = self._part(rows, read)
+                with meters.item("songs", name):
+                    samples, facts = self._part(rows, read)
             except AudioError as error:
                 record = {"song_id": rows[0]["song_id"], "samples": len(rows)}
                 row = reject(STAGE, name, error.error, str(error), record)
+                meters.step("songs")
                 yield TaggedOutput("rejects", row)
                 continue
             yield from samples

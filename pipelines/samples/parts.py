@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from stemlode import files, runs
+from stemlode.progress import meters
 from stemlode.shards import tar
 from stemlode.shards.tar import Sample
 
@@ -32,5 +33,6 @@ def part(
         files.write_bytes(f"{path}.facts", json.dumps(facts()).encode())  # before the part is whole
 
     if (held := tar.read_part(path)) is not None:
+        meters.was_held()
         return held, json.loads(files.read_bytes(f"{path}.facts"))
     return tar.write_part(path, noting()), facts()

@@ -84,6 +84,8 @@ def _listing(folder: str, record: dict[str, Any]) -> Iterator[str]:
     kept = files.join(runs.PARTS, "") if any(map(record["counts"].get, NOT_OPENED)) else None
     for path in files.list_files(folder):
         name = path.removeprefix(root)
+        if name.startswith(files.join(runs.PROGRESS, "")):
+            continue  # of a worker that noticed the end too late
         if kept and name.startswith(kept):
             continue  # for an attempt that tries again what was not opened
         if name not in record["outputs"] and name not in runs.OWN:

@@ -29,6 +29,7 @@ from stemlode import retry
 from stemlode.addresses.rules import Address
 from stemlode.audio.containers.info import AudioError
 from stemlode.audio.decoding_process import STALL_S, limit_s, receive, send
+from stemlode.progress import meters
 from stemlode.runs import Failed, reason
 
 COMMAND = (sys.executable, "-m", "stemlode.audio.decoding_process")
@@ -145,7 +146,11 @@ class Decoder:
 
     def decode(self, uri: str) -> Decoded:
         """A whole file. Raises AudioError, DecoderError, OSError (try again) and Failed."""
-        return retry.repeatedly(lambda: self._decode(uri), _is_decoders, AGAIN_AFTER_S)
+        begun = time.perf_counter()
+        found = retry.repeatedly(lambda: self._decode(uri), _is_decoders, AGAIN_AFTER_S)
+        meters.observe("decode_ms", 1000 * (time.perf_counter() - begun))
+        meters.add("audio_seconds", found.duration_s)
+        return found
 
     def close(self) -> None:
         """End the process, whatever it is doing."""

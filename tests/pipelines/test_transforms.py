@@ -36,7 +36,7 @@ def test_every_row_comes_out_once_in_files_of_bounded_size(tmp_path: Path) -> No
     found = tables.read(str(tmp_path / "a"), "rejects")
     assert sorted(found["record"].to_pylist()) == sorted(row["record"] for row in ROWS)
     assert len(tables.parts(str(tmp_path / "a"), "rejects")) == 4
-    assert runs.record(str(tmp_path / "a"))["counts"] == {"rejected": 100}
+    assert runs.record(str(tmp_path / "a"))["counts"] == {"rejected": 100, "rejects/bad": 100}
     assert found.schema.equals(schemas.REJECT)
 
 

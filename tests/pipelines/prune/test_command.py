@@ -228,13 +228,16 @@ def test_any_runner_shows_counters_that_add_up_to_those_of_the_record(
 
     monkeypatch.setattr(beam.Pipeline, "run", kept)
     _prune(tmp_path, rows, "--pairs-per-part", "1")
-    found = results[0].metrics().query(MetricsFilter().with_namespace("prune"))["counters"]
-    counters = {counter.key.metric.name: counter.committed for counter in found}
-    counts = runs.record(str(tmp_path / "pairs"))["counts"]
+    found = results[0].metrics().query(MetricsFilter().with_namespace("prune"))
+    counters = {c.key.metric.name: c.committed for c in found["counters"]}
+    record = runs.record(str(tmp_path / "pairs"))
+    counts = record["counts"]
     assert {name: counts[name] for name in counters} == counters
     assert counters["kept"] == counters["too_similar"] == counters["unreadable"] == 1
     assert counters["audio_seconds"] == 150  # three parts, of two, two and one mp3 of 30 s
-    assert counters["decode_ms"] > 0 and counters["score_ms"] > 0
+    assert counters["score_ms"] > 0 and counters["rejects/empty"] == 1
+    values = {d.key.metric.name: d.committed for d in found["distributions"]}
+    assert values["decode_ms"].count == record["distributions"]["decode_ms"]["count"] == 5
 
 
 @pytest.mark.slow

@@ -114,7 +114,9 @@ def test_a_step_arrives_where_its_code_is_not(
 ) -> None:
     """The worker fails in `setup`, before the step's own code is looked at, and says why."""
     run = runs.Run("prune", str(tmp_path), {}, {}, 0.0)
-    sent = pickler.dumps(causes.Telling(_Counts(), run, "another", _needs("no_such_package")))
+    sent = pickler.dumps(
+        causes.Telling(_Counts(), run, causes.Attempt("another", _needs("no_such_package")))
+    )
     monkeypatch.delattr(sys.modules[__name__], "_Counts")
     step = pickler.loads(sent)
     with pytest.raises(Failed, match=r"worker .*needs no_such_package: pip install"):
