@@ -9,7 +9,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import transforms
-from pipelines.options import LOCAL_RUNNER
+from pipelines.remote.runners import LOCAL_RUNNER
 from stemlode import files, runs, schemas, tables
 
 ROWS = [schemas.reject("verb", f"key {n % 40}", "bad", "a sentence", {"n": n}) for n in range(100)]
