@@ -20,7 +20,7 @@ SHOWN = 60  # characters of a reject's key
 
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode status`: 0 for a run that is done or runs, 1 for one that ended otherwise."""
-    options = _parser().parse(argv)
+    options = parser().parse(argv)
     output = files.absolute(options.run)
     while True:
         found = state.of(output, count=not options.watch)
@@ -33,19 +33,20 @@ def main(argv: Sequence[str]) -> int:
         time.sleep(options.every)
 
 
-def _parser() -> Parser:
-    parser = Parser(
+def parser(argv: Sequence[str] = ()) -> Parser:
+    """The options of `stemlode status`."""
+    found = Parser(
         prog="stemlode status",
         description="How far a run is, by its folder alone: while it runs, after a crash, and when "
         "it is done.",
     )
-    parser.add_argument("run", metavar="RUN", help="a run folder, local, gs:// or s3://")
-    parser.add_argument("--watch", action="store_true", help="look again until it ends")
-    parser.add_argument("--json", action="store_true", help="a JSON object (with --watch: a line)")
-    parser.add_argument(
+    found.add_argument("run", metavar="RUN", help="a run folder, local, gs:// or s3://")
+    found.add_argument("--watch", action="store_true", help="look again until it ends")
+    found.add_argument("--json", action="store_true", help="a JSON object (with --watch: a line)")
+    found.add_argument(
         "--every", type=above_zero, default=2.0, metavar="SECONDS", help="of --watch (default 2)"
     )
-    return parser
+    return found
 
 
 def _show(found: State, *, clear: bool) -> None:

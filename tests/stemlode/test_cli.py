@@ -31,7 +31,7 @@ def test_every_verb_explains_itself(
         cli.main([verb, "--help"])
     assert end.value.code == 0
     said = capsys.readouterr().out
-    assert f"stemlode {verb}" in said and ("--output" in said or verb == "verify")
+    assert f"stemlode {verb}" in said and ("--output" in said or verb in {"verify", "status"})
     _, _, below = said.partition("\n\n")  # the usage is one line that can be copied
     assert max(map(len, below.splitlines())) <= 80
 
