@@ -40,6 +40,34 @@ $(AXE)/node_modules/.installed: $(AXE)/package-lock.json
 demo: install
 	$(BIN)/stemlode demo --output demo
 
+# Every Beam verb on workers that share nothing with this environment; CLUSTER takes further options.
+cluster-demo: install
+	$(BIN)/python -m cluster.demo $(CLUSTER)
+
+# What workers install, their templates' parameters and their image (docs/dataflow.md).
+worker-lock: install
+	PATH=$(CURDIR)/$(BIN):$$PATH worker/lock
+
+worker-packages: install
+	rm -rf build/worker && $(PYTHON) -m venv --without-pip build/worker
+	$(BIN)/pip --python build/worker/bin/python install --quiet --no-deps --require-hashes \
+		--requirement worker/requirements-build.txt
+	$(BIN)/pip --python build/worker/bin/python install --quiet --no-deps --no-build-isolation \
+		--require-hashes --requirement worker/requirements.txt
+	build/worker/bin/python worker/packages.py worker/requirements.txt > docs/packages.md
+
+worker-templates: install
+	$(BIN)/python -m pipelines.templates worker/templates
+
+worker-image: install
+	rm -rf dist && $(BIN)/python -m build --wheel
+	docker build --file worker/Dockerfile --tag $(IMAGE) $(IMAGE_ARGS) .
+
+# Known holes in what travels; needs the network, and fails where a package could not be looked up.
+audit: install
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement worker/requirements.txt
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement worker/requirements-nets.txt
+
 test: install lint
 	$(BIN)/pytest -m "not slow" -n 2
 

@@ -80,6 +80,10 @@ class VerbOptions(PipelineOptions):
     not see these, so two verbs of one process may each have a `--sample-rate` of its own kind.
     """
 
+    def display_data(self) -> dict[str, Any]:
+        """What a service shows of the options; it takes none without a value."""
+        return {name: value for name, value in super().display_data().items() if value is not None}
+
 
 ADDRESSES = ("allow_uri", "no_follow_links")  # options of verbs that open what a catalogue names
 
@@ -103,6 +107,16 @@ def add_no_follow_links(parser: argparse.ArgumentParser) -> None:
         "--no-follow-links",
         action="store_true",
         help="reject links that lead out of the folders of the run's inputs",
+    )
+
+
+def add_accelerator(parser: argparse.ArgumentParser) -> None:
+    """Of verbs whose workers run a net."""
+    parser.add_argument(
+        "--accelerator",
+        metavar="HINT",
+        help="Beam's resource hint for the workers that run a net, such as "
+        "'type:nvidia-l4;count:1;install-nvidia-driver'; the other steps' workers need no GPU",
     )
 
 
@@ -177,7 +191,7 @@ class Verb:
                 raise BadUsage(f"stemlode {self.name} needs --{name} (see --help)")
         if not any(word.split("=")[0] == "--runner" for word in argv):
             argv.append(f"--runner={runners.LOCAL_RUNNER}")
-        options = PipelineOptions(argv)
+        options = VerbOptions(argv)
         if known.output and not known.overwrite:
             self._go_on_as_begun(options, known.output, argv)
         runners.check(options)

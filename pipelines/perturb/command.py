@@ -17,8 +17,9 @@ from apache_beam.pvalue import TaggedOutput
 
 from pipelines import transforms
 from pipelines.launch import carry_out, pipeline_of
-from pipelines.options import Verb, VerbOptions
+from pipelines.options import Verb, VerbOptions, add_accelerator
 from pipelines.perturb.songs import Chunked, Multitrack, in_folder, of_corpus
+from pipelines.remote import runners
 from pipelines.remote.runners import Named, is_local
 from pipelines.remote.workers import AUDIO
 from stemlode import files, runs, schemas
@@ -39,7 +40,7 @@ from training.teachers.loading import ENTRY
 
 STAGE = "perturb-songs"
 CORPUS_COUNTS = ("songs_with_gaps", "songs_without_stems")
-NEUTRAL = ("device", "piece_seconds", "recompute")
+NEUTRAL = ("device", "piece_seconds", "recompute", "accelerator")
 
 
 class PerturbOptions(VerbOptions):
@@ -49,6 +50,7 @@ class PerturbOptions(VerbOptions):
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
         options.add(parser)
         add_chunking(parser)
+        add_accelerator(parser)
         parser.add_argument(
             "--layout",
             choices=("auto", *folders.LAYOUTS),
@@ -118,7 +120,10 @@ def build(pipeline: beam.Pipeline, given: PipelineOptions, run: runs.Run) -> Non
 
 def _build(pipeline: beam.Pipeline, given: PipelineOptions, run: runs.Run, plan: Plan) -> None:
     paths = VERB.given(given)
-    step = beam.ParDo(Perturb(run, plan)).with_outputs("rejects", "counts", main="files")
+    perturbing: Any = beam.ParDo(Perturb(run, plan))
+    if hint := given.view_as(PerturbOptions).accelerator:
+        perturbing = perturbing.with_resource_hints(accelerator=hint)
+    step = perturbing.with_outputs("rejects", "counts", main="files")
     if "corpus" in paths:
         songs, left = of_corpus(pipeline, paths["corpus"])
     else:
@@ -171,6 +176,7 @@ def plan_of(given: PipelineOptions) -> Plan:
         raise BadUsage("--mapping says how --stems lies, which is not given")
     task = options.task_of(view)
     device = view.device if not is_local(given) else str(pick_device(view.device))
+    runners.check_accelerator(given, device or "cuda", view.accelerator)
     return Plan(tuple(map(models.pinned, view.model)), task, chunking_of(view), device, view.layout)
 
 

@@ -7,9 +7,10 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines import unreachable
 from pipelines.catalogue import options as catalogue_options
 from pipelines.corpus.options import FORMATS, add_activity
-from pipelines.options import VerbOptions, add_addresses
+from pipelines.options import VerbOptions, add_accelerator, add_addresses
 from pipelines.pseudolabel.plan import LabelPlan
 from pipelines.pseudolabel.segments import Cut
+from pipelines.remote import runners
 from pipelines.remote.runners import is_local
 from stemlode.runs import BadUsage
 from stemlode.shards.tar import parse_bytes
@@ -80,12 +81,7 @@ class PseudolabelOptions(VerbOptions):
             help="tracks that are decoded ahead, and threads that encode, beside the teacher "
             f"(0: 1 beside a CPU, {BESIDE_GPU} beside a GPU)",
         )
-        parser.add_argument(
-            "--accelerator",
-            metavar="HINT",
-            help="Beam's resource hint for workers with a GPU, such as "
-            "'type:nvidia-l4;count:1;install-nvidia-driver'",
-        )
+        add_accelerator(parser)
         catalogue_options.add_arguments(parser)
         parser.add_argument("--shard-bytes", default="256MiB", help="size at which a shard is full")
         parser.add_argument(
@@ -115,6 +111,7 @@ def plan_of(options: PipelineOptions) -> LabelPlan:
     if not 0 <= view.io_threads <= 256:
         raise BadUsage(f"--io-threads {view.io_threads}: between 0 and 256")
     device = pick_device(view.device).type if is_local(options) else (view.device or "cuda")
+    runners.check_accelerator(options, device, view.accelerator)
     teacher = loading.load(teacher_of(options), "cpu")
     teacher.check(view.target)
     threads = view.io_threads or (1 if device == "cpu" else BESIDE_GPU)

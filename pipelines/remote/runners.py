@@ -133,6 +133,15 @@ def check_service(options: PipelineOptions) -> None:
         ) from error
 
 
+def check_accelerator(options: PipelineOptions, device: str, accelerator: str | None) -> None:
+    """BadUsage where a service is not asked for the GPU that a net is to run on."""
+    if is_managed(options) and device != "cpu" and not accelerator:
+        raise BadUsage(
+            "--runner DataflowRunner gives workers a GPU only where it is asked to: add "
+            "--accelerator 'type:nvidia-l4;count:1;install-nvidia-driver', or --device cpu"
+        )
+
+
 def shared_roots(options: PipelineOptions, shared: Sequence[str]) -> tuple[str, ...]:
     """`--shared-path`, checked; empty where the workers run here and see all that we see."""
     for root in shared:

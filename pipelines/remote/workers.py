@@ -9,6 +9,7 @@ import platform
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from stemlode import extras, files
 from stemlode.addresses.rules import scheme
@@ -105,3 +106,13 @@ def _versions() -> Iterable[tuple[str, str]]:
         except importlib.metadata.PackageNotFoundError:
             continue
     yield "Python", ".".join(platform.python_version_tuple()[:2])
+    yield "Stemlode's code", _code()
+
+
+@functools.cache
+def _code() -> str:
+    """A hash of our sources: a version number does not change with every change of them."""
+    hasher, root = hashlib.sha256(), Path(__file__).parents[2]
+    for path in sorted(path for room in extras.OURS for path in (root / room).rglob("*.py")):
+        hasher.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
+    return hasher.hexdigest()[:12]

@@ -42,7 +42,10 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run) -> N
 def _build(
     pipeline: beam.Pipeline, options: PipelineOptions, run: runs.Run, plan: SaliencePlan
 ) -> None:
-    heard = _songs(pipeline, plan.corpus) | "Hear" >> beam.ParDo(Hear(run, plan)).with_outputs(
+    hear: Any = beam.ParDo(Hear(run, plan))
+    if plan.device != "cpu" and (hint := options.view_as(SalienceOptions).accelerator):
+        hear = hear.with_resource_hints(accelerator=hint)
+    heard = _songs(pipeline, plan.corpus) | "Hear" >> hear.with_outputs(
         "rejects", "counts", main="samples"
     )
     written = (
@@ -129,7 +132,7 @@ VERB = Verb(
     ("corpus",),
     build,
     SalienceOptions,
-    neutral=("weights", "device"),
+    neutral=("weights", "device", "accelerator"),
     writes=(tar.SHARD.pattern,),
     imports={"torch": "", "soundfile": "", "soxr": "", "swift_f0": "", "h5py": "weights"},
     opens=_opens,

@@ -4,7 +4,8 @@ import argparse
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines.options import SharedOptions, VerbOptions
+from pipelines.options import SharedOptions, VerbOptions, add_accelerator
+from pipelines.remote import runners
 from pipelines.remote.runners import is_local
 from pipelines.salience.plan import SaliencePlan
 from stemlode import files
@@ -40,6 +41,7 @@ class SalienceOptions(VerbOptions):
         parser.add_argument(
             "--device", help="what deep-salience runs on; by default a GPU where there is one"
         )
+        add_accelerator(parser)
 
 
 def plan_of(options: PipelineOptions) -> SaliencePlan:
@@ -52,6 +54,7 @@ def plan_of(options: PipelineOptions) -> SaliencePlan:
     device = "cpu"
     if judge is not None:
         device = pick_device(view.device).type if is_local(options) else (view.device or "cuda")
+        runners.check_accelerator(options, device, view.accelerator)
     return SaliencePlan(
         files.absolute(options.view_as(SharedOptions).corpus),
         view.teacher,

@@ -1,9 +1,7 @@
 """What workers elsewhere lack is said before the work begins, or by the worker, in one line."""
 
-import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import apache_beam as beam
@@ -25,6 +23,7 @@ from pipelines.remote import runners, workers
 from pipelines.salience import command as salience_command
 from stemlode import cli, runs, schemas
 from stemlode.runs import BadUsage, Failed
+from tests.pipelines.remote.declared import names
 
 VERBS = [
     module.VERB
@@ -39,26 +38,13 @@ DATAFLOW = ["--runner=DataflowRunner", "--sdk_container_image=image", "--no_auth
 DATAFLOW += ["--project=some-project", "--region=europe-west1", "--temp_location=gs://b/tmp"]
 
 
-def _installed(extra: str) -> set[str]:
-    """The packages that an extra names, those of the extras in it too."""
-    declared = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
-    found = set()
-    for line in declared["project"]["optional-dependencies"][extra]:
-        name, _, rest = line.partition("[")
-        if name == "stemlode":
-            found |= set().union(*map(_installed, rest.rstrip("]").split(",")))
-        found.add(re.split(r"[\[<>=]", line)[0])
-    return found
-
-
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
 def test_workers_are_asked_for_what_the_verb_s_extras_install(verb: Verb) -> None:
     extras = cli.VERBS[verb.name][1][0].split(",")
-    installed = set().union(*map(_installed, extras))
     named = {"PIL": "pillow"}
     of_an_option = {name for name, option in verb.imports.items() if option}
     wanted = {named.get(name, name.replace("_", "-")) for name in {*verb.imports} - of_an_option}
-    assert wanted <= installed
+    assert wanted <= names(*extras)
 
 
 def _needs(*modules: str, **more: object) -> workers.Needs:
