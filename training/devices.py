@@ -121,6 +121,14 @@ def exactly() -> Iterator[None]:
         products(kind)
 
 
+def there() -> list[str]:
+    """The names of the devices of this machine."""
+    found = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return ["cpu", *found]
+
+
 def pick_device(name: str | None, world: World = ALONE) -> torch.device:
     """A device by its name; without one, a GPU if there is one. BadUsage if it is not there.
 
@@ -135,5 +143,6 @@ def pick_device(name: str | None, world: World = ALONE) -> torch.device:
         products("ieee")  # fp32 is fp32: cuDNN's own default is TF32
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         cause = runs.reason(error).partition(". ")[0][:200]
-        raise BadUsage(f"--device {name}: {cause}; name cpu, or a GPU that is there") from error
+        here = ", ".join(there())
+        raise BadUsage(f"--device {name}: {cause}; this machine has {here}") from error
     return device

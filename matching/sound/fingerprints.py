@@ -32,9 +32,12 @@ COMMONEST = 100  # a landmark that more recordings hold tells nothing
 OFTENEST = 8  # times that a landmark counts in one recording: loops would coincide all over
 
 
-def landmarks(signal: np.ndarray) -> list[tuple[int, int]]:
-    """(value, frame) of the landmarks kept of a mono signal at RATE; frames are HOP long."""
-    frames, bins = _peaks(np.asarray(signal, np.float32))
+def landmarks(blocks: Iterable[np.ndarray]) -> list[tuple[int, int]]:
+    """(value, frame) of the landmarks kept of a mono signal at RATE; frames are HOP long.
+
+    The signal comes in blocks [frames] of any length; two minutes of it are held at a time.
+    """
+    frames, bins = _peaks(blocks)
     if len(frames) < 2:
         return []
     found = []
@@ -84,14 +87,19 @@ def same(sketches: Mapping[str, list[tuple[int, int]]]) -> list[tuple[str, str, 
     return [(a, b, reason(count, -minus)) for (a, b), (count, minus) in sorted(most.items())]
 
 
-def _peaks(signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _peaks(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Frames and bins of the spectrogram's peaks, int64, in order of time."""
-    count = 1 + len(signal) // HOP
-    found, loudest = [], 0.0
-    for first in range(0, count, _BLOCK):  # a neighbourhood's half more, so that no edge shows
+    signal = _Passing(blocks)
+    found, loudest, first = [], 0.0, 0
+    while True:  # a neighbourhood's half more, so that no edge shows
         begin = max(0, first - _NEAR[0])
-        frames = min(_BLOCK + 2 * _NEAR[0], count - begin)
-        spectrum = magnitudes(stft(signal, begin, frames, _WINDOW, HOP))[:, : _WINDOW // 2]
+        wanted = _BLOCK + 2 * _NEAR[0]
+        signal.move(begin * HOP - _WINDOW, (begin + wanted) * HOP + _WINDOW)
+        count = 1 + len(signal) // HOP
+        if first and first >= count:
+            break
+        spectrum = magnitudes(stft(signal, begin, min(wanted, count - begin), _WINDOW, HOP))
+        spectrum = spectrum[:, : _WINDOW // 2]
         spectrum[:, :8] = 0  # hum and rumble
         top = (ndimage.maximum_filter(spectrum, _NEAR) == spectrum) & (spectrum > 0)
         at, bins = np.nonzero(top)
@@ -99,9 +107,36 @@ def _peaks(signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at, bins = at[inside], bins[inside]
         loudest = max(loudest, float(spectrum.max(initial=0.0)))
         found.append((at + begin, bins, spectrum[at, bins]))
+        first += _BLOCK
     frames_, bins_, levels = (np.concatenate([part[n] for part in found]) for n in range(3))
     heard = levels > _FLOOR * loudest
     return frames_[heard].astype(np.int64), bins_[heard].astype(np.int64)
+
+
+class _Passing:
+    """A signal that arrives in blocks and of which only some is held at a time."""
+
+    def __init__(self, blocks: Iterable[np.ndarray]) -> None:
+        self._blocks = iter(blocks)
+        self._held, self._begin = np.zeros(0, np.float32), 0
+
+    def move(self, begin: int, end: int) -> None:
+        """Hold from frame `begin` on, up to `end` at least, or the signal's end."""
+        passed = min(max(0, begin - self._begin), len(self._held))
+        self._held, self._begin = self._held[passed:], self._begin + passed
+        parts, reached = [self._held], len(self)
+        while reached < end and (block := next(self._blocks, None)) is not None:
+            parts.append(np.asarray(block, np.float32))
+            reached += len(block)
+        self._held = np.concatenate(parts)
+
+    def __len__(self) -> int:
+        """Frames that have arrived: all of the signal, where these are fewer than were wanted."""
+        return self._begin + len(self._held)
+
+    def __getitem__(self, part: slice, /) -> np.ndarray:
+        start, stop, _ = part.indices(len(self))
+        return self._held[start - self._begin : max(start, stop) - self._begin]
 
 
 def _mixed(values: np.ndarray) -> np.ndarray:

@@ -183,7 +183,7 @@ def _sketch(sources: list[AlignedSource], run: runs.Run) -> list[list[int]]:
         meters.was_held()
         return json.loads(files.read_bytes(path))
     try:
-        held = [list(mark) for mark in fingerprints.landmarks(_signal(sources))]
+        held = [list(mark) for mark in fingerprints.landmarks(_blocks(sources))]
     except AudioError:
         return []
     files.write_bytes(path, json.dumps(held).encode())
@@ -217,7 +217,7 @@ def _sounds(recording: Recording) -> dict[str, list[AlignedSource]]:
     }
 
 
-def _signal(sources: list[AlignedSource]) -> np.ndarray:
+def _blocks(sources: list[AlignedSource]) -> Iterator[np.ndarray]:
     """The sum of sources, mono at the fingerprints' rate."""
     cut = chunks.cut(
         sources,
@@ -226,8 +226,8 @@ def _signal(sources: list[AlignedSource]) -> np.ndarray:
         chunk_frames=_BLOCK_FRAMES,
         until="",
     )
-    blocks = [np.sum(list(chunk.values()), axis=0)[0] for chunk in cut]
-    return np.concatenate([np.zeros(0, np.float32), *blocks])
+    for chunk in cut:
+        yield np.sum(list(chunk.values()), axis=0)[0]
 
 
 def _coincidences(

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 MOST_POINTS = 300  # of a curve
-MOST_DB = 60.0  # on an axis; an oracle that all but equals the truth would leave the rest no room
+MOST_DB = 60.0  # on an axis
+GUEST = "oracle"  # the kind that may all but equal the truth, and leave the rest no room
+GUESTS = 1.0  # how much of an axis it may take, relative to what the rest takes
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Curves:
     mark: tuple[float, float] | None
     logarithmic: bool
     x_title: str = "step"
+    y_title: str = "loss"
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Dot:
     x: float
     kind: str
     label: str
+    beyond: str = ""  # its value, where that lies beyond the axis
 
 
 @dataclass(frozen=True)
@@ -319,13 +323,19 @@ def _apart(drawn: list[Curve], gap: float = 16.0) -> list[Curve]:
 
 
 def axis(
-    values: Sequence[float], left: float, right: float
+    values: Sequence[float], left: float, right: float, guests: Sequence[float] = ()
 ) -> tuple[Callable[[float], float], float, float]:
     """Where a value in dB stands between `left` and `right`; the lowest and highest value there.
 
-    Zero is on it, and a margin is on either side. What lies beyond ±MOST_DB stands at that end.
+    Zero is on it, and a margin is on either side. Guests (an oracle's) get as much room again as
+    GUESTS of what the values need, so that they never squeeze them. What lies beyond that, or
+    beyond ±MOST_DB, stands at that end.
     """
-    low, high = max(-MOST_DB, min(0.0, *values)), min(MOST_DB, max(0.0, *values))
+    hosts = values or guests
+    low, high = max(-MOST_DB, min(0.0, *hosts)), min(MOST_DB, max(0.0, *hosts))
+    room = GUESTS * (high - low)
+    low = max(-MOST_DB, low - room, min(low, *guests, low))
+    high = min(MOST_DB, high + room, max(high, *guests, high))
     margin = (high - low) * 0.05 or 1.0
     low, high = low - margin, high + margin
 
@@ -338,16 +348,22 @@ def axis(
 
 def dots(rows: Sequence[tuple[str, Mapping[str, float]]]) -> Dots | None:
     """Rows of (label, value by kind) in dB; None where there is not one value."""
-    every = [value for _, row in rows for value in row.values()]
+    every = [(kind, value) for _, row in rows for kind, value in row.items()]
     if not every:
         return None
     width, left, right, top, pitch = 560.0, 168.0, 540.0, 18.0, 30.0
-    place, low, high = axis(every, left, right)
+    hosts, guests = ([v for k, v in every if (k == GUEST) is told] for told in (False, True))
+    place, low, high = axis(hosts, left, right, guests)
 
     drawn = []
     for position, (label, row) in enumerate(rows):
         found = [
-            Dot(place(value), kind, f"{kind}: {value:.2f} dB".replace("-", "−"))
+            Dot(
+                place(value),
+                kind,
+                f"{kind}: {value:.2f} dB".replace("-", "−"),
+                "" if low <= value <= high else f"{value:.0f} dB".replace("-", "−"),
+            )
             for kind, value in row.items()
         ]
         if found:

@@ -32,8 +32,8 @@ def pictures(
     magnitude, phase = mask(mixture, estimate)
     highest = int(media.HIGHEST_HZ * n_fft / rate)
     return [
-        Clip("mask, magnitude", "", media.shades(magnitude[:highest])),
-        Clip("mask, phase", "", media.shades(phase[:highest] / np.pi)),
+        Clip(label, "", media.shades(values[:highest]), media.HERTZ, 0.0, length / rate)
+        for label, values in (("mask, magnitude", magnitude), ("mask, phase", phase / np.pi))
     ]
 
 

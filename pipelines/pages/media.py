@@ -18,6 +18,7 @@ RATE = 16_000  # Hz; MP3 knows no 8192 Hz, the rate of the thesis
 PLAYER_RATES = (44_100, 48_000)  # Hz; what MP3 takes at full quality
 N_FFT, HOP_LENGTH = 1024, 256  # samples at RATE
 HIGHEST_HZ = 4096.0  # of a picture: what a net at 8192 Hz sees
+HERTZ = ("4,096 Hz", "2,048 Hz", "0 Hz")  # of a picture, from its top
 FLOOR_DB = -66.0  # relative to the mixture's loudest bin
 SHADES = 40
 BLOCK_FRAMES = 65_536
@@ -38,11 +39,17 @@ _ANCHORS = (
 
 @dataclass(frozen=True)
 class Clip:
-    """A picture and a player, as data URIs; either may be empty."""
+    """A picture and a player, as data URIs; either may be empty.
+
+    `scale` are the picture's labels from its top to its bottom, `start_s` and `seconds` its time.
+    """
 
     label: str
     player: str
     picture: str = ""
+    scale: tuple[str, ...] = ()
+    start_s: float = 0.0
+    seconds: float = 0.0
 
 
 def triple(
@@ -76,7 +83,14 @@ def triple(
     )
     loudest = max(1.0, *(float(np.abs(sound).max(initial=0.0)) for _, _, sound in sounds))
     return [
-        Clip(label, player(sound[None] / loudest, RATE), picture(magnitude, reference))
+        Clip(
+            label,
+            player(sound[None] / loudest, RATE),
+            picture(magnitude, reference),
+            HERTZ,
+            start,
+            len(mixture) / RATE,
+        )
         for label, magnitude, sound in sounds
     ]
 
@@ -92,7 +106,14 @@ def separated(uris: Sequence[tuple[str, str]]) -> list[Clip]:
     ]
     reference = float(magnitudes[0].max(initial=0.0)) or 1.0
     return [
-        Clip(label, player(sound / loudest, rate), picture(magnitude, reference))
+        Clip(
+            label,
+            player(sound / loudest, rate),
+            picture(magnitude, reference),
+            HERTZ,
+            start,
+            sound.shape[1] / rate,
+        )
         for (label, sound), magnitude in zip(sounds, magnitudes, strict=True)
     ]
 

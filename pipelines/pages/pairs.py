@@ -93,6 +93,18 @@ def closest_calls(prune: Folder) -> tuple[list[ShownPair], list[ShownPair]]:
     return _pairs(prune, table, worst), _pairs(prune, table, best)
 
 
+def nearest(prune: Folder, most: int) -> tuple[list[ShownPair], int]:
+    """The pairs nearest to a threshold, those without a difference last; how many more are not."""
+    table = prune.table("pairs", COLUMNS)
+    if table is None:
+        return [], 0
+    value = table["difference"].to_numpy(zero_copy_only=False).astype(np.float64)
+    edges = [edge for edge in thresholds(prune).values() if np.isfinite(edge)] or [0.0]
+    away = np.min([np.abs(value - edge) for edge in edges], axis=0)
+    order = np.lexsort((table["pair_id"].to_pylist(), np.where(np.isfinite(away), away, np.inf)))
+    return _pairs(prune, table, order[:most].tolist()), max(0, len(order) - most)
+
+
 def examples(prune: Folder) -> list[list[ShownPair]]:
     """Pairs to look at and listen to, each with a few to fall back on where audio is missing.
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,17 @@ def brief(value: Any, most: int) -> str:
     """Text of at most `most` characters."""
     line = str(value)
     return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
+
+
+def fitted(value: Any, most: int) -> str:
+    """A visible line as wide as at most `most` letters; ideographs and pictures count twice."""
+    line, width, end = str(visible(str(value))), 0, 0
+    for place, letter in enumerate(line):
+        wide = unicodedata.east_asian_width(letter) in "WF"
+        width += 0 if unicodedata.combining(letter) else 2 if wide else 1
+        if width < most:
+            end = place + 1
+    return line if width <= most else f"{line[:end]}…"
 
 
 def plain(name: Any) -> str:
@@ -99,6 +111,7 @@ FILTERS = {
     "brief": brief,
     "coordinate": coordinate,
     "decimals": decimals,
+    "fitted": fitted,
     "kind": kind,
     "number": number,
     "percent": percent,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.pages import inputs
-from pipelines.report.page import GENERATOR, page
+from pipelines.report.page import GENERATOR, PLAYERS, page
 from stemlode import files
 from stemlode.arguments import Parser
 from stemlode.runs import BadUsage, Failed, reason
@@ -34,6 +34,13 @@ def parser(argv: Sequence[str] = ()) -> Parser:
         help="play files whose addresses begin so, or that lie in this folder, although prune was "
         "not allowed to open them (docs/addresses.md); may be given again",
     )
+    found.add_argument(
+        "--players",
+        type=int,
+        default=PLAYERS,
+        metavar="N",
+        help=f"how many pairs can be seen and heard (default {PLAYERS}); each takes about 0.2 MB",
+    )
     return found
 
 
@@ -61,9 +68,11 @@ def main(argv: Sequence[str]) -> int:
     options = own.parse(argv)
     if not options.runs or not options.output:
         own.error("needs a run folder" if options.output else "needs --output")
+    if options.players < 0:
+        raise BadUsage(f"--players {options.players}: at least 0")
     path = _page_path(options.output)
     folders, unfinished = inputs.find(options.runs, options.allow_uri or ())
-    html = page(folders, unfinished)
+    html = page(folders, unfinished, options.players)
     try:
         files.write_bytes(path, html.encode())
     except OSError as error:

@@ -157,11 +157,13 @@ def add_match(chain: FlowCounts) -> None:
     segments = []
     ids = match.table("candidates", ["mix_track_id", "instrumental_track_id"])
     if ids is not None:
-        both = pa.chunked_array([c for name in ids.column_names for c in ids[name].chunks])
-        paired = len(pc.unique(both)) if len(both) else 0
+        paired = _distinct(ids)
+        alone = chain.tracks - paired - rejected
+        keyless = min(match.count("empty_keys") or 0, max(0, alone))
         segments = [
             FlowSegment("paired", "in a pair", paired),
-            FlowSegment("unpaired", "no partner", chain.tracks - paired - rejected, goes_on=False),
+            FlowSegment("unpaired", "no partner", alone - keyless, goes_on=False),
+            FlowSegment("other", "no title to match", keyless, goes_on=False),
             FlowSegment("rejected", "rejected", rejected, goes_on=False),
         ]
     if any(s.value < 0 for s in segments):
@@ -236,11 +238,18 @@ def add_corpus(chain: FlowCounts) -> None:
     order = (*SPLITS, *sorted(set(splits) - set(SPLITS)))
     pairs, multitracks = corpus.count("pairs") or 0, corpus.count("multitracks") or 0
     unpaired = corpus.count("unpaired") or 0
+    recordings, rejected = corpus.count("recordings"), corpus.rows("rejects")
     if multitracks or unpaired:
         segments = [
             FlowSegment("paired", "from pairs", pairs),
             FlowSegment("multitrack", "multitrack", multitracks, arrives=False),
             FlowSegment("multitrack", "unpaired", unpaired, arrives=False),
+        ]
+        chain.stages.append(Stage("recordings read", _present(segments)))
+    if recordings is not None and rejected:
+        segments = [
+            FlowSegment("paired", "in the corpus", recordings),
+            FlowSegment("rejected", "rejected", rejected, goes_on=False),
         ]
         chain.stages.append(Stage("recordings", _present(segments)))
     chain.stages.append(
@@ -255,7 +264,6 @@ def add_corpus(chain: FlowCounts) -> None:
         )
     )
     _check(chain, "kept pairs = pairs read by corpus", chain.kept, corpus.count("pairs"))
-    recordings, rejected = corpus.count("recordings"), corpus.rows("rejects")
     if recordings is not None and rejected is not None:
         sentence = "pairs and songs read by corpus = recordings written + rejects"
         _check(chain, sentence, pairs + multitracks + unpaired, recordings + rejected)
@@ -265,6 +273,67 @@ def add_corpus(chain: FlowCounts) -> None:
     for split, number in splits.items():
         sentence = f"samples in {split[:40]}: counted by corpus = in index"
         _check(chain, sentence, corpus.count(f"samples_{split}"), number)
+
+
+# verb → what its records are, the counts of those it took in where it says so, and that of those
+# that came out; what came out and what did not is all that went in otherwise
+_READ = {
+    "scan": ("files of audio", (), "tracks"),
+    "corpus": ("recordings", ("pairs", "multitracks", "unpaired"), "recordings"),
+    "evaluate": ("songs", (), "songs"),
+    "separate": ("songs", ("inputs",), "separated"),
+    "pitch": ("songs", (), "songs"),
+}
+
+
+@dataclass(frozen=True)
+class RunCounts:
+    """What a run read, rejected, dropped for other reasons that it counts, and passed on."""
+
+    name: str
+    records: str
+    read: int
+    rejected: int
+    passed: int
+
+    @property
+    def dropped(self) -> int:
+        """Neither rejected nor passed on: each has its decision or its count in the run."""
+        return self.read - self.rejected - self.passed
+
+
+def read_and_rejected(folders: Sequence[Folder]) -> list[RunCounts]:
+    """Of each run that says so; what does not add up is left to the cross-checks."""
+    found = (_counted(folder) for folder in folders)
+    return [one for one in found if one is not None and one.dropped >= 0]
+
+
+def _counted(folder: Folder) -> RunCounts | None:
+    if folder.verb == "prune":  # its rejects are of tracks, which several pairs may use
+        pairs = decided(folder) or {}
+        unread, kept = pairs.get("unreadable", 0), pairs.get("kept", 0)
+        return RunCounts(folder.name, "pairs", sum(pairs.values()), unread, kept)
+    rejected = folder.rows("rejects")
+    if rejected is None:
+        rejected = max(folder.count("rejected") or 0, len(folder.facts("rejects")))
+    if folder.verb == "match":
+        table = folder.table("candidates", ["mix_track_id", "instrumental_track_id"])
+        read = next((n for n in map(folder.count, TRACKS) if n is not None), -1)
+        paired = 0 if table is None else _distinct(table)
+        return RunCounts(folder.name, "tracks", read, rejected, paired)
+    records, came, out = _READ.get(folder.verb, ("", (), ""))
+    passed = folder.count(out)
+    if passed is None:
+        return None
+    known = [count for count in map(folder.count, came) if count is not None]
+    read = sum(known) if known else passed + rejected
+    return RunCounts(folder.name, records, read, rejected, passed)
+
+
+def _distinct(table: pa.Table) -> int:
+    """How many different values some columns hold together."""
+    both = pa.chunked_array([c for name in table.column_names for c in table[name].chunks])
+    return len(pc.unique(both)) if len(both) else 0
 
 
 def rejects(folders: Sequence[Folder]) -> list[Cause]:

@@ -6,7 +6,9 @@ URIs, and its content security policy forbids everything else. Same runs, same b
 
 import base64
 import hashlib
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,12 @@ from markupsafe import Markup
 from pipelines.pages import inputs, masks, media, pairs, text
 from pipelines.pages.inputs import Folder, real
 from pipelines.pages.media import Clip
-from pipelines.report import boosting, counts, melody, salience, scores, spectra, spread, training
+from pipelines.report import boosting, counts, listing, names, salience, spread, training
 from pipelines.report.corpus import statistics
 from pipelines.report.counts import FlowCounts
+from pipelines.report.evaluation import melody, scores, spectra
+from pipelines.report.listing import PairListing
+from pipelines.report.names import Names
 from pipelines.report.titles import titles
 from pipelines.report.training import ShownSong
 from stemlode.audio import AudioError
@@ -25,6 +30,7 @@ from stemlode.schemas.pairs import REPAIRS
 
 TEMPLATES = Path(__file__).with_name("templates")
 MEDIA_BYTES = 6_500_000  # of data URIs; the rest of a page is small
+PLAYERS, TRIPLE_BYTES = 12, 400_000  # pairs with players, and what one more may take
 SEPARATED_SONGS = 3  # with players
 LISTED_SONGS, LISTED_OUTPUTS = 20, 40
 GENERATOR = "stemlode report"
@@ -46,18 +52,28 @@ class _Budget:
         return True
 
 
-def page(folders: Sequence[Folder], unfinished: Sequence[str] = ()) -> str:
-    """The whole page for some finished runs, as HTML."""
-    budget = _Budget(MEDIA_BYTES)
+def page(folders: Sequence[Folder], unfinished: Sequence[str] = (), players: int = PLAYERS) -> str:
+    """The whole page for some finished runs, as HTML; `players` is how many pairs have them."""
+    budget = _Budget(MEDIA_BYTES + max(0, players - PLAYERS) * TRIPLE_BYTES)
+    named = Names(folders)
     chains = counts.chains(folders)
-    evaluations = _evaluations(_of(folders, "evaluate"))
+    evaluations = _evaluations(_of(folders, "evaluate"), named)
     separated, untold = _separated(_of(folders, "separate"), budget)
-    causes = counts.rejects(folders)
+    triples = _triples(_of(folders, "prune"), budget, players)
+    causes = [
+        replace(cause, examples=[(named(key), message) for key, message in cause.examples])
+        for cause in counts.rejects(folders)
+    ]
     context: dict[str, Any] = {
         "chains": chains,
+        "runs": counts.read_and_rejected(folders),
+        "root": names.root(folders),
+        "finished": names.finished(folders),
+        "command": _command(folders),
+        "named": named,
         "matches": _matches(_of(folders, "match")),
-        "prunes": _prunes(_of(folders, "prune")),
-        "triples": _triples(_of(folders, "prune"), budget),
+        "prunes": _prunes(_of(folders, "prune"), {t["pair"].pair_id: t["id"] for t in triples}),
+        "triples": triples,
         "causes": causes,
         "rejected": sum(cause.count for cause in causes),
         "corpora": _corpora([*_of(folders, "corpus"), *_of(folders, "pseudolabel")]),
@@ -87,6 +103,13 @@ def page(folders: Sequence[Folder], unfinished: Sequence[str] = ()) -> str:
         "separated_s": media.SEPARATED_S,
     }
     return _render(context)
+
+
+def _command(folders: Sequence[Folder]) -> str:
+    """What makes this page, seen from the folder that holds the runs."""
+    root = names.root(folders)
+    words = [names.below(folder.path, root) for folder in folders]
+    return shlex.join(["stemlode", "report", *words, "--output", "report.html"])
 
 
 def _of(folders: Sequence[Folder], verb: str) -> list[Folder]:
@@ -152,7 +175,7 @@ def _matches(matches: Sequence[Folder]) -> list[dict[str, Any]]:
     return [{**named, **vars(held)} for named, held in found if not held.is_empty]
 
 
-def _prunes(prunes: Sequence[Folder]) -> list[dict[str, Any]]:
+def _prunes(prunes: Sequence[Folder], players: Mapping[str, str]) -> list[dict[str, Any]]:
     found = []
     for position, prune in enumerate(prunes):
         decisions = counts.decided(prune)
@@ -176,6 +199,7 @@ def _prunes(prunes: Sequence[Folder]) -> list[dict[str, Any]]:
                 "spreads": spread.spreads(prune, pairs.STACK),
                 "worst": worst,
                 "best": best,
+                "listed": PairListing(*pairs.nearest(prune, listing.MOST), players),
             }
         )
     return found
@@ -188,17 +212,31 @@ def _mended(prune: Folder) -> list[tuple[str, int, float]]:
     return [(name, count, length or 0.0) for name, count, length in found if count]
 
 
-def _triples(prunes: Sequence[Folder], budget: _Budget) -> list[dict[str, Any]]:
-    """Pairs with their pictures and players: of each wanted kind the first that can be read."""
-    found = []
+def _triples(prunes: Sequence[Folder], budget: _Budget, most: int) -> list[dict[str, Any]]:
+    """Pairs with their pictures and players: of each wanted kind the first that can be read, then
+    those nearest to a threshold, until there are so many."""
+    found: list[dict[str, Any]] = []
+    heard: set[str] = set()
+
+    def take(pair: pairs.ShownPair) -> bool:
+        if len(found) >= most or pair.pair_id in heard:
+            return False
+        clips = _triple(pair)
+        if clips and budget.take(clips):
+            heard.add(pair.pair_id)
+            found.append({"pair": pair, "clips": clips, "id": f"pair-{len(found) + 1}"})
+        return bool(clips)
+
     for prune in prunes:
         for choices in pairs.examples(prune):
-            for pair in choices:
-                clips = _triple(pair)
-                if clips and budget.take(clips):
-                    found.append({"pair": pair, "clips": clips})
-                if clips:
-                    break
+            any(take(pair) for pair in choices)
+    for prune in prunes:
+        tried = 0
+        for pair in pairs.nearest(prune, 4 * most)[0]:
+            if len(found) >= most or budget.exceeded or tried >= 2 * most:
+                break
+            tried += pair.pair_id not in heard
+            take(pair)
     return found
 
 
@@ -270,17 +308,17 @@ def _previews(folder: Folder, budget: _Budget) -> list[dict[str, Any]]:
     return found
 
 
-def _evaluations(evaluations: Sequence[Folder]) -> list[dict[str, Any]]:
+def _evaluations(evaluations: Sequence[Folder], named: Names) -> list[dict[str, Any]]:
     found = []
     for position, folder in enumerate(evaluations):
-        parts = training.evaluation(folder)
+        parts = training.evaluation(folder, named)
         if parts:
             summary = (
                 "uSDR is 10 log10(Σ reference² / Σ error²) over a whole song: higher is better, "
                 "and 0 dB is an estimate as wrong as silence."
             )
             entry = {**_named(evaluations, position), "parts": parts, "summary": summary}
-            held = {"spreads": scores.spreads(folder), "spectra": spectra.spectra(folder)}
+            held = {"spreads": scores.spreads(folder, named), "spectra": spectra.spectra(folder)}
             found.append(entry | held)
     return found
 
@@ -357,17 +395,25 @@ def _render(context: dict[str, Any]) -> str:
         "default-src 'none'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'; "
         f"style-src '{_source(style)}'; script-src '{_source(script)}'"
     )
-    return (
-        text.environment(TEMPLATES)
-        .get_template("page.html")
-        .render(
-            context,
-            sections=_sections(context),
-            style=Markup(style),
-            script=Markup(script),
-            policy=policy,
-            generator=GENERATOR,
-        )
+    root = context["root"].rstrip("/")
+
+    def shown(value: Any) -> Any:
+        """Paths as seen from the folder that holds the runs."""
+        if isinstance(value, Markup) or not isinstance(value, str):
+            return value
+        told = value.replace(f"{root}/", "") if root and not value.startswith("data:") else value
+        return text.visible(told)
+
+    environment = text.environment(TEMPLATES)
+    environment.finalize = shown
+    return environment.get_template("page.html").render(
+        context,
+        sections=_sections(context),
+        title=names.base(root) or root,
+        style=Markup(style),
+        script=Markup(script),
+        policy=policy,
+        generator=GENERATOR,
     )
 
 
@@ -379,6 +425,7 @@ def _sections(context: dict[str, Any]) -> list[tuple[str, str]]:
 
     return [
         *([("flow", "Flow")] if context["chains"] else []),
+        *([("runs", "Runs")] if context["runs"] else []),
         *each("matches", "Titles"),
         *each("prunes", "Sound"),
         *([("pairs", "Pairs")] if context["triples"] else []),

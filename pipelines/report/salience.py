@@ -116,7 +116,13 @@ def _clips(folder: str, corpus: str, row: dict[str, Any], place: dict[str, Any])
     loudest = float(magnitudes[0].max(initial=0.0)) or 1.0
     drawn = [media.picture(one, loudest) for one in magnitudes]
     drawn.append(media.shades(values[:, :frames] / salience.LEVELS))
+    # `media.picture` shows the share of the bins that is HIGHEST_HZ at its own rate
+    hertz = media.HIGHEST_HZ * SAMPLE_RATE / media.RATE
+    notes = salience.LOWEST_HZ * 2 ** (salience.ROWS / salience.ROWS_PER_OCTAVE)
+    linear = (f"{hertz:,.0f} Hz", f"{hertz / 2:,.0f} Hz", "0 Hz")
+    scales = (linear, linear, (f"{notes:,.0f} Hz", f"{salience.LOWEST_HZ:.0f} Hz"))
+    seconds = magnitudes[0].shape[1] * HOP_LENGTH / SAMPLE_RATE
     return [
-        Clip(label, "", picture)
-        for label, picture in zip((*SOURCES, "salience"), drawn, strict=True)
+        Clip(label, "", picture, scale, first / SAMPLE_RATE, seconds)
+        for label, picture, scale in zip((*SOURCES, "salience"), drawn, scales, strict=True)
     ]

@@ -1,13 +1,14 @@
 """What a report says of training, evaluation and separation runs."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines.pages import masks
 from pipelines.pages.charts import Curves, Dots, curves, dots
 from pipelines.pages.inputs import Folder, real
-from pipelines.report import scores
+from pipelines.report.evaluation import scores
 from stemlode import files
 
 CHARTED, LISTED = 24, 200  # songs of an evaluation
@@ -17,6 +18,7 @@ ROLES = {
     "oracle": "the best that its mask could do",
 }
 PREVIEW = re.compile(r"previews/best/(\d)/(mixture|estimate|reference)\.flac")
+LINES = {"train": "loss", "valid": "valid_loss"}  # of the log
 HEARD = ("mixture", "estimate", "reference")
 MIXTURE_FIRST = ("mixture", "vocals", "accompaniment", "instrumental")
 
@@ -26,6 +28,7 @@ class Training:
     """A training run: its curves and what was trained."""
 
     chart: Curves | None
+    quality: Curves | None  # SDR on the valid split
     summary: str
     caption: str
     recipe: list[tuple[str, str]]
@@ -69,19 +72,14 @@ class ShownSong:
 def training(folder: Folder) -> Training:
     """The curves of `log.jsonl` and the recipe of a run of train."""
     log, skipped = folder.lines("log.jsonl")
-    lines = {
-        name: [
-            (step, value)
-            for entry in log
-            if (step := real(entry.get("step"))) is not None
-            and (value := real(entry.get(key))) is not None
-        ]
-        for name, key in (("train", "loss"), ("valid", "valid_loss"))
-    }
+    lines = {name: _line(log, key) for name, key in LINES.items()}
     best = real(folder.record.get("best_step"))
     if best is None and lines["valid"]:
         best = min(lines["valid"], key=lambda point: point[1])[0]
     chart = curves(lines, best)
+    quality = curves({"valid": _line(log, "valid_sdr")}, best)
+    if quality is not None:
+        quality = replace(quality, y_title="SDR in dB")
     recipe = folder.record.get("recipe")
     facts = recipe if isinstance(recipe, dict) else {}
     name = facts.get("name") or folder.option("recipe") or "a model"
@@ -102,11 +100,21 @@ def training(folder: Folder) -> Training:
     summary = f"{facts['summary']}. " if facts.get("summary") else ""
     caption = f"The circle marks the best step, {best:,.0f}." if chart and best is not None else ""
     shown = [(key, text(value)) for key, value in facts.items() if key not in ("name", "summary")]
-    return Training(chart, f"{summary}{', '.join(parts)}.", caption, shown, skipped)
+    return Training(chart, quality, f"{summary}{', '.join(parts)}.", caption, shown, skipped)
 
 
-def evaluation(folder: Folder) -> list[SourceScores]:
-    """The scores of `songs.parquet`, a part for each source and separator, if any."""
+def _line(log: Sequence[dict[str, Any]], key: str) -> list[tuple[float, float]]:
+    """(step, value) wherever a log has both."""
+    return [
+        (step, value)
+        for entry in log
+        if (step := real(entry.get("step"))) is not None
+        and (value := real(entry.get(key))) is not None
+    ]
+
+
+def evaluation(folder: Folder, named: Callable[[str], str] = str) -> list[SourceScores]:
+    """The scores of `songs.parquet`, a part for each source and separator, of songs by name."""
     columns = folder.columns("songs")
     roles = {role: f"usdr_{role}" for role in ROLES if f"usdr_{role}" in columns}
     if not roles:
@@ -119,7 +127,7 @@ def evaluation(folder: Folder) -> list[SourceScores]:
     for row in rows:
         if str(row["song"]) in alone:  # the mixture is the source itself: no score means anything
             row.update(dict.fromkeys(roles.values()))
-        by_source.setdefault(scores.group(row), []).append(row)
+        by_source.setdefault(scores.group(row), []).append(row | {"song": named(str(row["song"]))})
     order = sorted(by_source, key=lambda name: (not name.startswith("vocals"), name))
     return [_scores(name, by_source[name], roles) for name in order]
 

@@ -13,10 +13,11 @@ FLOAT, EXTENSIBLE = 3, 0xFFFE
 FLOAT_GUID = struct.pack("<H", FLOAT) + bytes.fromhex("000000001000800000aa00389b71")
 
 
-def header(frames: int, channels: int, sample_rate: int) -> bytes:
+def header(frames: int, channels: int, sample_rate: int, further: bytes = b"") -> bytes:
     """What stands before the samples; an RF64 header where 32-bit sizes do not suffice.
 
-    Samples follow as `samples` gives them, `frames` frames in all.
+    Samples follow as `samples` gives them, `frames` frames in all. `further` are chunks of an even
+    length.
     """
     frame_bytes = 4 * channels
     data_bytes = frames * frame_bytes
@@ -27,6 +28,7 @@ def header(frames: int, channels: int, sample_rate: int) -> bytes:
         form = struct.pack("<H", EXTENSIBLE) + facts + struct.pack("<HHI", 22, 32, 0) + FLOAT_GUID
     fmt = b"fmt " + struct.pack("<I", len(form)) + form
     fact = b"fact" + struct.pack("<II", 4, min(frames, LARGEST))
+    fact += further
     riff_bytes = 4 + len(fmt) + len(fact) + 8 + data_bytes
     if riff_bytes <= LARGEST:
         start = b"RIFF" + struct.pack("<I", riff_bytes) + b"WAVE"

@@ -35,7 +35,15 @@ from training.evaluation.scoring import Scorer, part_name
 from training.evaluation.table import METRICS, SCHEMA
 from training.pitch import teachers
 from training.published import places
-from training.separation.options import LATER, add_batch, add_chunking, chunking_of, cut, numbered
+from training.separation.options import (
+    LATER,
+    add_batch,
+    add_chunking,
+    add_shifts,
+    chunking_of,
+    cut,
+    numbered,
+)
 from training.separation.system import Parts, System
 
 TABLE = "songs.parquet"
@@ -373,6 +381,7 @@ def parser(argv: Sequence[str] = ()) -> Parser:
     )
     found.add_argument("--output", metavar="DIR", help="folder to write; a rerun resumes")
     add_chunking(found)
+    add_shifts(found)
     add_batch(found)
     found.add_argument("--overwrite", action="store_true", help="start over")
     found.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")

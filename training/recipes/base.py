@@ -417,9 +417,10 @@ class Recipe:
         """`chunking` with `own_chunks` where it says nothing."""
         own = self.own_chunks
         if chunking.whole or chunking.seconds is not None:
-            return dataclasses.replace(chunking, padded=own.padded)
+            return dataclasses.replace(chunking, padded=own.padded).spread()
         seconds, whole = own.seconds, own.whole
-        return dataclasses.replace(chunking, seconds=seconds, whole=whole, padded=own.padded)
+        own_cut = dataclasses.replace(chunking, seconds=seconds, whole=whole, padded=own.padded)
+        return own_cut.spread()
 
     def separate_whole(self, nets: nn.Module, signal: Waveform) -> Iterator[Tensor]:
         """`separate` for a song that the nets see as a whole, in memory that does not grow with it.

@@ -8,7 +8,7 @@ first chunk begins with the signal, and the last one is moved back to end with i
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ Estimator = Callable[[Tensor], Tensor]  # [batch, channels, samples] → [batch,
 
 SECONDS = 3.0  # T
 BATCH = 4
+LEAST_HOP = 0.01  # seconds
 
 
 class Room:
@@ -36,6 +37,8 @@ class Chunking:
     hop_seconds: float = 0.5  # from one start to the next
     batch: int = BATCH  # chunks computed at once
     whole: bool = False  # no chunks: the whole signal at once
+    overlap: float | None = None  # of neighbours, in chunks; it then says `hop_seconds` (`spread`)
+    shifts: int = 1  # passes, each a little later, whose estimates are averaged
     padded: bool = True  # whether chunks reach beyond the signal, where it counts as 0
     room: Room = field(default_factory=Room, compare=False, repr=False)
 
@@ -43,6 +46,13 @@ class Chunking:
     def length(self) -> float:
         """Seconds of a chunk."""
         return SECONDS if self.seconds is None else self.seconds
+
+    def spread(self) -> "Chunking":
+        """The same, with the `hop_seconds` that follow from `overlap`."""
+        if self.overlap is None:
+            return self
+        hop = max(LEAST_HOP, self.length * (1 - self.overlap))
+        return replace(self, hop_seconds=hop, overlap=None)
 
     @property
     def at_once(self) -> int:

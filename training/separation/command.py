@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from stemlode import audio, files, runs
+from stemlode import audio, files, plans, runs
 from stemlode.arguments import Parser
 from stemlode.audio import AudioError
 from stemlode.layouts import naming
@@ -13,14 +13,22 @@ from training import console
 from training.checkpoint import load
 from training.devices import pick_device
 from training.published import places
-from training.separation import formats, songs
+from training.separation import formats, names, songs
 from training.separation.formats import Form
-from training.separation.options import LATER, add_batch, add_chunking, chunking_of, cut, numbered
+from training.separation.options import (
+    LATER,
+    add_batch,
+    add_chunking,
+    add_shifts,
+    chunking_of,
+    cut,
+    numbered,
+)
 from training.separation.separate import separate_file
 from training.separation.system import System
 
-WRITES = (rf"[^/]+/[a-z][a-z0-9_-]{{0,44}}\.({'|'.join(formats.NAMES)})",)
-ADDED = LATER | {**Form().facts(), "stems": None}
+WRITES = (names.pattern(names.DEFAULT, formats.NAMES),)
+ADDED = LATER | {**Form().facts(), "stems": None, "name": names.DEFAULT}
 LONGEST_STATED = 7 * 86_400.0  # seconds; a header that claims more is not believed
 
 
@@ -37,33 +45,32 @@ def main(argv: Sequence[str]) -> int:
     output = files.absolute(options.output)
     inputs = songs.named(options.inputs, output)
     form, written_stems = _written(options, stems)
-    decisive = {"inputs": inputs, "batch": chunking.batch} | cut(chunking) | form.facts()
-    decisive["stems"] = written_stems if options.stems else None
+    template = names.check(options.name, written_stems)
+    decisive = {"inputs": inputs, "batch": chunking.batch, "name": template} | form.facts()
+    decisive |= cut(chunking) | {"stems": written_stems if options.stems else None}
     if options.residual:
         decisive["residual"] = True
     checkpoints = numbered("checkpoint", options.checkpoint)
     run = songs.claimed(
         *("separate", output, decisive, checkpoints),
-        overwrite=options.overwrite, added=ADDED, writes=WRITES,
+        overwrite=options.overwrite, added=ADDED, writes=_writes(output, template),
     )  # fmt: skip
     if run is None:
         print(f"separate: already complete in {output}")
         return 0
 
     asked, inputs = inputs, run.options["inputs"]
-    rejects: dict[str, str] = {}
-    written: dict[str, str] = {}
+    rejects, written = dict[str, str](), dict[str, str]()
     seconds = 0.0
-    names = naming.of_files(inputs)
+    tracks = naming.of_files(inputs)
+    every = names.of_songs(template, tracks, written_stems, form.name)
     known = {source: _seconds(source) for source in inputs}
     bar = console.audio_bar("separate", sum(known.values()))
-    for source, name in zip(inputs, names, strict=True):
-        outputs = [f"{name}/{stem}.{form.name}" for stem in written_stems]
+    for source, outputs in zip(inputs, every, strict=True):
         before = bar.n
-        if not all(files.exists(run.path(path)) for path in outputs):
+        if not all(files.exists(run.path(path)) for path in outputs.values()):
             try:
-                folder = run.path(name)
-                separate_file(source, folder, system, bar.update, form, written_stems)
+                separate_file(source, output, system, bar.update, form, outputs)
             except AudioError as error:
                 rejects[source] = str(error)
                 bar.write(runs.on_one_line(f"error: {source}: {error}"), file=sys.stderr)
@@ -72,8 +79,8 @@ def main(argv: Sequence[str]) -> int:
                 why = f"{runs.reason(error)}; run again to resume"
                 raise Failed(f"--output {output}: {source}: {why}") from error
         bar.update(max(0.0, before + known[source] - bar.n))  # what was there, or no header said
-        seconds += audio.probe(run.path(outputs[0])).duration_s
-        written |= {path: files.sha256(run.path(path)) for path in outputs}
+        seconds += audio.probe(run.path(outputs[written_stems[0]])).duration_s
+        written |= {path: files.sha256(run.path(path)) for path in outputs.values()}
     bar.close()
     run.finish(
         {"inputs": len(inputs), "separated": len(inputs) - len(rejects), "rejected": len(rejects)},
@@ -81,19 +88,28 @@ def main(argv: Sequence[str]) -> int:
         audio_seconds=round(seconds, 3),
         chunks_at_once=chunking.at_once,
         checkpoints=[model.origin for model in models],
-        songs=dict(zip(names, inputs, strict=True)),
+        songs=dict(zip(tracks, inputs, strict=True)),
         rejects=rejects,
     )
-    for source, name in zip(inputs, names, strict=True):
+    for source, outputs in zip(inputs, every, strict=True):
         if source in asked and source not in rejects:
-            for stem in written_stems:
-                print(runs.on_one_line(run.path(f"{name}/{stem}.{form.name}")))
+            for path in outputs.values():
+                print(runs.on_one_line(run.path(path)))
     if rejects:
         raise Failed(
             f"{len(rejects)} of {len(inputs)} inputs could not be separated; "
             "the same command tries them again"
         )
     return 0
+
+
+def _writes(output: str, template: str) -> tuple[str, ...]:
+    """Patterns of what this run writes, and what the one before wrote that --output holds."""
+    path = files.join(output, plans.PLAN)
+    held = plans.read(files.read_bytes(path)) if files.exists(path) else None
+    before = held["options"].get("name") if held and held["verb"] == "separate" else None
+    known = dict.fromkeys([template, *([before] if isinstance(before, str) else [])])
+    return (*WRITES, *(names.pattern(one, formats.NAMES) for one in known))
 
 
 def _written(options: argparse.Namespace, stems: Sequence[str]) -> tuple[Form, list[str]]:
@@ -118,7 +134,9 @@ def parser(argv: Sequence[str] = ()) -> Parser:
         "inputs",
         metavar="INPUT",
         nargs="+",
-        help="audio files of any format, folders of them, or patterns such as 'music/**/*.flac'",
+        help="audio files of any format, folders of them, patterns such as 'music/**/*.flac', or - "
+        "for a list of these on standard input, a line each (or with zero bytes between, as of "
+        "find -print0)",
     )
     found.add_argument(
         "--checkpoint",
@@ -138,6 +156,14 @@ def parser(argv: Sequence[str] = ()) -> Parser:
         default="separated",
         help="folder to write (separated); a rerun resumes, and further songs come to those that "
         "are there",
+    )
+    found.add_argument(
+        "--name",
+        default=names.DEFAULT,
+        metavar="TEMPLATE",
+        help="of the files below --output ({track}/{stem}.{ext}): {track} is the input's name "
+        "without its ending, made safe and, where two are alike, numbered; {ext} the format's "
+        "ending",
     )
     found.add_argument(
         "--stems",
@@ -161,9 +187,12 @@ def parser(argv: Sequence[str] = ()) -> Parser:
     )
     found.add_argument("--mp3-bitrate", type=int, metavar="KBIT", help="of --format mp3 (320)")
     add_chunking(found)
+    add_shifts(found)
     add_batch(found)
     found.add_argument("--overwrite", action="store_true", help="start over")
-    found.add_argument("--device", help="cpu, cuda or cuda:1; by default a GPU where there is one")
+    found.add_argument(
+        "--device", help="cpu, cuda, cuda:1 or mps; by default an NVIDIA GPU where there is one"
+    )
     return found
 
 

@@ -13,8 +13,10 @@ from typing import IO, Any
 import numpy as np
 import soundfile
 
-from stemlode import files
+from stemlode import audio, files
 from stemlode.runs import BadUsage
+from training.separation import tags
+from training.separation.tags import Tags
 
 FLOAT, RESCALE, CLAMP = "float", "rescale", "clamp"
 BITS = ("16", "24", FLOAT)
@@ -25,10 +27,12 @@ FFMPEG = {  # encoder, container, the rates that it takes, kbit/s of two channel
     "opus": ("libopus", "ogg", (48_000,), 192),
     "m4a": ("aac", "ipod", (*_RATES, 96_000), 256),
 }
+COVERED = {"mp3": "mp3", "m4a": "mp4"}  # that hold a picture as a stream, and containers for it
 LOSSY = (*FFMPEG, "ogg")
 NAMES = ("wav", "flac", *LOSSY)
 BITRATES = (32, 320)  # kbit/s of MP3
 _BLOCK = 4096  # frames
+SHORT_S = 0.1  # by which a codec's header may be off
 _PIECE_BYTES = 1 << 20
 
 
@@ -86,27 +90,37 @@ class Held:
             block = np.frombuffer(data, "<f4").reshape(-1, self.channels)
             yield np.clip(block * np.float32(gain), -1, 1)
 
-    def write(self, path: str, form: Form, gain: float) -> None:
-        """As a file that appears whole or not at all. Raises OSError where a disk does not take it,
-        or an encoder the samples."""
+    def write(self, path: str, form: Form, gain: float, said: Tags) -> None:
+        """As a file that appears whole or not at all, with what is said of its song. Raises OSError
+        where a disk does not take it, or an encoder the samples, or not all of them."""
         import av  # noqa: PLC0415 - not needed for what is exact
 
         with tempfile.NamedTemporaryFile(suffix=f".{form.name}") as made:
             kinds = {"ogg": self._vorbis} | dict.fromkeys(FFMPEG, self._by_ffmpeg)
             try:
-                kinds.get(form.name, self._integers)(made.name, form, gain)
+                kinds.get(form.name, self._integers)(made.name, form, gain, said)
+                self._check(made.name)
             except (av.FFmpegError, soundfile.LibsndfileError) as error:
                 raise OSError(f"{form.name}: {error}") from error
             with Path(made.name).open("rb") as whole, files.atomic_write(path) as sink:
+                if form.name == "flac" and said.cover:
+                    sink.write(tags.front_of_flac(whole, said.cover))
                 while piece := whole.read(_PIECE_BYTES):
                     sink.write(piece)
 
-    def _integers(self, path: str, form: Form, gain: float) -> None:
+    def _check(self, path: str) -> None:
+        """OSError where an encoder took everything and wrote less."""
+        found, wanted = audio.probe(path).duration_s, self.frames / self.sample_rate
+        if found < wanted - SHORT_S:
+            raise OSError(f"{found:.3f} s of {wanted:.3f} s were written")
+
+    def _integers(self, path: str, form: Form, gain: float, said: Tags) -> None:
         full, unused = 2 ** (int(form.bits) - 1), 32 - int(form.bits)
         kind = "FLAC" if form.name == "flac" else "RF64" if self._is_large(form) else "WAV"
         with soundfile.SoundFile(
             path, "w", self.sample_rate, self.channels, f"PCM_{form.bits}", format=kind
         ) as sink:
+            _say(sink, said)
             for block in self.blocks(gain):
                 whole = np.clip(np.round(block.astype(np.float64) * full), -full, full - 1)
                 sink.write(whole.astype(np.int32) << unused)
@@ -114,17 +128,20 @@ class Held:
     def _is_large(self, form: Form) -> bool:
         return self.frames * self.channels * int(form.bits) // 8 > 2**32 - 2**16
 
-    def _vorbis(self, path: str, _: Form, gain: float) -> None:
+    def _vorbis(self, path: str, _: Form, gain: float, said: Tags) -> None:
         with soundfile.SoundFile(
             path, "w", self.sample_rate, self.channels, "VORBIS", format="OGG"
         ) as sink:
+            _say(sink, said)
             for block in self.blocks(gain):
                 sink.write(block)
 
-    def _by_ffmpeg(self, path: str, form: Form, gain: float) -> None:
+    def _by_ffmpeg(self, path: str, form: Form, gain: float, said: Tags) -> None:
         import av  # noqa: PLC0415 - as above
 
         encoder, container, rates, kbit = FFMPEG[form.name]
+        shows = said.cover is not None and form.name in COVERED
+        container = COVERED[form.name] if shows else container
         rate = self.sample_rate if self.sample_rate in rates else rates[0]
         layout = "mono" if self.channels == 1 else "stereo"
         with av.open(path, "w", format=container) as sink:
@@ -134,6 +151,9 @@ class Held:
             to_stream = av.AudioResampler(
                 stream.format, layout, rate, frame_size=stream.codec_context.frame_size or None
             )
+            sink.metadata.update(said.of_ffmpeg(form.name))
+            if shows and said.cover:
+                sink.mux(tags.add_cover(sink, said.cover))
             at = 0
             for block in self.blocks(gain):
                 frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T), "fltp", layout)
@@ -144,6 +164,11 @@ class Held:
             for ready in to_stream.resample(None):
                 sink.mux(stream.encode(ready))
             sink.mux(stream.encode(None))
+
+
+def _say(sink: soundfile.SoundFile, said: Tags) -> None:
+    for name, value in said.of_sndfile().items():
+        setattr(sink, name, value)
 
 
 def gain_of(stems: list[Held], form: Form) -> float:

@@ -6,7 +6,7 @@ source, the other stem is the rest of the mixture at the full rate, so the two s
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO
 
 import numpy as np
@@ -18,7 +18,7 @@ from stemlode.audio import wav
 from training.checkpoint import Checkpoint
 from training.models.spectrogram import Waveform
 from training.recipes.chunks import Chunking
-from training.separation import formats, streams
+from training.separation import formats, shifts, streams, tags
 from training.separation.formats import Form, Held
 from training.separation.system import Parts, System
 
@@ -28,7 +28,14 @@ GRID = np.float32(2**23)
 @torch.inference_mode()
 def estimates(signal: Waveform, trained: Checkpoint, chunking: Chunking) -> Iterator[Tensor]:
     """A song at the model's rate → blocks of its sources in turn, see `Recipe.separate`."""
-    yield from trained.recipe.separate(trained.core, signal, chunking)
+
+    def separate(signal: Waveform) -> Iterator[Tensor]:
+        return trained.recipe.separate(trained.core, signal, chunking)
+
+    if chunking.shifts == 1:
+        yield from separate(signal)
+    else:
+        yield from shifts.averaged(signal, trained.recipe.sample_rate, chunking.shifts, separate)
 
 
 def separate(
@@ -59,10 +66,11 @@ def separate_file(
     system: System,
     done: Callable[[float], object] = lambda seconds: None,
     form: Form = Form(),  # noqa: B008 (frozen)
-    only: Sequence[str] = (),
+    named: Mapping[str, str] | None = None,
 ) -> int:
-    """Write the stems of an audio file, or only some, into a folder, as STEM.wav or as another
-    form has it; the file's frames.
+    """Write the stems of an audio file into a folder, as STEM.wav or as another form has it, or
+    only some, by the names below the folder in `named`; the file's frames. What the file says of
+    its song travels along.
 
     `done` is called with the seconds of audio of each block. Memory does not grow with the file's
     length: the file is decoded twice, first into a temporary file at the models' rate. Raises
@@ -82,17 +90,16 @@ def separate_file(
             )
             for model in models
         ]
-        paths = {
-            stem: files.join(folder, f"{stem}.{form.name}")
-            for stem in stems
-            if stem in only or not only
-        }
+        if named is None:
+            named = {stem: f"{stem}.{form.name}" for stem in stems}
+        paths = {stem: files.join(folder, named[stem]) for stem in stems if stem in named}
+        said = tags.read(source)
         held: dict[str, Held] = {}
         sinks: dict[str, IO[bytes]] = {}
         for stem in reversed(paths):  # closed in reverse, so the last stem is there last
             if form.exact:
                 sinks[stem] = stack.enter_context(files.atomic_write(paths[stem]))
-                sinks[stem].write(wav.header(frames, channels, sample_rate))
+                sinks[stem].write(wav.header(frames, channels, sample_rate, said.info()))
             else:
                 file = stack.enter_context(tempfile.TemporaryFile())
                 held[stem] = Held(file, channels, sample_rate)
@@ -112,7 +119,7 @@ def separate_file(
         gain = formats.gain_of([*held.values()], form)
         for stem, path in paths.items():
             if not form.exact:
-                held[stem].write(path, form, gain)
+                held[stem].write(path, form, gain, said)
     return frames
 
 

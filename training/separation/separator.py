@@ -72,7 +72,8 @@ def load(
     """A separator from one checkpoint, or from several that separate different sources.
 
     Args:
-        checkpoints: folders that `stemlode train` wrote.
+        checkpoints: folders that `stemlode train` wrote, or other names of theirs
+            (docs/models.md).
         device: cpu, cuda or cuda:1; a GPU where there is one.
         chunk_seconds: how long the pieces are that a song is cut into; as the recipe has it.
         hop_seconds: time from one piece to the next.

@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,32 @@ from stemlode.audio.kinds import is_named_audio
 from stemlode.runs import BadUsage
 
 PATTERN = re.compile(r"[*?\[]")
+LIST = "-"  # an input: the list of them is standard input
+_SOUNDS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3\x03", b"ID3\x04", b"FORM")
 
 
 def named(paths: Iterable[str], output: str) -> list[str]:
     """The files, absolute, each once: a folder gives the audio files below it, in order, and a
-    pattern (`*`, `?`, `[…]`, `**`) what it matches; nothing below `output`, which is ours.
+    pattern (`*`, `?`, `[…]`, `**`) what it matches, and `-` what standard input lists, a line each
+    or with zero bytes between; nothing below `output`, which is ours.
 
     A file that is named itself need not be there: its song is then a reject. BadUsage for a folder
     without audio, and for a pattern that matches nothing.
     """
-    found = [name for path in paths for name in _below(path, files.absolute(output))]
+    every = [name for path in paths for name in (_listed() if path == LIST else [path])]
+    found = [name for path in every for name in _below(path, files.absolute(output))]
     return list(dict.fromkeys(found))
+
+
+def _listed() -> list[str]:
+    """The paths that standard input lists; BadUsage where there is none."""
+    data = sys.stdin.buffer.read()
+    if data[:4] in _SOUNDS:
+        raise BadUsage("-: standard input is sound; it lists paths: write the sound into a file")
+    parts = data.split(b"\0") if b"\0" in data else data.splitlines()
+    if not (found := [os.fsdecode(part) for part in parts if part.strip()]):
+        raise BadUsage("-: standard input lists no path")
+    return found
 
 
 def _below(path: str, output: str) -> list[str]:

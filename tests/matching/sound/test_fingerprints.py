@@ -25,7 +25,7 @@ def _music(seed: int, seconds: float = 40) -> np.ndarray:
 
 
 def _found(**signals: np.ndarray) -> dict[tuple[str, str], str]:
-    held = {name: fingerprints.landmarks(signal) for name, signal in signals.items()}
+    held = {name: fingerprints.landmarks([signal]) for name, signal in signals.items()}
     return {(a, b): why for a, b, why in fingerprints.same(held)}
 
 
@@ -44,7 +44,7 @@ def test_different_music_of_one_kind_is_not_the_same() -> None:
 
 def test_silence_and_next_to_nothing_have_no_landmarks() -> None:
     for signal in (np.zeros(0), np.zeros(9), np.zeros(50_000), np.ones(1)):
-        assert fingerprints.landmarks(signal) == []
+        assert fingerprints.landmarks([signal]) == []
 
 
 def test_a_landmark_that_all_share_tells_nothing() -> None:
@@ -57,9 +57,10 @@ def test_long_signals_are_looked_at_in_blocks_without_a_seam(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     music = _music(3, 20)
-    whole = fingerprints.landmarks(music)
+    whole = fingerprints.landmarks([music])
     monkeypatch.setattr(fingerprints, "_BLOCK", 100)
-    assert fingerprints.landmarks(music) == whole and whole
+    assert fingerprints.landmarks([music]) == whole and whole
+    assert fingerprints.landmarks(np.array_split(music, 77)) == whole
 
 
 @pytest.mark.slow
@@ -72,7 +73,7 @@ def test_real_songs_are_known_again_from_a_part_coded_anew(test_data: Path, tmp_
         audio.write(str(tmp_path / "part.mp3"), part, rate)
         for name, uri in ((path.stem, path), (f"{path.stem} again", tmp_path / "part.mp3")):
             sound = audio.read(str(uri), sample_rate=RATE, mono=True).samples[0]
-            sketches[name] = fingerprints.landmarks(sound)
+            sketches[name] = fingerprints.landmarks([sound])
     found = {(a, b) for a, b, _ in fingerprints.same(sketches)}
     assert found == {(name, f"{name} again") for name in sketches if not name.endswith("again")}
 

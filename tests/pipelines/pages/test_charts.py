@@ -154,7 +154,8 @@ def test_an_oracle_that_all_but_equals_the_truth_leaves_the_others_room() -> Non
     chart = dots([("song", {"mixture": -3.0, "estimate": 4.0, "oracle": 138.2})])
     assert chart is not None
     mixture, estimate, oracle = (dot.x for dot in chart.rows[0].dots)
-    assert estimate - mixture > 30 and oracle <= chart.right
+    assert estimate - mixture > (chart.right - chart.left) / 3 and oracle <= chart.right
+    assert [dot.beyond for dot in chart.rows[0].dots] == ["", "", "138 dB"]
     assert chart.rows[0].dots[2].label == "oracle: 138.20 dB"
     assert max(float(tick.label.replace("−", "-")) for tick in chart.x_ticks) <= 63
 

@@ -193,6 +193,7 @@ def test_the_page_needs_nothing_but_itself(html: str) -> None:
         for name in ("src", "href", "srcset", "poster", "action", "data", "xlink:href"):
             value = attributes.get(name, "#")
             assert value.startswith(("data:image/png;", "data:audio/mpeg;", "#")), (tag, name)
+        assert tag != "script" or attributes.get("type", "application/json") == "application/json"
         assert not any(name.startswith("on") for name in attributes)
         assert "style" not in attributes
     assert "link" not in page.tags and "iframe" not in page.tags
@@ -206,7 +207,7 @@ def test_the_policy_allows_our_style_and_script_and_nothing_else(html: str) -> N
     )
     assert policy.startswith("default-src 'none';")
     for tag in ("style", "script"):
-        (content,) = page.texts[tag]
+        *_, content = page.texts[tag]  # rows of pairs are before the script, and no script
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
         assert f"{tag}-src 'sha256-{digest}'" in policy
     assert "unsafe" not in policy and "http" not in policy
@@ -219,10 +220,13 @@ def test_the_numbers_are_those_of_the_tables(html: str) -> None:
     assert ["candidate pairs", "proposed by title", "11", "100.0 %", ""] in rows
     assert ["decisions by sound", "kept", "6", "54.5 %", ""] in rows
     assert ["too different", "2", "18.2 %", ""] in rows
+    assert ["candidates", "tracks", "120", "0", "98", "22"] in rows
+    assert ["pairs", "pairs", "11", "1", "4", "6"] in rows
+    assert ["scores", "songs", "3", "1", "0", "2"] in rows
     assert ["samples", "train", "30", "83.3 %", ""] in rows
     assert ["valid", "4", "11.1 %", ""] in rows
-    assert ["CC BY 4.0", "23", "0.08", "63.9 %"] in rows
-    assert ["not stated", "13", "0.04", "36.1 %"] in rows
+    assert ["CC BY 4.0", "23", "0.08", "63.9 %", ""] in rows
+    assert ["not stated", "13", "0.04", "36.1 %", ""] in rows
     assert ["one", "−1.25", "4.50", "11.00", "+5.75"] in rows
     assert ["two", "0.75", "3.50", "–", "+2.75"] in rows
     assert ["Mean of 2", "−0.25", "4.00", "11.00", "+4.25"] in rows
@@ -289,7 +293,12 @@ def test_average_spectra_stand_over_hertz(html: str) -> None:
     assert [kind for kind, _ in lines] == ["reference", "estimate"]
     assert all(len(points.split()) == 25 for _, points in lines)
     assert {"100", "1k", "5k"} <= {*re.findall(r">([\dk]+)</text>", drawn)}
-    assert "10k" not in drawn and "Hz; dB re full scale" in drawn and "step" not in drawn
+    assert (
+        "10k" not in drawn
+        and ">dB re full scale<" in drawn
+        and ">Hz<" in drawn
+        and "step" not in drawn
+    )
 
 
 def test_previews_draw_the_mask(flow: Path, tmp_path: Path) -> None:
@@ -302,7 +311,9 @@ def test_previews_draw_the_mask(flow: Path, tmp_path: Path) -> None:
     recipe = {"name": "net", "n_fft": 512, "hop_length": 128}
     folders.finish(run, {"steps": 1}, recipe=recipe)
     page = _show(tmp_path / "model", tmp_path=tmp_path)
-    labels = re.findall(r"<figcaption>([^<]+)</figcaption><img[^>]*>(<audio)?", page)
+    clips = re.findall(r"<figcaption>([^<]+)</figcaption>(<div class=.*?)</figure>", page)
+    labels = [(name, "<audio" if "<audio" in shown else "") for name, shown in clips]
+    assert all("4,096 Hz</span>" in shown and " s</span>" in shown for _, shown in clips)
     assert labels == [
         ("Mixture", "<audio"), ("Estimate", "<audio"), ("Reference", "<audio"),
         ("Mask, magnitude", ""), ("Mask, phase", ""),
@@ -315,14 +326,14 @@ def test_separated_audio_can_be_compared(html: str, flow: Path) -> None:
     assert captions == ["Mixture", "Vocals", "Accompaniment"]
     assert section.count("<audio") == 3 and section.count("data-group") == 1
     for name in ("vocals", "accompaniment"):
-        assert f"{flow}/separated/song/{name}.flac" in section
+        assert f"<code>separated/song/{name}.flac</code>" in section
 
 
 def test_provenance_has_versions_options_and_hashes(html: str, flow: Path) -> None:
     section = html.split('id="provenance"')[1]
     for folder in ("candidates", "pairs", "corpus", "model", "scores", "separated"):
         record = json.loads((flow / folder / "run.json").read_text())
-        assert str(flow / folder) in section
+        assert f"<code>{folder}</code>" in section
         for digest in record["outputs"].values():
             assert digest in section
         assert record["versions"]["pyarrow"] in section
@@ -500,7 +511,7 @@ def test_unfinished_runs_are_named_and_left_out(tmp_path: Path) -> None:
     match = folders.match_run(tmp_path / "candidates", pairs, 10)
     folders.start("prune", tmp_path / "pairs", {}, candidates=match)
     page = _show(tmp_path, tmp_path=tmp_path)
-    assert "Not finished, and left out:" in page and str(tmp_path / "pairs") in page
+    assert "Not finished, and left out:" in page and "<code>pairs</code>" in page
     with pytest.raises(BadUsage, match="pairs is not finished"):
         command.main([str(tmp_path / "pairs"), "--output", str(tmp_path / "x.html")])
 

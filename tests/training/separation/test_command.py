@@ -1,6 +1,8 @@
 """Separation: the input's length, rate and channels; parts that sum to it; faults in one line."""
 
+import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -435,3 +437,51 @@ def test_a_recurrent_net_takes_chunks_alone(tmp_path: Path) -> None:
     words = [str(tmp_path / "song.wav"), "--checkpoint", str(tmp_path / "model")]
     with pytest.raises(BadUsage, match="bsrnn-vocals-small takes songs in chunks alone"):
         separation_command.main([*words, "--chunks", "whole", "--output", str(tmp_path / "out")])
+
+
+def _stdin(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def test_standard_input_lists_what_to_separate_and_files_are_named_as_asked(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    paths = [tmp_path / "one\nline.wav", tmp_path / "two.wav", tmp_path / "songs" / "two.wav"]
+    paths[2].parent.mkdir()
+    for path in paths:
+        audio.write(str(path), _music(0.3, 8000, 1), 8000)
+    output = tmp_path / "out"
+    words = ["-", "--checkpoint", str(tiny_checkpoint), "--output", str(output)]
+    words += ["--name", "{stem}/{track} - {stem}.{ext}"]
+    listed = b"\0".join(os.fsencode(str(path)) for path in (*paths[:2], paths[2].parent))
+    _stdin(monkeypatch, listed)
+    assert separation_command.main(words) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 6 and all(Path(line).is_file() for line in shown)
+    assert {path.name for path in (output / "vocals").iterdir()} == {
+        f"{name} - vocals.wav" for name in ("one_line", "two", "two-2")
+    }
+    record = json.loads((output / "run.json").read_text())
+    assert sorted(record["outputs"]) == sorted(
+        str(Path(line).relative_to(output)) for line in shown
+    )
+    assert [one["step"] for one in record["checkpoints"]] == [7]
+    _stdin(monkeypatch, str(paths[1]).encode() + b"\n\n")
+    assert separation_command.main(words) == 0
+    assert "already complete" in capsys.readouterr().out
+    again = [*words[:5], "--overwrite"]  # takes away what was named otherwise
+    _stdin(monkeypatch, str(paths[1]).encode())
+    assert separation_command.main(again) == 0
+    assert {path.name for path in output.iterdir() if path.is_dir()} == {"two"}
+
+
+@pytest.mark.parametrize(
+    ("data", "said"), [(b"", "lists no path"), (b" \n", "no path"), (b"RIFF\0\0", "is sound")]
+)
+def test_standard_input_that_lists_nothing_is_refused(
+    data: bytes, said: str, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _stdin(monkeypatch, data)
+    with pytest.raises(BadUsage, match=said):
+        separation_command.main(["-", "--checkpoint", str(tiny_checkpoint), "--output", "/x"])

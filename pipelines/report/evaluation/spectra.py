@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines.pages.charts import Curves, Tick, curves
 from pipelines.pages.inputs import Folder, real
-from pipelines.report import scores
+from pipelines.report.evaluation import scores
 
 LOWEST_HZ = 1000 * 2 ** (-16 / 3)  # of `training.evaluation.spectra`, which writes the columns
 ROLES = {"reference": "spectrum_reference", "estimate": "spectrum_estimate"}
@@ -70,4 +70,4 @@ def _in_hertz(chart: Curves, points: Sequence[tuple[float, float]]) -> Curves:
         for hz, name in TICKS_HZ.items()
         if first <= math.log2(hz) <= last
     ]
-    return dataclasses.replace(chart, x_ticks=ticks, x_title="Hz; dB re full scale")
+    return dataclasses.replace(chart, x_ticks=ticks, x_title="Hz", y_title="dB re full scale")

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.pages import inputs
-from pipelines.report import melody, page, scores
+from pipelines.report import page
+from pipelines.report.evaluation import melody, scores
 from stemlode import runs
 
 OURS, OTHER = "joint-source-to-pitch", "swift-f0<b>"

@@ -2,13 +2,13 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pipelines.pages.charts import Tick, axis, nice_ticks, short
+from pipelines.pages.charts import GUEST, Tick, axis, nice_ticks, short
 from pipelines.pages.inputs import Folder, real
 
 FEWEST = 3  # songs of which a box says anything
@@ -48,6 +48,7 @@ class BoxRow:
     mean: float
     outliers: list[Tick]
     says: str
+    beyond: str = ""  # its median, where that lies beyond the axis
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,15 @@ class SourceSpread:
     rows: list[Measured]
 
 
-def spreads(folder: Folder) -> list[SourceSpread]:
-    """The scores of `songs.parquet` by source; empty where there are none."""
+def spreads(folder: Folder, named: Callable[[str], str] = str) -> list[SourceSpread]:
+    """The scores of `songs.parquet` by source, of songs by name; empty where there are none."""
     held = [name for name in MEASURES if name in folder.columns("songs")]
     if not held:
         return []
     also = [name for name in ("system",) if name in folder.columns("songs")]
     table = folder.table("songs", ["song", "source", *also, *held])
-    rows = [{**row, "group": group(row)} for row in table.to_pylist()] if table else []
+    read = table.to_pylist() if table else []
+    rows = [{**row, "group": group(row), "song": named(str(row["song"]))} for row in read]
     values = {source: _values(rows, source, held) for source in _sources(rows)}
     return [
         SourceSpread(
@@ -122,8 +124,11 @@ def boxes(
     if not drawn:
         return None
     width, left, right, top, pitch = 560.0, 168.0, 540.0, 18.0, 30.0
-    every = [value for found in drawn.values() for value in found.values()]
-    place, low, high = axis(every, left, right)
+    hosts, guests = (
+        [v for (_, kind), found in drawn.items() if (kind == GUEST) is told for v in found.values()]
+        for told in (False, True)
+    )
+    place, low, high = axis(hosts, left, right, guests)
 
     rows = []
     for position, ((label, kind), found) in enumerate(drawn.items()):
@@ -145,7 +150,8 @@ def boxes(
         y = top + pitch * (position + 0.5)
         placed = {name: place(value) for name, value in at.items()}
         says = says.replace("-", "−")
-        rows.append(BoxRow(y=y, label=label, kind=kind, outliers=outliers, says=says, **placed))
+        beyond = "" if low <= median <= high else f"{median:.0f}{after}".replace("-", "−")
+        rows.append(BoxRow(y, label, kind, **placed, outliers=outliers, says=says, beyond=beyond))
     return Boxes(
         width=width,
         height=top + pitch * len(rows) + 44,

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipelines.pages.inputs import Folder, real
 from pipelines.pages.media import Clip
-from pipelines.report.scores import Boxes, boxes
+from pipelines.report.evaluation.scores import Boxes, boxes
 from stemlode import files
 
 TABLE = "melody"

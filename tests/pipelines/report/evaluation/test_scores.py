@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pipelines.pages import inputs
 from pipelines.pages.inputs import Folder
 from pipelines.report import page as report_page
-from pipelines.report import scores, training
+from pipelines.report import training
+from pipelines.report.evaluation import scores
 from tests.pipelines.report import folders
 
 KEY = ("uSDR, separated", "estimate")
