@@ -87,6 +87,11 @@ VERBS = {
         ["train,export"],
         "a checkpoint → its nets as ONNX, for other runtimes",
     ),
+    "export-stems": (
+        "pipelines.export_stems.command",
+        ["pipelines"],
+        "a corpus → folders of songs, as other trainers read them",
+    ),
     "report": ("pipelines.report.command", ["report"], "run folders → one HTML page"),
     "status": (
         "stemlode.progress.command",

@@ -18,7 +18,8 @@ from stemlode.shards import reading
 from stemlode.tables import Row
 
 COLUMNS = ["sample_id", "song_id", "split", "shard", "offset", "size", "kind", "sources"]
-COLUMNS += ["start_s", "duration_s", "sample_rate", "scale", "track_ids", "augmentation", "sha256"]
+COLUMNS += ["start_s", "duration_s", "sample_rate", "channels", "scale", "track_ids"]
+COLUMNS += ["augmentation", "sha256"]
 
 LONGEST_S = 24 * 3600.0
 

@@ -1,0 +1,1 @@
+"""A corpus → folders of songs, as other trainers read them."""
