@@ -7,7 +7,6 @@ stands on a command line without a flag has the name that its usage gives it.
 import argparse
 import difflib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -122,7 +121,7 @@ def _plainest(action: argparse.Action, value: Any) -> Any:
             number = kind(value)
         except ValueError:
             continue
-        if str(number) == value and math.isfinite(number):
+        if str(number) == value:
             return number
     return value
 
