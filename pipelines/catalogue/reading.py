@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,10 +13,11 @@ import pyarrow as pa
 
 from pipelines.catalogue import columns as catalogue_columns
 from pipelines.catalogue import partitions
-from pipelines.catalogue.formats import encodings
+from pipelines.catalogue.formats import encodings, spans
 from pipelines.catalogue.formats.arrow_types import settled_type
 from pipelines.catalogue.formats.dialect import PLAIN, Dialect
 from pipelines.catalogue.formats.rows import CataloguePart, JsonRows, Rows, plain
+from pipelines.catalogue.formats.spans import Span
 from pipelines.catalogue.listing import tables_at
 from pipelines.catalogue.mapping import (
     ARTIST_IDS,
@@ -28,6 +30,7 @@ from pipelines.catalogue.mapping import (
 )
 from pipelines.catalogue.sources import musicbrainz, named
 from pipelines.catalogue.sources.files import Files
+from stemlode import files
 from stemlode.runs import BadUsage
 from stemlode.tables import Row
 
@@ -37,6 +40,7 @@ ARTIST = ("artist_id", "artist")  # one of them is enough
 NEEDED = (*REQUIRED, MILLISECONDS, *ARTIST)
 CONSTANT = ", or with --constant what all rows have"
 OPENERS = 16
+SOME = 64  # parts, which keep as many workers busy
 SHOWN = 30  # columns in a message
 
 
@@ -62,6 +66,7 @@ class RowBatch:
     rows: Rows
     table: Table
     first: int = 0
+    span: Span | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -104,7 +109,7 @@ class RowBatch:
         """BadUsage where such floats are ids that are optional, so that their row counts."""
         found = np.flatnonzero(self.inexact(ours)[rows])
         if found.size:
-            row = self.first + rows[int(found[0])].as_py() + 1
+            row = self._number(rows[int(found[0])].as_py())
             value = self.text(ours, rows)[int(found[0])].as_py()
             raise BadUsage(
                 f"{self.path}: row {row}, column {self._name(ours)}: the float {value} is no id; "
@@ -120,7 +125,7 @@ class RowBatch:
             likely = encodings.likely(error.sample) if is_bytes else None
             row = error.row if rows is None else rows[error.row].as_py()
             fault = encodings.NotText(
-                f"{self.path}: row {self.first + row + 1}, column {self._name(ours)}: "
+                f"{self.path}: row {self._number(row)}, column {self._name(ours)}: "
                 f"{str(error.values[0])[1:40]} is not {encoding or 'UTF-8'}",
                 likely,
                 encodings.reading(error.sample, likely),
@@ -154,6 +159,11 @@ class RowBatch:
 
     def _is_shared(self, ours: str) -> bool:
         return not self.has(ours) or self.table.names[ours] in self.table.shared
+
+    def _number(self, row: int) -> int:
+        """A row's number in the file, as people count; before a span its lines are counted."""
+        before = spans.lines_before(self.path, self.span) if self.span else 0
+        return before + self.first + row + 1
 
     def _shared(self, ours: str) -> pa.Array:
         value = self.table.shared[self.table.names[ours]] if self.has(ours) else None
@@ -191,6 +201,20 @@ class Catalogue:
             found = pool.map(self._checked_parts, every)
             return [part for parts in found for part in parts]
 
+    def alone(self, parts: Sequence[CataloguePart]) -> list[str]:
+        """What to say of large files that one worker has to read, of which all these are parts."""
+        if len(parts) > SOME:  # the others are busy all the same
+            return []
+        found = []
+        for path, count in Counter(part.path for part in parts).items():
+            if count == 1 and (size := files.size(path)) > 2 * spans.SPAN_BYTES:
+                found.append(
+                    f"{path}: one worker reads all of its {size / 1e9:,.1f} GB, since it cannot be "
+                    "cut; as several files, JSON Lines that are not packed, or Parquet with row "
+                    "groups, many do"
+                )
+        return found
+
     def files(self) -> list[str]:
         """The catalogue's files in order; BadUsage where there are none."""
         return tables_at(self.path, "--catalog", self.source)
@@ -209,7 +233,7 @@ class Catalogue:
             for name in table.shared:
                 if isinstance(rows, JsonRows) and any(name in row for row in rows.objects):
                     raise self._twice(part.path, name)
-            yield RowBatch(part.path, rows, table, first)
+            yield RowBatch(part.path, rows, table, first, part.span)
             first += len(rows)
 
     def table(self, path: str) -> Table:

@@ -94,13 +94,15 @@ def main(argv: Sequence[str]) -> int:
     if engine == BIGQUERY:
         return _in_bigquery(options, view)
     given = catalogue_of(options)
-    given.parts()  # what is wrong with the catalogue is said before anything is written
+    parts = given.parts()  # what is wrong with the catalogue is said before anything is written
     if view.estimate:
         task = task_of(options)
         found = estimate.expected(given, task.rule, task.most_per_key, task.aliases)
         print("\n".join(map(runs.on_one_line, estimate.lines(found))))
         return 0
     if engine == BEAM:
+        for line in given.alone(parts):
+            print(runs.on_one_line(f"match: {line}"))
         return launch(VERB, options)
 
     def work(run: runs.Run) -> None:

@@ -1,5 +1,7 @@
 """The rows of a JSON Lines file, or of a JSON array. Free of Beam."""
 
+import codecs
+import functools
 import io
 import itertools
 import json
@@ -7,10 +9,17 @@ import re
 from collections.abc import Callable, Iterator
 from typing import IO
 
-from pipelines.catalogue.formats import text
+from pipelines.catalogue.formats import encodings, spans, text
 from pipelines.catalogue.formats.dialect import Dialect
-from pipelines.catalogue.formats.rows import BATCH_ROWS, Broken, JsonRows, Rows
+from pipelines.catalogue.formats.rows import (
+    BATCH_ROWS,
+    Broken,
+    CataloguePart,
+    JsonRows,
+    Rows,
+)
 from pipelines.catalogue.formats.text import Opening
+from stemlode import files
 from stemlode.runs import Failed, reason
 from stemlode.tables import Row
 
@@ -37,23 +46,64 @@ def names(
         return list(dict.fromkeys(key for row, _ in first if row for key in row))
 
 
+def parts(path: str, dialect: Dialect) -> list[CataloguePart]:
+    """The file, cut between lines where it is one of lines that is large and not packed."""
+    encoding = codecs.lookup(dialect.encoding or encodings.UTF_8).name
+    if text.is_packed(path) or encoding != encodings.UTF_8 or _is_array(path):
+        return [CataloguePart(path)]
+    found = spans.spans(path)
+    if len(found) == 1:
+        return [CataloguePart(path)]
+    return [CataloguePart(path, span=span) for span in found]
+
+
+def _is_array(path: str) -> bool:
+    """Whether the first line that is not blank opens an array; yes where that is far in."""
+    with files.open_input(path) as file:
+        start = file.read(spans.LOOK).removeprefix(spans.BOM).lstrip(SPACE.encode())
+    return start[:1] in (b"[", b"")
+
+
+def span_batches(part: CataloguePart, reading: Reading, dialect: Dialect) -> Iterator[Rows]:
+    """The same of a span."""
+    assert part.span is not None
+    path, span = part.path, part.span
+    yield from batches(
+        path,
+        reading,
+        dialect,
+        functools.partial(spans.opened, path, span),
+        functools.partial(spans.lines_before, path, span),
+    )
+
+
 def batches(
-    path: str, reading: Reading, dialect: Dialect, opening: Opening | None = None
+    path: str,
+    reading: Reading,
+    dialect: Dialect,
+    opening: Opening | None = None,
+    lines_before: Callable[[], int] | None = None,
 ) -> Iterator[Rows]:
-    """All objects of a file, and the lines that are none."""
-    with text.opened(path, dialect.encoding, opening=opening) as file:
-        rows = reading(_objects(path, file))
+    """All objects of a file, and the lines that are none. `lines_before` what is opened tells how
+    many there are, and that all of them are lines."""
+    before = lines_before or _none
+    with text.opened(path, dialect.encoding, opening=opening, lines_before=before) as file:
+        rows = reading(_objects(path, file, is_lines=lines_before is not None))
         while batch := list(itertools.islice(rows, BATCH_ROWS)):
             good = [row for row, _ in batch if row is not None]
             yield JsonRows(good, [error for _, error in batch if error is not None])
 
 
-def _objects(path: str, file: IO[bytes]) -> Objects:
+def _none() -> int:
+    return 0
+
+
+def _objects(path: str, file: IO[bytes], *, is_lines: bool = False) -> Objects:
     """Each entry of an array, or each line that is not blank: an object, or why it is none."""
     start = b""
     while (line := file.readline(MOST)) and not (start := line.lstrip(SPACE.encode())):
         continue
-    if start.startswith(b"["):
+    if start.startswith(b"[") and not is_lines:
         for entry in _entries(path, start, file):
             yield (entry, None) if isinstance(entry, dict) else (None, _no_object(entry))
         return

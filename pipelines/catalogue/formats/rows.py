@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.catalogue.formats.spans import Span
 from stemlode.runs import BadUsage
 from stemlode.tables import Row
 
@@ -21,11 +22,13 @@ Broken = tuple[str, str]  # a line that is no row, and why
 
 @dataclass(frozen=True)
 class CataloguePart:
-    """What one worker reads at a time: a file, or some row groups of a Parquet file."""
+    """What one worker reads at a time: a file, some row groups of a Parquet file, or a span of
+    bytes of a file of lines."""
 
     path: str
     row_groups: tuple[int, ...] | None = None
-    first: int = 0  # the number of its first row in the file
+    first: int = 0  # the number of its first row in the file; of a span not known
+    span: Span | None = None
 
 
 class Rows(Protocol):

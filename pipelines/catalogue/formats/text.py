@@ -52,12 +52,13 @@ def opened(
     encoding: str | None,
     row_of: Callable[[IO[str], int], str] = lambda _, line: "",
     opening: Opening | None = None,
+    lines_before: Callable[[], int] = lambda: 0,
 ) -> Iterator[IO[bytes]]:
     """What a file of text holds, unpacked, as UTF-8 without a byte order mark.
 
     `encoding` is its own, strict UTF-8 where it is None. Raises NotText at the first byte that is
     none of it; there, `row_of` says of which row a line is, from all text. `opening` opens what is
-    read where that is not simply the file.
+    read where that is not simply the file, before which `lines_before` tells how many lines lie.
     """
     own = encoding or encodings.UTF_8
     unpacked = opening or functools.partial(_unpacked, path)
@@ -73,6 +74,7 @@ def opened(
             raise BadUsage(f"{path}: is no text but {what}") from error
         with unpacked() as file:
             number, sample = encodings.line_at(file, error.place, own)
+            number += lines_before()
         with unpacked() as file:
             row = row_of(io.TextIOWrapper(file, own, errors="replace", newline=""), number)
         named = "UTF-8" if encoding is None else encoding
@@ -82,6 +84,12 @@ def opened(
             likely,
             encodings.reading(sample, likely),
         ) from error
+
+
+def is_packed(path: str) -> bool:
+    """Whether a file is compressed or an archive, by its name."""
+    name = path.lower()
+    return name.endswith(ARCHIVES) or PurePosixPath(name).suffix in CODECS
 
 
 @contextlib.contextmanager

@@ -104,13 +104,19 @@ class Files:
     def parts(self, path: str) -> list[CataloguePart]:
         """A file cut where it can be read from."""
         with self.naming(path):
-            return parquet.parts(path) if format_of(path) == "parquet" else [CataloguePart(path)]
+            if format_of(path) == "parquet":
+                return parquet.parts(path)
+            if format_of(path) == "json":
+                return json_rows.parts(path, self.dialect)
+            return [CataloguePart(path)]
 
     def batches(self, part: CataloguePart, columns: Sequence[str] | None = None) -> Iterator[Rows]:
         """All rows of a part, with some columns or all."""
         with self.naming(part.path):
             if format_of(part.path) == "parquet":
                 yield from parquet.batches(part, columns)
+            elif part.span is not None:
+                yield from json_rows.span_batches(part, self.reading, self.dialect)
             elif format_of(part.path) == "json":
                 yield from json_rows.batches(part.path, self.reading, self.dialect)
             else:
