@@ -110,7 +110,13 @@ def main(argv: Sequence[str]) -> int:
     return cli.run(name, command_line(name, argv))
 
 
-if __name__ == "__main__":
+def write(folder: Path) -> None:
+    """The metadata of every pipeline, `VERB.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name in PIPELINES:
         text = json.dumps(metadata(name), indent=2, ensure_ascii=False)
-        (Path(sys.argv[1]) / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
+        (folder / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

@@ -15,27 +15,41 @@ from stemlode import cli, files, runs
 from stemlode.runs import BadUsage
 from tests.installed import PROJECT
 
-TEMPLATES = PROJECT / "worker" / "templates"
 IMAGE = "europe-west1-docker.pkg.dev/p/stemlode/worker:1"
 HINT = "type:nvidia-l4;count:1;install-nvidia-driver"
 NETS = ("pseudolabel", "perturb-songs")
 RATE = 22_050
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make worker-templates` writes."""
+    folder = tmp_path_factory.mktemp("templates") / "new"
+    templates.write(folder)
+    return folder
+
+
 @pytest.mark.parametrize("verb", templates.PIPELINES)
-def test_the_metadata_is_that_of_the_options(verb: str) -> None:
-    held = json.loads((TEMPLATES / f"{verb}.json").read_text())
-    assert held == templates.metadata(verb), "run `make worker-templates`"
-    names = [parameter["name"] for parameter in held["parameters"]]
-    assert len({*names}) == len(names) and all(name.isidentifier() for name in names)
-    assert all(parameter["helpText"] for parameter in held["parameters"])
-    assert not {"shared_path", "config", "runner"} & {*names}
-    needed = {parameter["name"] for parameter in held["parameters"] if not parameter["isOptional"]}
-    assert "output" in needed
+def test_the_metadata_is_that_of_the_options(written: Path, verb: str) -> None:
+    held = json.loads((written / f"{verb}.json").read_text())
+    parameters = {parameter["name"]: parameter for parameter in held["parameters"]}
+    assert len(parameters) == len(held["parameters"]) and all(map(str.isidentifier, parameters))
+    assert all(parameter["helpText"] for parameter in parameters.values())
+    own = {action.dest for action in templates.verb_of(verb)._parser()._actions}
+    assert own - {*parameters} <= templates.HERE | {*templates.verb_of(verb).dry}
+    assert not {"shared_path", "config", "runner"} & {*parameters}
+    assert not parameters["output"]["isOptional"] and parameters["overwrite"]["isOptional"]
+
+
+def test_a_pipeline_s_parameters_are_typed(written: Path) -> None:
+    held = json.loads((written / "corpus.json").read_text())
+    kinds = {parameter["name"]: parameter for parameter in held["parameters"]}
+    assert kinds["overwrite"]["paramType"] == "BOOLEAN"
+    assert {"value": "parquet"} in kinds["format"]["enumOptions"]
+    assert kinds["pairs"]["regexes"] == [templates.STORED]
 
 
 def test_every_beam_verb_has_a_template() -> None:
-    assert {path.stem for path in TEMPLATES.iterdir()} == {*templates.PIPELINES}
     cluster = (PROJECT / "docs" / "cluster.md").read_text()
     assert all(f"`{verb}`" in cluster for verb in templates.PIPELINES)
 
