@@ -19,9 +19,7 @@ ROWS_PER_FILE = 100_000
 
 def write(run: runs.Run, name: str, table: pa.Table) -> Row:
     """Write one Parquet file of a run atomically; its manifest row."""
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    files.write_bytes(run.path(name), buffer.getvalue())
+    files.write_bytes(run.path(name), _encoded(table))
     path = run.path(name)
     return {
         "path": name,
@@ -29,6 +27,17 @@ def write(run: runs.Run, name: str, table: pa.Table) -> Row:
         "bytes": files.size(path),
         "sha256": files.sha256(path),
     }
+
+
+def size(table: pa.Table) -> int:
+    """How many bytes a table would take."""
+    return len(_encoded(table))
+
+
+def _encoded(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
 
 
 def cut(

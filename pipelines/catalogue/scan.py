@@ -13,15 +13,17 @@ from typing import Any
 
 import apache_beam as beam
 import mutagen
+import pyarrow as pa
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import TaggedOutput
 
 from matching.titles import artist_key
-from pipelines import transforms
+from pipelines import estimates, transforms
+from pipelines.estimates import Estimate
 from pipelines.launch import launch
 from pipelines.options import Verb, VerbOptions, add_no_follow_links
 from pipelines.remote.workers import AUDIO
-from stemlode import audio, files, runs, schemas
+from stemlode import audio, files, runs, schemas, tables
 from stemlode.addresses.rules import REFUSED, SAID
 from stemlode.audio import kinds
 from stemlode.audio.containers import opening
@@ -42,6 +44,7 @@ TAGS = {
     "work_id": ("musicbrainz_workid",),
     "date": ("date", "originaldate", "year"),
 }
+SAMPLE = 64  # files of each ending that an estimate looks at
 _TRACK_NUMBER = re.compile(r"^\d{1,3}(?:\s*[-._)]\s*|\s+)(?=\S)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
@@ -57,6 +60,7 @@ class ScanOptions(VerbOptions):
             help="file name endings that are audio; other files are left out and counted. A run "
             "that was begun before there were so many goes on with those of then",
         )
+        estimates.add_arguments(parser, "look at a few files and print what all would take")
         add_no_follow_links(parser)
 
 
@@ -261,6 +265,42 @@ def listed(folder: str, wanted: set[str], *, follow: bool = True) -> Iterator[An
             yield path
 
 
+def expected(folder: str, wanted: set[str], *, follow: bool = True) -> Estimate:
+    """What a run would take, from looking at some files of each ending."""
+    listing = estimates.given(listed(folder, wanted, follow=follow))
+    by_ending: dict[str, list[str]] = {}
+    for path in listing.main:
+        by_ending.setdefault(kinds.extension(path), []).append(path)
+    found = Estimate("files", 0, len(listing.main), 0, "tracks", 0, 0, 0, 0, 0)
+    step, rows = ReadTags(folder), []
+    for paths in by_ending.values():
+        some, took = estimates.chosen(paths, SAMPLE), estimates.Took()
+        with estimates.timed(took):
+            given = estimates.given(one for path in some for one in step.process(path))
+        sizes, part = estimates.sizes_of(paths), sum(estimates.sizes_of(some) or ())
+        more = len(paths) / len(some)
+        longer = sum(sizes) / part if sizes and part else more
+        found.sampled += len(some)
+        found.rows += len(given.main) * more
+        found.hours += sum(row["duration_s"] for row in given.main) / 3600 * longer
+        found.read_bytes += part * longer
+        found.core_hours += took.cpu_s / 3600 * more
+        found.rejected += len(given.rejects) * more
+        found.rejects.update(row["error"] for row in given.rejects)
+        rows += given.main
+    found.rejected += len(listing.rejects)
+    found.rejects.update(row["error"] for row in listing.rejects)
+    table = pa.Table.from_pylist(rows, schemas.TRACK)
+    empty = tables.size(table.slice(0, 0))
+    each = (tables.size(table) - empty) / max(1, len(rows))
+    found.written_bytes = found.disk_bytes = empty + each * found.rows
+    return found
+
+
+def _endings(view: Any) -> set[str]:
+    return {ending.strip().lstrip(".") for ending in view.extensions.lower().split(",")}
+
+
 VERB = Verb(
     "scan",
     "Make a catalogue of a folder of audio from tags, file names and headers; nothing is decoded.",
@@ -268,6 +308,8 @@ VERB = Verb(
     build,
     ScanOptions,
     positional="music",
+    neutral=estimates.OPTIONS,
+    dry=("estimate",),
     added={"no_follow_links": False},
     formerly={"extensions": ",".join(kinds.FORMER_EXTENSIONS)},
     named=("music",),
@@ -281,4 +323,13 @@ def main(argv: Sequence[str]) -> int:
     folder = VERB.given(VERB.parse(argv))["music"]
     if files.is_file(folder):
         raise BadUsage(f"--music {folder}: is a file; name the folder that holds it")
+    options = VERB.parse(argv)
+    view = options.view_as(ScanOptions)
+    if view.estimate:
+        if not runs.fingerprintable(folder):
+            raise BadUsage(f"--music {folder}: no such file or folder")
+        prices = estimates.prices_of(view.prices)
+        found = expected(folder, _endings(view), follow=not view.no_follow_links)
+        print("\n".join(map(runs.on_one_line, estimates.lines(found, prices))))
+        return 0
     return launch(VERB, argv)

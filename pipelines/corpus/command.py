@@ -13,8 +13,8 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsDict, AsList
 
-from pipelines import unreachable
-from pipelines.corpus import append, artists, grouping, inputs, needs, output, splits
+from pipelines import estimates, unreachable
+from pipelines.corpus import append, artists, estimate, grouping, inputs, needs, output, splits
 from pipelines.corpus.encode import Encode
 from pipelines.corpus.options import ADDED, CorpusOptions, plan_of
 from pipelines.launch import launch
@@ -129,9 +129,10 @@ VERB = Verb(
     (),
     build,
     CorpusOptions,
-    neutral=("append", *unreachable.OPTIONS, *ADDRESSES),
+    neutral=("append", *estimates.OPTIONS, *unreachable.OPTIONS, *ADDRESSES),
     writes=(SHARD.pattern, re.escape(runs.PENDING)),
     optional_inputs=("pairs", "stems", "mapping", "vocals", "instrumentals", "splits"),
+    dry=("estimate",),
     added=ADDED,
     decodes=True,
     imports={"scipy": "", **AUDIO, "pedalboard": "augment"},
@@ -151,6 +152,17 @@ def main(argv: Sequence[str]) -> int:
         raise BadUsage(
             "--append tries the rejects of its inputs as well: leave --retry-rejects out"
         )
+    if view.estimate:
+        given = VERB.given(options)
+        for name, path in given.items():
+            if not runs.fingerprintable(path):
+                raise BadUsage(f"--{name} {path}: no such file or folder")
+        prices = estimates.prices_of(view.prices)
+        allowed, follow = view.allow_uri or (), not view.no_follow_links
+        rules = runs.rules([*given.values()], [], allowed, follow=follow)
+        found = estimate.expected(options, given, rules)
+        print("\n".join(map(runs.on_one_line, estimates.lines(found, prices))))
+        return 0
     _say_needs(options)
     start: Callable[..., runs.Run | None] = runs.start
     if view.append or view.retry_rejects:

@@ -87,7 +87,7 @@ def _matches(
 ) -> tuple[beam.PCollection, Any]:
     """Recordings → (song id, song id, why) of songs that hold one recording, and what `_sketches`
     gives. `before` are tables of the sketches that a corpus holds already."""
-    sketched = found | "Sketch" >> beam.FlatMap(_sketches, run).with_outputs("missed", main="rows")
+    sketched = found | "Sketch" >> beam.FlatMap(sketches, run).with_outputs("missed", main="rows")
     known = (
         found.pipeline
         | "TablesBefore" >> beam.Create(before)
@@ -110,7 +110,7 @@ def _matches(
     return alike, sketched
 
 
-def _sketches(recording: Recording, run: runs.Run) -> Iterator[Any]:
+def sketches(recording: Recording, run: runs.Run) -> Iterator[Any]:
     """Rows of schemas.LANDMARKS of a recording's sounds; `missed` where one cannot be reached,
     lest it come to a corpus without having been held against the others.
 

@@ -7,7 +7,7 @@ import re
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines import unreachable
+from pipelines import estimates, unreachable
 from pipelines.corpus import splits
 from pipelines.options import VerbOptions, add_addresses
 from pipelines.samples.recordings import Shape
@@ -58,6 +58,9 @@ class CorpusOptions(VerbOptions):
             "--append",
             action="store_true",
             help="add those songs of the inputs that a finished corpus does not hold yet",
+        )
+        estimates.add_arguments(
+            parser, "encode a few recordings and print what all of them would take"
         )
         unreachable.add_arguments(
             parser, retry="add those songs that a finished corpus rejected and that can be used now"

@@ -20,7 +20,7 @@ from apache_beam.pvalue import AsSingleton
 
 from matching.sound.decisions import Thresholds
 from matching.sound.scores import Settings
-from pipelines import unreachable
+from pipelines import estimates, unreachable
 from pipelines.launch import carry_out, pipeline_of
 from pipelines.options import ADDRESSES, Verb
 from pipelines.prune import estimate, inputs, output, rescore, scoring
@@ -175,7 +175,7 @@ VERB = Verb(
     PruneOptions,
     optional_inputs=("candidates",),
     neutral=(
-        *("pairs_per_part", "thresholds", "rescore", "estimate"),
+        *("pairs_per_part", "thresholds", "rescore", *estimates.OPTIONS),
         *unreachable.OPTIONS,
         *ADDRESSES,
     ),
@@ -206,7 +206,8 @@ def main(argv: Sequence[str]) -> int:
         rules = runs.rules([given["candidates"]], [], allowed, follow=follow)
         listener = Listener(*settings_of(options), rules)
         rows = estimate.rows(given["candidates"])
-        found = estimate.lines(rows, listener, view.pairs_per_part)
+        prices = estimates.prices_of(view.prices)
+        found = estimate.lines(rows, listener, view.pairs_per_part, prices)
         print("\n".join(map(runs.on_one_line, found)))
         return 0
     return carry_out(VERB, options, given, pipeline_of(VERB, options))

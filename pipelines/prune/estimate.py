@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from pipelines import estimates
+from pipelines.estimates import Prices
 from pipelines.prune.scoring import ROLES, Heard, Listener, Row, groups
 from stemlode import tables
 
@@ -97,7 +99,12 @@ def measured(sample: Iterable[list[Row]], listener: Listener) -> Cost:
     return Cost(*found, dict(sorted(repaired.items())))
 
 
-def lines(candidates: Iterable[Row], listener: Listener, pairs_per_part: int) -> list[str]:
+def lines(
+    candidates: Iterable[Row],
+    listener: Listener,
+    pairs_per_part: int,
+    prices: Prices | None = None,
+) -> list[str]:
     """What `prune --estimate` prints."""
     work = work_of(candidates, pairs_per_part)
     said = [
@@ -122,6 +129,8 @@ def lines(candidates: Iterable[Row], listener: Listener, pairs_per_part: int) ->
         f"{ROUND:,} such pairs)",
         *(f"  {_time(hours / n):>10} with {n} worker{'s' * (n > 1)} of a core" for n in WORKERS),
     ]
+    if prices is not None:
+        said.append(estimates.cost(hours, 0.0, 0.0, 0.0, prices))
     said += [
         f"  {_share(count, cost.pairs)} of the pairs need mending: {repair}"
         for repair, count in cost.repaired.items()

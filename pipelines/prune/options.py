@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from matching.sound import alignment, decisions, difference, silence
 from matching.sound.decisions import Thresholds
 from matching.sound.scores import Settings
-from pipelines import unreachable
+from pipelines import estimates, unreachable
 from pipelines.options import VerbOptions, add_addresses
 from pipelines.prune import rescore, scoring, thresholds
 from stemlode import files
@@ -83,6 +83,7 @@ class PruneOptions(VerbOptions):
             action="store_true",
             help="write nothing; listen to a few pairs and print what all of them would cost",
         )
+        estimates.add_prices(parser)
         add(
             "--trim-db",
             type=float,

@@ -18,13 +18,13 @@ from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.pvalue import TaggedOutput
 
-from pipelines import unreachable
+from pipelines import estimates, unreachable
 from pipelines.catalogue import options as catalogue_options
 from pipelines.corpus import append, output
 from pipelines.corpus.options import ACTIVITY
 from pipelines.launch import carry_out, pipeline_of
 from pipelines.options import ADDRESSES, SharedOptions, Verb
-from pipelines.pseudolabel import encode, tracks
+from pipelines.pseudolabel import encode, estimate, tracks
 from pipelines.pseudolabel.options import OFFSETS, PseudolabelOptions, plan_of, teacher_of
 from pipelines.pseudolabel.plan import STAGE, LabelPlan, part_name, song_id, track_name
 from pipelines.pseudolabel.segments import Segmenter, mixtures, stretches
@@ -292,11 +292,13 @@ VERB = Verb(
     PseudolabelOptions,
     neutral=(
         *("allow_rejects", "teacher", "io_threads", "accelerator"),
+        *estimates.OPTIONS,
         *unreachable.OPTIONS,
         *ADDRESSES,
     ),
     named=("music",),
     optional_inputs=("catalog", "music"),
+    dry=("estimate",),
     writes=(tar.SHARD.pattern,),
     added={**catalogue_options.ADDED, **ACTIVITY, **OFFSETS},
     decodes=True,
@@ -321,6 +323,16 @@ def main(argv: Sequence[str]) -> int:
     plan = plan_of(options)
     if "catalog" in given and runs.fingerprintable(given["catalog"]):
         catalogue_options.catalogue_of(given["catalog"], view).parts()
+    if view.estimate:
+        for name, path in given.items():
+            if not runs.fingerprintable(path):
+                raise BadUsage(f"--{name} {path}: no such file or folder")
+        prices = estimates.prices_of(view.prices)
+        allowed, follow = view.allow_uri or (), not view.no_follow_links
+        rules = runs.rules([*given.values()], [*given.values()], allowed, follow=follow)
+        found = estimate.expected(options, given, plan, rules)
+        print("\n".join(map(runs.on_one_line, estimates.lines(found, prices))))
+        return 0
     verb = dataclasses.replace(VERB, build=functools.partial(_build, plan=plan))
     status = carry_out(
         verb,

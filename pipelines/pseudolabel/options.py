@@ -4,7 +4,7 @@ import argparse
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines import unreachable
+from pipelines import estimates, unreachable
 from pipelines.catalogue import options as catalogue_options
 from pipelines.corpus.options import FORMATS, add_activity
 from pipelines.options import VerbOptions, add_accelerator, add_addresses
@@ -65,6 +65,9 @@ class PseudolabelOptions(VerbOptions):
             "--lossless-only",
             action="store_true",
             help="refuse files whose codec is lossy",
+        )
+        estimates.add_arguments(
+            parser, "label parts of a few tracks and print what all of them would take"
         )
         unreachable.add_arguments(parser)
         add_addresses(parser)
