@@ -291,9 +291,10 @@ def expected(folder: str, wanted: set[str], *, follow: bool = True) -> Estimate:
     found.rejected += len(listing.rejects)
     found.rejects.update(row["error"] for row in listing.rejects)
     table = pa.Table.from_pylist(rows, schemas.TRACK)
-    empty = tables.size(table.slice(0, 0))
-    each = (tables.size(table) - empty) / max(1, len(rows))
-    found.written_bytes = found.disk_bytes = empty + each * found.rows
+    half = len(rows) // 2  # compressed, each further row takes less
+    each = (tables.size(table) - tables.size(table.slice(0, half))) / max(1, len(rows) - half)
+    found.written_bytes = tables.size(table) + each * max(0.0, found.rows - len(rows))
+    found.disk_bytes = found.written_bytes
     return found
 
 
