@@ -33,7 +33,9 @@ def _read(path: Path) -> tuple[list[dict], list[tuple[str, str]], int]:
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    text=st.lists(lines, max_size=12).map("\n".join),
+    text=st.tuples(st.sampled_from(["\n", "\r\n"]), st.lists(lines, max_size=12)).map(
+        lambda drawn: drawn[0].join(drawn[1])
+    ),
     size=st.integers(1, 40),
     ends=st.sampled_from(["", "\n", "\r\n"]),
 )
