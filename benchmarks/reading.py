@@ -59,22 +59,18 @@ def write(place: Path, form: str) -> str:
         contents["json"] = json.dumps(row).encode()
         rows.append((row | {"sha256": shards_tar.hashes(contents)}, contents))
     held = shards_tar.write_part(run.path("_parts", "all.part"), rows)
-    index = []
+    index: list[tables.Row] = []
     for first in range(0, SAMPLES, PER_SHARD):
         some, number = held[first : first + PER_SHARD], first // PER_SHARD
         if form == "parquet":
             name = shards_parquet.shard_name("train", number)
             sha256 = shards_parquet.write_shard(run.path(name), some, run.path("_parts", "note"))
-            offsets = list(range(len(some)))
+            index += shards_parquet.rows(run.path(name), some, name)
         else:
             name = shards_tar.shard_name("train", number)
             sha256 = shards_tar.write_shard(run.path(name), some)
-            offsets = shards_tar.offsets(some)
+            index += shards_tar.rows(some, name)
         outputs[name] = sha256
-        index += [
-            sample.row | {"shard": name, "offset": offset, "size": sample.size}
-            for sample, offset in zip(some, offsets, strict=True)
-        ]
     part = tables.write(
         run, "index-00000-of-00001.parquet", pa.Table.from_pylist(index, schemas.INDEX)
     )

@@ -127,15 +127,17 @@ def size(path: str) -> int:
 
 
 @_asking
-def open_input(path: str, *, in_order: bool = False) -> IO[bytes]:
+def open_input(path: str, *, in_order: bool = False, exact: bool = False) -> IO[bytes]:
     """A seekable binary reader; of a local file, as `open_local`.
 
     `in_order` promises not to seek: then a file of a web server comes in one answer, not in parts.
+    `exact` asks a store for what is read and no more, each time anew.
     """
     fs, name = system(path)
     if isinstance(fs, LocalFileSystem):
         return open_local(name)
-    return fs.open(name, "rb", **({"block_size": 0} if in_order and fs.protocol == WEB else {}))
+    options: dict[str, Any] = {"block_size": 0} if in_order and fs.protocol == WEB else {}
+    return fs.open(name, "rb", **options, **({"cache_type": "none"} if exact else {}))
 
 
 def open_local(name: str) -> IO[bytes]:

@@ -52,16 +52,15 @@ class WriteShard(beam.DoFn):
             name = parquet.shard_name(split, number)
             note = self.run.path(runs.PARTS, f"{split}-{number:05d}.json")
             write = functools.partial(parquet.write_shard, self.run.path(name), samples, note)
-            offsets = list(range(len(samples)))
+            rows = functools.partial(parquet.rows, self.run.path(name), samples, name)
         else:
             name = tar.shard_name(split, number)
             write = functools.partial(tar.write_shard, self.run.path(name), samples)
-            offsets = tar.offsets(samples)
+            rows = functools.partial(tar.rows, samples, name)
         sha256 = patiently(write, f"--output {self.run.output}")
         tar.release(samples)
         meters.step("shards")
-        for sample, offset in zip(samples, offsets, strict=True):
-            row = {**sample.row, "shard": name, "offset": offset, "size": sample.size}
+        for row in patiently(lambda: list(rows()), f"--output {self.run.output}"):
             yield TaggedOutput("index", row)
         yield {"path": name, "sha256": sha256}
 

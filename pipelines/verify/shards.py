@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import json
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +12,7 @@ import pyarrow as pa
 import soundfile
 
 from stemlode import files, runs
-from stemlode.shards import parquet, tar
+from stemlode.shards import members, parquet, tar
 from stemlode.tables import Row
 
 ROWS = 64  # of the index that are Python objects at a time
@@ -53,7 +54,7 @@ def _tar(path: str, name: str, sha256: str, rows: pa.Table, judge: Judge) -> Ite
                 yield f"{name}: sample {row['sample_id']} begins at byte {row['offset']}, not {at}"
             data = file.read(max(0, min(row["size"], whole)))  # whatever a damaged index says
             hasher.update(data)
-            at += row["size"]
+            begin, at = at, at + row["size"]
             try:
                 found = tar.contents(data)
                 if tar.entries(row["sample_id"], found) != data:
@@ -62,6 +63,7 @@ def _tar(path: str, name: str, sha256: str, rows: pa.Table, judge: Judge) -> Ite
                 yield f"{name}: sample {row['sample_id']} is no tar entry: {runs.reason(error)}"
                 continue
             yield from _sample(name, row, found, judge)
+            yield from _places(name, row, found, tar.places(found, begin))
         yield from _end(name, file, hasher)
     if hasher.hexdigest() != sha256:
         yield f"{name}: its SHA-256 is not that in {runs.RECORD}"
@@ -83,6 +85,8 @@ def _parquet(path: str, name: str, sha256: str, rows: pa.Table, judge: Judge) ->
     if files.sha256(path) != sha256:
         yield f"{name}: its SHA-256 is not that in {runs.RECORD}"
     read = parquet.read(path)
+    says_where = rows["members"].null_count < len(rows)
+    places = parquet.offsets(path) if says_where else itertools.repeat(dict[str, int]())
     for number, row in enumerate(_dicts(rows)):
         found = next(read, None)
         sample_id = found.pop(parquet.ROW, b"").decode() if found else "nothing"
@@ -90,6 +94,7 @@ def _parquet(path: str, name: str, sha256: str, rows: pa.Table, judge: Judge) ->
             yield f"{name}: row {number} is {sample_id}, not sample {row['sample_id']}"
             return
         yield from _sample(name, row, found, judge)
+        yield from _places(name, row, found, next(places, {}))
     if next(read, None) is not None:
         yield f"{name}: does not end after the last sample of the index"
 
@@ -105,6 +110,26 @@ def _sample(name: str, row: Row, found: Mapping[str, bytes], judge: Judge) -> It
             )
     for fault in judge(row, found):
         yield f"{where}: {fault}"
+
+
+def _places(
+    name: str, row: Row, found: Mapping[str, bytes], offsets: Mapping[str, int]
+) -> Iterator[str]:
+    """Where the index says that a sample's files lie elsewhere than they do; it need not say it."""
+    said = members.of_row(row)
+    if not said:
+        return
+    where = f"{name}: sample {row['sample_id']}"
+    for file in sorted({*said, *found}):
+        if file not in said or file not in found:
+            yield f"{where}: the index says {'not ' if file in found else ''}where {file} lies"
+            continue
+        is_there = members.of_file(found[file], offsets.get(file, -1))
+        for fact, value in is_there.items():
+            told = said[file].get(fact)
+            if told != value:
+                both = "" if isinstance(value, list) else f": {told}, and it is {value}"
+                yield f"{where}: the index gives {file} another {fact}{both}"
 
 
 def recording(row: Row, found: Mapping[str, bytes]) -> Iterator[str]:

@@ -92,6 +92,14 @@ INDEX = pa.schema(
             since="0.2",
         ),
         field(
+            "members",
+            "str→member",
+            BYTES,
+            "Where each file of the sample begins in the shard, and its size. Of FLAC also where a frame "
+            "begins, in bytes from the file's begin, at every seek_step samples. Null in version 1.",
+            since="0.2",
+        ),
+        field(
             "sha256",
             "str→str",
             NONE,

@@ -17,6 +17,17 @@ _TYPES = {
     "pieces": pa.list_(pa.list_(pa.float64(), 4)),
     "str→f64": pa.map_(pa.string(), pa.float64()),
     "str→f64s": pa.map_(pa.string(), pa.list_(pa.float64())),
+    "str→member": pa.map_(
+        pa.string(),
+        pa.struct(
+            {
+                "offset": pa.int64(),
+                "size": pa.int64(),
+                "seek_step": pa.int32(),
+                "seek_points": pa.list_(pa.int32()),
+            }
+        ),
+    ),
     "str→str": pa.map_(pa.string(), pa.string()),
 }
 

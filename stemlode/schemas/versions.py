@@ -21,7 +21,8 @@ TABLES = {
     "salience": SALIENCE,
     "rejects": REJECT,
 }
-VERSIONS = {**dict.fromkeys(TABLES, 1), "shards": 1}  # of what is written now
+# Of what is written now. Version 2 of the index says where each file of a sample lies (`members`).
+VERSIONS = {**dict.fromkeys(TABLES, 1), "index": 2, "shards": 1}
 _TABLE_FILE = re.compile(r"([a-z]+)(?:-append\d+)?-\d{5}-of-\d{5}\.parquet")
 _SHARD_FILE = re.compile(r"(?:train|valid|test)/[^/]+")
 

@@ -8,25 +8,83 @@ compress further), and pages carry checksums. Which samples a shard holds is pla
 import contextlib
 import hashlib
 import json
+import struct
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stemlode import files, inflation
 from stemlode.runs import Failed, reason
-from stemlode.shards import tar
+from stemlode.shards import members, tar
 from stemlode.shards.tar import Sample
 
 # A row group is full here. It is what a reader has to read for any one of its samples, and samples
 # of the usual 12 s are larger, so that each has its own.
 GROUP_BYTES = 1 << 20
 ROW = "sample_id"
+LENGTH_BYTES = 4  # of the length that stands before a value
 
 
 def shard_name(split: str, number: int) -> str:
     """A shard's path below the corpus folder."""
     return f"{split}/{split}-{number:05d}.parquet"
+
+
+def rows(path: str, samples: Sequence[Sample], shard: str) -> Iterator[dict[str, Any]]:
+    """The samples' rows of the index, where `shard`, which lies at `path`, holds these, in this
+    order."""
+    for number, (sample, places) in enumerate(zip(samples, offsets(path), strict=True)):
+        yield {
+            **sample.row,
+            "shard": shard,
+            "offset": number,
+            "size": sample.size,
+            "members": members.moved(sample.members, places),
+        }
+
+
+def offsets(path: str) -> Iterator[dict[str, int]]:
+    """Where the files of each sample of a shard begin, in bytes, as far as they lie there plain.
+
+    No library says where a value lies in its page, so it is looked for in the bytes of its column.
+    Raises as `read`.
+    """
+    with files.open_input(path) as file:
+        with telling_damage():
+            table = pq.ParquetFile(file, pre_buffer=False)
+        for number in range(table.num_row_groups):
+            facts = table.metadata.row_group(number)
+            with telling_damage():
+                inflation.check(file, table, groups=[number])
+                group = table.read_row_group(number, use_threads=False)
+            found: list[dict[str, int]] = [{} for _ in range(group.num_rows)]
+            for column in range(facts.num_columns):
+                chunk = facts.column(column)
+                if chunk.path_in_schema != ROW and chunk.compression == "UNCOMPRESSED":
+                    file.seek(chunk.data_page_offset)
+                    data = file.read(chunk.total_compressed_size)
+                    _find(data, chunk, group, found)
+            yield from found
+
+
+def _find(
+    data: bytes, chunk: pq.ColumnChunkMetaData, group: pa.Table, found: list[dict[str, int]]
+) -> None:
+    """Add where a column's values lie, each behind its length, to the places of each row."""
+    name, at = chunk.path_in_schema, 0
+    for value, places in zip(group[name], found, strict=True):
+        if not value.is_valid:
+            continue
+        content = value.as_py()
+        content = content.encode() if isinstance(content, str) else content
+        at = data.find(struct.pack("<I", len(content)) + content, at)
+        if at < 0:
+            return
+        at += LENGTH_BYTES
+        places[name] = chunk.data_page_offset + at
+        at += len(content)
 
 
 def write_shard(path: str, samples: Sequence[Sample], note: str) -> str:

@@ -5,6 +5,7 @@ live in running generators that cannot be saved, so to go on in mid-epoch it wou
 that was used up. The index says where every sample lies; any of them is one read away.
 """
 
+import contextlib
 import os
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -15,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stemlode import files, inflation
+from stemlode.shards import members
+from stemlode.shards.members import BLOCK, MOST
 from stemlode.shards.parquet import telling_damage
-from stemlode.shards.tar import BLOCK
 
-MOST = 1 << 31  # bytes of a sample
 HELD = 32  # Parquet shards that a process keeps open
 # A file, the table in it, and the number of the first row of each row group.
 _Table = tuple[IO[bytes], pq.ParquetFile, list[int]]
@@ -30,22 +31,56 @@ def contents(folder: str, row: dict[str, Any], wanted: Iterable[str]) -> dict[st
 
     Args:
         folder: of the corpus.
-        row: the sample's row of the index: sample_id, shard, offset, size.
+        row: the sample's row of the index: sample_id, shard, offset, size, and members: then no
+            other files are read, as long as these lie where it says.
 
     Raises OSError where the shard cannot be read (trying again may help), ValueError where the
     sample does not lie there, or outside of the corpus, or lacks a file, pyarrow.ArrowException
     where a page is damaged.
     """
-    is_there = row["offset"] >= 0 and 0 <= row["size"] <= MOST
-    if not (is_there and files.is_below(row["shard"])):
-        raise ValueError("the index gives it no place in a shard of the corpus")
-    path, names = files.join(folder, row["shard"]), tuple(wanted)
-    of_format = _of_parquet if path.endswith(".parquet") else _of_tar
-    found = of_format(path, row, names)
+    path, names = _path(folder, row), tuple(wanted)
+    if path.endswith(".parquet"):
+        return _complete(_of_parquet(path, row, names), names)
+    held = members.of_row(row)
+    if held.keys() >= set(names):
+        with contextlib.suppress(*members.WRONG):  # the whole sample says it as ever
+            return members.whole(path, row["sample_id"], {name: held[name] for name in names})
+    return _complete(_of_tar(path, row, names), names)
+
+
+def _complete(found: dict[str, bytes], names: Iterable[str]) -> dict[str, bytes]:
+    """The files that were found; ValueError where one is missing."""
     for name in names:
         if not found.get(name):
             raise ValueError(f"lacks {name}")
     return found
+
+
+def part(
+    folder: str, row: dict[str, Any], name: str, start: int, count: int
+) -> tuple[bytes, int] | None:
+    """A part of a FLAC file of a sample: a file that holds `count` of its samples from `start` on,
+    and maybe more, and the number of the first one. None where all of it must be read: the index
+    has no seek points, or they are wrong.
+
+    `row` as for `contents`, with sample_rate, channels and duration_s. Raises as that does.
+    """
+    path, member = _path(folder, row), members.of_row(row).get(name)
+    if member is None:
+        return None
+    try:
+        data = members.part(path, member, row, start, count)
+    except members.WRONG:
+        return None
+    return data, members.first_of(member, start)
+
+
+def _path(folder: str, row: dict[str, Any]) -> str:
+    """The shard of a sample; ValueError where it has no place in one."""
+    is_there = row["offset"] >= 0 and 0 <= row["size"] <= MOST
+    if not (is_there and files.is_below(row["shard"])):
+        raise ValueError("the index gives it no place in a shard of the corpus")
+    return files.join(folder, row["shard"])
 
 
 def _of_tar(path: str, row: dict[str, Any], names: tuple[str, ...]) -> dict[str, bytes]:
@@ -88,7 +123,7 @@ def _table(path: str) -> _Table:
     if key not in _TABLES:
         while len(_TABLES) >= HELD:
             _TABLES.pop(next(iter(_TABLES)))
-        file = files.open_input(path)
+        file = files.open_input(path, exact=True)
         table = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
         sizes = [table.metadata.row_group(n).num_rows for n in range(table.num_row_groups)]
         _TABLES[key] = file, table, list(accumulate(sizes[:-1], initial=0))

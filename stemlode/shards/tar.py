@@ -19,9 +19,9 @@ from typing import IO, Any
 
 from stemlode import files
 from stemlode.runs import BadUsage, Failed
-from stemlode.shards import space
+from stemlode.shards import members, space
+from stemlode.shards.members import BLOCK, Member
 
-BLOCK = 512  # what tar files count in
 END = bytes(2 * BLOCK)  # two empty blocks end a tar file
 COPY_BYTES = 1 << 18
 SHARD = re.compile(r"(train|valid|test)/\1-(\d{5,})\.(tar|parquet)")
@@ -31,13 +31,18 @@ crc32 = zlib.crc32
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """A sample's index row (without shard and offset) and its tar entries in a part file."""
+    """A sample's index row (without shard, offset and members) and its tar entries in a part file.
+
+    The members' offsets are those in the tar entries; there are none in a part of an earlier
+    Stemlode.
+    """
 
     row: dict[str, Any]
     part: str  # path of the part file
     offset: int  # bytes into the part file
     size: int  # bytes, padding included
     crc32: int
+    members: dict[str, Member] = dataclasses.field(default_factory=dict)
 
 
 def parse_bytes(text: str) -> int:
@@ -75,6 +80,15 @@ def contents(data: bytes) -> dict[str, bytes]:
     return found
 
 
+def places(contents: Mapping[str, bytes], begin: int) -> dict[str, int]:
+    """Where each of a sample's files begins in a shard in which its entries begin at `begin`."""
+    found, at = {}, begin
+    for name in sorted(contents):
+        found[name] = at + BLOCK
+        at += BLOCK + -(-len(contents[name]) // BLOCK) * BLOCK
+    return found
+
+
 def hashes(contents: Mapping[str, bytes]) -> dict[str, str]:
     """SHA-256 of each of a sample's files."""
     return {name: hashlib.sha256(contents[name]).hexdigest() for name in sorted(contents)}
@@ -93,12 +107,14 @@ def write_part(
         offset = 0
         for row, contents in samples:
             size = checksum = 0
+            places = {}
             for name in sorted(contents):
+                places[name] = members.of_file(contents[name], size + BLOCK)
                 for piece in pieces(f"{row['sample_id']}.{name}", contents[name]):
                     file.write(piece)
                     checksum = zlib.crc32(piece, checksum)
                     size += len(piece)
-            held.append(Sample(row, path, offset, size, checksum))
+            held.append(Sample(row, path, offset, size, checksum, places))
             offset += size
     described = [dataclasses.asdict(sample) | {"part": None} for sample in held]
     files.write_bytes(_list_of(path), json.dumps({"bytes": offset, "samples": described}).encode())
@@ -141,6 +157,19 @@ def shard_name(split: str, number: int) -> str:
 def offsets(samples: Sequence[Sample]) -> list[int]:
     """Where each sample begins in a shard that holds these, in this order."""
     return list(accumulate((sample.size for sample in samples[:-1]), initial=0)) if samples else []
+
+
+def rows(samples: Sequence[Sample], shard: str) -> Iterator[dict[str, Any]]:
+    """The samples' rows of the index, where `shard` holds these, in this order."""
+    for sample, offset in zip(samples, offsets(samples), strict=True):
+        places = {name: offset + member["offset"] for name, member in sample.members.items()}
+        yield {
+            **sample.row,
+            "shard": shard,
+            "offset": offset,
+            "size": sample.size,
+            "members": members.moved(sample.members, places),
+        }
 
 
 def write_shard(path: str, samples: Sequence[Sample]) -> str:

@@ -60,6 +60,22 @@ def corpus_folder(stems: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
+def parquet_folder(stems: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The songs of `corpus_folder`, cut and split as there, in Parquet shards."""
+    output = tmp_path_factory.mktemp("parquet") / "corpus"
+    argv = ["--stems", str(stems), "--output", str(output), *OPTIONS, "--format", "parquet"]
+    assert command.main(argv) == 0
+    return output
+
+
+@pytest.fixture(params=["webdataset", "parquet"])
+def either(request: pytest.FixtureRequest) -> Path:
+    """The corpus in either format."""
+    name = "corpus_folder" if request.param == "webdataset" else "parquet_folder"
+    return Path(request.getfixturevalue(name))
+
+
+@pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained net of a few weights with the thesis' spectrograms."""
     torch.manual_seed(0)

@@ -5,6 +5,7 @@ the sample where it stopped, without reading again what it has used. A sample th
 comes out as `Bad`, in its place.
 """
 
+import contextlib
 import copy
 import dataclasses
 import math
@@ -25,7 +26,19 @@ from stemlode import files, retry, runs, tables
 from stemlode.runs import BadUsage, Failed
 from stemlode.shards import reading
 from training.data import buffers
-from training.data.windows import HOME, Bad, Room, Window, cut, decode, fresh, home, needs
+from training.data.windows import (
+    HOME,
+    UNREADABLE,
+    Bad,
+    Room,
+    Window,
+    cut,
+    decode,
+    fresh,
+    home,
+    needs,
+    patch,
+)
 from training.devices import ALONE, World
 from training.recipes.base import Recipe
 
@@ -34,6 +47,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ["sample_id", "song_id", "split_group", "split", "shard", "sources", "start_s"]
 COLUMNS += ["track_ids", "offset", "size", "salient", "duration_s", "sample_rate", "scale"]
+COLUMNS += ["channels", "members"]
 KNOWN_OF_SONGS = ("augmentation", "genre", "tempo", "key")  # read where an index has them
 
 
@@ -210,6 +224,8 @@ class SplitSamples(Dataset[Window | Bad]):
     def __getitem__(self, asked: Asked) -> Window | Bad:
         epoch, number, whole = asked
         (row,) = self.index.slice(number, 1).to_pylist()
+        if self.crop and not whole and (found := self._patch(row, epoch)) is not None:
+            return found
         window = self._read(row, fresh if self.crop and not whole else self.room)
         if isinstance(window, Bad):
             return window
@@ -219,8 +235,19 @@ class SplitSamples(Dataset[Window | Bad]):
 
     def cropped(self, window: Window, epoch: int) -> Window:
         """The patch that an epoch takes of a whole sample."""
-        rng = random.Random(f"{self.seed} {epoch} {window.sample_id}")
-        return cut(window, self.recipe.patch_samples, rng)
+        return cut(window, self.recipe.patch_samples, self._rng(epoch, window.sample_id))
+
+    def _rng(self, epoch: int, sample_id: str) -> random.Random:
+        return random.Random(f"{self.seed} {epoch} {sample_id}")
+
+    def _patch(self, row: dict[str, Any], epoch: int) -> Window | None:
+        """The same patch, if it can be read alone."""
+        if self.salience is not None:
+            return None
+        rng, folder = self._rng(epoch, row["sample_id"]), home(self.folder, row)
+        with contextlib.suppress(*UNREADABLE):  # the whole sample says what is wrong
+            return patch(folder, row, self.recipe, rng)
+        return None
 
     def decoded_bytes(self, number: int) -> int:
         """About how much memory a whole sample takes: two sources, float32."""

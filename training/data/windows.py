@@ -1,5 +1,6 @@
 """Samples of a corpus, and pieces of their sources, at the rate and channels of a recipe."""
 
+import contextlib
 import dataclasses
 import io
 import random
@@ -90,7 +91,15 @@ def needs(sources: Iterable[str], target: str) -> tuple[str, ...]:
 
 def fault(sample_id: str, error: Exception) -> Bad:
     """What could not be used, for one of UNREADABLE that came up where a sample was read."""
-    return Bad(error.key if isinstance(error, FollowingFault) else sample_id, runs.reason(error))
+    key = error.key if isinstance(error, FollowingFault) else sample_id
+    return Bad(key, _why(error))
+
+
+def _why(error: Exception) -> str:
+    """One of UNREADABLE in words; libsndfile's own would name an object in memory."""
+    if isinstance(error, soundfile.LibsndfileError):
+        return f"does not decode: {error.error_string}"
+    return runs.reason(error)
 
 
 HOME = "home"  # column of an index of several corpora: the folder of each, null for the first's
@@ -120,14 +129,12 @@ def decode(
         )
         if mixture.shape != reference.shape:
             raise ValueError("its sources differ in length")
-    except soundfile.LibsndfileError as error:
-        return Bad(row["sample_id"], f"does not decode: {error.error_string}")
     except KeyError as error:
         return Bad(row["sample_id"], f"lacks {error.args[0]}")
-    except ValueError as error:
-        return Bad(row["sample_id"], runs.reason(error))
-    song = " ".join([row["song_id"], *(row["track_ids"] or [])])
-    return Window(row["sample_id"], song, mixture, reference, residual=names[1] != recipe.target)
+    except (ValueError, soundfile.LibsndfileError) as error:
+        return Bad(row["sample_id"], _why(error))
+    residual = names[1] != recipe.target
+    return Window(row["sample_id"], song_of(row), mixture, reference, residual)
 
 
 def decoded(
@@ -159,20 +166,28 @@ def _frames(
     start_s: float,
     samples: int | None,
     room: Room = fresh,
+    first: int | None = None,
 ) -> tuple[np.ndarray, int]:
     """As `decoded`, for a shape of channels and rate, but not resampled: [frames, channels], and
-    their own rate. They are enough for `samples` at the rate, if there are as many."""
+    their own rate. They are enough for `samples` at the rate, if there are as many.
+
+    The data may be those of a part that begins with frame `first` (`reading.part`)."""
     channels, rate = shape
-    with soundfile.SoundFile(io.BytesIO(data)) as sound:
+    with (soundfile.SoundFile if first is None else _Part)(io.BytesIO(data)) as sound:
         start, held = round(start_s * sound.samplerate), sound.channels
         left, from_rate = max(0, sound.frames - start), sound.samplerate
         if samples is not None:  # one frame more than needed: resampling may leave one too few
             left = min(left, -(-samples * from_rate // rate) + 1)
         if not sound.frames:
             raise ValueError("a source is empty")
-        sound.seek(min(start, sound.frames))
-        plain = held == channels and from_rate == rate
-        frames = sound.read(left, "float32", True, out=(room if plain else fresh)((left, held)))
+        ahead = 0 if first is None else start - first  # frames of a part to pass over
+        if first is None:
+            sound.seek(min(start, sound.frames))
+        plain = held == channels and from_rate == rate and not ahead
+        out = (room if plain else fresh)((ahead + left, held))
+        frames = sound.read(ahead + left, "float32", True, out=out)[ahead:]
+        if first is not None and len(frames) < left:
+            raise ValueError("a part of a source breaks off")
     if scale != 1:
         frames *= np.float32(scale)
     if channels == 1 and held > 1:
@@ -182,6 +197,15 @@ def _frames(
     elif held != channels:
         raise ValueError(f"a source has {held} channels")
     return frames, from_rate
+
+
+class _Part(soundfile.SoundFile):
+    """A file whose frames are numbered from another one's begin, so that libFLAC finds none by its
+    number: it is read in order."""
+
+    def seekable(self) -> bool:
+        """soundfile seeks behind what it has read in what is seekable."""
+        return False
 
 
 def cut(window: Window, samples: int, rng: random.Random) -> Window:
@@ -232,13 +256,12 @@ def read(
         before = sum(map(len, parts))  # frames
         begin_s = 0.0 if parts else start_s
         try:
-            data = reading.contents(home(folder, held), held, [name])[name]
-            frames, from_rate = _frames(
-                data, held["scale"], (channels, rate), start_s=begin_s, samples=samples
+            frames, from_rate = _some(
+                home(folder, held), held, name, (channels, rate), begin_s, samples
             )
         except UNREADABLE as error:
             if held is following:
-                raise FollowingFault(held["sample_id"], runs.reason(error)) from error
+                raise FollowingFault(held["sample_id"], _why(error)) from error
             raise
         wanted = -(-samples * from_rate // rate) + 1
         parts.append(frames[: wanted - before])
@@ -247,3 +270,63 @@ def read(
     whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
     found = torch.from_numpy(audio.resample(whole.T, from_rate, rate)[:, :samples])
     return F.pad(found, (0, samples - found.shape[1]))
+
+
+def patch(folder: str, row: dict[str, Any], recipe: Recipe, rng: random.Random) -> Window | None:
+    """What `cut` takes of a decoded sample, of which no more is read than that. None where all of
+    it must be read: to be resampled, or as the index does not say where frames lie, or wrongly.
+
+    Raises OSError where it cannot be reached.
+    """
+    names, rate = needs(row["sources"], recipe.target), recipe.sample_rate
+    spare = round(row["duration_s"] * row["sample_rate"]) - recipe.patch_samples
+    if row["sample_rate"] != rate or spare <= 0 or not row.get("members"):
+        return None
+    shape, begin = (recipe.audio_channels, rate), rng.randint(0, spare) / rate
+    found = []
+    for name in names:
+        part = _part(folder, row, f"{name}.flac", shape, begin, recipe.patch_samples)
+        if part is None:
+            return None
+        found.append(torch.from_numpy(part[0].T[:, : recipe.patch_samples]))
+    mixture, reference = found
+    residual = names[1] != recipe.target
+    return Window(row["sample_id"], song_of(row), mixture, reference, residual)
+
+
+def song_of(row: Mapping[str, Any]) -> str:
+    """What a sample's song is called among levels: a song of several recordings is several."""
+    return " ".join([row["song_id"], *(row["track_ids"] or [])])
+
+
+def _part(
+    folder: str,
+    row: dict[str, Any],
+    name: str,
+    shape: tuple[int, int],
+    start_s: float,
+    samples: int,
+) -> tuple[np.ndarray, int] | None:
+    """As `_frames`, of a file of which no more is read than is wanted; None where that fails."""
+    begin, rate = round(start_s * row["sample_rate"]), row["sample_rate"]
+    count = -(-samples * rate // shape[1]) + 1  # as in `_frames`
+    if part := reading.part(folder, row, name, begin, count):
+        data, first = part
+        with contextlib.suppress(ValueError, soundfile.LibsndfileError):
+            return _frames(data, row["scale"], shape, start_s=start_s, samples=samples, first=first)
+    return None
+
+
+def _some(
+    folder: str,
+    row: dict[str, Any],
+    name: str,
+    shape: tuple[int, int],
+    start_s: float,
+    samples: int,
+) -> tuple[np.ndarray, int]:
+    """As `_frames`, of a sample's file; raises one of `UNREADABLE`."""
+    if part := _part(folder, row, name, shape, start_s, samples):
+        return part
+    data = reading.contents(folder, row, [name])[name]
+    return _frames(data, row["scale"], shape, start_s=start_s, samples=samples)

@@ -119,7 +119,8 @@ def grouping(stems: Collection[str]) -> str:
 def in_corpus(corpus: Corpus, split: str) -> list[ChunkedSong]:
     """The songs of a corpus' split; BadUsage where it has none."""
     found: dict[str, ChunkedSong] = {}
-    rows = [row for row in corpus.index.to_pylist() if row["split"] == split]
+    columns = ["song_id", "track_ids", "start_s", "sources", "shard", "offset", "size"]
+    rows = corpus.of(split).select(columns).to_pylist()
     for row in sorted(rows, key=lambda row: (row["song_id"], row["track_ids"], row["start_s"])):
         if "mixture" in row["sources"]:
             name = " ".join([row["song_id"], *(row["track_ids"] or [])])

@@ -103,7 +103,7 @@ def _frames(data: bytes, size: int) -> list[Frame]:
     samples, where it is fixed; 0 where that is not known: then the first frame's."""
     found, at = list[Frame](), data.find(0xFF)
     while 0 <= at <= len(data) - _HEAD_BYTES:
-        frame = _frame(data[at : at + _HEAD_BYTES])
+        frame = frame_head(data[at : at + _HEAD_BYTES])
         if frame is not None:
             number, samples, by_sample = frame
             size = size or samples
@@ -112,8 +112,9 @@ def _frames(data: bytes, size: int) -> list[Frame]:
     return found
 
 
-def _frame(head: bytes) -> tuple[int, int, bool] | None:
-    """Its number, its samples, and whether it is numbered by its first sample; None for none."""
+def frame_head(head: bytes) -> tuple[int, int, bool] | None:
+    """What a frame's header says, in 16 bytes or more: its number, its samples, and whether it is
+    numbered by its first sample. None for none."""
     if head[0] != 0xFF or head[1] & 0xFE != 0xF8:
         return None
     sizes, rates = head[2] >> 4, head[2] & 15
@@ -131,12 +132,12 @@ def _frame(head: bytes) -> tuple[int, int, bool] | None:
     wide = {6: 1, 7: 2}.get(sizes, 0)
     size = _SIZES[sizes] or int.from_bytes(head[at : at + wide], "big") + 1
     at += wide + {12: 1, 13: 2, 14: 2}.get(rates, 0)
-    if _crc8(head[:at]) != head[at]:
+    if crc8(head[:at]) != head[at]:
         return None
     return number, size, bool(head[1] & 1)
 
 
-def _crc8(data: bytes) -> int:
+def crc8(data: bytes) -> int:
     """Of the polynomial x⁸ + x² + x + 1."""
     found = 0
     for byte in data:

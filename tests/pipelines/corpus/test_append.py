@@ -7,14 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
 from pipelines.corpus import append, encode
 from pipelines.verify import command
-from stemlode import cli, retry, runs, schemas, tables
+from stemlode import cli, files, retry, runs, schemas, tables
 from stemlode.audio import decoders
 from stemlode.runs import Failed
+from stemlode.shards import reading, tar
 from tests.pipelines.corpus.test_command import _pair, _track, _write_pairs
 
 RATE = 8000
@@ -81,6 +83,30 @@ def grown(before: Path, tmp_path: Path) -> Path:
     root = Path(shutil.copytree(before, tmp_path / "grown"))
     _songs(root / "stems", range(4, 8))
     return root
+
+
+def test_a_corpus_of_version_1_grows(grown: Path) -> None:
+    """Its own tables stay without `members`, the new ones have them."""
+    output = grown / "corpus"
+    record = json.loads((output / "run.json").read_text())
+    for path in output.glob("index-*"):
+        pq.write_table(pq.read_table(path).drop_columns(["members"]), path)
+        record["outputs"][path.name] = files.sha256(str(path))
+    record["schemas"]["index"] = 1
+    (output / "run.json").write_text(json.dumps(record))
+    old = {row["sample_id"] for row in tables.read(str(output), "index").to_pylist()}
+    _assert_whole(output)
+    assert _run(output, "--stems", grown / "stems", "--append") == 0
+    _assert_whole(output)
+    assert _record(output)["schemas"]["index"] == 2
+    rows = tables.read(str(output), "index").to_pylist()
+    assert {row["sample_id"] for row in rows if not row["members"]} == old != set()
+    assert any(row["members"] for row in rows)
+    for row in rows:
+        names = [f"{name}.flac" for name in row["sources"]]
+        found = reading.contents(str(output), row, names)
+        hashes = dict(row["sha256"])
+        assert tar.hashes(found) == {name: hashes[name] for name in names}
 
 
 def test_new_songs_come_in_and_no_old_shard_is_touched(

@@ -79,6 +79,12 @@ def test_a_whole_corpus_passes(whole: Path, capsys: pytest.CaptureFixture[str]) 
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
 
 
+def test_an_index_that_does_not_say_where_files_lie_passes(damaged: Path) -> None:
+    """As none of version 1 does."""
+    _rewrite_index(damaged, lambda rows: [{**row, "members": None} for row in rows])
+    assert not _wrong(damaged)
+
+
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -164,6 +170,21 @@ def _lost(rows: list[dict]) -> list[dict]:
     return rows[1:]
 
 
+def _elsewhere(rows: list[dict]) -> list[dict]:
+    rows[0]["members"]["mixture.flac"]["offset"] += 1
+    return rows
+
+
+def _other_points(rows: list[dict]) -> list[dict]:
+    rows[0]["members"]["mixture.flac"]["seek_points"][0] += 1
+    return rows
+
+
+def _nowhere(rows: list[dict]) -> list[dict]:
+    del rows[0]["members"]["json"]
+    return rows
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -173,6 +194,9 @@ def _lost(rows: list[dict]) -> list[dict]:
         (_another_level, "scale differs between its json and the index"),
         (_longer, "in the index"),
         (_lost, "run.json: samples is"),
+        (_elsewhere, "the index gives mixture.flac another offset: "),
+        (_other_points, "the index gives mixture.flac another seek_points"),
+        (_nowhere, "the index says not where json lies"),
     ],
 )
 def test_an_index_that_says_something_else_is_found(

@@ -37,22 +37,6 @@ RECIPE = registry.override(
 NATIVE = registry.override(RECIPES["cws-unet5-k1"], {"sample_rate": RATE})  # nothing to resample
 
 
-@pytest.fixture(scope="session")
-def parquet_folder(stems: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The songs of `corpus_folder`, cut and split as there, in Parquet shards."""
-    output = tmp_path_factory.mktemp("parquet") / "corpus"
-    argv = ["--stems", str(stems), "--output", str(output), *OPTIONS, "--format", "parquet"]
-    assert write_corpus(argv) == 0
-    return output
-
-
-@pytest.fixture(params=["webdataset", "parquet"])
-def either(request: pytest.FixtureRequest) -> Path:
-    """The corpus in either format."""
-    name = "corpus_folder" if request.param == "webdataset" else "parquet_folder"
-    return Path(request.getfixturevalue(name))
-
-
 def _ids(items: object) -> list[str]:
     return [item.sample_id for item in items if isinstance(item, Window)]  # type: ignore[attr-defined]
 
