@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from matching.artists import Artist
 from pipelines.corpus.splits import SplitFacts, SplitGroup
+from pipelines.summary import REJECTS
 from stemlode import files, locks, plans, runs, schemas, tables
 from stemlode.addresses.rules import NOT_OPENED
 from stemlode.runs import BadUsage, Failed
@@ -260,6 +261,9 @@ def _added_up(output: str, record: dict[str, Any], counts: dict[str, Any]) -> di
     totals["songs"] = len(songs)
     for name in ("rejected", *(name for name in NOT_OPENED if name in totals)):
         totals[name] = counts.get(name, 0)
+    for name in [name for name in totals if name.startswith(REJECTS)]:
+        del totals[name]
+    totals.update({name: count for name, count in counts.items() if name.startswith(REJECTS)})
     found = {k: round(v, 6) if isinstance(v, float) else v for k, v in totals.items()}
     return dict(sorted(found.items()))
 
