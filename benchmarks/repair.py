@@ -14,6 +14,7 @@ on. `--cost`: processor time of `prune` on songs of which every tenth needs a re
 
 import argparse
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -23,6 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import scipy.signal
 import soundfile
 
 from benchmarks import sound_cases, voice_cases, voices
@@ -35,7 +37,7 @@ from pipelines.prune.scoring import Listener
 from stemlode import schemas
 
 DATA = Path(os.environ.get("STEMLODE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
-CODECS = (("mp3", 128), ("mp3", 320), ("m4a", 192), ("opus", 128))
+CODECS = (("mp3", 320), ("m4a", 256), ("opus", 128))
 SPEEDS_PPM = (5, -30, 100, 1000, -10_000, 10_000)
 WOWS = ((5e-5, 20.0), (2e-4, 30.0), (1e-3, 20.0), (1e-3, 10.0))  # depth, period in s
 CUT_S, INTRO_S = 5.0, 8.0
@@ -46,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--songs", nargs="+", default=list(sound_cases.SONGS[:5]))
     parser.add_argument("--codecs", action="store_true", help="through encoders")
+    parser.add_argument("--changes", nargs="+", default=[*changes()], help="of these alone")
     parser.add_argument("--seconds", type=float, default=45.0, help="of every song, at most")
     parser.add_argument("--notes", type=Path, help="a file to note outcomes in, and to go on from")
     parser.add_argument("--cost", action="store_true", help="processor time instead")
@@ -56,12 +59,14 @@ def main() -> None:
         return
     notes = [json.loads(text) for text in _lines(given.notes)]
     known = {(note["song"], note["change"], note["coding"]) for note in notes}
-    with Workbench() as bench, Workbench(Settings(repair=False)) as plain:
+    mended = Workbench(equalise=True, only_used=True)
+    as_is = Workbench(Settings(repair=False), follow_level=False, only_used=True)
+    with mended as bench, as_is as plain:
         for name in given.songs:
             passage = voice_cases.passage(DATA, name, given.seconds)
             for coding in CODECS if given.codecs else (LOSSLESS,):
                 best = voices.best_of(passage, coding) if given.codecs else None
-                for change in changes():
+                for change in given.changes:
                     key = (name, change, "{} {}".format(*coding))
                     if key in known:
                         continue
@@ -94,15 +99,70 @@ def changes() -> dict[str, Change]:
     for depth, period in WOWS:
         found[f"wow of {100 * depth:g} % in {period:g} s"] = wow(depth, period)
     found |= {"another intro": intro, "5 s cut out": shortened, "5 s more": longer}
-    return found | {
-        name: voice_cases.CHANGES[name] for name in ("faded by 1 dB", "above 3 kHz +1 dB")
-    }
+    for name in ("faded by 1 dB", "compressed 1.2:1, slowly", "limited by 3 dB"):
+        found[name] = voice_cases.CHANGES[name]
+    found |= {"fades out": faded(lambda t: np.minimum(0, 12 - t))}
+    found |= {"turned up and down": faded(lambda t: 3 * np.sin(2 * np.pi * t / 18))}
+    return found | EQUALISED
+
+
+def faded(curve: Change) -> Change:
+    """At another level, in dB by seconds."""
+    return lambda x: x * 10 ** (curve(np.arange(x.shape[1]) / RATE) / 20).astype(np.float32)
+
+
+def shelf(hz: float, gain_db: float, side: str) -> Change:
+    """A shelf of second order, as in equalisers (R. Bristow-Johnson's cookbook)."""
+    a, w = 10 ** (gain_db / 40), 2 * math.pi * hz / RATE
+    c = math.cos(w) if side == "low" else -math.cos(w)
+    s, root = math.sin(w) / math.sqrt(2), math.sqrt(a)
+    b = [(a + 1) - (a - 1) * c + 2 * root * s, 2 * ((a - 1) - (a + 1) * c)]
+    d = [(a + 1) + (a - 1) * c + 2 * root * s, -2 * ((a - 1) + (a + 1) * c)]
+    b = [*b, (a + 1) - (a - 1) * c - 2 * root * s]
+    d = [*d, (a + 1) + (a - 1) * c - 2 * root * s]
+    turn = 1 if side == "low" else -1
+    b, d = [a * b[0], turn * a * b[1], a * b[2]], [d[0], turn * d[1], d[2]]
+    return lambda x: scipy.signal.lfilter(b, d, x).astype(np.float32)
+
+
+def bell(hz: float, gain_db: float, q: float) -> Change:
+    """A peak or a dip, likewise."""
+    a, w = 10 ** (gain_db / 40), 2 * math.pi * hz / RATE
+    alpha = math.sin(w) / 2 / q
+    b = [1 + alpha * a, -2 * math.cos(w), 1 - alpha * a]
+    d = [1 + alpha / a, -2 * math.cos(w), 1 - alpha / a]
+    return lambda x: scipy.signal.lfilter(b, d, x).astype(np.float32)
+
+
+def _high_pass(x: np.ndarray) -> np.ndarray:
+    poles = scipy.signal.butter(2, 30, "high", fs=RATE, output="sos")
+    return scipy.signal.sosfilt(poles, x).astype(np.float32)
+
+
+def _after(*changes: Change) -> Change:
+    return lambda x: functools.reduce(lambda y, change: change(y), changes, x)
+
+
+EQUALISED: dict[str, Change] = {
+    "above 3 kHz +1 dB": voice_cases.CHANGES["above 3 kHz +1 dB"],
+    "shelf above 4 kHz +3 dB": shelf(4000, 3, "high"),
+    "shelf below 120 Hz -3 dB": shelf(120, -3, "low"),
+    "tilted by 6 dB": _after(shelf(200, -3, "low"), shelf(4000, 3, "high")),
+    "high-pass at 30 Hz": _high_pass,
+    "another master": _after(
+        shelf(90, 2, "low"), bell(300, -2, 0.8), bell(2500, 1.5, 1.2), shelf(9000, 3, "high")
+    ),
+}
+IN_MIXTURE = " in the mixture"  # the name of a change that is not the instrumental's ends so
 
 
 def case_of(passage: Passage, change: str) -> Case:
     """A pair of a passage."""
     a, v = passage.accompaniment, passage.vocals
-    return Case(change, "instrumental", passage.song, a + v, changes()[change](a), v)
+    done = changes()[change.removesuffix(IN_MIXTURE)]
+    if change.endswith(IN_MIXTURE):
+        return Case(change, "mixture", passage.song, done(a + v), a, done(v))
+    return Case(change, "instrumental", passage.song, a + v, done(a), v)
 
 
 def _read_at(x: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -186,7 +246,11 @@ def table(notes: list[dict[str, object]]) -> Iterator[str]:
 
 def cost(songs: list[str]) -> Iterator[str]:
     """Processor time of decoding, comparing and deciding, with every tenth pair in need."""
-    needs = [name for name in changes() if name not in ("nothing", "faded by 1 dB")][:-1]
+    needs = [
+        *(f"{ppm:+d} ppm" for ppm in SPEEDS_PPM),
+        *(f"wow of {100 * depth:g} % in {period:g} s" for depth, period in WOWS),
+        *("another intro", "5 s cut out", "5 s more", "fades out"),
+    ]
     with tempfile.TemporaryDirectory() as folder:
         for name in songs:
             passage = voice_cases.passage(DATA, name, 45.0)

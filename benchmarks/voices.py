@@ -87,11 +87,21 @@ def main() -> None:
 
 
 class Workbench:
-    """Files in a folder, and a decoding process."""
+    """Files in a folder, and a decoding process. `equalise` and `follow_level` are options of
+    `corpus`; `only_used`: what it does not take is not cut."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        equalise: bool = False,
+        follow_level: bool = True,
+        only_used: bool = False,
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._listener = Listener(settings or Settings(), Thresholds())
+        self._shape = Shape(CHUNK_S, RATE, 2, follow_level=follow_level, equalise=equalise)
+        self._only_used = only_used
 
     def __enter__(self) -> "Workbench":
         return self
@@ -138,11 +148,12 @@ class Workbench:
                     late = _late(back, samples)
         row = self._scored(uris)
         facts, pieces, others = Facts(), [], []
-        shape = Shape(CHUNK_S, RATE, 2)
         taken = np.eye(2, dtype=np.float32)
         if row["channel_gains"] is not None and len(row["channel_gains"]) == 2:
             taken = np.float32([row["mono_gains"], row["mono_gains"]])
-        cut = list(pair_chunks(of_pair(row), RATE, shape, round(CHUNK_S * RATE), facts))
+        used, cut = usable(row, use_parts=True), []
+        if used or not self._only_used:
+            cut = [*pair_chunks(of_pair(row), RATE, self._shape, round(CHUNK_S * RATE), facts)]
         for chunk in cut:
             if "vocals" in chunk.integers:
                 got = chunk.integers["vocals"] * np.float32(chunk.scale / 32768 / level)
@@ -154,7 +165,7 @@ class Workbench:
         return Outcome(
             case, coding, row["decision"], len(cut), len(pieces),
             sdr_db(pieces) if pieces else None, min(each, default=None),
-            sdr_db(others) if others else None, facts.leftover_db, usable(row, use_parts=True),
+            sdr_db(others) if others else None, facts.leftover_db, used,
         )  # fmt: skip
 
     def _scored(self, uris: dict[str, str]) -> dict[str, object]:

@@ -50,7 +50,7 @@ class Thresholds:
     min_part: float = 0.1  # of the mixture that matches where a part does
     min_bass: float = 0.3  # correlation below which the bass is missing
     max_rest: float = 0.25  # of the mixture where the instrumental may be silent
-    repair: bool = True  # pairs whose speed was repaired may be kept
+    repair: bool = True  # pairs whose speed or level was repaired may be kept
     on_sum: bool = False  # d_min and d_max are of eq. 3.8's plain sum; for pairs without alignment
 
 
@@ -73,7 +73,8 @@ def decide(scores: Scores, thresholds: Thresholds) -> tuple[str, str]:
       itself (`repaired` says `parts`), all measures but matched_share are of these parts, and all
       other criteria come first: such a pair would be kept if its parts were all of it.
     * `misaligned`: |drift_ppm| > max_drift_ppm*, unless its speed was repaired, or matched_share <
-      min_part*, or no sure alignment although the difference is below d_max.
+      min_part*, or no sure alignment although the difference is below d_max; without `repair`, all
+      whose speed or level was.
     * `too_different`: difference ≥ d_max, or not a number.
     * `kept`: all else.
     """
@@ -168,7 +169,7 @@ def _in_part(scores: Scores, limits: Thresholds) -> tuple[str, str] | None:
     if partly and not _has(scores, "parts"):
         return "partly", f"{_matching(scores)}, below {limits.min_share:.0%}: {_spans(scores)}"
     even = _has(scores, "speed", "wow")
-    if even and not limits.repair:
+    if (even or _has(scores, "level")) and not limits.repair:
         return "misaligned", f"its {scores.repaired} was repaired, which does not count here"
     if drift is not None and abs(drift) > limits.max_drift_ppm and not even:
         how = f"{abs(drift):.0f} ppm {'faster' if drift > 0 else 'slower'}"

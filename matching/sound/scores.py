@@ -1,9 +1,10 @@
 """All that the sound of two recordings says about them as mixture and instrumental."""
 
+import copy
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -72,6 +73,16 @@ class TrimmedSignal:
         """Whether there are two channels that differ."""
         return not self.width.alike
 
+    def changed(self, change: Callable[[Signal], Signal]) -> "TrimmedSignal":
+        """The same, what it is made of changed frame by frame."""
+        other = copy.copy(self)
+        for name in ("onsets", "ways"):
+            other.__dict__.pop(name, None)
+        side = self.both.side
+        other.both = Stereo(change(self.both.mid), None if side is None else change(side))
+        other.samples = other.mixed(self.gains)
+        return other
+
     def mixed(self, gains: Sequence[float]) -> Signal:
         """Its left and right at these gains, as one channel."""
         return SignalSlice(self.both.mixed(gains), self.start, self._end)
@@ -124,6 +135,18 @@ class Look:
     x: TrimmedSignal
     y: TrimmedSignal
     found: Alignment | None = None
+    along: "Along | None" = None
+
+
+@dataclass(frozen=True)
+class Along:
+    """The measures of a pair along an alignment, and what they are of: how the two were held
+    against each other last, and what they share in each segment."""
+
+    scores: Scores
+    aligned: Aligned
+    segments: Segments
+    matched: np.ndarray
 
 
 def score(mixture: TrimmedSignal, instrumental: TrimmedSignal) -> Scores:
@@ -151,12 +174,14 @@ def look(mixture: TrimmedSignal, instrumental: TrimmedSignal) -> Look:
         plain = _at_starts(mixture, instrumental, thesis.distance, lies.confidence)
         return Look(plain, x, y, lies)
     along = compare(x, y, lies, thesis.distance)
-    return Look(along or _at_starts(mixture, instrumental, thesis.distance, 0.0), x, y, lies)
+    if along is None:
+        return Look(_at_starts(mixture, instrumental, thesis.distance, 0.0), x, y, lies)
+    return Look(along.scores, x, y, lies, along)
 
 
 def compare(
     x: TrimmedSignal, y: TrimmedSignal, found: Alignment, difference_sum: float
-) -> Scores | None:
+) -> Along | None:
     """Compare two recordings along an alignment; None where nothing matches along it."""
     settings = x.settings
     rate, grid = settings.sample_rate, (settings.n_fft, settings.hop_length)
@@ -185,7 +210,7 @@ def compare(
     gains, mono_gains = _columns(x, y, mapped)
     edges_s = (parts.frames * settings.hop_length).clip(0, len(aligned.x)) / rate
     where = spans.spans(matched, edges_s + x.start / rate)
-    return Scores(
+    measures = Scores(
         difference_sum=difference_sum,
         difference=compared.difference.difference,
         asymmetry=compared.difference.asymmetry,
@@ -204,6 +229,7 @@ def compare(
         channel_gains=gains,
         mono_gains=mono_gains,
     )
+    return Along(measures, aligned, parts, matched)
 
 
 def _aligned(

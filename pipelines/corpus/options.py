@@ -25,7 +25,12 @@ SPLIT_BY = ("song", "artist")
 
 
 ACTIVITY = {"activity_threshold": activity.GAMMA}  # what plans without the option mean
-ADDED = ACTIVITY | {"use_parts": False, "split_by": "song"}  # likewise, of corpus alone
+ADDED = ACTIVITY | {  # likewise, of corpus alone
+    "use_parts": False,
+    "split_by": "song",
+    "follow_level": False,
+    "equalise": False,
+}
 
 
 def add_activity(parser: argparse.ArgumentParser) -> None:
@@ -138,6 +143,20 @@ class CorpusOptions(VerbOptions):
             "aligned each by itself",
         )
         parser.add_argument(
+            "--follow-level",
+            action=argparse.BooleanOptionalAction,
+            default=True,
+            help="bring a pair's accompaniment to the level that it has in each chunk of its "
+            "mixture, where the voice can be proven only so",
+        )
+        parser.add_argument(
+            "--equalise",
+            action=argparse.BooleanOptionalAction,
+            default=False,
+            help="send a pair's accompaniment through the short filters by which it lies in its "
+            "mixture, where the voice can be proven only so",
+        )
+        parser.add_argument(
             "--fingerprints",
             choices=("on", "off"),
             default="on",
@@ -193,6 +212,8 @@ def plan_of(options: PipelineOptions) -> CorpusPlan:
             view.flac_bits,
             view.window_seconds,
             view.activity_threshold,
+            view.follow_level,
+            view.equalise,
         ),
         view.format,
         parse_bytes(view.shard_bytes),

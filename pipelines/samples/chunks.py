@@ -48,6 +48,7 @@ class AlignedSource:
     gains: tuple[tuple[float, float], ...] = ()  # of left and right in each channel; () as they are
     frames: int | None = None  # where it ends, after so many
     clock: Clock | None = None  # by which it is read instead of from `skip_frames` and `lead` on
+    taps: np.ndarray | None = None  # [channels, taps] that it goes through, see `delays.filtered`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Chunk:
     """A chunk as it is written: integers [channels, frames] by source, true ones times `scale`.
 
     `leftover_db` is what of the backing is left in a pair's vocals, see `residuals.Judge`;
-    `level_db` are gains that its accompaniment was brought to its level by, see `levels.gains_db`.
+    `level_db` are gains that its accompaniment was brought to its level by, see `levels.gains_db`,
+    `equalised_db` those of the filters that it went through, see `equaliser.octaves_db`.
     """
 
     first_frame: int
@@ -63,6 +65,7 @@ class Chunk:
     scale: float
     leftover_db: float | None = None
     level_db: tuple[float, ...] | None = None
+    equalised_db: tuple[float, ...] | None = None
 
 
 def aligned_pair(
@@ -253,7 +256,11 @@ def _chunks(
     blocks = _blocks(source, sample_rate, channels)
     if source.clock:
         blocks = _on_clock(source, source.clock, sample_rate, channels)
-    for block in delays.moved(blocks, source.lead) if source.lead else blocks:
+    if source.lead:
+        blocks = delays.moved(blocks, source.lead)
+    if source.taps is not None:
+        blocks = delays.filtered(blocks, source.taps)
+    for block in blocks:
         begin, frames = min(skip, block.shape[1]), block.shape[1]
         skip -= begin
         frames = int(min(frames, begin + left))

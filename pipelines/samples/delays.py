@@ -1,4 +1,4 @@
-"""Fractional delays: signals moved by part of a frame, block by block. Free of Beam."""
+"""Short filters, block by block, such as move a signal by part of a frame. Free of Beam."""
 
 from collections.abc import Iterable, Iterator
 
@@ -15,19 +15,25 @@ def moved(blocks: Iterable[np.ndarray], lead: float) -> Iterator[np.ndarray]:
     Interpolated by a windowed sinc; as many frames come out as go in, and beyond its ends the
     signal counts as silent.
     """
-    taps = _taps(lead)
-    held: np.ndarray | None = None  # the last 2 · HALF frames, which the next block needs
+    return filtered(blocks, _taps(lead))
+
+
+def filtered(blocks: Iterable[np.ndarray], taps: np.ndarray) -> Iterator[np.ndarray]:
+    """A signal in blocks [channels, frames] through an odd number of taps [channels or 1, taps],
+    in the order of a convolution, of which the middle one is now; ends as in `moved`."""
+    half = taps.shape[1] // 2
+    held: np.ndarray | None = None  # the last 2 · half frames, which the next block needs
     for block in blocks:
         if held is None:
-            held = np.zeros((len(block), HALF), block.dtype)
+            held = np.zeros((len(block), half), block.dtype)
         whole = np.concatenate([held, block], axis=1)
-        held = whole[:, -2 * HALF :]
-        if whole.shape[1] > 2 * HALF:
-            yield _filtered(whole, taps)
+        held = whole[:, -2 * half :]
+        if whole.shape[1] > 2 * half:
+            yield _convolved(whole, taps)
     if held is not None:
-        whole = np.concatenate([held, np.zeros((len(held), HALF), held.dtype)], axis=1)
-        if whole.shape[1] > 2 * HALF:
-            yield _filtered(whole, taps)
+        whole = np.concatenate([held, np.zeros((len(held), half), held.dtype)], axis=1)
+        if whole.shape[1] > 2 * half:
+            yield _convolved(whole, taps)
 
 
 def _taps(lead: float) -> np.ndarray:
@@ -38,5 +44,5 @@ def _taps(lead: float) -> np.ndarray:
     return (taps / taps.sum()).astype(np.float32)[None, ::-1]
 
 
-def _filtered(samples: np.ndarray, taps: np.ndarray) -> np.ndarray:
+def _convolved(samples: np.ndarray, taps: np.ndarray) -> np.ndarray:
     return scipy.signal.oaconvolve(samples, taps, mode="valid", axes=1).astype(np.float32)

@@ -1,12 +1,13 @@
 """A pair on one clock, cut into chunks, with the vocals where they can be had. No Beam."""
 
+import dataclasses
 import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from matching.sound.channels import IN_PLACE, MEAN
-from matching.sound.repairs import clock, levels
+from matching.sound.repairs import clock, equaliser, levels
 from matching.sound.repairs.clock import Part
 from pipelines.samples import chunks, encoders, residuals
 from pipelines.samples.chunks import AlignedSource, Chunk
@@ -35,7 +36,7 @@ def pair_chunks(
     residuals.Judge, no more of the backing is left in any channel than a voice may hold; for others
     the vocals' magnitudes are known alone. What `prune` found of the channels and of the time is
     mended first; where a chunk is held back only by its level, so is that, if the judge then finds
-    it good.
+    it good. What is done here beyond what `prune` found, the shape may forbid.
     """
     _check(recording)
     judges: list[Judge] = []
@@ -59,17 +60,21 @@ def _chunks(
     judge = _judge(recording, part, rate, shape) if _promising(recording) else None
     delay = judge.delay if judge is not None else 0.0  # magnitudes need no part of a frame
     sources, first = _sources(recording, part, rate, shape.channels, delay)
+    taps = judge.taps if judge is not None else None
+    equalised_db = None if taps is None else equaliser.octaves_db(taps, rate)
+    sources[1] = dataclasses.replace(sources[1], taps=taps)
     cut = chunks.cut(sources, sample_rate=rate, channels=shape.channels, chunk_frames=chunk_frames)
     for number, chunk in enumerate(cut):
         at = first + number * chunk_frames
         left_db = gains_db = None
         if judge is not None and _matches(recording, chunk, at / rate, rate):
             left_db = judge.left_db(chunk["mixture"], chunk["accompaniment"])
-            if left_db is None:
+            if left_db is None and shape.follow_level:
                 left_db, gains_db = _levelled(judge, chunk)
         sums = {} if left_db is None else {"vocals": {"mixture": 1, "accompaniment": -1}}
         facts.residual_chunks += bool(sums)
-        yield Chunk(at, *chunks.quantise(chunk, sums, shape.flac_bits), left_db, gains_db)
+        quantised = chunks.quantise(chunk, sums, shape.flac_bits)
+        yield Chunk(at, *quantised, left_db, gains_db, equalised_db)
     if judge is not None:
         judges.append(judge)
 
@@ -213,7 +218,14 @@ def _judge(recording: Recording, part: Part | None, rate: int, shape: Shape) -> 
     mixture, accompaniment = (
         np.concatenate([chunk[side] for chunk in held], axis=1) for side in SIDES
     )
-    return residuals.judge(mixture, accompaniment, rate, codecs)
+    return residuals.judge(
+        mixture,
+        accompaniment,
+        rate,
+        codecs,
+        follows_level=shape.follow_level,
+        equalises=shape.equalise,
+    )
 
 
 def _of_codec(source: AlignedSource, begin_s: float, channels: int) -> Shares | None:

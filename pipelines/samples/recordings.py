@@ -36,6 +36,8 @@ class Shape:
     flac_bits: int = 16
     window_seconds: float = activity.WINDOW_S  # of source activity; 0 for none
     activity_threshold: str = activity.RELATIVE  # as in `stemlode.audio.activity`
+    follow_level: bool = True  # a pair's backing to its level in each chunk
+    equalise: bool = False  # a pair's backing, where that is proven
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,10 +191,14 @@ def _as_before(recording: Recording) -> dict[str, Any]:
 
 
 def _as_named(shape: Shape) -> dict[str, Any]:
-    """A shape as it was written when all thresholds were that of the paper, if it has that."""
+    """A shape as it was written when all thresholds were that of the paper, and no pair's backing
+    was changed beyond what `prune` found, where this is so."""
     facts = dataclasses.asdict(shape)
     if shape.activity_threshold == activity.GAMMA:
         del facts["activity_threshold"]
+    for option in ("follow_level", "equalise"):
+        if not facts[option]:
+            del facts[option]
     return facts
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import scipy.fft
 
-from matching.sound.repairs import levels
+from matching.sound.repairs import equaliser, levels
 from matching.sound.signals import powers
 from pipelines.samples import delays, leftover
 from pipelines.samples.encoders import Shares
@@ -95,14 +95,26 @@ class Judge:
 
     `delay` is how many frames the accompaniment must be moved ahead of where prune puts it.
     `codecs`: the noise that those of mixture and accompaniment leave; None where both are lossless.
+    `follows_level`: whether an accompaniment may be brought to its level piece by piece. `taps` are
+    filters that it goes through besides, as in `equaliser.fitted`.
     """
 
-    def __init__(self, rate: int, delay: float, codecs: Codecs | None) -> None:
+    def __init__(
+        self,
+        rate: int,
+        delay: float,
+        codecs: Codecs | None,
+        *,
+        follows_level: bool = True,
+        taps: np.ndarray | None = None,
+    ) -> None:
         self.rate, self.delay, self.codecs = rate, delay, codecs
+        self.follows_level, self.taps = follows_level, taps
         self._song = Leftover()  # of its pieces in which the vocals are true
         self.written = Leftover()
         self.whole = Leftover()  # of lossy files, what was held against their codecs
         self._by_codec_alone = True
+        self.pieces = self.true_pieces = 0  # that were learnt from; of them, with a true voice
 
     def learn(self, mixture: np.ndarray, accompaniment: np.ndarray) -> None:
         """How loud the voice is, and how much seems to be left, from some of the song, [channels,
@@ -111,7 +123,7 @@ class Judge:
         if self.codecs is not None:
             part = slice(0, round(WHOLE_S * self.rate))
             self._by_codec_alone = self._of_codecs(mixture[:, part], accompaniment[:, part])
-            if not self._by_codec_alone:
+            if not self._by_codec_alone and self.follows_level:
                 level = self._levelled(mixture[:, part], accompaniment[:, part], size)
                 self._by_codec_alone = self._of_codecs(mixture[:, part], level)
         found = Leftover()
@@ -119,10 +131,12 @@ class Judge:
             part = slice(at, at + size)
             held = mixture[:, part], accompaniment[:, part]
             piece = self._measure(*held)
-            if piece.size and not self._passes(piece):
+            if piece.size and not self._passes(piece) and self.follows_level:
                 piece = self._measure(held[0], self._levelled(*held, size))
+            self.pieces += bool(piece.size)
             if piece.size and self._passes(piece):
                 found = found.plus(piece)
+                self.true_pieces += self._by_codec_alone
         self._song = found
 
     def _of_codecs(self, mixture: np.ndarray, accompaniment: np.ndarray) -> bool:
@@ -212,21 +226,36 @@ def of_codecs_db(judges: Iterable[Judge]) -> tuple[float | None, float | None]:
 
 
 def judge(
-    mixture: np.ndarray, accompaniment: np.ndarray, rate: int, codecs: Codecs | None
+    mixture: np.ndarray,
+    accompaniment: np.ndarray,
+    rate: int,
+    codecs: Codecs | None,
+    *,
+    follows_level: bool = True,
+    equalises: bool = False,
 ) -> Judge | None:
     """Who decides on a pair, from some of it; None where no delay can be told.
 
     `mixture` and `accompaniment` [channels, frames] are at their levels and to a frame or two on
-    one clock; `codecs` as in Judge.
+    one clock; `codecs` and `follows_level` as in Judge. `equalises`: where not all is true as it
+    is, and filters are found with which more is, it is through these.
     """
     lie = Lie()
     lie.add(mixture, accompaniment)
     delay = lie.delay() if lie.frames >= FEWEST_FRAMES else None
     if delay is None:
         return None
-    found = Judge(rate, delay, codecs)
-    found.learn(mixture, moved_ahead(accompaniment, delay))
-    return found
+    found = Judge(rate, delay, codecs, follows_level=follows_level)
+    moved = moved_ahead(accompaniment, delay)
+    found.learn(mixture, moved)
+    if not equalises or found.true_pieces == found.pieces:
+        return found
+    taps = equaliser.fitted(mixture, moved, rate)
+    if taps is None:
+        return found
+    other = Judge(rate, delay, codecs, follows_level=follows_level, taps=taps)
+    other.learn(mixture, np.concatenate([*delays.filtered([moved], taps)], axis=1))
+    return other if other.true_pieces > found.true_pieces else found
 
 
 def moved_ahead(samples: np.ndarray, frames: float) -> np.ndarray:

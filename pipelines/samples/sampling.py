@@ -15,6 +15,7 @@ from pipelines.samples.recordings import Facts, Recording, Shape, Unusable, nati
 from stemlode.audio import activity
 from stemlode.audio.powers import sum_squares
 from stemlode.ids import digest
+from stemlode.schemas.pairs import REPAIRS
 from stemlode.shards import tar
 
 _REST_FRAMES = 1 << 18
@@ -105,6 +106,7 @@ def _encoded(
                 },
                 "leftover_db": chunk.leftover_db,
                 "level_db": list(chunk.level_db) if chunk.level_db else None,
+                "equalised_db": list(chunk.equalised_db) if chunk.equalised_db else None,
                 "repaired": _repaired(recording, chunk),
                 "teacher_sha256": None,
                 "confidence": None,
@@ -116,8 +118,10 @@ def _encoded(
 
 def _repaired(recording: Recording, chunk: chunks.Chunk) -> str | None:
     """What was mended of a chunk, as in schemas.INDEX."""
-    of_pair = [recording.repaired] if recording.repaired else []
-    return "+".join([*of_pair, *(["level"] if chunk.level_db else [])]) or None
+    words = set((recording.repaired or "").split("+"))
+    words |= {"level"} if chunk.level_db else set()
+    words |= {"equalised"} if chunk.equalised_db else set()
+    return "+".join(word for word in REPAIRS if word in words) or None
 
 
 class _Ear:

@@ -85,6 +85,14 @@ INDEX = pa.schema(
             since="0.2",
         ),
         field(
+            "equalised_db",
+            "f64s",
+            DECIBELS,
+            "What the filters did that a pair's accompaniment went through, at 63 Hz, 125 Hz … 16 kHz "
+            "as far as there are, of each channel; null for none.",
+            since="0.2",
+        ),
+        field(
             "repaired",
             "str",
             NONE,

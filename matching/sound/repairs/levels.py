@@ -4,11 +4,13 @@ A fade, a limiter or an engineer's hand may leave an accompaniment at another le
 a song. Of a chunk, the gain is sought at which it lies in the mixture: one, or a line, or a line
 with knots. It is the one for which the mean logarithm of what
 is left over is least, so that a voice that sings the backing's notes is not taken for backing.
+Of a whole pair it is told more coarsely, from the cells of every few seconds that cohere best.
 """
 
 import numpy as np
 
-from matching.sound.signals import powers, stft
+from matching.sound.coherence import Segments
+from matching.sound.signals import Signal, powers, stft
 
 KNOTS_S = (3.0, 1.0)  # between the knots of a gain along a chunk, if a line does not do
 MOST_KNOTS = 600
@@ -23,6 +25,12 @@ _AUDIBLE = 1e-5
 _FIRST_FLOOR, _FLOOR = 1e-1, 1e-4  # of a cell's power: what is lower counts as gone
 _ROUNDS = 8
 _SIMPLER = 0.02  # of the mean logarithm that another knot must save
+LEAST_CHANGE_DB = 1.0  # along a pair, that is worth another look
+_SURE = 3.0  # times what two halves of the bins differ by: a change that is no chance
+_TURN_BINS = 8
+_COHERENT_CELL = 0.5  # as in `coherence`: of cells that tell a level
+_BEST_CELLS = 0.9
+_FEWEST_BEST = 8
 
 
 def gains_db(mixture: np.ndarray, accompaniment: np.ndarray, rate: int) -> tuple[float, ...] | None:
@@ -68,6 +76,60 @@ def applied(samples: np.ndarray, gains_db: tuple[float, ...]) -> np.ndarray:
 def share(gains_db: tuple[float, ...]) -> float:
     """Of its power, what may be left of a voice that was turned down with its backing: 0…1."""
     return min(1.0, float(np.mean(10 ** (np.asarray(gains_db) / 10))))
+
+
+def along(found: Segments, matched: np.ndarray, low: int) -> np.ndarray | None:
+    """The gain of each segment of a pair relative to their median; None where it hardly changes, or
+    by more than a backing is raised or lowered, or not alike in two halves of the bins.
+
+    The median of |XY*| / |Y|² over the bins, from `low` on, in which the two cohere best, so that
+    no voice takes part; a segment of which too little is told is on a line between its neighbours.
+    """
+    turns = np.arange(low, found.xx.shape[1]) // _TURN_BINS % 2
+    halves = [_by_segment(found, matched, low + np.flatnonzero(turns == turn)) for turn in (0, 1)]
+    told = np.flatnonzero(np.isfinite(halves).all(axis=0))
+    if len(told) < 2:
+        return None
+    apart_db = np.quantile(np.abs(halves[0] - halves[1])[told], 0.9)
+    middle_db = (halves[0] + halves[1])[told] / 2
+    found_db = np.interp(np.arange(len(found.xx)), told, middle_db) - np.median(middle_db)
+    if np.ptp(found_db) < max(LEAST_CHANGE_DB, _SURE * float(apart_db)):
+        return None
+    if found_db.max() > LARGEST_DB or found_db.min() < SMALLEST_DB:
+        return None
+    return 10 ** (found_db / 20)
+
+
+def _by_segment(found: Segments, matched: np.ndarray, bins: np.ndarray) -> np.ndarray:
+    """The gains of some bins, in dB; not a number where too little is told."""
+    gains_db = np.full(len(found.xx), np.nan)
+    for number in np.flatnonzero(matched):
+        xx, yy, xy = (part[number, bins] for part in (found.xx, found.yy, found.xy))
+        both = xx * yy
+        heard = both > _AUDIBLE**2 * both.max(initial=0.0)
+        if not heard.any():
+            continue
+        coherence = np.abs(xy[heard]) ** 2 / both[heard]
+        best = coherence >= max(_COHERENT_CELL, float(np.quantile(coherence, _BEST_CELLS)))
+        if best.sum() >= _FEWEST_BEST:
+            ratios = np.log(np.abs(xy[heard][best])) - np.log(yy[heard][best])
+            gains_db[number] = 20 / np.log(10) * np.median(ratios)
+    return gains_db
+
+
+class Levelled:
+    """A signal at gains that it has at some of its frames, and on lines between."""
+
+    def __init__(self, signal: Signal, frames: np.ndarray, gains: np.ndarray) -> None:
+        self._signal, self._frames, self._gains = signal, frames, gains
+
+    def __len__(self) -> int:
+        return len(self._signal)
+
+    def __getitem__(self, wanted: slice, /) -> np.ndarray:
+        start, stop, _ = wanted.indices(len(self))
+        gains = np.interp(np.arange(start, max(start, stop)), self._frames, self._gains)
+        return self._signal[start:stop] * gains.astype(np.float32)
 
 
 def _cells(

@@ -5,6 +5,8 @@ What fails at the first look, and shows why, is looked at again on a clock of it
 * `speed`: the windows' delays lie on a line. The pair must be coherent then.
 * `wow`: they lie on a smooth curve, which foretells such windows as were held out. Likewise.
 * `parts`: stretches match, each at an offset of its own; what is measured is of these alone.
+* `level`: beside these or alone, each few seconds at a gain of their own. The pair must be coherent
+  then.
 
 What is not proven so is measured as it is.
 """
@@ -15,13 +17,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from matching.sound import alignment, coarse, scores
+from matching.sound import alignment, coarse, coherence, scores
 from matching.sound.alignment import Alignment
 from matching.sound.drift import Line
-from matching.sound.repairs import parts, timing, track, varispeed
+from matching.sound.repairs import levels, parts, timing, track, varispeed
 from matching.sound.repairs.clock import Part
+from matching.sound.repairs.levels import Levelled
 from matching.sound.repairs.timing import Heard
-from matching.sound.scores import Look, Scores, TrimmedSignal
+from matching.sound.scores import Along, Look, Scores, TrimmedSignal
 from matching.sound.signals import Signal, SignalSlice, Stereo
 
 MOST_PPM = 10_500.0  # by which the speed may differ, anywhere
@@ -43,6 +46,9 @@ def score(mixture: TrimmedSignal, instrumental: TrimmedSignal) -> Scores:
     look = scores.look(mixture, instrumental)
     if look.found is None or not mixture.settings.repair:
         return look.scores
+    if look.along is not None and not look.found.drifts:
+        levelled = _levelled(look.x, look.y, look.found, look.along)
+        look = dataclasses.replace(look, scores=levelled or look.scores)
     return _mended(look) or look.scores
 
 
@@ -199,7 +205,7 @@ def _on_clock(look: Look, part: Part, repair: str) -> Scores | None:
         offset_s=float(part.at(np.zeros(1))[0]),
         drift_ppm=part.drift_ppm,
         clock=part.pieces,
-        repaired=repair,
+        repaired=_with(again, repair),
     )
 
 
@@ -214,7 +220,30 @@ def _again(look: Look, x: TrimmedSignal, y: TrimmedSignal, began: int) -> Scores
     if lies.confidence < scores.SURE or abs(lies.offset_s - expected_s) > _AGREES_S:
         return None
     lies = dataclasses.replace(lies, drift_ppm=None, drifts=False)
-    return scores.compare(x, y, lies, look.scores.difference_sum)
+    along = scores.compare(x, y, lies, look.scores.difference_sum)
+    return None if along is None else _levelled(x, y, lies, along) or along.scores
+
+
+def _levelled(x: TrimmedSignal, y: TrimmedSignal, lies: Alignment, along: Along) -> Scores | None:
+    """The measures with the instrumental at the level that it has in each few seconds of the
+    mixture; None where that does not change, or the pair is not coherent even then."""
+    aligned = along.aligned
+    low = aligned.bins(coherence.LOW_HZ, aligned.sample_rate).start
+    gains = levels.along(along.segments, along.matched, low)
+    if gains is None:
+        return None
+    middles = (along.segments.frames[:-1] + along.segments.frames[1:]) / 2 * aligned.hop_length
+    places = y.start + middles + aligned.line.offset
+    other = y.changed(lambda signal: Levelled(signal, places, gains))
+    again = scores.compare(x, other, lies, along.scores.difference_sum)
+    if again is None or not again.scores.coherent:
+        return None
+    return dataclasses.replace(again.scores, repaired="level")
+
+
+def _with(again: Scores, *repairs: str) -> str:
+    """The names of repairs beside what was repaired already."""
+    return "+".join([*repairs, *([again.repaired] if again.repaired else [])])
 
 
 def _in_parts(look: Look, found: Sequence[Part]) -> Scores | None:
@@ -245,5 +274,5 @@ def _in_parts(look: Look, found: Sequence[Part]) -> Scores | None:
         matched_spans=[[part.begin_s, part.end_s] for part in found],
         matched_share=min(1.0, length * rate / len(look.x.samples)),
         clock=[piece for part in found for piece in part.pieces],
-        repaired="speed+parts" if steepest > 0 else "parts",
+        repaired=_with(again, *(["speed"] if steepest > 0 else []), "parts"),
     )

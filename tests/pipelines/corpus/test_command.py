@@ -286,7 +286,7 @@ def test_matched_parts_are_taken_unless_they_are_left_out(
     pairs = ["--pairs", str(tmp_path / "pairs"), *SMALL]
     with_parts, without = tmp_path / "with", tmp_path / "without"
     assert _run(with_parts, *pairs) == 0
-    assert _run(without, *pairs, "--no-use-parts") == 0
+    assert _run(without, *pairs, "--no-use-parts", "--no-follow-level") == 0
     counts = [runs.record(str(output))["counts"] for output in (with_parts, without)]
     assert [(n["pairs"], n.get("pairs_not_kept", 0)) for n in counts] == [(2, 0), (1, 1)]
     known = {row["sample_id"] for row in _index(without)}
@@ -294,14 +294,17 @@ def test_matched_parts_are_taken_unless_they_are_left_out(
     covered = sorted((row["start_s"], row["start_s"] + row["duration_s"]) for row in added)
     assert covered[0][0] == pytest.approx(0.1) and covered[-1][1] == pytest.approx(0.9)
     assert not any(begin < 0.5 and end > 0.3 + 1e-6 for begin, end in covered)
-    for name in ("_PLAN.json", "run.json"):  # as before there was the option
+    for name in ("_PLAN.json", "run.json"):  # as before there were the options
         held = json.loads((without / name).read_text())
-        assert held["options"].pop("use_parts") is False
+        for option in ("use_parts", "follow_level", "equalise"):
+            assert held["options"].pop(option) is False
         (without / name).write_bytes(runs.to_json(held))
     assert _run(without, *pairs, "--append") == 0
     assert runs.record(str(without))["counts"]["pairs"] == 1
     assert _run(without, *pairs, "--append", "--use-parts") == 2
     assert "made with --use-parts False, as all were before" in capsys.readouterr().err
+    assert _run(without, *pairs, "--append", "--equalise") == 2
+    assert "made with --equalise False, as all were before" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("coherent", [None, True])

@@ -133,12 +133,14 @@ def test_a_corpus_counts_what_it_left_out_and_keeps_whole_songs_elsewhere(tmp_pa
 
 
 def test_parts_of_earlier_versions_are_still_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What names a part file is what it was before shapes said how silence is told."""
+    """What names a part file is what it was before shapes said how silence is told, and before any
+    said what becomes of a pair's backing."""
     named: list[str] = []
     monkeypatch.setattr(recordings, "digest", lambda text: named.append(text) or text)
     song = recordings.Recording("multitrack", "r", "s", "name", {})
     for threshold in ("-30", "relative", "-60"):
-        recordings.fingerprint(song, "train", "g", Shape(1.0, 1, 1, activity_threshold=threshold))
+        shape = Shape(1.0, 1, 1, activity_threshold=threshold, follow_level=False)
+        recordings.fingerprint(song, "train", "g", shape)
     first, *later = (json.loads(text)["shape"] for text in named)
     assert set(first) == {
         "chunk_seconds", "sample_rate", "channels", "flac_bits", "window_seconds"

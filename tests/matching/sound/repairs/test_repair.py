@@ -78,15 +78,48 @@ def test_matched_parts_are_aligned_each_by_itself(test_data: Path) -> None:
     assert found.matched_spans == [[part.begin_s, part.end_s] for part in (first, second)]
 
 
+@pytest.mark.parametrize("side", ["instrumental", "mixture"])
+def test_a_level_that_changes_is_followed(test_data: Path, side: str) -> None:
+    """A hand on the level and a fade that take all sense from one gain."""
+    found = song(test_data, "so_easy")
+    t = np.arange(found.mixture.shape[1]) / found.rate
+    gain = (10 ** ((6 * np.sin(t / 3) - np.maximum(0, t - 20)) / 20)).astype(np.float32)
+    x, y = found.mixture, found.accompaniment
+    x, y = (x * gain, y) if side == "mixture" else (x, y / gain)
+    x, y = (sound_cases.low(part, found.rate) for part in (x, y))
+    assert decide(_heard(x, y, mend=False), Thresholds())[0] not in ("kept", "partly")
+    levelled, plain = _heard(x, y), _heard(*_pair(test_data, "so_easy", lambda x: x))
+    assert decide(levelled, Thresholds())[0] == "kept" and plain.repaired is None
+    assert levelled.repaired == "level" and levelled.coherent and levelled.clock is None
+    assert levelled.difference == pytest.approx(plain.difference, abs=0.08)
+    assert levelled.offset_s == pytest.approx(plain.offset_s, abs=2e-5)
+    without, why = decide(levelled, Thresholds(repair=False))
+    assert without == "misaligned" and "level was repaired" in why
+
+
+@pytest.mark.slow
+def test_level_and_speed_are_mended_together(test_data: Path) -> None:
+    def change(x: np.ndarray) -> np.ndarray:
+        t = np.arange(x.shape[1]) / 44_100
+        faster = cases.faster(1000)(x * 10 ** ((6 * np.sin(t / 3)) / 20))
+        return faster.astype(np.float32)
+
+    found = _heard(*_pair(test_data, "so_easy", change))
+    assert found.repaired == "speed+level" and decide(found, Thresholds())[0] == "kept"
+
+
 def test_what_must_not_be_kept_is_not_kept_once_it_is_mended(test_data: Path) -> None:
     mixture = song(test_data, "so_easy").mixture
     heard = sound_cases.low(mixture, 44_100)
     for change in (cases.faster(1000), cases.wow(2e-4, 20.0)):
         copy = sound_cases.low(change(mixture), 44_100)
         assert decide(_heard(heard, copy), Thresholds())[0] == "too_similar"
+    fading = np.linspace(2, 0.2, len(heard), dtype=np.float32)
+    assert decide(_heard(heard, heard * fading), Thresholds())[0] == "too_similar"
     other = sound_cases.low(song(test_data, "mallory").accompaniment, 44_100)
     assert decide(_heard(heard, other), Thresholds())[0] == "too_different"
     assert _heard(heard, other).repaired is None
     backing = sound_cases.low(song(test_data, "so_easy").accompaniment, 44_100)
     voiced = sound_cases.low(cases.faster(1000)(mixture), 44_100)
     assert decide(_heard(backing, voiced), Thresholds())[0] == "swapped"
+    assert decide(_heard(backing * fading[: len(backing)], heard), Thresholds())[0] == "swapped"
