@@ -115,8 +115,8 @@ class PruneOptions(VerbOptions):
             "--repair",
             action=argparse.BooleanOptionalAction,
             default=True,
-            help="mend pairs that run at another speed, that drift, whose level changes, or of which "
-            "only parts match, and judge them again. --no-repair judges all as they are",
+            help="mend pairs that run at another speed, that drift, whose level changes, or of "
+            "which only parts match, and judge them again. --no-repair judges all as they are",
         )
         add(
             "--sum-thresholds",
