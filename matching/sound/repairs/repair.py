@@ -125,7 +125,7 @@ def _followed(look: Look, heard: Heard, line: Part | None) -> Part | None:
         found = coarse.lines(look.x.onsets, look.y.onsets, -most, most, 2)
         shift_s, middle_s = (look.y.start - look.x.start) / rate, look.x.start / rate
         lines = [Line(one.offset + shift_s, one.slope, one.middle + middle_s) for one in found]
-        seed = next(track.seeds(heard, lines), None)
+        seed = track.seed(heard, lines)
     else:
         seed = line
     followed = track.follow(heard, seed) if seed is not None else None

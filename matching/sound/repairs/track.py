@@ -18,6 +18,7 @@ LEAST_SURE = 0.25  # of a window that is followed
 MOST_LOST = 4  # windows in a row that a voice or a rest may hide
 _REMEMBERED = 3  # windows whose line is followed
 _SEEDS = 5  # places at which it may begin
+_SURE_ENOUGH = 0.5  # of a window, that no other place need be looked at
 _SEED_REACH_S = 0.03  # what coarse lines are sure of
 _SEED_SLOPES = np.arange(-12, 13) * 5e-4
 _MOST_LINES = 2
@@ -85,21 +86,21 @@ def _foretold(seed: Part, known: Sequence[tuple[float, float]], time: float) -> 
     return Part(tuple(map(float, ends)), tuple(map(float, others[-1] + slope * (ends - times[-1]))))
 
 
-def seeds(heard: Heard, lines: Sequence[Line]) -> Iterator[Part]:
-    """Windows in which the two are surely together, along coarse lines: the surest first.
-
-    `lines` are in seconds of the two files.
-    """
+def seed(heard: Heard, lines: Sequence[Line]) -> Part | None:
+    """A window in which the two are surely together, along coarse lines, in seconds of the two
+    files: the first that is sure enough, or the surest; None where none is sure."""
     begin_s, end_s = heard.extent_s
     middles = begin_s + (end_s - begin_s) * (np.arange(_SEEDS) + 0.5) / _SEEDS
-    found = []
+    surest, best = LEAST_SURE, None
     for line in lines[:_MOST_LINES]:
-        for middle in middles:
+        for middle in middles[np.argsort(np.abs(middles - middles.mean()), kind="stable")]:
             ends = np.array([middle - WINDOW_S / 2 - 0.001, middle + WINDOW_S / 2 + 0.001])
             for slope in _SEED_SLOPES:
                 others = middle + float(line.at(middle)) + (ends - middle) * (1 + slope)
                 window = Part(tuple(map(float, ends)), tuple(map(float, others)))
                 told = timing.delays(heard, window, reach_s=_SEED_REACH_S)
-                if len(told.sure) and told.sure[0] >= LEAST_SURE:
-                    found.append((float(told.sure[0]), window.moved(float(told.seconds[0]))))
-    yield from (window for _, window in sorted(found, key=lambda one: -one[0]))
+                if len(told.sure) and told.sure[0] >= surest:
+                    surest, best = float(told.sure[0]), window.moved(float(told.seconds[0]))
+            if surest >= _SURE_ENOUGH:
+                return best
+    return best
