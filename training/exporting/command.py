@@ -28,10 +28,18 @@ from stemlode.runs import BadUsage, Failed
 from stemlode.shards import salience
 from training import checkpoint
 from training.checkpoint import Checkpoint
+from training.models import filterbank
 from training.published import places
-from training.recipes.base import Recipe
+from training.recipes import chunks
+from training.recipes.base import Recipe, Transform
+from training.recipes.chunks import Chunking
 
 SUFFIX = ".onnx"
+DIMS = {
+    "spectrogram": ("batch", "parts", "bins", "frames"),
+    "masks": ("batch", "sources", "parts", "bins", "frames"),
+    "salience": ("batch", "rows", "frames"),
+}
 LARGEST_MISS = 1e-4  # of a mask's values, between PyTorch and onnxruntime
 TRACED = (2, 77)  # batch and frames of the example; both stay open
 CHECKED = ((1, 77), (3, 130), (2, 33))  # batches and frames at which the two are compared
@@ -97,6 +105,37 @@ def facts(recipe: Recipe) -> dict[str, Any]:
         "hop": around.hop_length,
         "bins": around.bins,
         "parts": list(around.parts),
+        **_for_programs(recipe, around),
+    }
+
+
+def _for_programs(recipe: Recipe, around: Transform) -> dict[str, Any]:
+    """What a program without ours needs to separate as `separate` does (docs/onnx.md)."""
+    cut = recipe.cut(Chunking())
+    chunked = {
+        "seconds": cut.length,
+        "hop_seconds": cut.hop_seconds,
+        "beyond_ends": cut.padded,
+        "fade": "hann",
+        "fade_floor": chunks.FADE_FLOOR,
+    }
+    return {
+        "dims": {name: [*dims] for name, dims in DIMS.items()},
+        "padding": {
+            "mode": "zeros",
+            "to_multiple_of": around.hop_length,
+            "before": around.n_fft // 2,
+            "after": around.n_fft // 2,
+        },
+        "phase": "mixture",
+        "mask": around.mask,
+        "channels_seen": around.channels_seen,
+        "inverted": around.inverted,
+        "divisor": "none" if around.divided_by == 1 else "song_peak_magnitude",
+        "filters": filterbank.filters(around.bands).tolist() if around.bands > 1 else None,
+        "chunks": None if cut.whole else chunked,
+        "separated": list(recipe.separated) if recipe.separates else [],
+        "stems": list(recipe.stems) if recipe.separates else [],
     }
 
 
@@ -119,9 +158,18 @@ def to_onnx(trained: Checkpoint) -> bytes:
             dynamic_axes={"spectrogram": {0: "batch", 3: "frames"}, **cores.outputs},
             dynamo=False,  # the newer exporter makes loops of LSTMs, which run far slower
         )
-    onnx.checker.check_model(onnx.load_from_string(buffer.getvalue()))
-    check(buffer.getvalue(), cores, shape)
-    return buffer.getvalue()
+    model = onnx.load_from_string(buffer.getvalue())
+    sizes = {"sources": len(cores.cores), "parts": len(shape["parts"]), "bins": shape["bins"]}
+    sizes["rows"] = salience.ROWS
+    for given in (*model.graph.input, *model.graph.output):
+        for dim, name in zip(given.type.tensor_type.shape.dim, DIMS[given.name], strict=True):
+            dim.denotation = name
+            if name in sizes:
+                dim.dim_value = sizes[name]
+    onnx.checker.check_model(model)
+    written = model.SerializeToString()
+    check(written, cores, shape)
+    return written
 
 
 @torch.inference_mode()

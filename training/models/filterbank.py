@@ -49,11 +49,15 @@ def synthesise(found: Tensor, samples: int) -> Tensor:
 @torch.inference_mode(False)  # the filters may serve training later
 def _filters(bands: int, device: torch.device) -> Tensor:
     """float32 [bands, 1, taps], orthonormal to each other and to their shifts by `bands`."""
+    return torch.from_numpy(filters(bands)[:, None].astype(np.float32)).to(device)
+
+
+def filters(bands: int) -> np.ndarray:
+    """The same, float64 [bands, taps]."""
     time = np.arange(TAPS) - (TAPS - 1) / 2
     band = np.arange(bands)[:, None]
     cosines = np.cos(np.pi * (band + 0.5) * time / bands + (-1.0) ** band * np.pi / 4)
-    filters = np.sqrt(2) * prototype(bands) * cosines
-    return torch.from_numpy(filters[:, None].astype(np.float32)).to(device)
+    return np.sqrt(2) * prototype(bands) * cosines
 
 
 def prototype(bands: int) -> np.ndarray:

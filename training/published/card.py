@@ -17,12 +17,12 @@ _UNSTATED = "not stated"
 
 def text(config: Mapping[str, Any]) -> str:
     """The card in Markdown, with the front matter that hubs read."""
-    recipe = config["recipe"]
-    name, step = str(recipe.get("name", "")), config.get("step", 0)
+    fields = config["recipe"]
+    name, step = str(fields.get("name", "")), config.get("step", 0)
     paragraphs = [
         _front(config),
         f"# {_plain(name)}",
-        f"{_plain(str(recipe.get('summary', '')))}. Step {step:,} of training.",
+        f"{_plain(str(fields.get('summary', '')))}. Step {step:,} of training.",
         "Use it with Stemlode: this folder is what `--checkpoint` takes.",
         "```sh\nstemlode separate song.mp3 --checkpoint THIS_FOLDER\n```",
         "## What it learnt from",
@@ -32,7 +32,7 @@ def text(config: Mapping[str, Any]) -> str:
         "## Lineage",
         *_lineage(config),
         "## Recipe",
-        _table(("number", "value"), ((k, _shown(v)) for k, v in sorted(recipe.items()))),
+        _table(("number", "value"), ((k, _shown(v)) for k, v in sorted(fields.items()))),
     ]
     return "\n\n".join(paragraphs) + "\n"
 
@@ -48,8 +48,8 @@ def licences(config: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _front(config: Mapping[str, Any]) -> str:
-    recipe = config["recipe"]
-    tags = ["music-source-separation", *(str(recipe.get(k, "")) for k in ("target", "family"))]
+    fields = config["recipe"]
+    tags = ["music-source-separation", *(str(fields.get(k, "")) for k in ("target", "family"))]
     lines = ["library_name: stemlode", "pipeline_tag: audio-to-audio", "tags:"]
     lines += [f"- {json.dumps(tag)}" for tag in tags if tag]
     bases = [str(one.get("checkpoint", "")) for one in _objects(config.get("parents"))]

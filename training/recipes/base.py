@@ -126,6 +126,11 @@ class Transform:
     window: str = "hann"
     bands: int = 1  # subbands (`training.models.filterbank`)
     divided_by: int | str = 1  # what a song's spectrogram is divided by
+    # How a mask is applied: to magnitudes (`real`), as complex numbers, or to each of the parts.
+    mask: str = "complex"
+    # What one item of a batch sees of a song: the mean of its channels, each channel, or both.
+    channels_seen: str = "each"
+    inverted: bool = False  # whether `separated` is what the masks leave
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,6 +20,7 @@ Estimator = Callable[[Tensor], Tensor]  # [batch, channels, samples] → [batch,
 
 SECONDS = 3.0  # T
 BATCH = 4
+FADE_FLOOR = 1e-3  # of a chunk's weights
 LEAST_HOP = 0.01  # seconds
 
 
@@ -127,7 +128,7 @@ def grid(total: int, sample_rate: int, chunking: Chunking) -> tuple[Sequence[int
 def fade(length: int) -> Tensor:
     """The weights of a chunk's samples, [length]: nowhere 0, so that the edges count also if chunks
     do not overlap."""
-    return torch.hann_window(length + 2, periodic=False)[1:-1] + 1e-3
+    return torch.hann_window(length + 2, periodic=False)[1:-1] + FADE_FLOOR
 
 
 def _piece(signal: Waveform, start: int, length: int) -> Tensor:

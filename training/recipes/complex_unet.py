@@ -67,7 +67,8 @@ class ComplexUNetRecipe(EncoderDecoderRecipe):
     def transform(self) -> Transform:
         """See `Recipe.transform`; of the parts that the mask has."""
         parts = ("real", "imaginary") if self.mask == "complex" else ("magnitude",)
-        return Transform(self.n_fft, self.hop_length, self.n_fft // 2, parts)
+        kind = "complex" if self.mask == "complex" else "real"
+        return Transform(self.n_fft, self.hop_length, self.n_fft // 2, parts, mask=kind)
 
     def core(self) -> UNet:
         """Real and imaginary parts, or magnitudes, in; a mask of that shape out."""

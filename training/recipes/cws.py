@@ -143,6 +143,8 @@ class CWSRecipe(Recipe):
             channels=2,
             window="square root of hann",
             bands=self.bands,
+            mask="parts",
+            channels_seen="together",
         )
 
     def core(self) -> nn.Module:

@@ -127,6 +127,9 @@ class UNetRecipe(EncoderDecoderRecipe):
         return Transform(
             *(self.n_fft, self.hop_length, self.n_fft // 2, ("magnitude",)),
             divided_by="the largest magnitude of the song",
+            mask="real",
+            channels_seen="mean",
+            inverted=self._of_rest,
         )
 
     def level(self, mixture: Tensor) -> float:

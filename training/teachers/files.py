@@ -33,7 +33,7 @@ from training.teachers.spectra import Net
 from training.teachers.teacher import FACTS, Teacher, checked
 
 KNOWN = (*FACTS, "samples", "batch", "input", *spectra.FACTS)
-_BESIDE = "salience"  # what a net of `export` may give besides; nothing to a teacher
+_BESIDE = ("salience", *spectra.FURTHER)  # what `export` says besides; nothing to a teacher
 
 
 def load(path: str, device: torch.device) -> Teacher:
@@ -65,7 +65,7 @@ def description(path: str) -> dict[str, Any]:
         raise BadUsage(f"{beside}: no JSON: {runs.reason(error)}") from error
     if not isinstance(facts, dict):
         raise BadUsage(f"{beside}: no JSON object")
-    unknown = sorted(set(facts) - {*KNOWN, _BESIDE})
+    unknown = sorted(set(facts) - {*KNOWN, *_BESIDE})
     if unknown:
         raise BadUsage(f"{beside}: {unknown[0]} is unknown; it may say {', '.join(KNOWN)}")
     if facts.get("input", "waveform") not in ("waveform", "spectrogram"):

@@ -10,6 +10,11 @@ from stemlode.runs import BadUsage
 from training.models import spectrogram
 
 FACTS = ("n_fft", "hop", "bins", "parts", "bands", "window", "divided_by", "recipe", "step")
+# What is for programs that have nothing of ours.
+FURTHER = (
+    *("dims", "padding", "phase", "mask", "channels_seen", "inverted", "divisor", "filters"),
+    *("chunks", "separated", "stems"),
+)
 PARTS = (["real", "imaginary"], ["magnitude"])
 Net = Callable[[Tensor], Any]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,16 +11,19 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import soundfile
 import torch
 from torch import nn
 
 from stemlode.runs import BadUsage, Failed
+from tests.training.conftest import sing
 from training import checkpoint
 from training.checkpoint import Checkpoint
 from training.exporting import command as exporting_command
 from training.models import spectrogram, unet
 from training.recipes.base import Recipe
 from training.recipes.registry import RECIPES
+from training.separation import command as separation_command
 from training.teachers import loading
 
 TINY_BSRNN = {"features": 4, "layers": 1, "hidden": 4, "mask_hidden": 4}
@@ -197,3 +201,44 @@ def test_as_a_user_runs_it(tiny_checkpoint: Path, tmp_path: Path) -> None:
     assert done.stderr == ""
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert again.returncode == 2 and again.stderr.startswith("error: --output")
+
+
+PROGRAM = re.compile(r"```python\n(.*?)```", re.DOTALL)
+HOW = [  # one of each kind of transform, of chunks, and of what is left over
+    ("unet-vocals-small", {"channels": (2, 3)}),
+    ("unet-instrumental-small", {"channels": (2, 3), "chunk_seconds": 2.0}),
+    ("complex-unet-bass-small", {"channels": (2, 3)}),
+    ("complex-unet-bass-noncomplex-small", {"channels": (2, 3)}),
+    ("bsrnn-vocals-small", TINY_BSRNN),
+    ("bsrnn-bass-small", TINY_BSRNN | {"norm": "frame"}),
+    ("cws-unet5-k4-small", {"width": 0.03}),
+    ("cws-mdensenet-k2-small", {"width": 0.1}),
+    ("cws-mmdensenet-small", {"width": 0.1}),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "number"),
+    [(*HOW[0], 0), *(pytest.param(*one, 1, marks=pytest.mark.slow) for one in HOW)],
+)
+def test_the_page_s_program_separates_as_we_do(
+    name: str, changes: dict[str, object], number: int, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """With NumPy, onnxruntime and the two files alone, within 1e-4 of what `separate` writes."""
+    trained = _checkpoint(tmp_path / "checkpoint", _recipe(name, changes))
+    monkeypatch.chdir(tmp_path)
+    assert exporting_command.main(["checkpoint", "--output", "model.onnx"]) == 0
+    rate = trained.recipe.sample_rate
+    song = np.concatenate(sing(5, 1.1, rate)).reshape(2, 2, -1).sum(0)
+    soundfile.write("song.wav", song.T, rate, "FLOAT")
+    assert separation_command.main(["song.wav", "--checkpoint", "checkpoint"]) == 0
+    page = Path(__file__).parents[3] / "docs" / "onnx.md"
+    program = PROGRAM.findall(page.read_text(encoding="utf-8"))[number]
+    monkeypatch.setattr("sys.argv", ["separate.py", "song.wav"])
+    exec(compile(program, str(page), "exec"), {})
+    for stem in trained.recipe.stems:
+        wanted = soundfile.read(f"separated/song/{stem}.wav")[0]
+        found = soundfile.read(f"{stem}.wav")[0]
+        assert found.shape == wanted.shape and np.abs(wanted).max() > 1e-3
+        assert np.abs(found - wanted).max() < 1e-4
