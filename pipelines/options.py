@@ -192,9 +192,9 @@ class Verb:
         if not any(word.split("=")[0] == "--runner" for word in argv):
             argv.append(f"--runner={runners.LOCAL_RUNNER}")
         options = VerbOptions(argv)
+        runners.check(options)  # before any store is asked
         if known.output and not known.overwrite:
             self._go_on_as_begun(options, known.output, argv)
-        runners.check(options)
         return options
 
     def _go_on_as_begun(self, options: PipelineOptions, output: str, argv: Sequence[str]) -> None:
