@@ -30,7 +30,7 @@ from training.loop.options import LATER, SONGS, Options, add_field, add_loop, be
 from training.loop.stopping import Termination
 from training.loop.train import train
 from training.published import places
-from training.recipes import registry
+from training.recipes import meanings, registry
 from training.recipes.registry import Recipe
 
 LEARNING_RATE = 1e-4  # BSRNN IV-B
@@ -302,8 +302,9 @@ def parser(argv: Sequence[str] = ()) -> Parser:
     add_loop(found)
     group = found.add_argument_group("recipe", "by default as the checkpoint's, but for the rate")
     for name, field in fields().items():
-        shown = f"default {LEARNING_RATE:g}" if name == "learning_rate" else None
-        add_field(group, name, field, shown)
+        known = next(one for one in _mixing() if name in one.tunable)
+        more = f" (default {LEARNING_RATE:g})" if name == "learning_rate" else ""
+        add_field(group, name, field, meanings.shown(known, name) + more)
     return found
 
 

@@ -11,7 +11,7 @@ from stemlode.arguments import Parser, above_zero, count, processes
 from stemlode.runs import BadUsage
 from training.models import precision
 from training.published import places
-from training.recipes import registry
+from training.recipes import meanings, registry
 from training.recipes.registry import RECIPES, Recipe
 
 PIECES, SAMPLES = "pieces", "samples"  # of --validation
@@ -152,7 +152,8 @@ def add_fields(parser: Parser, recipe: Recipe) -> None:
     for name, field in registry.overridable(recipe).items():
         value = getattr(recipe, name)
         shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-        add_field(group, name, field, f"default {shown}")
+        said = f"{meanings.shown(recipe, name)} (default {shown})"
+        add_field(group, name, field, said.replace("%", "%%"))
 
 
 def add_field(
