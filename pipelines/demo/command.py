@@ -24,6 +24,20 @@ MUSIC = "music"
 FOUND = ("candidates", "pairs", "corpus")
 LEARNT = ("model", "scores", "separated", "report")
 STEPS = 500
+ABOUT = """\
+demo: this will fill {output} ({made}), in a few minutes on two cores:
+
+  music      compose a catalogue of {rows:,} tracks, with sound for some of them
+  match      find originals and instrumentals that belong together by their titles
+  prune      prove these pairs by their sound
+  corpus     pack them into shards to train on
+  train      train a small separator on them, {steps:,} steps
+  evaluate   score it on songs that it has not heard
+  separate   separate two songs with it
+  report     show all of it on one page
+
+Each command is printed as you could type it. Ctrl-C ends; the same command goes on from there.
+"""
 # A song is cut into one chunk, of which training takes patches at random; few songs say more so.
 CHUNK_SECONDS = 30
 
@@ -57,6 +71,9 @@ def main(argv: Sequence[str]) -> int:
         raise BadUsage(f"--steps {options.steps}: at least 1")
     output = files.absolute(options.output)
 
+    made = "some of it is there" if files.exists(output) else "about 0.7 GB"
+    told = {"output": output, "made": made, "rows": catalogue.ROWS, "steps": options.steps}
+    print(ABOUT.format(**told), flush=True)
     seconds = {}
     began = time.monotonic()
     make_music(files.join(output, MUSIC))
@@ -142,9 +159,10 @@ def summary(output: str, steps: Sequence[VerbCall], seconds: dict[str, float]) -
         ("in all", f"{sum(seconds.values()):.1f} s"),
     ]
     separated = steps[-2].folder
-    paths = [
-        f"report     {files.join(steps[-1].folder, 'report.html')}",
-        *(f"separated  {files.join(separated, path)}" for path in records["separate"]["outputs"]),
-    ]
+    page = files.join(steps[-1].folder, "report.html")
+    link = Path(page).as_uri() if files.is_local(page) else page
+    paths = [f"separated  {files.join(separated, name)}" for name in records["separate"]["outputs"]]
     table = [f"{name:<28}{value:>10}".rstrip() for name, value in rows]
-    return "\n".join(["", *table, "", *paths])
+    return "\n".join(
+        ["", *table, "", *paths, "", "open the page, to see and hear all of it:", link]
+    )

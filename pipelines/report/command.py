@@ -35,6 +35,13 @@ def parser(argv: Sequence[str] = ()) -> Parser:
         "not allowed to open them (docs/addresses.md); may be given again",
     )
     found.add_argument(
+        "--compare",
+        action="append",
+        metavar="RUN",
+        help="put this run beside the page's run of the same verb: options, counts, decisions, "
+        "scores, curves; may be given again",
+    )
+    found.add_argument(
         "--players",
         type=int,
         default=PLAYERS,
@@ -72,7 +79,8 @@ def main(argv: Sequence[str]) -> int:
         raise BadUsage(f"--players {options.players}: at least 0")
     path = _page_path(options.output)
     folders, unfinished = inputs.find(options.runs, options.allow_uri or ())
-    html = page(folders, unfinished, options.players)
+    others = inputs.find(options.compare, options.allow_uri or ())[0] if options.compare else []
+    html = page(folders, unfinished, options.players, others)
     try:
         files.write_bytes(path, html.encode())
     except OSError as error:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from pipelines.pages import inputs, masks, media, pairs, text
 from pipelines.pages.inputs import Folder, real
 from pipelines.pages.media import Clip
-from pipelines.report import boosting, counts, listing, names, salience, spread, training
+from pipelines.report import boosting, compare, counts, listing, names, salience, spread, training
 from pipelines.report.corpus import statistics
 from pipelines.report.counts import FlowCounts
 from pipelines.report.evaluation import melody, scores, spectra
@@ -52,10 +52,18 @@ class _Budget:
         return True
 
 
-def page(folders: Sequence[Folder], unfinished: Sequence[str] = (), players: int = PLAYERS) -> str:
-    """The whole page for some finished runs, as HTML; `players` is how many pairs have them."""
+def page(
+    folders: Sequence[Folder],
+    unfinished: Sequence[str] = (),
+    players: int = PLAYERS,
+    others: Sequence[Folder] = (),
+) -> str:
+    """The whole page for some finished runs, as HTML.
+
+    `players` is how many pairs have them; each of `others` is put beside the run of its verb.
+    """
     budget = _Budget(MEDIA_BYTES + max(0, players - PLAYERS) * TRIPLE_BYTES)
-    named = Names(folders)
+    named = Names([*folders, *others])
     chains = counts.chains(folders)
     evaluations = _evaluations(_of(folders, "evaluate"), named)
     separated, untold = _separated(_of(folders, "separate"), budget)
@@ -67,9 +75,10 @@ def page(folders: Sequence[Folder], unfinished: Sequence[str] = (), players: int
     context: dict[str, Any] = {
         "chains": chains,
         "runs": counts.read_and_rejected(folders),
-        "root": names.root(folders),
+        "comparisons": compare.comparisons(others, folders, named),
+        "root": names.root([*folders, *others]),
         "finished": names.finished(folders),
-        "command": _command(folders),
+        "command": _command(folders, others),
         "named": named,
         "matches": _matches(_of(folders, "match")),
         "prunes": _prunes(_of(folders, "prune"), {t["pair"].pair_id: t["id"] for t in triples}),
@@ -105,10 +114,12 @@ def page(folders: Sequence[Folder], unfinished: Sequence[str] = (), players: int
     return _render(context)
 
 
-def _command(folders: Sequence[Folder]) -> str:
+def _command(folders: Sequence[Folder], others: Sequence[Folder]) -> str:
     """What makes this page, seen from the folder that holds the runs."""
-    root = names.root(folders)
+    root = names.root([*folders, *others])
     words = [names.below(folder.path, root) for folder in folders]
+    for other in others:
+        words += ["--compare", names.below(other.path, root)]
     return shlex.join(["stemlode", "report", *words, "--output", "report.html"])
 
 
@@ -426,6 +437,7 @@ def _sections(context: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         *([("flow", "Flow")] if context["chains"] else []),
         *([("runs", "Runs")] if context["runs"] else []),
+        *([("compare", "Comparison")] if context["comparisons"] else []),
         *each("matches", "Titles"),
         *each("prunes", "Sound"),
         *([("pairs", "Pairs")] if context["triples"] else []),

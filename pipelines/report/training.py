@@ -72,12 +72,12 @@ class ShownSong:
 def training(folder: Folder) -> Training:
     """The curves of `log.jsonl` and the recipe of a run of train."""
     log, skipped = folder.lines("log.jsonl")
-    lines = {name: _line(log, key) for name, key in LINES.items()}
+    lines = {name: line(log, key) for name, key in LINES.items()}
     best = real(folder.record.get("best_step"))
     if best is None and lines["valid"]:
         best = min(lines["valid"], key=lambda point: point[1])[0]
     chart = curves(lines, best)
-    quality = curves({"valid": _line(log, "valid_sdr")}, best)
+    quality = curves({"valid": line(log, "valid_sdr")}, best)
     if quality is not None:
         quality = replace(quality, y_title="SDR in dB")
     recipe = folder.record.get("recipe")
@@ -103,7 +103,7 @@ def training(folder: Folder) -> Training:
     return Training(chart, quality, f"{summary}{', '.join(parts)}.", caption, shown, skipped)
 
 
-def _line(log: Sequence[dict[str, Any]], key: str) -> list[tuple[float, float]]:
+def line(log: Sequence[dict[str, Any]], key: str) -> list[tuple[float, float]]:
     """(step, value) wherever a log has both."""
     return [
         (step, value)

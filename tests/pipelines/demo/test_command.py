@@ -65,6 +65,12 @@ def test_the_demo_keeps_its_promises_and_changes_no_byte_when_run_again(tmp_path
         assert promised in first.stdout
     for promised in ("unreadable", "segments", "hours", "SDR of the mixture", "report.html"):
         assert promised in first.stdout
+    opening, _, _ = first.stdout.partition("$ stemlode")
+    assert f"fill {output}" in opening
+    assert all(f"\n  {verb} " in opening for verb in ("music", "match", "train", "report"))
+    *_, link = first.stdout.split()
+    assert link == (output / "report" / "report.html").as_uri()
+    assert (output / "report" / "report.html").stat().st_size < 8_000_000
     listed = [line.split()[0] for line in first.stdout.splitlines() if line.startswith("$ ")]
     assert len(listed) == 7
 
