@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import traceback
@@ -41,13 +42,30 @@ def pipeline_of(verb: Verb, options: PipelineOptions) -> Callable[[runs.Run], No
     """The verb's work as one Beam pipeline."""
 
     def work(run: runs.Run) -> None:
-        pipeline = beam.Pipeline(options=options)
-        verb.build(pipeline, options, run)
-        causes.tell(pipeline, run, _attempt(options, _needs(verb, options, run)))
-        with watching.watched(run, lambda: causes.has_begun(run), limited=not is_dataflow(options)):
-            pipeline.run().wait_until_finish()
+        with as_a_program():
+            pipeline = beam.Pipeline(options=options)
+            verb.build(pipeline, options, run)
+            causes.tell(pipeline, run, _attempt(options, _needs(verb, options, run)))
+            begun = functools.partial(causes.has_begun, run)
+            with watching.watched(run, begun, limited=not is_dataflow(options)):
+                pipeline.run().wait_until_finish()
 
     return work
+
+
+@contextlib.contextmanager
+def as_a_program() -> Iterator[None]:
+    """Beam takes a notebook for a program. Else it puts the number of the cell before the names of
+    steps, and loads what shows pipelines there, which fails without pandas or with one of today."""
+    noticing = {"alter_label_if_ipython": lambda *_: None, "is_in_ipython": lambda: False}
+    before = {name: getattr(beam.pipeline, name) for name in noticing}
+    try:
+        for name, nothing in noticing.items():
+            setattr(beam.pipeline, name, nothing)
+        yield
+    finally:
+        for name, found in before.items():
+            setattr(beam.pipeline, name, found)
 
 
 def carry_out(

@@ -4,6 +4,7 @@ import argparse
 import errno
 import functools
 import sys
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -164,3 +165,18 @@ def test_a_run_that_is_done_leaves_no_cause(tmp_path: Path) -> None:
     audio.write(str(tmp_path / "music" / "b.wav"), [[0.5, -0.5] * 4000], 8000)
     assert cli.main(argv) == 0
     assert not (tmp_path / "out" / runs.CAUSE).exists()
+
+
+def test_a_notebook_changes_no_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = types.SimpleNamespace(execution_count=3, config={"IPKernelApp": {}})
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    shows = "apache_beam.runners.interactive.interactive_environment"
+    monkeypatch.setitem(sys.modules, shows, None)  # as where pandas is missing
+    with pytest.raises(ImportError):
+        _ = beam.Pipeline() | "One" >> beam.Create([1])
+    with launch.as_a_program():
+        pipeline = beam.Pipeline()
+        _ = pipeline | "One" >> beam.Create([1])
+    assert [part.full_label for part in pipeline.transforms_stack[0].parts] == ["One"]
+    with pytest.raises(ImportError):
+        _ = beam.Pipeline() | "One" >> beam.Create([1])
