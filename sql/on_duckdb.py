@@ -1,5 +1,6 @@
 """The rule's SQL on Parquet files, by DuckDB inside this process."""
 
+import contextlib
 import glob
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -130,7 +131,8 @@ def connect(
         "autoload_known_extensions": False,
     }
     connection = duckdb.connect(config={name: v for name, v in wanted.items() if v is not None})
-    connection.execute("SET enable_progress_bar = false")
+    with contextlib.suppress(duckdb.Error):  # in a notebook that cannot draw one anyway
+        connection.execute("SET enable_progress_bar = false")
     return connection
 
 

@@ -60,13 +60,17 @@ class Run:
     def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """One of its tables, whole, in the columns of today; or some of its columns.
 
-        BadUsage where it has no such table, Failed where that is damaged.
+        BadUsage where it has no such table or column, Failed where that is damaged.
         """
         outputs = sorted(self.record["outputs"])
         parts = [files.join(self.folder, path) for path in outputs if _table(path) == name]
         if not parts:
             known = ", ".join(self.tables) or "none"
             raise BadUsage(f"{self.folder}: has no table {name!r}; its tables are {known}")
+        schema = schemas.schema_of(parts[0]) or tables.read_part(parts[0]).schema
+        for column in columns or ():
+            if column.partition(".")[0] not in schema.names:
+                raise BadUsage(f"{name} has no column {column!r}; it has {', '.join(schema.names)}")
         return pa.concat_tables([tables.read_part(path, columns) for path in parts])
 
     @property

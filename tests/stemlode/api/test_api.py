@@ -93,6 +93,8 @@ def test_a_verb_gives_a_run(catalogue: Path) -> None:
     assert page == str(catalogue.parent / "report.html") and "<html" in Path(page).read_text()
     with pytest.raises(stemlode.BadUsage, match="no table 'pairs'; its tables are candidates"):
         found.table("pairs")
+    with pytest.raises(stemlode.BadUsage, match="candidates has no column 'd'; it has pair_id"):
+        found.table("candidates", ["pair_id", "d"])
 
 
 def test_a_second_call_finds_it_done_and_a_third_may_differ(catalogue: Path) -> None:
