@@ -73,19 +73,21 @@ def as_begun(
 
     Empty where there is no run of the verb, or `added` and `formerly` are.
     """
-    path = files.join(output, PLAN)
-    if not (added or formerly) or not files.exists(path):
-        return {}
-    held = read(files.read_bytes(path))
-    if held is None or held["verb"] != verb:
+    held = options_of(verb, output) if added or formerly else None
+    if held is None:
         return {}
     later = {
-        name: value
-        for name, value in added.items()
-        if name not in held["options"] and value is not UNSAID
+        name: value for name, value in added.items() if name not in held and value is not UNSAID
     }
-    before = {n: v for n, v in (formerly or {}).items() if _same(held["options"].get(n), v)}
+    before = {n: v for n, v in (formerly or {}).items() if _same(held.get(n), v)}
     return later | before
+
+
+def options_of(verb: str, output: str) -> dict[str, Any] | None:
+    """The options of the run in a folder; None where there is no run of the verb."""
+    path = files.join(output, PLAN)
+    held = read(files.read_bytes(path)) if files.exists(path) else None
+    return held["options"] if held is not None and held["verb"] == verb else None
 
 
 def difference(

@@ -74,6 +74,8 @@ def carry_out(given: argparse.Namespace, world: World) -> int:
     rules = Rules(given.mode == "online", given.ratio, given.min_confidence)
     before = begun("finetune", given, recipe, ADDED)
     options = loop_of(given, before, recipe)
+    if given.workers is None and "workers" not in before:
+        options = memory.fitting(options, recipe, world.size)
     train_verb.check_steps(recipe, options, world)
     check(given, options, rules, world)
     inputs = {

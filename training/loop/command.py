@@ -62,6 +62,8 @@ def main(argv: Sequence[str]) -> int:
         if not getattr(given, name):
             raise BadUsage(f"stemlode train needs --{name} (see --help)")
     world = devices.join()
+    if given.workers is None and "workers" not in before:
+        options = memory.fitting(options, recipe, world.size)
     try:
         return carry_out(recipe, options, given, world)
     finally:

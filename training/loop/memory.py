@@ -3,6 +3,7 @@
 A kernel that is out of memory kills without a word, and seldom at once.
 """
 
+import dataclasses
 import math
 import mmap
 import os
@@ -140,6 +141,15 @@ def check(
         tell(f"memory is short: {line}")
 
 
+def fitting(options: Options, recipe: Recipe, processes: int) -> Options:
+    """The options with as many workers as shared memory has room for, but one at least, of which
+    `check_shared` then says what it lacks."""
+    workers, free = options.workers, free_memory.of_shared()
+    while free is not None and workers > 1 and _shared(recipe, workers, processes) > free:
+        workers -= 1
+    return dataclasses.replace(options, workers=workers)
+
+
 def check_shared(recipe: Recipe, workers: int, world: World) -> None:
     """BadUsage where worker processes would wait for ever for shared memory.
 
@@ -148,17 +158,26 @@ def check_shared(recipe: Recipe, workers: int, world: World) -> None:
     free = free_memory.of_shared()
     if not workers or free is None:
         return
-    sources = len(recipe.mixing.sources) if recipe.mixing is not None else SIGNALS
-    shape = -(-recipe.batch_size // world.size), sources, recipe.audio_channels
-    batch = 4 * math.prod(shape) * recipe.patch_samples
-    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes on this machine
-    needed = beside * (workers * AHEAD + 1) * batch
+    batch, needed = _batch(recipe, world.size), _shared(recipe, workers, world.size)
     if needed > free:
         raise BadUsage(
             f"--workers {workers}: batches of {_gb(batch)} go through /dev/shm, where "
             f"{_gb(free)} are free and {_gb(needed)} are needed: start the container with "
             f"--shm-size {-(-2 * needed // 10**9)}g, or take --workers 0"
         )
+
+
+def _batch(recipe: Recipe, processes: int) -> int:
+    """Bytes of a process' part of a batch, decoded."""
+    sources = len(recipe.mixing.sources) if recipe.mixing is not None else SIGNALS
+    shape = -(-recipe.batch_size // processes), sources, recipe.audio_channels
+    return 4 * math.prod(shape) * recipe.patch_samples
+
+
+def _shared(recipe: Recipe, workers: int, processes: int) -> int:
+    """Bytes of shared memory that the workers of this machine's processes need."""
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return beside * (workers * AHEAD + 1) * _batch(recipe, processes)
 
 
 def at_once(recipe: Recipe, processes: int = 1) -> int:

@@ -2,9 +2,12 @@
 
 import argparse
 import difflib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
+
+import torch
 
 from stemlode import files, plans
 from stemlode.arguments import Parser, above_zero, count, processes
@@ -23,13 +26,16 @@ LATER = {
 }
 
 
+ON_CPU, MOST_WORKERS = 2, 16
+
+
 @dataclass(frozen=True)
 class Options:
     """How a run is carried out; what is learnt is the recipe's matter."""
 
     seed: int = 0
     minutes: float | None = None
-    workers: int = 2
+    workers: int = ON_CPU
     cache_gb: float = 1.0
     precision: str | None = None  # of the nets while they learn
     compile: bool = False
@@ -54,7 +60,13 @@ def add_loop(parser: Parser) -> None:
     """Add the options of the loop itself, which train and finetune share."""
     parser.add_argument("--minutes", type=above_zero, help="stop after so long")
     parser.add_argument("--seed", type=count, default=0, help="decides weights, order and crops")
-    parser.add_argument("--workers", type=processes, default=2, help="decoding processes (2)")
+    parser.add_argument(
+        "--workers",
+        type=processes,
+        help=f"decoding processes ({ON_CPU} beside a CPU; beside each GPU its share of the cores "
+        f"but one, up to {MOST_WORKERS}, as far as shared memory goes; in a run that goes on, as "
+        "many as it was begun with)",
+    )
     parser.add_argument(
         "--cache-gb", type=above_zero, default=1.0, help="decoded audio to keep (1)"
     )
@@ -116,11 +128,24 @@ def begun(
     verb: str, given: argparse.Namespace, recipe: Recipe, further: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Options (LATER and `further`), and fields of a recipe, that the run in --output was begun
-    without, each with what it did then: there it stays so, unless somebody names it."""
+    without, each with what it did then: there it stays so, unless somebody names it. And the
+    number of its workers, which follows the machine in a new run."""
     if given.overwrite or not given.output:
         return {}
     later = registry.added(recipe) | LATER | dict(further or {})
-    return plans.as_begun(verb, files.absolute(given.output), later)
+    output = files.absolute(given.output)
+    held = plans.options_of(verb, output) or {}
+    workers = {"workers": held["workers"]} if "workers" in held else {}
+    return plans.as_begun(verb, output, later) | workers
+
+
+def workers_of(device: str | None) -> int:
+    """How many processes decode beside a net, unless somebody says how many: on a GPU this
+    process' share of the cores but one. A net on a CPU takes the cores itself."""
+    if not (device or ("cuda" if torch.cuda.is_available() else "cpu")).startswith("cuda"):
+        return ON_CPU
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes on this machine
+    return min(MOST_WORKERS, max(1, len(os.sched_getaffinity(0)) // beside - 1))
 
 
 def loop_of(given: argparse.Namespace, before: Mapping[str, Any], recipe: Recipe) -> Options:
@@ -130,7 +155,9 @@ def loop_of(given: argparse.Namespace, before: Mapping[str, Any], recipe: Recipe
     return Options(
         seed=given.seed,
         minutes=given.minutes,
-        workers=given.workers,
+        workers=before.get("workers", workers_of(given.device))
+        if given.workers is None
+        else given.workers,
         cache_gb=given.cache_gb,
         precision=given.precision,
         compile=given.compile,

@@ -17,6 +17,7 @@ from tests.training.conftest import TINY
 from training.devices import ALONE
 from training.loop import command, free_memory, memory
 from training.loop.memory import Need
+from training.loop.options import Options, begun, loop_of, workers_of
 from training.recipes.base import Recipe
 from training.recipes.registry import RECIPES, override
 
@@ -324,3 +325,29 @@ def test_workers_that_would_wait_for_shared_memory_are_refused(
     memory.check_shared(recipe, 2, ALONE)
     monkeypatch.setattr(free_memory, "of_shared", lambda: None)
     memory.check_shared(recipe, 2, ALONE)
+
+
+def test_workers_follow_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64))
+    assert workers_of("cpu") == 2 and workers_of("cuda") == workers_of("cuda:1") == 16
+    monkeypatch.setitem(os.environ, "LOCAL_WORLD_SIZE", "8")
+    assert workers_of("cuda") == 7
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
+    assert workers_of("cuda") == 1
+    recipe = RECIPES["bsrnn-vocals"]
+    monkeypatch.delitem(os.environ, "LOCAL_WORLD_SIZE")
+    for free, fit in ((64 << 20, 1), (400 << 20, 2), (8 << 30, 16), (None, 16)):
+        monkeypatch.setattr(free_memory, "of_shared", lambda free=free: free)
+        assert memory.fitting(Options(workers=16), recipe, 1).workers == fit
+
+
+def test_a_run_that_goes_on_keeps_its_number_of_workers(tmp_path: Path) -> None:
+    """Whatever the machine, and the default, have become."""
+    recipe = RECIPES["unet-vocals-small"]
+    words = [recipe.name, "--corpus", "c", "--output", str(tmp_path)]
+    plan = {"verb": "train", "options": {"workers": 5}, "inputs": {}}
+    (tmp_path / "_PLAN.json").write_text(json.dumps(plan))
+    for further, workers in (([], 5), (["--workers", "3"], 3), (["--overwrite"], 2)):
+        given = command.parser(words).parse([*words, "--device", "cpu", *further])
+        found = loop_of(given, begun("train", given, recipe), recipe)
+        assert found.workers == workers
