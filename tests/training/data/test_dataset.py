@@ -1,10 +1,12 @@
 """A corpus from Python: chunks as NumPy arrays and as a PyTorch dataset that goes on exactly."""
 
 import multiprocessing
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torch.utils.data import DataLoader
 
 import stemlode
 from stemlode.shards import songs
+from tests.conftest import PROJECT
 from training.data.corpus import Windows
 from training.data.corpus import open_corpus as opened_to_train
 from training.recipes.registry import RECIPES
@@ -145,3 +148,15 @@ def test_it_works_in_processes_that_are_spawned(corpus: stemlode.OpenCorpus) -> 
     dataset = corpus.split("train").torch(batch_size=4)
     loader = DataLoader(dataset, batch_size=None, num_workers=1, multiprocessing_context="spawn")
     assert [b["sample_id"] for b in loader] == [b["sample_id"] for b in dataset]
+
+
+def test_duckdb_asks_the_index_as_the_page_says(
+    corpus: stemlode.OpenCorpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (PROJECT / "docs" / "formats.md").read_text(encoding="utf-8")
+    (statement,) = re.findall(r"^```sql\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(Path(corpus.folder).parent)
+    found = duckdb.connect().execute(statement).fetchall()
+    sizes = [(name, len(corpus.split(name))) for name in ("test", "train", "valid")]
+    assert [row[:2] for row in found] == sizes
+    assert sum(row[2] for row in found) == pytest.approx(corpus.hours)
