@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     work.mkdir(parents=True, exist_ok=True)
     apart = available() and not options.job_endpoint
     pools = [] if options.image else [f"worker{n + 1}" for n in range(options.workers)]
-    where = "in network namespaces" if apart else "on the loopback (namespaces need root)"
+    why = "" if options.job_endpoint else " (namespaces need root)"
+    where = "in network namespaces" if apart else f"on the loopback{why}"
     print(f"cluster: {len(pools)} workers {where}, logs in {work}", flush=True)
     music(work)
     pythons = [environment(work, name, options) for name in pools]
