@@ -65,12 +65,16 @@ def main() -> None:
         for name in given.songs:
             passage = voice_cases.passage(DATA, name, given.seconds)
             for coding in CODECS if given.codecs else (LOSSLESS,):
-                best = voices.best_of(passage, coding) if given.codecs else None
                 for change in given.changes:
                     key = (name, change, "{} {}".format(*coding))
                     if key in known:
                         continue
                     case = case_of(passage, change)
+                    same = passage
+                    if change.endswith(IN_MIXTURE):  # undisturbed, both are of the other master
+                        a, v = case.mixture - case.voice, case.voice
+                        same = Passage(name, a, v)
+                    best = voices.best_of(same, coding) if given.codecs else None
                     note = dict(zip(("song", "change", "coding"), key, strict=True))
                     note["before"] = _told(plain.outcome(case, coding, best))
                     note["after"] = _told(bench.outcome(case, coding, best))

@@ -99,7 +99,7 @@ def _levelled(
     if gains_db is None:
         return None, None
     level = levels.applied(accompaniment, gains_db)
-    left_db = judge.left_db(mixture, level, levels.share(gains_db))
+    left_db = judge.left_db(mixture, level, levels.share(gains_db), at_level=True)
     if left_db is None:
         return None, None
     chunk["accompaniment"] = level

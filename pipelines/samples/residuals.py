@@ -30,6 +30,7 @@ LARGEST_SURE_SHARE = 0.4  # of it, where that is well above what agrees by chanc
 BY_CHANCE_DB = -38.5  # relative to the backing
 LARGEST_CLIPPED_SHARE = 0.005  # of it: what is found of what the mixture's peaks lack
 LARGEST_OF_PIECE = 4.0  # of these: of a chunk, of which less can be told
+LEAST_AT_LEVEL_DB = -32.0  # of the backing: codecs' noise beside which a level's error is small
 INAUDIBLE_DB = -50.0  # relative to the backing
 PIECE_S = 12.0  # of a song; less says little
 WHOLE_S = 36.0  # of a song, in which a lossy pair is held against its codecs
@@ -114,6 +115,7 @@ class Judge:
         self.written = Leftover()
         self.whole = Leftover()  # of lossy files, what was held against their codecs
         self._by_codec_alone = True
+        self._at_level_alone = False  # so that it holds of no chunk that is not at its level
         self.pieces = self.true_pieces = 0  # that were learnt from; of them, with a true voice
 
     def learn(self, mixture: np.ndarray, accompaniment: np.ndarray) -> None:
@@ -123,21 +125,30 @@ class Judge:
         if self.codecs is not None:
             part = slice(0, round(WHOLE_S * self.rate))
             self._by_codec_alone = self._of_codecs(mixture[:, part], accompaniment[:, part])
-            if not self._by_codec_alone and self.follows_level:
+            if not self._by_codec_alone and self._may_follow:
                 level = self._levelled(mixture[:, part], accompaniment[:, part], size)
-                self._by_codec_alone = self._of_codecs(mixture[:, part], level)
+                self._by_codec_alone = self._at_level_alone = self._of_codecs(
+                    mixture[:, part], level
+                )
         found = Leftover()
         for at in range(0, max(1, mixture.shape[1] - size // 2), size):
             part = slice(at, at + size)
             held = mixture[:, part], accompaniment[:, part]
             piece = self._measure(*held)
-            if piece.size and not self._passes(piece) and self.follows_level:
+            if piece.size and not self._passes(piece) and self._may_follow:
                 piece = self._measure(held[0], self._levelled(*held, size))
             self.pieces += bool(piece.size)
             if piece.size and self._passes(piece):
                 found = found.plus(piece)
                 self.true_pieces += self._by_codec_alone
         self._song = found
+
+    @property
+    def _may_follow(self) -> bool:
+        """Whether a level that is found leaves little beside what the codecs leave."""
+        least = self.whole.backing * 10 ** (LEAST_AT_LEVEL_DB / 10)
+        is_noisy = self.codecs is None or self.whole.expected >= least
+        return self.follows_level and is_noisy
 
     def _of_codecs(self, mixture: np.ndarray, accompaniment: np.ndarray) -> bool:
         """Whether no more is left than the codecs should leave."""
@@ -158,16 +169,24 @@ class Judge:
         return np.concatenate(pieces, axis=1)
 
     def left_db(
-        self, mixture: np.ndarray, accompaniment: np.ndarray, voice: float = 1.0
+        self,
+        mixture: np.ndarray,
+        accompaniment: np.ndarray,
+        voice: float = 1.0,
+        *,
+        at_level: bool = False,
     ) -> float | None:
         """What is left of the backing in a chunk's vocals, relative to the song's voice or, where
         that is louder, to the chunk's; None where they are not written.
 
-        `voice`: what of its power the song's voice is turned down to in this chunk.
+        `voice`: what of its power the song's voice is turned down to in this chunk; `at_level`:
+        the accompaniment was brought to its level.
         A chunk shorter than PIECE_S is judged together with what it lacks of that, at most its own
         length, of the song at its mean: in less, a voice and its backing are alike by chance.
         """
-        if not self._by_codec_alone:
+        if not self._by_codec_alone or (self._at_level_alone and not at_level):
+            return None
+        if at_level and not self._may_follow:
             return None
         found = self._measure(mixture, accompaniment)
         if not found.size:
