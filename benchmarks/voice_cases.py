@@ -128,6 +128,12 @@ def _clipped(over: float) -> Change:
     return change
 
 
+def _softly_clipped(x: np.ndarray) -> np.ndarray:
+    """So that the loudest loses 2.4 dB."""
+    peak = np.abs(x).max()
+    return (np.tanh(x / peak) * peak).astype(np.float32)
+
+
 def _limited(over_db: float) -> Change:
     """Looking 5 ms ahead, so that no peak passes the loudest of the signal `over_db` lower."""
 
@@ -228,6 +234,7 @@ SPOILT: dict[str, Change] = {
     "an all-pass at 800 Hz": _allpass,
     "clipped by 4 dB": _clipped(1.5),
     "clipped by 10 dB": _clipped(3),
+    "softly clipped": _softly_clipped,
     "limited by 3 dB": _limited(3),
     "limited by 6 dB": _limited(6),
     "compressed 1.05:1": _compressed(0.05, 0.1),
@@ -247,4 +254,4 @@ SPOILT: dict[str, Change] = {
 }
 CHANGES = MENDED | SPOILT
 LEVELLED = tuple(name for name in SPOILT if name.startswith(("limited", "compressed")))
-ADDED = tuple(name for name in SPOILT if name.startswith(("clipped", "noise")))
+ADDED = tuple(name for name in SPOILT if name.startswith(("clipped", "softly", "noise")))

@@ -82,9 +82,14 @@ class Leftover:
         return Leftover(**{n: getattr(self, n) + times * getattr(other, n) for n in names})
 
     @property
+    def bent_in_all(self) -> float:
+        """What limiters and clipping do, by what of it goes with the backing's level."""
+        return _BEND_MISSES * self.bent
+
+    @property
     def explained(self) -> float:
         """What is left of the backing that its own samples explain."""
-        return self.coloured + _MOVING_MISSES * self.moving + _BEND_MISSES * self.bent
+        return self.coloured + _MOVING_MISSES * self.moving + self.bent_in_all
 
     @property
     def left(self) -> float:
@@ -95,7 +100,7 @@ class Leftover:
     def agreed(self) -> float:
         """All that is left, without what the backing explains by chance."""
         moving = _MOVING_MISSES * max(0.0, self.moving_agreed)
-        return max(0.0, self.coloured_agreed) + moving + _BEND_MISSES * self.bent + self.noise
+        return max(0.0, self.coloured_agreed) + moving + self.bent_in_all + self.noise
 
 
 def measure(

@@ -44,7 +44,8 @@ def pair_chunks(
         yield from _chunks(recording, part, rate, shape, chunk_frames, facts, judges)
     if judges:
         facts.leftover_db = residuals.written_db(judges)
-        facts.leftover_of_codecs_db, facts.clipped_of_codecs_db = residuals.of_codecs_db(judges)
+        found = residuals.of_codecs_db(judges)
+        facts.leftover_of_codecs_db, facts.clipped_of_codecs_db, facts.bent_of_codecs_db = found
 
 
 def _chunks(

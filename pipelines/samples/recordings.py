@@ -80,8 +80,9 @@ class Facts:
     sum_error_db: float | None = None  # stems minus mixture, re mixture; None without both
     residual_chunks: int = 0  # of a pair, that hold its mixture − accompaniment as vocals
     leftover_db: float | None = None  # of the backing in these, in all
-    leftover_of_codecs_db: float | None = None  # of a lossy pair: these two as in schemas.SONG
+    leftover_of_codecs_db: float | None = None  # of a lossy pair: these three as in schemas.SONG
     clipped_of_codecs_db: float | None = None
+    bent_of_codecs_db: float | None = None
 
 
 def of_pair(row: Mapping[str, Any], rules: Rules | None = None) -> Recording:

@@ -28,6 +28,7 @@ LARGEST_EXPLAINED_DB = -22.5  # of what the backing's own samples explain, there
 LARGEST_SHARE = 0.9  # of what the codecs should leave: all that is left of a song by agreement
 LARGEST_SURE_SHARE = 0.4  # of it, where that is well above what agrees by chance
 BY_CHANCE_DB = -38.5  # relative to the backing
+LARGEST_BENT_SHARE = 0.05  # of it, beside what is by chance: what is bent, as by soft clipping
 LARGEST_CLIPPED_SHARE = 0.005  # of it: what is found of what the mixture's peaks lack
 LARGEST_OF_PIECE = 4.0  # of these: of a chunk, of which less can be told
 LEAST_AT_LEVEL_DB = -32.0  # of the backing: codecs' noise beside which a level's error is small
@@ -157,7 +158,8 @@ class Judge:
         sure = LARGEST_SURE_SHARE + chance / max(whole.expected, 1e-30)
         self.whole = whole
         in_share = _in_share(whole, min(LARGEST_SHARE, sure))
-        return in_share and _is_as_high(whole, LARGEST_CLIPPED_SHARE)
+        is_straight = whole.bent_in_all <= LARGEST_BENT_SHARE * whole.expected + chance
+        return in_share and is_straight and _is_as_high(whole, LARGEST_CLIPPED_SHARE)
 
     def _levelled(self, mixture: np.ndarray, accompaniment: np.ndarray, size: int) -> np.ndarray:
         """The accompaniment at the level that it has in each `size` frames of the mixture."""
@@ -233,15 +235,18 @@ def written_db(judges: Iterable[Judge]) -> float | None:
     return _ratio_db(written.left, written.voice - written.left) if written.size else None
 
 
-def of_codecs_db(judges: Iterable[Judge]) -> tuple[float | None, float | None]:
-    """What is left by agreement in some of a lossy pair, and what is found of what its mixture's
-    peaks lack, relative to what its codecs should leave; None of lossless ones."""
+def of_codecs_db(judges: Iterable[Judge]) -> tuple[float | None, float | None, float | None]:
+    """What is left by agreement in some of a lossy pair, what is found of what its mixture's peaks
+    lack, and what is bent, relative to what its codecs should leave; None of lossless ones."""
     whole = Leftover()
     for one in judges:
         whole = whole.plus(one.whole)
     if not whole.size:
-        return None, None
-    return _ratio_db(whole.agreed, whole.expected), _ratio_db(whole.clipped, whole.expected)
+        return None, None, None
+    agreed, clipped, bent = (
+        _ratio_db(part, whole.expected) for part in (whole.agreed, whole.clipped, whole.bent_in_all)
+    )
+    return agreed, clipped, bent
 
 
 def judge(

@@ -174,6 +174,13 @@ SONG = pa.schema(
             since="0.2",
         ),
         field(
+            "bent_of_codecs_db",
+            "f64",
+            DECIBELS,
+            "What goes with the backing's level, as soft clipping leaves it, relative to the same.",
+            since="0.2",
+        ),
+        field(
             "artists",
             "strs",
             NONE,
