@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from apache_beam.pvalue import TaggedOutput
 
 from matching.sound.decisions import Thresholds
 from matching.sound.scores import Settings
@@ -117,6 +118,9 @@ def test_every_verb_gives_every_file_the_same_verdict(
 def test_scan_lists_what_the_other_verbs_hear(files: dict[str, tuple[Trait, Path]]) -> None:
     for name, (trait, path) in files.items():
         (row,) = scan.ReadTags(str(path.parent)).process(str(path))
+        if isinstance(row, TaggedOutput):
+            assert trait.error and row.value["error"] == "damaged", name
+            continue
         assert row["audio_uri"] == str(path), name
         assert row["duration_source"] in ("counted", "stated")
         if not trait.error:

@@ -98,6 +98,11 @@ def first_block(file: Bytes) -> int | None:
     return next((frame.at for frame in following), None)
 
 
+def depth(head: bytes) -> int:
+    """The code of a frame's bits a sample; 0 where the file's header states it, or for no frame."""
+    return head[3] >> 1 & 7 if len(head) > 3 and head[0] == 0xFF and head[1] & 0xFE == 0xF8 else 0
+
+
 def _frames(data: bytes, size: int) -> list[Frame]:
     """The frames of FLAC whose headers are found (RFC 9639, section 9.1). `size`: of all blocks in
     samples, where it is fixed; 0 where that is not known: then the first frame's."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stemlode.audio.containers import chunks, mpeg, tags
+from stemlode.audio.containers import chunks, flac, mpeg, tags
 from stemlode.audio.containers.info import (
     MISSING_S,
     STATED,
@@ -182,13 +182,18 @@ class FFmpeg:
         return True
 
     def count_s(self) -> float:
-        """The length in seconds by the frames' headers; nothing is decoded."""
+        """The length in seconds by the frames' headers; nothing is decoded. AudioError for FLAC
+        that goes on in another depth of bits, which FFmpeg would not decode."""
         seconds_of = mpeg.FRAMED.get(self._name)
         if seconds_of is not None:
             return sum(seconds_of(bytes(memoryview(packet)[:7])) for packet in self._packets())
-        total, begin, end = 0, None, 0
+        total, begin, end, depths = 0, None, 0, {0}
         for packet in self._packets():
             total += packet.duration or 0
+            if self._name == "flac":
+                depths.add(flac.depth(bytes(memoryview(packet)[:4])))
+                if len(depths) > 2:
+                    raise AudioError("damaged: FLAC of two depths of bits", "damaged")
             if packet.pts is not None:
                 begin = packet.pts if begin is None else min(begin, packet.pts)
                 end = max(end, packet.pts + (packet.duration or 0))

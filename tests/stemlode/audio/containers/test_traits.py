@@ -79,6 +79,12 @@ def test_damage_is_named(trait: Trait, tmp_path: Path) -> None:
     assert caught.value.error == "damaged"
 
 
+def test_a_change_of_depth_is_damage_where_blocks_are_only_counted_too(tmp_path: Path) -> None:
+    trait = next(t for t in BAD if t.name == "flac of unknown length, then another depth")
+    with pytest.raises(AudioError, match="damaged: FLAC of two depths"):
+        audio.probe(_file(trait, tmp_path), count=True)
+
+
 def test_the_links_of_a_chain_are_all_there_at_the_first_ones_rate(tmp_path: Path) -> None:
     chain = next(trait for trait in GOOD if trait.name == "ogg of two rates")
     found = audio.read(_file(chain, tmp_path))
