@@ -4,6 +4,7 @@ Every verb's module has `main(argv)`, which runs it, and `parser(argv)`, which s
 told. A configuration becomes words of the command line, so that a verb never knows of it.
 """
 
+import argparse
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -43,7 +44,7 @@ def call(module: ModuleType, verb: str, argv: Sequence[str]) -> int:
 
 def merged(module: ModuleType, verb: str, argv: Sequence[str], configs: Sequence[str]) -> list[str]:
     """A command line with what configurations say of options that it does not name; of several
-    the last one wins."""
+    the last one wins. `--no-x` takes back a flag `x` that a configuration sets."""
     read: dict[str, tuple[str, Any]] = {}
     for path in configs:
         known = options.named(module.parser(argv))
@@ -51,12 +52,15 @@ def merged(module: ModuleType, verb: str, argv: Sequence[str], configs: Sequence
             read[key.replace("-", "_")] = (f"--config {path}", value)
     # A recipe that a configuration names has options of its own.
     parser = module.parser([*argv, *(v for _, v in read.values() if isinstance(v, str))])
+    off = {f"--no-{name.replace('_', '-')}": name for name in _flags(parser) if name in read}
+    taken_back = {off[word] for word in argv if word in off}
+    argv = [word for word in argv if word not in off]
     said = options.given(parser, argv)
     first: list[str] = []
     others: list[str] = []
     for name, (where, value) in read.items():
         by_place, by_flag = options.words(parser, {name: value}, where)
-        if name not in said:
+        if name not in said and name not in taken_back:
             first += by_place
             others += by_flag
     return [*first, *argv, *others]
@@ -66,6 +70,13 @@ def words(parser: Parser, values: Mapping[str, Any], where: str) -> list[str]:
     """Values by name as a command line; BadUsage as `options.words`."""
     first, others = options.words(parser, values, where)
     return [*first, *others]
+
+
+def _flags(parser: Parser) -> list[str]:
+    """Options that are there or not, and have no `--no-` of their own."""
+    plain = (argparse._StoreTrueAction, argparse._StoreFalseAction)
+    named = options.named(parser).items()
+    return [name for name, action in named if isinstance(action, plain)]
 
 
 def _taken(argv: Sequence[str]) -> tuple[list[str], list[str], bool]:

@@ -177,6 +177,11 @@ def test_the_command_line_wins_and_a_later_file_too(tmp_path: Path) -> None:
     all_of_it = {"music": "a", "extensions": "mp3", "no_follow_links": True, "runner": "X"}
     assert told() == all_of_it
     assert told("here", "--runner=Y") == all_of_it | {"music": "here", "runner": "Y"}
+    del all_of_it["no_follow_links"]
+    assert told("--no-no-follow-links") == all_of_it  # a flag is taken back
+    assert "--no-runner" in calling.merged(
+        module, "scan", ["--no-runner"], [str(tmp_path / "a.toml")]
+    )
 
 
 def test_a_recipe_in_a_configuration_brings_its_options(
