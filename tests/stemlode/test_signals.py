@@ -15,9 +15,13 @@ from stemlode import runs, signals
 # A verb that claims its folder and then waits; one that a library would end with its own error.
 WORKS = """
 import os, sys, time
-from stemlode import cli, runs, signals
+from stemlode import arguments, cli, runs, signals
 
 class Verb:
+    @staticmethod
+    def parser(argv):
+        return arguments.Parser()
+
     @staticmethod
     def main(argv):
         runs.start("verb", argv[0], {}, {})
