@@ -85,6 +85,7 @@ def grown(before: Path, tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_corpus_of_version_1_grows(grown: Path) -> None:
     """Its own tables stay without `members`, the new ones have them."""
     output = grown / "corpus"

@@ -84,6 +84,7 @@ def _read(path: Path) -> np.ndarray:
     return samples.T
 
 
+@pytest.mark.slow
 def test_musdb_opens_it_and_finds_what_was_packed(
     known: dict, corpus: Path, tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ def corpus(stems: Path) -> Path:
     return output
 
 
+@pytest.mark.slow
 def test_songs_of_a_corpus_give_what_their_files_give(
     stems: Path, corpus: Path, tmp_path: Path
 ) -> None:

@@ -54,7 +54,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("rate", [RATE, 22_050])
+@pytest.mark.parametrize("rate", [RATE, pytest.param(22_050, marks=pytest.mark.slow)])
 def test_draws_are_those_of_an_index_of_version_1(
     data: Corpus, rate: int, taken: list[int]
 ) -> None:

@@ -219,6 +219,7 @@ def test_estimates_of_no_song_say_so(songs: Path, tmp_path: Path) -> None:
         _evaluate(tmp_path / "out", "--stems", str(songs), "--estimates", str(tmp_path / "theirs"))
 
 
+@pytest.mark.slow
 def test_an_accompaniment_is_not_scored_beside_its_own_parts(songs: Path, tmp_path: Path) -> None:
     """What it is beside changes no other stem's score, and where the vocals are silent its mixture
     is the accompaniment itself, and counts for nothing."""
