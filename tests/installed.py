@@ -74,9 +74,9 @@ def install(distributions: Distributions, tmp_path_factory: pytest.TempPathFacto
 def _generated(folder: str, names: list[str]) -> list[str]:
     """What is there and not written by hand: caches, environments, what a build or demo left."""
     kept = {".ci", ".gitignore", ".pre-commit-config.yaml"}
-    made = {"build", "dist", "demo"} if Path(folder) == PROJECT else set()
+    made = {"build", "dist", "demo", "site"} if Path(folder) == PROJECT else set()
     hidden = {name for name in names if name.startswith(".")} - kept
-    caches = {name for name in names if name.endswith((".egg-info", "__pycache__"))}
+    caches = {name for name in names if name.endswith((".egg-info", "__pycache__", "node_modules"))}
     return [*hidden, *caches, *made]
 
 
