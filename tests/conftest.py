@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from stemlode import files
 from tests.bigquery_server import bigquery_client  # noqa: F401 (a fixture)
 from tests.installed import distributions, install  # noqa: F401 (fixtures)
 from tests.stores import gs, s3, store  # noqa: F401 (fixtures)
@@ -25,3 +26,17 @@ def test_data() -> Path:
             pytest.fail(missing)
         pytest.skip(missing)
     return folder
+
+
+@pytest.fixture
+def bytes_asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The bytes of each range that is read."""
+    found: list[int] = []
+    read_range = files.read_range
+
+    def counted(path: str, start: int, count: int) -> bytes:
+        found.append(count)
+        return read_range(path, start, count)
+
+    monkeypatch.setattr(files, "read_range", counted)
+    return found

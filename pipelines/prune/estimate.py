@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pipelines import estimates
-from pipelines.estimates import Prices
+from pipelines.estimates import Prices, hours_, span_
 from pipelines.prune.scoring import ROLES, Heard, Listener, Row, groups
 from stemlode import tables
 
@@ -125,9 +125,9 @@ def lines(
         f"listened to {cost.pairs} pairs here, {cost.audio_s:,.0f} s of audio: "
         f"{cost.audio_s / cost.cpu_s:,.0f} audio s a core second, "
         f"{100 * cost.decode_s / cost.cpu_s:.0f} % of it decoding",
-        f"about {_number(hours)} core-hours ({_number(hours * ROUND / work.pairs)} for "
+        f"about {hours_(hours)} core-hours ({hours_(hours * ROUND / work.pairs)} for "
         f"{ROUND:,} such pairs)",
-        *(f"  {_time(hours / n):>10} with {n} worker{'s' * (n > 1)} of a core" for n in WORKERS),
+        *(f"  {span_(hours / n):>10} with {n} worker{'s' * (n > 1)} of a core" for n in WORKERS),
     ]
     if prices is not None:
         said.append(estimates.cost(hours, 0.0, 0.0, 0.0, prices))
@@ -153,13 +153,3 @@ def _share(count: int, pairs: int) -> str:
     half = z / (1 + z**2 / pairs) * math.sqrt(p * (1 - p) / pairs + z**2 / (4 * pairs**2))
     low, high = max(0.0, middle - half), min(1.0, middle + half)
     return f"{100 * p:.0f} % ({100 * low:.0f} to {100 * high:.0f} %)"
-
-
-def _number(hours: float) -> str:
-    return f"{hours:,.3g}" if hours < 10 else f"{hours:,.0f}"
-
-
-def _time(hours: float) -> str:
-    if hours >= 1:
-        return f"{hours:,.1f} h"
-    return f"{60 * hours:,.1f} min" if hours >= 1 / 60 else f"{3600 * hours:,.1f} s"

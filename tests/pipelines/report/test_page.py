@@ -428,7 +428,7 @@ def _titled(root: Path, title: str) -> list[str]:
     return Page(_show(root, tmp_path=root)).tags
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(text=st.text(st.characters(codec="utf-8"), min_size=1, max_size=40))
 def test_any_title_stays_text(
     tmp_path_factory: pytest.TempPathFactory, tags: list[str], text: str

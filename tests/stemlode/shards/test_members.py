@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from pipelines.samples import chunks
-from stemlode import files
 from stemlode.shards import parquet, reading, tar
 
 RATE, FRAMES = 44_100, 200_000
@@ -53,48 +52,34 @@ def rows(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     ]
 
 
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The bytes of each range that is read."""
-    found: list[int] = []
-    read_range = files.read_range
-
-    def counted(path: str, start: int, count: int) -> bytes:
-        found.append(count)
-        return read_range(path, start, count)
-
-    monkeypatch.setattr(files, "read_range", counted)
-    return found
-
-
 def _part(row: Row, name: str = "vocals") -> bytes | None:
     found = reading.part(row["folder"], row, f"{name}.flac", 100_000, 30_000)
     return found[0] if found else None
 
 
-def test_only_what_is_wanted_is_read(rows: list[Row], asked: list[int]) -> None:
+def test_only_what_is_wanted_is_read(rows: list[Row], bytes_asked: list[int]) -> None:
     for row in rows:
         for wanted in (["vocals.flac"], ["mixture.flac", "vocals.flac"], FILES):
-            asked.clear()
+            bytes_asked.clear()
             found = reading.contents(row["folder"], row, wanted)
             assert found == {name: row["contents"][name] for name in wanted}
             if row["shard"].endswith(".tar"):  # side by side: one request
                 around = 512 * (2 * len(wanted) + 1)
-                assert len(asked) == 1
-                assert 0 < asked[0] - sum(map(len, found.values())) < around
-        asked.clear()
+                assert len(bytes_asked) == 1
+                assert 0 < bytes_asked[0] - sum(map(len, found.values())) < around
+        bytes_asked.clear()
         assert _part(row) is not None
         piece = len(row["contents"]["vocals.flac"]) * 30_000 / FRAMES
-        assert len(asked) == 1 and piece <= asked[0] < 2.6 * piece
+        assert len(bytes_asked) == 1 and piece <= bytes_asked[0] < 2.6 * piece
 
 
-def test_files_that_lie_apart_are_read_apart(rows: list[Row], asked: list[int]) -> None:
+def test_files_that_lie_apart_are_read_apart(rows: list[Row], bytes_asked: list[int]) -> None:
     row = rows[0]
     wanted = ["accompaniment.flac", "vocals.flac"]
     found = reading.contents(row["folder"], row, wanted)
     assert found == {name: row["contents"][name] for name in wanted}
     if row["shard"].endswith(".tar"):
-        assert len(asked) == 2 and sum(asked) < 1.01 * sum(map(len, found.values()))
+        assert len(bytes_asked) == 2 and sum(bytes_asked) < 1.01 * sum(map(len, found.values()))
 
 
 def _say(row: Row, **facts: Any) -> Row:

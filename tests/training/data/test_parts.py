@@ -11,7 +11,6 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stemlode import files
 from stemlode.shards import reading
 from tests.training.conftest import RATE
 from tests.training.data.test_mixing import _recipe
@@ -40,23 +39,9 @@ def _of_before(data: Corpus) -> Corpus:
     return dataclasses.replace(data, index=data.index.set_column(place, "members", none))
 
 
-@pytest.fixture
-def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Bytes of each range that is read."""
-    found: list[int] = []
-    read_range = files.read_range
-
-    def counted(path: str, start: int, count: int) -> bytes:
-        found.append(count)
-        return read_range(path, start, count)
-
-    monkeypatch.setattr(files, "read_range", counted)
-    return found
-
-
 @pytest.mark.parametrize("rate", [RATE, pytest.param(22_050, marks=pytest.mark.slow)])
 def test_draws_are_those_of_an_index_of_version_1(
-    data: Corpus, rate: int, taken: list[int]
+    data: Corpus, rate: int, bytes_asked: list[int]
 ) -> None:
     """So a run that was begun with one goes on with the other bit by bit."""
     assert data.index["members"].null_count == 0
@@ -66,10 +51,10 @@ def test_draws_are_those_of_an_index_of_version_1(
     )  # fmt: skip
     now, before = (Draws(corpus, recipe, seed=3) for corpus in (data, _of_before(data)))
     for number in range(4):
-        taken.clear()
+        bytes_asked.clear()
         found = now[number]
         if data.index["shard"][0].as_py().endswith(".tar"):  # two sources, some in two chunks
-            assert 6 <= len(taken) <= 8
+            assert 6 <= len(bytes_asked) <= 8
         wanted = before[number]
         assert found.sample_ids == wanted.sample_ids and not found.rejects
         assert torch.equal(found.waveforms, wanted.waveforms)
