@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from stemlode import files, inflation, runs, schemas
 from stemlode.ids import digest
+from stemlode.schemas import maps
 
 Row = dict[str, Any]  # of any table, by column
 ROWS_PER_FILE = 100_000
@@ -19,7 +20,7 @@ ROWS_PER_FILE = 100_000
 
 def write(run: runs.Run, name: str, table: pa.Table) -> Row:
     """Write one Parquet file of a run atomically; its manifest row."""
-    files.write_bytes(run.path(name), _encoded(table))
+    files.write_bytes(run.path(name), _encoded(schemas.as_stored(name, table)))
     path = run.path(name)
     return {
         "path": name,
@@ -203,6 +204,8 @@ def _as(column: pa.ChunkedArray, field: pa.Field, name: str) -> pa.ChunkedArray:
         whole = pa.StructArray.from_arrays(arrays, fields=list(field.type), mask=missing)
         return pa.chunked_array([whole], field.type)
     try:
+        if pa.types.is_map(field.type) and pa.types.is_list(column.type):
+            return maps.from_entries(column, field.type)
         return column.cast(field.type)
     except (ValueError, pa.ArrowException) as error:
         raise ValueError(f"column {name} is {column.type}, not {field.type}") from error

@@ -1,8 +1,9 @@
 """Additions to a finished corpus: more songs, or another try at those that were rejected.
 
 What is there stays untouched: new samples go into new shards, numbered on, with tables of their own
-(`index-append1-…`). Until the last step replaces `run.json`, the folder is the corpus it was, so
-that readers may go on; `_APPEND.json` says what is being added, for a rerun to resume. No Beam.
+(`index-append1-…`); an index of an earlier version is written anew with theirs. Until the last step
+replaces `run.json`, the folder is the corpus it was, so that readers may go on; `_APPEND.json` says
+what is being added, for a rerun to resume. No Beam.
 """
 
 import dataclasses
@@ -24,6 +25,7 @@ from stemlode.runs import BadUsage, Failed
 from stemlode.shards.tar import SHARD
 
 APPEND, RETRY = "append", "retry_rejects"
+OF_LISTS = 3  # the first version of the index without maps
 _LEFT_OVER = re.compile(
     "|".join((f"{runs.PARTS}/.*", r"[a-z]+-append\d+-\d{5}-of-\d{5}\.parquet", SHARD.pattern))
 )
@@ -62,7 +64,8 @@ class Addition(runs.Run):
     def _record(
         self, record: dict[str, Any], counts: dict[str, Any], outputs: dict[str, str]
     ) -> None:
-        old = [name for name in record["outputs"] if name.startswith("rejects-")]
+        replaced = ("rejects-", "index-") if has_old_index(record) else ("rejects-",)
+        old = [name for name in record["outputs"] if name.startswith(replaced)]
         entry = {
             "kind": self.kind,
             "inputs": self.inputs,
@@ -108,6 +111,7 @@ class Held:
     recording_ids: frozenset[str] = frozenset()
     rejects: tuple[tuple[str, str], ...] = ()  # recording id, the reject as JSON
     shards: dict[str, int] = dataclasses.field(default_factory=dict)  # how many, by split
+    index: tuple[str, ...] = ()  # files of an index of before, to be written anew with the rest
 
     def known(self) -> list[SplitFacts]:
         """The songs, as what decides the splits of others."""
@@ -216,6 +220,7 @@ def held(run: runs.Run) -> Held:
         if row["listed"]:
             listed[row["song_id"]] = row["listed"]
     rejects = tables.read(run.output, "rejects").to_pylist()
+    record = runs.record(run.output)
     return Held(
         run.kind,
         f"-append{run.number}",
@@ -232,8 +237,15 @@ def held(run: runs.Run) -> Held:
         ),
         frozenset(cut["recording_id"].to_pylist()),
         tuple((_recording_id(row), json.dumps(row)) for row in rejects),
-        dict(Counter(_splits(runs.record(run.output)["outputs"]))),
+        dict(Counter(_splits(record["outputs"]))),
+        tuple(tables.parts(run.output, "index")) if has_old_index(record) else (),
     )
+
+
+def has_old_index(record: Mapping[str, Any]) -> bool:
+    """Whether a corpus' index has maps, as before version 3: others could not open it beside an
+    addition's."""
+    return (record.get("schemas") or {}).get("index", 1) < OF_LISTS
 
 
 def _splits(names: Iterable[str]) -> list[str]:
@@ -274,8 +286,8 @@ def _clear(output: str) -> None:
     root = files.join(output, "")
     for path in files.list_files(output):
         name = path.removeprefix(root)
-        rejects = name.startswith("rejects-")
-        if name not in known and (rejects or _LEFT_OVER.fullmatch(name)):
+        replaced = name.startswith(("rejects-", "index-"))
+        if name not in known and (replaced or _LEFT_OVER.fullmatch(name)):
             files.remove(path)
     files.remove(files.join(output, runs.PARTS))
     files.remove_temporaries(output)

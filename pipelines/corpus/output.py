@@ -111,7 +111,11 @@ def write(
         ).with_outputs("index", main="shards")
     )
     suffix = held.suffix
-    index_files = written.index | "Index" >> transforms.WriteTable(
+    rows = written.index
+    if held.index:
+        older = samples.pipeline | "OlderIndex" >> beam.Create(held.index)
+        rows = (rows, older | "OlderRows" >> beam.FlatMap(_dicts)) | "AllRows" >> beam.Flatten()
+    index_files = rows | "Index" >> transforms.WriteTable(
         run, f"index{suffix}", schemas.INDEX, ["sample_id"]
     )
     reject_files = rejects | "Rejects" >> transforms.WriteTable(
@@ -204,6 +208,12 @@ def planned(
         | "Renumber" >> beam.FlatMap(lambda one: _renumbered(one[0], one[1], first))
     )
     return planned, numbers
+
+
+def _dicts(path: str) -> Iterator[dict[str, Any]]:
+    """The rows of one file of an index, as they are made here."""
+    for batch in tables.read_part(path).to_batches(max_chunksize=1024):
+        yield from batch.to_pylist(maps_as_pydicts="strict")
 
 
 def _sample_counts(row: dict[str, Any]) -> list[tuple[str, int]]:

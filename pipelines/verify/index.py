@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from matching.artists import may_stand
 from stemlode import files, inflation, runs, schemas, tables
+from stemlode.schemas import maps
 from stemlode.shards import tar
 
 HOURS_MISS = 1e-5  # of a sum of durations, each rounded to µs
@@ -51,7 +52,9 @@ def _unlike(found: pa.Schema, wanted: pa.Schema) -> str:
     if missing := schemas.lacking(wanted, found.names):
         return f"no column {missing[0]}"
     for field in wanted:
-        if field.name in found.names and not found.field(field.name).equals(field):
+        if field.name not in found.names:
+            continue
+        if found.field(field.name) not in (field, maps.stored_field(field)):
             return f"{field.name} is {found.field(field.name).type}, not {field.type}"
     return ""
 

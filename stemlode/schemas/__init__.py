@@ -20,6 +20,7 @@ from stemlode.schemas.salience import SALIENCE
 from stemlode.schemas.versions import (
     TABLES,
     VERSIONS,
+    as_stored,
     lacking,
     name_of,
     schema_of,
@@ -40,6 +41,7 @@ __all__ = [
     "TABLES",
     "TRACK",
     "VERSIONS",
+    "as_stored",
     "lacking",
     "name_of",
     "reject",

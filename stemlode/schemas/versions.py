@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
+from stemlode.schemas import maps
 from stemlode.schemas.catalogue import TRACK
 from stemlode.schemas.corpus import INDEX, LANDMARKS, SONG
 from stemlode.schemas.pairs import CANDIDATE, SCORED_PAIR
@@ -21,8 +22,10 @@ TABLES = {
     "salience": SALIENCE,
     "rejects": REJECT,
 }
-# Of what is written now. Version 2 of the index says where each file of a sample lies (`members`).
-VERSIONS = {**dict.fromkeys(TABLES, 1), "index": 2, "shards": 1}
+# Of what is written now. Version 2 of the index says where each file of a sample lies (`members`);
+# in version 3 its maps lie as lists of entries (`maps`).
+VERSIONS = {**dict.fromkeys(TABLES, 1), "index": 3, "shards": 1}
+_WITHOUT_MAPS = ("index",)
 _TABLE_FILE = re.compile(r"([a-z]+)(?:-append\d+)?-\d{5}-of-\d{5}\.parquet")
 _SHARD_FILE = re.compile(r"(?:train|valid|test)/[^/]+")
 
@@ -38,6 +41,11 @@ def name_of(path: str) -> str:
 def schema_of(path: str) -> pa.Schema | None:
     """The schema of a table by the name of one of its files, wherever that lies."""
     return TABLES.get(name_of(path.rpartition("/")[2]))
+
+
+def as_stored(path: str, table: pa.Table) -> pa.Table:
+    """A table as it lies on disk, by the name of one of its files."""
+    return maps.stored(table) if name_of(path) in _WITHOUT_MAPS else table
 
 
 def versions_of(outputs: Iterable[str]) -> dict[str, int]:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from pipelines.corpus import command
 from pipelines.verify import command as verify_command
-from stemlode import cli, files, runs
+from stemlode import cli, files, runs, tables
 from stemlode.runs import BadUsage
+from stemlode.schemas import maps
 
 RATE = 8000
 OPTIONS = ["--sample-rate", "8000", "--channels", "1", "--chunk-seconds", "0.5"]
@@ -61,9 +62,10 @@ def _wrong(folder: Path) -> list[str]:
 def _rewrite_index(folder: Path, change: Callable[[list[dict]], list[dict]]) -> None:
     """Change the index, and the record with it, so that only its content is wrong."""
     (path,) = folder.glob("index-*")
-    table = pq.read_table(path)
+    table = tables.read_part(str(path))
     rows = change(table.to_pylist(maps_as_pydicts="strict"))
-    pq.write_table(pa.Table.from_pylist(rows, table.schema), path, compression="zstd")
+    changed = maps.stored(pa.Table.from_pylist(rows, table.schema))
+    pq.write_table(changed, path, compression="zstd")
     record = json.loads((folder / "run.json").read_text())
     record["outputs"][path.name] = files.sha256(str(path))
     (folder / "run.json").write_text(json.dumps(record))

@@ -153,7 +153,7 @@ record! string""",
 @pytest.mark.parametrize("name", schemas.TABLES)
 def test_the_columns_of_the_first_version_stand(name: str) -> None:
     """Where this fails, a column of before was changed: see the docstring of `schemas`."""
-    assert schemas.VERSIONS[name] == (2 if name == "index" else 1)
+    assert schemas.VERSIONS[name] == (3 if name == "index" else 1)
     assert _columns(schemas.TABLES[name]) == FIRST[name]
 
 
@@ -291,16 +291,16 @@ def test_a_record_states_the_versions_and_tables_of_another_are_refused(tmp_path
     names = ["index-00000-of-00001.parquet", "rejects-00000-of-00001.parquet", "notes.txt"]
     run.finish({}, dict.fromkeys([*names, "train/train-00000.tar"], "0"))
     record = runs.record(run.output)
-    assert record["schemas"] == {"index": 2, "rejects": 1, "shards": 1}
+    assert record["schemas"] == {"index": 3, "rejects": 1, "shards": 1}
 
     def state(stated: object) -> None:
         (tmp_path / "run.json").write_bytes(runs.to_json(record | {"schemas": stated}))
 
-    for readable in (None, {}, {"index": 1}, {"index": 2}, {"a table of a later release": 3}):
+    for readable in (None, {}, {"index": 1}, {"index": 3}, {"a table of a later release": 3}):
         state(readable)
         runs.record(run.output)
-    state({"index": 3})
-    with pytest.raises(runs.Failed, match=r"run\.json: version 3 of its index .* update Stemlode"):
+    state({"index": 4})
+    with pytest.raises(runs.Failed, match=r"run\.json: version 4 of its index .* update Stemlode"):
         runs.record(run.output)
     for broken in ([], {"index": "one"}, {"index": 0}, {"index": True}):
         state(broken)
