@@ -11,7 +11,7 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -67,6 +67,7 @@ class Estimate:
     net_share: float = 0.0
     rejects: Counter[str] = field(default_factory=Counter)
     rejected: float = 0.0
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -186,13 +187,19 @@ def _size(path: str) -> int:
         return 0
 
 
+def show(expected: Callable[[], Estimate], prices: str | None) -> None:
+    """Print what a run would take, and what it costs by a price file, which is read first."""
+    known = prices_of(prices)
+    print("\n".join(map(runs.on_one_line, lines(expected(), known))))
+
+
 def lines(estimate: Estimate, prices: Prices | None) -> Iterator[str]:
     """An estimate as text for people."""
     e = estimate
     yield f"tried {e.sampled:,} of {e.inputs:,} {e.what}"
     for name, value in (
         ("rows", f"{e.rows:,.0f} {e.rows_are}"),
-        ("audio", f"{e.hours:,.2f} h"),
+        ("audio", f"{e.hours:,.2f} h" if e.hours >= 0.1 else f"{hours_(e.hours)} h"),
         ("to read", bytes_(e.read_bytes)),
         ("to write", bytes_(e.written_bytes)),
         ("disk", f"{bytes_(e.disk_bytes)} while it is written"),
@@ -212,6 +219,7 @@ def lines(estimate: Estimate, prices: Prices | None) -> Iterator[str]:
         yield f"  about {e.rejected:,.0f} rejects; in the sample: {causes}"
     if prices is not None:
         yield cost(e.core_hours, e.gpu_hours, e.read_bytes, e.written_bytes, prices)
+    yield from (f"note: {note}" for note in e.notes)
 
 
 def cost(

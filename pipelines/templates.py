@@ -23,7 +23,7 @@ VARIABLE = "STEMLODE_VERB"  # which of them an image is the template of
 SEVERAL = ";"  # between the values of what may be given again
 # Of the machine on which a command line is typed.
 HERE = {"help", "config", "print_config", "shared_path", "engine", "memory", "threads", "spill"}
-HERE |= {"quiet", "verbose"}
+HERE |= {"quiet", "verbose", "prices"}
 HERE |= {"maximum_bytes_billed", "bigquery_endpoint", "rescore", "thresholds"}
 STORED = r"^(gs|s3)://\S+$"
 NEEDED = {"prune": ("candidates",), "pseudolabel": ("teacher",), "perturb-songs": ("model",)}

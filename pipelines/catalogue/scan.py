@@ -329,8 +329,7 @@ def main(argv: Sequence[str]) -> int:
     if view.estimate:
         if not runs.fingerprintable(folder):
             raise BadUsage(f"--music {folder}: no such file or folder")
-        prices = estimates.prices_of(view.prices)
-        found = expected(folder, _endings(view), follow=not view.no_follow_links)
-        print("\n".join(map(runs.on_one_line, estimates.lines(found, prices))))
+        follow = not view.no_follow_links
+        estimates.show(lambda: expected(folder, _endings(view), follow=follow), view.prices)
         return 0
     return launch(VERB, argv)

@@ -157,11 +157,9 @@ def main(argv: Sequence[str]) -> int:
         for name, path in given.items():
             if not runs.fingerprintable(path):
                 raise BadUsage(f"--{name} {path}: no such file or folder")
-        prices = estimates.prices_of(view.prices)
         allowed, follow = view.allow_uri or (), not view.no_follow_links
         rules = runs.rules([*given.values()], [], allowed, follow=follow)
-        found = estimate.expected(options, given, rules)
-        print("\n".join(map(runs.on_one_line, estimates.lines(found, prices))))
+        estimates.show(lambda: estimate.expected(options, given, rules), view.prices)
         return 0
     _say_needs(options)
     start: Callable[..., runs.Run | None] = runs.start

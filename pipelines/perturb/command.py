@@ -15,9 +15,10 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import TaggedOutput
 
-from pipelines import transforms
+from pipelines import estimates, transforms
 from pipelines.launch import carry_out, pipeline_of
 from pipelines.options import Verb, VerbOptions, add_accelerator
+from pipelines.perturb import estimate
 from pipelines.perturb.songs import Chunked, Multitrack, in_folder, of_corpus
 from pipelines.remote import runners
 from pipelines.remote.runners import Named, is_local
@@ -40,7 +41,7 @@ from training.teachers.loading import ENTRY
 
 STAGE = "perturb-songs"
 CORPUS_COUNTS = ("songs_with_gaps", "songs_without_stems")
-NEUTRAL = ("device", "piece_seconds", "recompute", "accelerator")
+NEUTRAL = ("device", "piece_seconds", "recompute", "accelerator", *estimates.OPTIONS)
 
 
 class PerturbOptions(VerbOptions):
@@ -51,6 +52,9 @@ class PerturbOptions(VerbOptions):
         options.add(parser)
         add_chunking(parser)
         add_accelerator(parser)
+        estimates.add_arguments(
+            parser, "perturb a stretch of a few songs and print what all of them would take"
+        )
         parser.add_argument(
             "--layout",
             choices=("auto", *folders.LAYOUTS),
@@ -198,6 +202,7 @@ VERB = Verb(
     PerturbOptions,
     optional_inputs=("stems", "mapping", "corpus"),
     neutral=NEUTRAL,
+    dry=("estimate",),
     writes=tuple(rf"[^/]+/{name}".replace(".", r"\.") for name in FILES),
     imports={**AUDIO, "torch": "", "safetensors": "", "PIL": ""},
     opens=_opens,
@@ -206,12 +211,29 @@ VERB = Verb(
 parser = VERB.parser
 
 
+def _expected(plan: Plan, inputs: dict[str, str]) -> estimates.Estimate:
+    if "corpus" in inputs:
+        sample = estimate.of_corpus(inputs["corpus"])
+    else:
+        for name, path in inputs.items():
+            if not runs.fingerprintable(path):
+                raise BadUsage(f"--{name} {path}: no such file or folder")
+        sample = estimate.of_folder(inputs["stems"], plan.layout, inputs.get("mapping"))
+    device = pick_device(plan.device)
+    nets = [models.load(name, device, plan.chunking) for name in plan.models]
+    return estimate.expected(sample, nets, plan.task, on_gpu=device.type != "cpu")
+
+
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode perturb-songs`; the exit status."""
     given = VERB.parse(argv)
     plan, inputs = plan_of(given), VERB.given(given)
     if "corpus" in inputs:
         corpora.tables(inputs["corpus"], "index")
+    view = given.view_as(PerturbOptions)
+    if view.estimate:
+        estimates.show(lambda: _expected(plan, inputs), view.prices)
+        return 0
     hashes = [models.load(name, pick_device("cpu"), plan.chunking).sha256 for name in plan.models]
     verb = dataclasses.replace(VERB, build=functools.partial(_build, plan=plan))
     return carry_out(verb, given, inputs, pipeline_of(verb, given), model_sha256=hashes)

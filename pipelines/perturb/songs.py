@@ -81,7 +81,7 @@ def of_corpus(pipeline: beam.Pipeline, corpus: str) -> tuple[beam.PCollection, b
         | "ReadNames" >> beam.FlatMap(_names)
     )
     recordings = pipeline | "CorpusSongs" >> transforms.CorpusSongs(corpus)
-    with_stems = recordings | "WithStems" >> beam.Filter(lambda one: _has_stems(one[1]))
+    with_stems = recordings | "WithStems" >> beam.Filter(lambda one: has_stems(one[1][0]))
     named = with_stems | "Named" >> beam.Map(
         lambda one, known: (one[0], Chunked(corpus, known.get(one[0]) or one[0], one[1])), names
     )
@@ -92,7 +92,7 @@ def of_corpus(pipeline: beam.Pipeline, corpus: str) -> tuple[beam.PCollection, b
         | "Places" >> beam.Map(_places)
     )
     left = recordings | "WithoutStems" >> beam.FlatMap(
-        lambda one: [] if _has_stems(one[1]) else [("songs_without_stems", 1)]
+        lambda one: [] if has_stems(one[1][0]) else [("songs_without_stems", 1)]
     )
     return named | "Placed" >> beam.Map(lambda one, at: (at[one[0]], one[1]), places), left
 
@@ -102,10 +102,9 @@ def _names(path: str) -> list[tuple[str, str]]:
     return [*zip(table["recording_id"].to_pylist(), table["name"].to_pylist(), strict=True)]
 
 
-def _has_stems(rows: Sequence[Row]) -> bool:
-    """Whether a recording is a song with true stems, and no augmented copy of one."""
-    first = rows[0]
-    return first["kind"] in WITH_STEMS and not first["augmentation"]
+def has_stems(row: Row) -> bool:
+    """Whether a row of the index is of a song with true stems, and of no augmented copy of one."""
+    return row["kind"] in WITH_STEMS and not row["augmentation"]
 
 
 def _places(named: list[tuple[str, str]]) -> dict[str, str]:

@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsSingleton
 
-from pipelines import transforms
+from pipelines import estimates, transforms
 from pipelines.launch import carry_out, pipeline_of
 from pipelines.options import Verb
 from pipelines.remote.runners import Named
-from pipelines.salience import vocals
+from pipelines.salience import estimate, vocals
 from pipelines.salience.hear import Hear, Song, WriteShard
 from pipelines.salience.options import SalienceOptions, plan_of
 from pipelines.salience.plan import SaliencePlan
@@ -132,7 +132,8 @@ VERB = Verb(
     ("corpus",),
     build,
     SalienceOptions,
-    neutral=("weights", "device", "accelerator"),
+    neutral=("weights", "device", "accelerator", *estimates.OPTIONS),
+    dry=("estimate",),
     writes=(tar.SHARD.pattern,),
     imports={"torch": "", "soundfile": "", "soxr": "", "swift_f0": "", "h5py": "weights"},
     opens=_opens,
@@ -159,7 +160,10 @@ def main(argv: Sequence[str]) -> int:
     options = VERB.parse(argv)
     given = VERB.given(options)
     _check(given["corpus"])
-    plan = plan_of(options)
+    plan, view = plan_of(options), options.view_as(SalienceOptions)
+    if view.estimate:
+        estimates.show(lambda: estimate.expected(plan), view.prices)
+        return 0
     verb = dataclasses.replace(VERB, build=functools.partial(_build, plan=plan))
     return carry_out(
         verb,

@@ -47,10 +47,10 @@ class Hear(beam.DoFn):
         songs = [(name, rows) for name, rows in every if _has_vocals(rows)]
         meters.step("songs", len(every) - len(songs), held=True)
         yield TaggedOutput("counts", ("songs_without_vocals", len(every) - len(songs)))
-        for (name, rows), read in ahead(songs, self._read, READ_AHEAD):
+        for (name, rows), read in ahead(songs, self.read, READ_AHEAD):
             try:
                 with meters.item("songs", name):
-                    samples, facts = self._part(rows, read)
+                    samples, facts = self.part(rows, read.result())
             except AudioError as error:
                 record = {"song_id": rows[0]["song_id"], "samples": len(rows)}
                 row = reject(STAGE, name, error.error, str(error), record)
@@ -63,7 +63,7 @@ class Hear(beam.DoFn):
             yield TaggedOutput("counts", ("songs", 1))
             yield TaggedOutput("counts", ("songs_of_several_voices", int(facts["several"])))
 
-    def _read(self, song: Song) -> dict[int, np.ndarray] | None:
+    def read(self, song: Song) -> dict[int, np.ndarray] | None:
         """A song's vocals at the rates that are wanted; None where its part is there already."""
         _, rows = song
         part = self.run.path(runs.PARTS, f"{part_name(rows, self.plan)}.part")
@@ -72,10 +72,12 @@ class Hear(beam.DoFn):
         rates = [self.teacher.sample_rate, *([self.judge.sample_rate] if self.judge else [])]
         return patiently(lambda: vocals.signals(self.plan.corpus, rows, rates), self.plan.corpus)
 
-    def _part(self, rows: list[Row], read: Any) -> tuple[list[tar.Sample], Row]:
-        """A song's samples and what is counted of it; AudioError where it cannot be used."""
-        heard: dict[int, np.ndarray] = read.result() or {}
-        facts: Row = {}
+    def part(
+        self, rows: list[Row], read: dict[int, np.ndarray] | None
+    ) -> tuple[list[tar.Sample], Row]:
+        """A song's samples and what is counted of it, from what `read` gave; AudioError where it
+        cannot be used."""
+        heard, facts = read or {}, dict[str, Any]()
 
         def make() -> tuple[list[tar.Sample], Row]:
             return parts.part(

@@ -4,6 +4,7 @@ import argparse
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines import estimates
 from pipelines.options import SharedOptions, VerbOptions, add_accelerator
 from pipelines.remote import runners
 from pipelines.remote.runners import is_local
@@ -42,6 +43,9 @@ class SalienceOptions(VerbOptions):
             "--device", help="what deep-salience runs on; by default a GPU where there is one"
         )
         add_accelerator(parser)
+        estimates.add_arguments(
+            parser, "hear a stretch of a few songs and print what all of them would take"
+        )
 
 
 def plan_of(options: PipelineOptions) -> SaliencePlan:

@@ -4,7 +4,8 @@ A song's time is that of its index rows: where the corpus left a chunk out, it i
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +16,13 @@ from stemlode.audio import AudioError
 from stemlode.ids import digest
 from stemlode.runs import BadUsage
 from stemlode.shards import reading
-from stemlode.tables import Row
+from stemlode.tables import Row, read_part
 
 COLUMNS = ["sample_id", "song_id", "split", "shard", "offset", "size", "kind", "sources"]
 COLUMNS += ["start_s", "duration_s", "sample_rate", "channels", "scale", "track_ids"]
 COLUMNS += ["augmentation", "sha256"]
+# By which a row tells of which recording it is.
+_TELLING = ("sample_id", "song_id", "kind", "start_s", "sample_rate", "track_ids", "augmentation")
 
 LONGEST_S = 24 * 3600.0
 
@@ -50,6 +53,23 @@ def song_of(row: Row, recordings: Mapping[str, Sequence[str]]) -> str:
             return recording
     facts = [row["song_id"], row["kind"], *(row["track_ids"] or []), row["augmentation"] or ""]
     return digest(*facts)
+
+
+def rows_of(corpus: str, columns: Sequence[str]) -> Iterator[tuple[str, Row]]:
+    """The rows of a corpus' index, each with the recording that it was cut from (see `song_of`).
+
+    `columns` are wanted beside those that say so. Raises as `tables`, Failed for one that is
+    damaged.
+    """
+    known: dict[str, list[str]] = defaultdict(list)
+    for path in tables(corpus, "songs"):
+        for row in read_part(path, ["recording_id", "song_id"]).to_pylist():
+            known[row["song_id"]].append(row["recording_id"])
+    wanted = [*dict.fromkeys((*_TELLING, *columns))]
+    for path in tables(corpus, "index"):
+        for batch in read_part(path, wanted).to_batches(max_chunksize=1024):
+            for row in batch.to_pylist(maps_as_pydicts="strict"):
+                yield song_of(row, known), row
 
 
 def sources(folder: str, rows: Sequence[Row]) -> tuple[dict[str, np.ndarray], int]:

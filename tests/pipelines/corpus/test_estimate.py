@@ -19,7 +19,9 @@ def said(text: str) -> dict[str, float]:
     """The numbers of an estimate, by their names, in bytes and hours."""
     found = {}
     for line in text.splitlines():
-        if match := re.match(r"  (rows|audio|to read|to write|core-h) +([\d.,e-]+) ?(\w*)", line):
+        if match := re.match(
+            r"  (rows|audio|to read|to write|core-hours) +([\d.,e-]+) ?(\w*)", line
+        ):
             found[match[1]] = float(match[2].replace(",", "")) * UNITS.get(match[3], 1.0)
     return found
 

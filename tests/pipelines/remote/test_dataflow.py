@@ -17,8 +17,9 @@ from tests.installed import PROJECT
 
 IMAGE = "europe-west1-docker.pkg.dev/p/stemlode/worker:1"
 HINT = "type:nvidia-l4;count:1;install-nvidia-driver"
-NETS = ("pseudolabel", "perturb-songs")
+NETS = ("pseudolabel", "perturb-songs", "salience")
 RATE = 22_050
+WEIGHTS = "deepsalience_multif0.h5"
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_a_net_on_dataflow_asks_for_its_gpu() -> None:
 
 
 @pytest.fixture(scope="module")
-def stored(gs: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def stored(gs: str, test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Inputs of every verb in a bucket."""
     work = tmp_path_factory.mktemp("dataflow")
     rng = np.random.default_rng(0)
@@ -87,6 +88,8 @@ def stored(gs: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     for path in work.rglob("*"):
         if path.is_file():
             files.write_bytes(f"{gs}/{path.relative_to(work)}", path.read_bytes())
+    weights = (test_data / "weights" / WEIGHTS).read_bytes()
+    files.write_bytes(f"{gs}/{WEIGHTS}", weights)
     assert cli.main(["scan", f"{gs}/music", "--output", f"{gs}/tracks"]) == 0
     catalogue = ["--catalog", f"{gs}/tracks", "--output", f"{gs}/candidates", "--rule", "extended"]
     assert cli.main(["match", *catalogue]) == 0
@@ -115,7 +118,7 @@ def test_a_template_s_launcher_hands_the_job_over_and_ends(
             "--music=@/music",
             "--teacher=tests.training.teachers.plain_teachers:halves",
         ],
-        "salience": ["--corpus=@/corpus"],
+        "salience": ["--corpus=@/corpus", f"--weights=@/{WEIGHTS}"],
         "perturb-songs": ["--stems=@/stems", "--model=tests.training.amicable.separators:half"],
     }
     output, job = f"{stored}/{verb}-out", f"{stored}/{verb}.json"
@@ -141,6 +144,6 @@ def test_a_template_s_launcher_hands_the_job_over_and_ends(
         for step in pipeline.components.transforms.values()
         if step.environment_id in with_gpu
     }
-    wanted = {"pseudolabel": "Teacher", "perturb-songs": "Perturb"}.get(verb)
+    wanted = {"pseudolabel": "Teacher", "perturb-songs": "Perturb", "salience": "Hear"}.get(verb)
     assert any(wanted in step for step in steps) if wanted else not steps
     assert not any("Finish" in step or "Shards" in step for step in steps)

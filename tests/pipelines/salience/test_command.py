@@ -6,10 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import numpy as np
 import pytest
 
 from pipelines.corpus import command as corpus_command
+from pipelines.salience import command
+from pipelines.salience.plan import SaliencePlan
 from stemlode import cli, files, runs, tables
 from stemlode.shards import reading, salience, songs
 from stemlode.shards.salience import HOP_LENGTH, LEVELS, SAMPLE_RATE, Columns
@@ -211,6 +214,28 @@ def test_options_that_cannot_be_are_named(
     told = capsys.readouterr().err
     assert said in told and told.startswith("error: ") and "Traceback" not in told
     assert not (tmp_path / "salience").exists()
+
+
+@pytest.mark.parametrize(("device", "steps"), [("cuda", {"Hear"}), ("cpu", set())])
+def test_a_gpu_is_asked_for_where_a_net_hears(
+    corpus: Path, tmp_path: Path, device: str, steps: set[str]
+) -> None:
+    output = str(tmp_path / "out")
+    hint = ["--accelerator", "type:nvidia-l4;count:1;install-nvidia-driver"]
+    options = command.VERB.parse(["--corpus", str(corpus), "--output", output, *hint])
+    plan = SaliencePlan(str(corpus), teachers.SWIFT, "gs://b/w.h5", "single", "1", "2", device)
+    pipeline = beam.Pipeline(options=options)
+    command._build(pipeline, options, runs.Run("salience", output, {}, {}, 0.0), plan)
+    held = pipeline.to_runner_api(return_context=False).components
+    with_gpu = {
+        name
+        for name, one in held.environments.items()
+        if any("accelerator" in hint for hint in one.resource_hints)
+    }
+    found = {
+        step.unique_name for step in held.transforms.values() if step.environment_id in with_gpu
+    }
+    assert {name.split("/")[0] for name in found} == steps
 
 
 @pytest.mark.slow
