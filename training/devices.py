@@ -142,7 +142,15 @@ def pick_device(name: str | None, world: World = ALONE) -> torch.device:
         torch.zeros(1, device=device).item()
         products("ieee")  # fp32 is fp32: cuDNN's own default is TF32
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        cause = runs.reason(error).partition(". ")[0][:200]
+        cause = _cause(error)
         here = ", ".join(there())
         raise BadUsage(f"--device {name}: {cause}; this machine has {here}") from error
     return device
+
+
+def _cause(error: Exception) -> str:
+    """Why a device is not there; torch lists its operators or all kinds that it knows."""
+    said = runs.reason(error).partition(". ")[0]
+    if said.startswith("Expected one of"):
+        return "is none of cpu, cuda, cuda:1 and mps"
+    return "is not there" if said.startswith("Could not run") else said[:200]

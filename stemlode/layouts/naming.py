@@ -1,6 +1,7 @@
 """Names of songs as names of folders."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def of_songs(titles: Sequence[str], reserved: Iterable[str] = ()) -> list[str]:
     names: list[str] = []
     taken: set[str] = set()
     for title in titles:
-        safe = re.sub(r"[^\w .,+()&'!-]+", "_", title).strip(" .") or "song"
+        safe = _safe(unicodedata.normalize("NFC", title)).strip(" .") or "song"
         safe = safe.encode()[:LONGEST_NAME].decode(errors="ignore").strip(" .")
         name, number = safe, 1
         while name.casefold() in taken or name.casefold() in own:
@@ -30,3 +31,13 @@ def of_songs(titles: Sequence[str], reserved: Iterable[str] = ()) -> list[str]:
         taken.add(name.casefold())
         names.append(name)
     return names
+
+
+def _safe(title: str) -> str:
+    """Each stretch of what no disk should see becomes a "_". Words of some scripts are written
+    with marks, such as Hindi's vowels, which `\\w` leaves out."""
+    kept = [
+        mark if re.match(r"[\w .,+()&'!-]", mark) or unicodedata.category(mark)[0] == "M" else "\0"
+        for mark in title
+    ]
+    return re.sub("\0+", "_", "".join(kept))

@@ -4,13 +4,12 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stemlode import files, runs
 from stemlode.arguments import Parser
 from stemlode.audio import AudioError
-from stemlode.layouts import naming
 from stemlode.runs import BadUsage, Failed
 from stemlode.shards.salience import THRESHOLD
 from training import console
@@ -18,6 +17,7 @@ from training.pitch import listening, networks, song, teachers
 from training.pitch.song import Heard
 from training.pitch.teachers import PitchTeacher
 from training.separation import songs
+from training.separation.held import Held
 
 PAGE = "index.html"
 WRITES = (r"[^/]+/(f0\.csv|f0\.jams|f0s\.tsv|notes\.mid|salience\.png|listen\.flac)", PAGE)
@@ -30,7 +30,8 @@ def main(argv: Sequence[str]) -> int:
     if not options.output:
         raise BadUsage("stemlode pitch needs --output (see --help)")
     many = options.voices == "many"
-    inputs = songs.named(options.inputs, options.output)
+    output = files.absolute(options.output)
+    asked, without = songs.named(options.inputs, output)
     if options.checkpoint and (options.teacher or options.weights):
         raise BadUsage("--checkpoint hears by itself; leave out --teacher and --weights")
     if options.checkpoint:
@@ -42,28 +43,57 @@ def main(argv: Sequence[str]) -> int:
             f"--voices many: {teacher.name} follows one voice; it needs --teacher "
             f"{teachers.DEEP} and its --weights"
         )
+    held = Held(output) if options.overwrite else Held.of(output)
+    inputs = asked if options.overwrite else songs.with_held("pitch", output, asked)
+    names = held.named(inputs, [PAGE])
+    wanted = (*song.FILES, *((song.RAGGED,) if many else ()))
     decisive = {"inputs": inputs, "voices": options.voices, "teacher": teacher.name}
     decisive["teacher_sha256"] = teacher.sha256
-    output = files.absolute(options.output)
-    run = songs.claimed("pitch", output, decisive, {}, overwrite=options.overwrite, writes=WRITES)
+    run = songs.claimed(
+        *("pitch", output, decisive, {}),
+        overwrite=options.overwrite, writes=WRITES,
+        again=any(_known(output, source, names[source], wanted) is None for source in asked),
+    )  # fmt: skip
+    for path, why in without.items():
+        print(runs.on_one_line(f"error: {path}: {why}"), file=sys.stderr)
+    failed = [*without]
     if run is None:
         print(f"pitch: already complete in {output}")
-        return 0
-    return _hear(run, run.options["inputs"], teacher, many=many)
+    else:
+        before = {source: why for source, why in held.rejects.items() if source not in asked}
+        rejects = _hear(run, names, before, teacher, many=many)
+        failed += [source for source in asked if source in rejects]
+    if failed:
+        raise Failed(
+            f"{len(failed)} of {len(asked) + len(without)} inputs could not be heard; the same "
+            "command tries them again"
+        )
+    return 0
 
 
-def _hear(run: runs.Run, inputs: list[str], teacher: PitchTeacher, *, many: bool) -> int:
+def _hear(
+    run: runs.Run,
+    names: Mapping[str, str],
+    before: Mapping[str, str],
+    teacher: PitchTeacher,
+    *,
+    many: bool,
+) -> dict[str, str]:
+    """Hear what is left of the songs, whose names are given, but for what could not be used
+    `before` and is not asked for now; what cannot be used, and why."""
     wanted = (*song.FILES, *((song.RAGGED,) if many else ()))
-    names = naming.of_files(inputs, [PAGE])
     rejects: dict[str, str] = {}
     written: dict[str, str] = {}
     facts: dict[str, list[tuple[str, str]]] = {}
     seconds = 0.0
     bar = console.audio_bar("pitch")
-    for source, name in zip(inputs, names, strict=True):
+    for source, name in names.items():
+        if source in before:
+            rejects[source] = before[source]
+            continue
         title = source.rstrip("/").rpartition("/")[2]
         try:
-            heard = _known(run, source, name, wanted)
+            heard = _known(run.output, source, name, wanted)
             if heard is None:
                 to = run.path(name)
                 heard = song.write(source, to, title, teacher, many=many, done=bar.update)
@@ -87,10 +117,10 @@ def _hear(run: runs.Run, inputs: list[str], teacher: PitchTeacher, *, many: bool
         ]
         written |= {f"{name}/{file}": files.sha256(run.path(name, file)) for file in wanted}
     bar.close()
-    known = {name: _noted(run, name) for name in facts}
+    known = {name: _noted(run.output, name) for name in facts}
     shown = [
         (name, source.rstrip("/").rpartition("/")[2], facts[name])
-        for source, name in zip(inputs, names, strict=True)
+        for source, name in names.items()
         if name in facts
     ]
     files.write_bytes(run.path(PAGE), listening.page(shown, teacher.name))
@@ -98,20 +128,15 @@ def _hear(run: runs.Run, inputs: list[str], teacher: PitchTeacher, *, many: bool
     if not rejects:  # which are worth another try, and what was heard is kept until then
         files.remove(run.path(runs.PARTS))
     run.finish(
-        {"inputs": len(inputs), "heard": len(facts), "rejected": len(rejects)},
+        {"inputs": len(names), "heard": len(facts), "rejected": len(rejects)},
         written,
         audio_seconds=round(seconds, 3),
-        songs=dict(zip(names, inputs, strict=True)),
+        songs={name: source for source, name in names.items()},
         rejects=rejects,
         heard=known,
     )
     print(runs.on_one_line(run.path(PAGE)))
-    if rejects:
-        raise Failed(
-            f"{len(rejects)} of {len(inputs)} inputs could not be heard; the same command tries "
-            "them again"
-        )
-    return 0
+    return rejects
 
 
 def _why(heard: Heard) -> str:
@@ -127,18 +152,19 @@ def _note(run: runs.Run, source: str, name: str, heard: Heard) -> None:
     files.write_bytes(run.path(runs.PARTS, f"{name}.json"), runs.to_json(facts))
 
 
-def _known(run: runs.Run, source: str, name: str, wanted: Sequence[str]) -> Heard | None:
+def _known(output: str, source: str, name: str, wanted: Sequence[str]) -> Heard | None:
     """What was heard in a song before; None where nothing was, or the file is another since."""
-    facts = _noted(run, name)
-    if facts is None or not all(files.exists(run.path(name, file)) for file in wanted):
+    facts = _noted(output, name)
+    if facts is None or not all(files.exists(files.join(output, name, file)) for file in wanted):
         return None
     now = json.loads(json.dumps(files.stamps(source)))
     return Heard(**facts["heard"]) if now in ([], facts["file"]) else None
 
 
-def _noted(run: runs.Run, name: str) -> dict[str, Any] | None:
+def _noted(output: str, name: str) -> dict[str, Any] | None:
     """What `_note` left of a song, or the record of what the folder held before."""
-    note, record = run.path(runs.PARTS, f"{name}.json"), run.path(runs.RECORD)
+    note = files.join(output, runs.PARTS, f"{name}.json")
+    record = files.join(output, runs.RECORD)
     if files.exists(note):
         return json.loads(files.read_bytes(note))
     with contextlib.suppress(ValueError, KeyError, TypeError):  # it has none of it, or is damaged

@@ -2,19 +2,21 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from stemlode import audio, files, plans, runs
 from stemlode.arguments import Parser
 from stemlode.audio import AudioError
-from stemlode.layouts import naming
 from stemlode.runs import BadUsage, Failed
 from training import console
 from training.checkpoint import load
 from training.devices import pick_device
 from training.published import places
 from training.separation import formats, names, songs
+from training.separation import held as earlier
 from training.separation.formats import Form
+from training.separation.held import Held
 from training.separation.options import (
     LATER,
     add_batch,
@@ -25,6 +27,7 @@ from training.separation.options import (
     numbered,
 )
 from training.separation.separate import separate_file
+from training.separation.streams import ScratchError
 from training.separation.system import System
 
 WRITES = (names.pattern(names.DEFAULT, formats.NAMES),)
@@ -43,9 +46,15 @@ def main(argv: Sequence[str]) -> int:
     system = System(models, chunking, options.residual)
     stems = system.stems
     output = files.absolute(options.output)
-    inputs = songs.named(options.inputs, output)
+    asked, without = songs.named(options.inputs, output)
     form, written_stems = _written(options, stems)
     template = names.check(options.name, written_stems)
+    inputs = asked if options.overwrite else songs.with_held("separate", output, asked)
+    held = Held(output) if options.overwrite else Held.of(output)
+    tracks = held.named(inputs)
+    every = names.of_songs(template, [*tracks.values()], written_stems, form.name)
+    named = dict(zip(tracks, every, strict=True))
+    whole = {source: held.is_whole(source, named[source].values()) for source in asked}
     decisive = {"inputs": inputs, "batch": chunking.batch, "name": template} | form.facts()
     decisive |= cut(chunking) | {"stems": written_stems if options.stems else None}
     if options.residual:
@@ -54,53 +63,80 @@ def main(argv: Sequence[str]) -> int:
     run = songs.claimed(
         *("separate", output, decisive, checkpoints),
         overwrite=options.overwrite, added=ADDED, writes=_writes(output, template),
+        again=not all(whole.values()),
     )  # fmt: skip
+    for path, why in without.items():
+        print(runs.on_one_line(f"error: {path}: {why}"), file=sys.stderr)
+    failed = [*without]
     if run is None:
         print(f"separate: already complete in {output}")
-        return 0
+    else:
+        rejects = _carry_out(run, system, form, tracks, named, whole, held)
+        failed += [source for source in asked if source in rejects]
+        for source in asked:
+            for path in () if source in rejects else named[source].values():
+                print(runs.on_one_line(run.path(path)))
+    if failed:
+        raise Failed(
+            f"{len(failed)} of {len(asked) + len(without)} inputs could not be separated; "
+            "the same command tries them again"
+        )
+    return 0
 
-    asked, inputs = inputs, run.options["inputs"]
-    rejects, written = dict[str, str](), dict[str, str]()
-    seconds = 0.0
-    tracks = naming.of_files(inputs)
-    every = names.of_songs(template, tracks, written_stems, form.name)
-    known = {source: _seconds(source) for source in inputs}
+
+def _carry_out(
+    run: runs.Run,
+    system: System,
+    form: Form,
+    tracks: Mapping[str, str],
+    named: Mapping[str, Mapping[str, str]],
+    whole: Mapping[str, bool],
+    held: Held,
+) -> dict[str, str]:
+    """Separate what is left of the songs: `tracks` has the name of each one, `named` the paths of
+    its stems, `whole` whether those of the songs that are asked for are there. What cannot be used,
+    and why."""
+    rejects, written, facts = dict[str, str](), dict[str, str](), dict[str, Any]()
+    ready = dict(whole)  # also what a killed command was asked for and did not come to
+    for source, outputs in named.items():
+        if source not in whole and not held.tried(source, outputs.values()):
+            ready[source] = held.is_whole(source, outputs.values())
+    known = {source: _seconds(source) for source in ready}
     bar = console.audio_bar("separate", sum(known.values()))
-    for source, outputs in zip(inputs, every, strict=True):
+    for source, outputs in named.items():
+        paths = {path: run.path(path) for path in outputs.values()}
+        if source not in ready:
+            rejects |= {source: held.rejects[source]} if source in held.rejects else {}
+            facts |= {tracks[source]: held.songs[source]} if source in held.songs else {}
+            written |= held.kept(paths)
+            continue
         before = bar.n
-        if not all(files.exists(run.path(path)) for path in outputs.values()):
+        if not ready[source]:
             try:
-                separate_file(source, output, system, bar.update, form, outputs)
+                separate_file(source, run.output, system, bar.update, form, outputs)
             except AudioError as error:
                 rejects[source] = str(error)
                 bar.write(runs.on_one_line(f"error: {source}: {error}"), file=sys.stderr)
                 continue
             except OSError as error:
+                where = "" if isinstance(error, ScratchError) else f"--output {run.output}: "
                 why = f"{runs.reason(error)}; run again to resume"
-                raise Failed(f"--output {output}: {source}: {why}") from error
+                raise Failed(f"{where}{source}: {why}") from error
         bar.update(max(0.0, before + known[source] - bar.n))  # what was there, or no header said
-        seconds += audio.probe(run.path(outputs[written_stems[0]])).duration_s
-        written |= {path: files.sha256(run.path(path)) for path in outputs.values()}
+        facts[tracks[source]] = earlier.noted(source, paths)
+        written |= {path: files.sha256(place) for path, place in paths.items()}
     bar.close()
     run.finish(
-        {"inputs": len(inputs), "separated": len(inputs) - len(rejects), "rejected": len(rejects)},
+        {"inputs": len(named), "separated": len(named) - len(rejects), "rejected": len(rejects)},
         written,
-        audio_seconds=round(seconds, 3),
-        chunks_at_once=chunking.at_once,
-        checkpoints=[model.origin for model in models],
-        songs=dict(zip(tracks, inputs, strict=True)),
+        audio_seconds=round(sum(one["seconds"] for one in facts.values()), 3),
+        chunks_at_once=system.chunking.at_once,
+        checkpoints=[model.origin for model in system.models],
+        songs={track: source for source, track in tracks.items()},
+        separated=facts,
         rejects=rejects,
     )
-    for source, outputs in zip(inputs, every, strict=True):
-        if source in asked and source not in rejects:
-            for path in outputs.values():
-                print(runs.on_one_line(run.path(path)))
-    if rejects:
-        raise Failed(
-            f"{len(rejects)} of {len(inputs)} inputs could not be separated; "
-            "the same command tries them again"
-        )
-    return 0
+    return rejects
 
 
 def _writes(output: str, template: str) -> tuple[str, ...]:
@@ -167,7 +203,7 @@ def parser(argv: Sequence[str] = ()) -> Parser:
     )
     found.add_argument(
         "--stems",
-        type=lambda text: text.split(","),
+        type=_names,
         default=[],
         metavar="NAMES",
         help="write these alone, such as vocals, separated by commas",
@@ -185,14 +221,31 @@ def parser(argv: Sequence[str] = ()) -> Parser:
         help="where a stem exceeds full scale and the format has no room: make all stems of the "
         "song softer (rescale), or clip it (clamp)",
     )
-    found.add_argument("--mp3-bitrate", type=int, metavar="KBIT", help="of --format mp3 (320)")
+    found.add_argument(
+        "--mp3-bitrate",
+        type=int,
+        metavar="KBIT",
+        help="of --format mp3 (320): 32, 40, 48, …, as MP3 has them",
+    )
     add_chunking(found)
     add_shifts(found)
     add_batch(found)
-    found.add_argument("--overwrite", action="store_true", help="start over")
+    found.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="start over: what the folder holds of other songs goes as well",
+    )
     found.add_argument(
         "--device", help="cpu, cuda, cuda:1 or mps; by default an NVIDIA GPU where there is one"
     )
+    return found
+
+
+def _names(text: str) -> list[str]:
+    """Names with commas between, as an argparse type."""
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise argparse.ArgumentTypeError("names no stem")
     return found
 
 

@@ -15,7 +15,7 @@ import soundfile
 
 from stemlode import audio, files
 from stemlode.runs import BadUsage
-from training.separation import tags
+from training.separation import streams, tags
 from training.separation.tags import Tags
 
 FLOAT, RESCALE, CLAMP = "float", "rescale", "clamp"
@@ -30,7 +30,7 @@ FFMPEG = {  # encoder, container, the rates that it takes, kbit/s of two channel
 COVERED = {"mp3": "mp3", "m4a": "mp4"}  # that hold a picture as a stream, and containers for it
 LOSSY = (*FFMPEG, "ogg")
 NAMES = ("wav", "flac", *LOSSY)
-BITRATES = (32, 320)  # kbit/s of MP3
+BITRATES = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)  # kbit/s of MP3
 _BLOCK = 4096  # frames
 SHORT_S = 0.1  # by which a codec's header may be off
 _PIECE_BYTES = 1 << 20
@@ -54,8 +54,9 @@ class Form:
             raise BadUsage("--bits float: FLAC holds integers; take 16 or 24")
         if kbit is not None and name != "mp3":
             raise BadUsage(f"--mp3-bitrate: {name} is no mp3")
-        if kbit is not None and not BITRATES[0] <= kbit <= BITRATES[1]:
-            raise BadUsage(f"--mp3-bitrate {kbit}: from {BITRATES[0]} to {BITRATES[1]} kbit/s")
+        if kbit is not None and kbit not in BITRATES:
+            known = ", ".join(map(str, BITRATES))
+            raise BadUsage(f"--mp3-bitrate {kbit}: MP3 has {known} kbit/s")
         if name == "mp3":
             return cls(name, FLOAT, clip, kbit or FFMPEG["mp3"][3])
         return cls(name, bits or ("24" if name == "flac" else FLOAT), clip)
@@ -79,7 +80,8 @@ class Held:
 
     def add(self, block: np.ndarray) -> None:
         """Further samples, [channels, frames]."""
-        self.file.write(np.ascontiguousarray(block.T, "<f4").tobytes())
+        with streams.scratch():
+            self.file.write(np.ascontiguousarray(block.T, "<f4").tobytes())
         self.frames += block.shape[1]
         self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
 
@@ -97,11 +99,12 @@ class Held:
 
         with tempfile.NamedTemporaryFile(suffix=f".{form.name}") as made:
             kinds = {"ogg": self._vorbis} | dict.fromkeys(FFMPEG, self._by_ffmpeg)
-            try:
-                kinds.get(form.name, self._integers)(made.name, form, gain, said)
-                self._check(made.name)
-            except (av.FFmpegError, soundfile.LibsndfileError) as error:
-                raise OSError(f"{form.name}: {error}") from error
+            with streams.scratch():
+                try:
+                    kinds.get(form.name, self._integers)(made.name, form, gain, said)
+                except (av.FFmpegError, soundfile.LibsndfileError) as error:
+                    raise OSError(f"{form.name}: {error}") from error
+            self._check(made.name)
             with Path(made.name).open("rb") as whole, files.atomic_write(path) as sink:
                 if form.name == "flac" and said.cover:
                     sink.write(tags.front_of_flac(whole, said.cover))

@@ -4,7 +4,7 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,27 @@ LIST = "-"  # an input: the list of them is standard input
 _SOUNDS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3\x03", b"ID3\x04", b"FORM")
 
 
-def named(paths: Iterable[str], output: str) -> list[str]:
+def named(paths: Iterable[str], output: str) -> tuple[list[str], dict[str, str]]:
     """The files, absolute, each once: a folder gives the audio files below it, in order, and a
     pattern (`*`, `?`, `[…]`, `**`) what it matches, and `-` what standard input lists, a line each
-    or with zero bytes between; nothing below `output`, which is ours.
+    or with zero bytes between; nothing below `output`, which is ours. And of each folder and
+    pattern that gives none, why.
 
-    A file that is named itself need not be there: its song is then a reject. BadUsage for a folder
-    without audio, and for a pattern that matches nothing.
+    A file that is named itself need not be there: its song is then a reject. BadUsage where
+    nothing gives any.
     """
     every = [name for path in paths for name in (_listed() if path == LIST else [path])]
-    found = [name for path in every for name in _below(path, files.absolute(output))]
-    return list(dict.fromkeys(found))
+    found: dict[str, None] = {}
+    without: dict[str, str] = {}
+    for path in every:
+        inside, why = _below(path, files.absolute(output))
+        found |= dict.fromkeys(inside)
+        if not inside:
+            without[path] = why
+    if not found:
+        path, why = next(iter(without.items()))
+        raise BadUsage(f"{path}: {why}")
+    return [*found], without
 
 
 def _listed() -> list[str]:
@@ -41,23 +51,22 @@ def _listed() -> list[str]:
     return found
 
 
-def _below(path: str, output: str) -> list[str]:
+def _below(path: str, output: str) -> tuple[list[str], str]:
+    """The files that a path gives, and why there are none."""
     whole = files.absolute(path)
-    own = files.join(output, "")
-
-    def audio(names: Iterable[str]) -> list[str]:
-        return [name for name in names if is_named_audio(name) and not name.startswith(own)]
-
     if Path(whole).is_dir() if files.is_local(whole) else _is_remote_folder(whole):
-        if inside := audio(files.list_files(whole, follow_links=True)):
-            return inside
-        raise BadUsage(f"{path}: is a folder without audio files")
-    if PATTERN.search(path) and "://" not in path and not Path(whole).exists():
+        every, why = files.list_files(whole, follow_links=True), "is a folder without audio files"
+    elif PATTERN.search(path) and "://" not in path and not Path(whole).exists():
         every = glob.glob(whole, recursive=True)  # noqa: PTH207 (Path's takes no absolute pattern)
-        if matched := audio(sorted(filter(os.path.isfile, every))):
-            return matched
-        raise BadUsage(f"{path}: matches no audio file")
-    return [whole]
+        every, why = sorted(filter(os.path.isfile, every)), "matches no audio file"
+    else:
+        return [whole], ""
+    own = files.join(output, "")
+    sounds = [name for name in every if is_named_audio(name)]
+    found = [name for name in sounds if not name.startswith(own)]
+    if sounds and not found:
+        why = f"all audio files there lie in --output {output}, so they are no inputs"
+    return found, why
 
 
 def _is_remote_folder(path: str) -> bool:
@@ -67,30 +76,32 @@ def _is_remote_folder(path: str) -> bool:
     return not files.is_file(path) and files.exists(path)
 
 
+def with_held(verb: str, output: str, inputs: Sequence[str]) -> list[str]:
+    """The songs of the run of this verb that a folder holds, in their order, and these behind."""
+    options = plans.options_of(verb, output) or {}
+    found = options.get("inputs")
+    before = [str(song) for song in found] if isinstance(found, list) else []
+    return list(dict.fromkeys((*before, *inputs)))
+
+
 def claimed(
-    verb: str, output: str, options: dict[str, Any], inputs: dict[str, str], **facts: Any
+    verb: str,
+    output: str,
+    options: dict[str, Any],
+    inputs: dict[str, str],
+    *,
+    again: bool = False,
+    **facts: Any,
 ) -> runs.Run | None:
-    """The run to do, arguments as for `runs.start`; None where it is done and had no rejects, which
-    are worth another try.
+    """The run to do, arguments as for `runs.start`; None where it is done. With `again` one that
+    is done goes on: of the songs that are asked for now some want another try.
 
     `options["inputs"]` are songs. A folder that has some takes further ones, made in the same way:
-    the run's own `inputs` then are those of before, and these.
+    they begin with the run's own (`with_held`).
     """
-    if not facts.get("overwrite"):
-        before = _held(verb, output)
-        more = [song for song in options["inputs"] if song not in before]
-        options = options | {"inputs": before + more}
     facts |= {"raisable": ("inputs",)}
     run = runs.start(verb, output, options, inputs, **facts)
-    if run is None and runs.record(output)["rejects"]:
+    if run is None and again:
         files.remove(files.join(output, runs.SUCCESS))
         run = runs.start(verb, output, options, inputs, **facts)
     return run
-
-
-def _held(verb: str, output: str) -> list[str]:
-    """The songs of the run of this verb that a folder holds."""
-    path = files.join(output, plans.PLAN)
-    held = plans.read(files.read_bytes(path)) if files.exists(path) else None
-    found = held["options"].get("inputs") if held and held["verb"] == verb else None
-    return [str(song) for song in found] if isinstance(found, list) else []

@@ -2,6 +2,7 @@
 
 import contextlib
 import queue
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, TypeVar
@@ -11,7 +12,7 @@ import soxr
 import torch
 from torch import Tensor
 
-from stemlode import audio
+from stemlode import audio, runs
 
 Block = TypeVar("Block")
 AHEAD = 4  # blocks that are made before they are wanted
@@ -55,7 +56,21 @@ def ahead(blocks: Iterable[Block]) -> Iterator[Block]:
         thread.join()
 
 
-def decode_to(source: str, scratch: Mapping[int, IO[bytes]]) -> tuple[int, int, int]:
+class ScratchError(OSError):
+    """The folder for temporary files (`TMPDIR`) does not take them."""
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[None]:
+    """Within it, what fails is a temporary file."""
+    try:
+        yield
+    except OSError as error:
+        where = f"temporary files in {tempfile.gettempdir()} (TMPDIR)"
+        raise ScratchError(f"{where}: {runs.reason(error)}") from error
+
+
+def decode_to(source: str, to: Mapping[int, IO[bytes]]) -> tuple[int, int, int]:
     """Decode a file into one file of float32 frames for each rate; its frames, channels and own
     rate."""
     frames = 0
@@ -63,13 +78,15 @@ def decode_to(source: str, scratch: Mapping[int, IO[bytes]]) -> tuple[int, int, 
     for block in ahead(audio.blocks(source)):
         channels, sample_rate = block.samples.shape[0], block.sample_rate
         frames += block.samples.shape[1]
-        for rate, file in scratch.items():
+        for rate, file in to.items():
             if rate not in resamplers:
                 resamplers[rate] = Resampler(sample_rate, rate, channels)
-            file.write(resamplers[rate].next(block.samples).T.tobytes())
-    for rate, file in scratch.items():  # audio.blocks gives at least one block
-        file.write(resamplers[rate].end().T.tobytes())
-        file.flush()
+            with scratch():
+                file.write(resamplers[rate].next(block.samples).T.tobytes())
+    for rate, file in to.items():  # audio.blocks gives at least one block
+        with scratch():
+            file.write(resamplers[rate].end().T.tobytes())
+            file.flush()
     return frames, channels, sample_rate
 
 

@@ -152,6 +152,7 @@ def test_bad_files_cost_a_line_each_and_the_rest_is_heard(
     side = table(output / "side" / "f0.csv")
     assert ((side[:, 1] > 0) == (tune()[:: salience.HOP_LENGTH] > 0)).mean() > 0.9
     assert len(time) and (table(output / "silence" / "f0.csv")[:, 1] <= 0).all()
+    assert hear(given[:1], output) == 0  # which is told of no other
     # What was heard is not heard again when the bad ones are mended.
     soundfile.write(given[-1], voice(tune()), RATE)
     soundfile.write(given[-2].with_suffix(".wav"), voice(tune()), RATE)
@@ -168,6 +169,8 @@ def test_bad_files_cost_a_line_each_and_the_rest_is_heard(
     assert hear([tmp_path / "more.wav"], output) == 0
     assert asked == [str(path) for path in (*given[-2:], tmp_path / "more.wav")]
     assert all(name in (output / "index.html").read_text() for name in ("low.wav", "more.wav"))
+    (output / "more" / "f0.csv").unlink()
+    assert hear([tmp_path / "more.wav"], output) == 0 and (output / "more" / "f0.csv").exists()
 
 
 class Duet:

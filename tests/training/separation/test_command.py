@@ -220,13 +220,13 @@ def test_nothing_half_written_is_left_by_a_full_disk(
 def test_names_are_safe_and_never_shared() -> None:
     inputs = ["/a/song.mp3", "/b/song.wav", "/c/SONG.flac", "/d/..", "s3://b/k/song-2.ogg"]
     inputs += ["/e/Ænima — «live» (1996)/02: a*b?.mp3", "/f/run.json.mp3", "/g/" + "ü" * 300]
-    inputs += ["/h/.hidden.wav", "/i/歌.wav"]
+    inputs += ["/h/.hidden.wav", "/j/E\u0301te\u0301 हिन्दी.wav", "/i/歌.wav"]
     names = naming.of_files(inputs)
     assert len({name.casefold() for name in names}) == len(names)
     for name in names:
         assert name.strip(" .") == name and name
         assert "/" not in name and ":" not in name and len(name.encode()) < 200
-    assert names[:2] == ["song", "song-2"] and names[-1] == "歌"
+    assert names[:2] == ["song", "song-2"] and names[-2:] == ["Été हिन्दी", "歌"]
     assert "run.json" not in names
     assert naming.of_files(["/a/index.html.mp3"], ["index.html"]) == ["index.html-2"]
 
@@ -271,6 +271,51 @@ def test_further_songs_come_to_those_that_are_there(
     (other / "note").write_text("another model")
     with pytest.raises(BadUsage, match="made before --checkpoint changed"):
         _separate([second], other, output)
+
+
+def test_what_was_refused_before_costs_only_the_command_that_asks_for_it(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    song, other, typo, output = (tmp_path / name for name in ("a.wav", "b.wav", "c.wav", "out"))
+    for path in (song, other):
+        audio.write(str(path), _music(0.3, 8000, 1), 8000)
+    for _ in range(2):
+        with pytest.raises(Failed, match="2 of 3 inputs"):
+            _separate([song, typo, tmp_path / "*.mp3"], tiny_checkpoint, output)
+        said = capsys.readouterr().err
+        assert "c.wav: no such file" in said and "*.mp3: matches no audio file" in said
+    assert _separate([song], tiny_checkpoint, output) == 0
+    assert _separate([other], tiny_checkpoint, output) == 0
+    assert "c.wav" not in capsys.readouterr().err
+    record = json.loads((output / "run.json").read_text())
+    assert record["counts"] == {"inputs": 3, "rejected": 1, "separated": 2}
+    assert [*record["rejects"]] == [str(typo)] and len(record["outputs"]) == 4
+    assert [one["seconds"] for one in record["separated"].values()] == [0.3, 0.3]
+
+
+def test_a_stem_that_is_gone_damaged_or_of_another_song_is_made_again(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    song, other, output = tmp_path / "song.wav", tmp_path / "b.wav", tmp_path / "out"
+    for path in (song, other):
+        audio.write(str(path), _music(0.3, 8000, 1), 8000)
+    assert _separate([song, other], tiny_checkpoint, output) == 0
+    stem = output / "song" / "vocals.wav"
+    wanted = stem.read_bytes()
+    for damage in (stem.unlink, lambda: os.truncate(stem, 1000), lambda: os.truncate(stem, 20)):
+        damage()
+        assert _separate([other], tiny_checkpoint, output) == 0  # is not asked for it
+        assert not stem.exists() or stem.stat().st_size < len(wanted)
+        assert _separate([song], tiny_checkpoint, output) == 0
+        assert stem.read_bytes() == wanted
+    tagged = wanted + b"LIST\x04\0\0\0INFO"  # by its owner, who keeps it
+    stem.write_bytes(tagged)
+    capsys.readouterr()
+    assert _separate([song], tiny_checkpoint, output) == 0
+    assert "already complete" in capsys.readouterr().out and stem.read_bytes() == tagged
+    audio.write(str(song), _music(0.6, 8000, 1), 8000)
+    assert _separate([song], tiny_checkpoint, output) == 0
+    assert _parts(output, "song")[0].duration_s == 0.6
 
 
 @pytest.mark.parametrize(
@@ -346,17 +391,21 @@ def test_folders_and_patterns_name_what_is_below_them_but_not_what_we_wrote(
     assert {*record["songs"].values()} == {str(tmp_path / name) for name in wanted}
     assert separation_command.main([".", *model]) == 0  # and finds nothing more
     assert json.loads((tmp_path / "separated/run.json").read_text()) == record
-    found = songs.named(["album [[]live]/**/*.[wW]*", "b*", "b*/three.wav"], "out")
+    asked = ["album [[]live]/**/*.[wW]*", "b*", "b*/three.wav", "*.xyz"]
+    found, without = songs.named(asked, "out")
+    assert without == {"*.xyz": "matches no audio file"}
     names = ["album [live]/disc 1/one.wav", "album [live]/two.WAV", "b*/three.wav"]
     assert found == [str(tmp_path / name) for name in names]
-    assert songs.named(["missing.wav"], "out") == [str(tmp_path / "missing.wav")]
+    assert songs.named(["missing.wav"], "out") == ([str(tmp_path / "missing.wav")], {})
+    with pytest.raises(BadUsage, match="separated: all audio files there lie in --output"):
+        songs.named(["separated"], "separated")
 
 
 def test_a_store_s_folder_gives_its_songs() -> None:
     for name in ("a.flac", "deep/b.mp3", "c.txt"):
         files.write_bytes(f"memory://music/{name}", b"x")
     wanted = ["memory://music/a.flac", "memory://music/deep/b.mp3"]
-    found = songs.named(["memory://music", "https://127.0.0.1:9/song"], "out")
+    found, _ = songs.named(["memory://music", "https://127.0.0.1:9/song"], "out")
     assert [name.replace(":///", "://") for name in found] == [*wanted, "https://127.0.0.1:9/song"]
 
 

@@ -7,9 +7,9 @@ import pytest
 import soundfile
 
 from stemlode import audio
-from stemlode.runs import BadUsage
+from stemlode.runs import BadUsage, Failed
 from tests.training.conftest import sing
-from training.separation import command
+from training.separation import command, formats
 
 RATE = 44_100
 STEMS = ("vocals", "accompaniment")
@@ -87,6 +87,18 @@ def test_clamped_stems_keep_their_level(
         assert np.abs(found[name] - np.clip(stem, -1, 1)).max() < 1e-6
 
 
+def test_a_full_folder_for_temporary_files_is_named(
+    song: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise soundfile.LibsndfileError(2)  # as of a disk without room
+
+    monkeypatch.setattr(formats, "_say", full)
+    with pytest.raises(Failed, match=rf"^{song}: temporary files in .* \(TMPDIR\): flac: "):
+        _separate(song, tiny_checkpoint, tmp_path / "out", "--format", "flac")
+    assert not list(tmp_path.rglob("*.flac"))
+
+
 def test_only_the_stems_that_are_asked_for_are_written(
     song: Path, exact: dict[str, np.ndarray], tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -102,7 +114,8 @@ def test_only_the_stems_that_are_asked_for_are_written(
         (("--format", "mp3", "--bits", "16"), "--bits 16: mp3 has none"),
         (("--format", "flac", "--bits", "float"), "--bits float: FLAC holds integers"),
         (("--mp3-bitrate", "128"), "--mp3-bitrate: wav is no mp3"),
-        (("--format", "mp3", "--mp3-bitrate", "9"), "--mp3-bitrate 9: from 32 to 320"),
+        (("--format", "mp3", "--mp3-bitrate", "9"), "--mp3-bitrate 9: MP3 has 32, 40"),
+        (("--format", "mp3", "--mp3-bitrate", "100"), "--mp3-bitrate 100: MP3 has 32, 40"),
     ],
 )
 def test_what_does_not_go_together_is_refused(

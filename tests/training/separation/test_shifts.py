@@ -61,9 +61,9 @@ def test_an_overlap_is_a_hop() -> None:
         (["--overlap", "0.5", "--chunks", "whole"], "nothing that --overlap could mean"),
         (["--shifts", "0"], "must lie between 1 and 64"),
         (["--shifts", "two"], "--shifts"),
-        (["--device", "tpu"], "--device tpu: .*this machine has cpu"),
+        (["--device", "tpu"], "--device tpu: is none of cpu, .*; this machine has cpu"),
         (["--device", "cuda:77"], "--device cuda:77: .*this machine has cpu"),
-        (["--device", "mps"], "--device mps: .*this machine has cpu"),
+        (["--device", "mps"], "--device mps: is not there; this machine has cpu"),
         (["--name", "{stem}.{ext}"], r"needs \{track\}"),
     ],
 )
