@@ -2,7 +2,7 @@
 
 import sys
 
-from stemlode.cli import main
+from stemlode.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

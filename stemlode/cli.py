@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import faulthandler
 import importlib
 import io
 import logging
@@ -104,6 +105,21 @@ VERBS = {
 NOTING_S = 5.0  # to leave word of an early end in the run's folder
 
 
+def program() -> int:
+    """`main` as the process that a user started, which says where it was if a library aborts it.
+
+    One of several processes (`torchrun`) that is done ends at once: threads of gloo or NCCL that
+    see the others leave have aborted processes whose work was complete.
+    """
+    with contextlib.suppress(RuntimeError, OSError, ValueError):  # a closed stderr
+        faulthandler.enable()
+    status = main()
+    if status == 0 and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        _flush()
+        os._exit(0)
+    return status
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `stemlode VERB …`; the exit status: 0 done, 1 failed, 2 bad usage.
 
@@ -158,6 +174,8 @@ def explained(error: Exception, verb: str) -> tuple[object, int]:
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{reason(error)}", 1
+    if _is_lost_process(error):
+        return f"the other processes of this run cannot be reached: {reason(error)}", 1
     if os.environ.get("STEMLODE_DEBUG"):
         raise error
     line = f"{type(error).__name__}: {reason(error)}"
@@ -177,10 +195,14 @@ def _end() -> NoReturn:
     noting.start()
     noting.join(NOTING_S)  # a store may not answer
     _complain(f"{why}; run the same command again to resume", 0)
+    _flush()
+    os._exit(signals.status(number))
+
+
+def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
-    os._exit(signals.status(number))
 
 
 def _where() -> str:
@@ -194,6 +216,14 @@ def _is_lack_of_memory(error: Exception) -> bool:
     """Python's own kind, and PyTorch's, which is no MemoryError."""
     is_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     return is_torch or isinstance(error, MemoryError)
+
+
+def _is_lost_process(error: Exception) -> bool:
+    """What PyTorch raises where processes that train together lose each other."""
+    if not isinstance(error, RuntimeError) or "WORLD_SIZE" not in os.environ:
+        return False
+    is_named = type(error).__name__.startswith("Dist")  # DistNetworkError and its like
+    return is_named or any(name in str(error).lower() for name in ("gloo", "nccl"))
 
 
 def _complain(line: object, status: int) -> int:

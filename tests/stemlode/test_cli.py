@@ -36,6 +36,27 @@ def test_every_verb_explains_itself(
     assert max(map(len, below.splitlines())) <= 80
 
 
+def test_one_of_several_processes_that_is_done_cannot_be_aborted_at_its_end() -> None:
+    program = "import atexit, os; from stemlode import cli; atexit.register(os.abort); "
+    told = {**os.environ, "WORLD_SIZE": "2"}
+    words = [sys.executable, "-c", f"{program}raise SystemExit(cli.program())", "--version"]
+    done = subprocess.run(words, env=told, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip()  # though the pipe was not read until the end
+
+
+@pytest.mark.parametrize(
+    "said", ["Gloo connectFullMesh failed with timed out connecting", "NCCL error in: init.cpp"]
+)
+def test_a_process_that_loses_the_others_says_so(
+    said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    line, status = cli.explained(RuntimeError(said), "train")
+    assert (line, status) == (f"the other processes of this run cannot be reached: {said}", 1)
+    assert "bug of ours" in str(cli.explained(RuntimeError("sizes do not match"), "train")[0])
+
+
 def test_a_misspelt_verb_is_bad_usage_with_a_suggestion() -> None:
     done = _run("mtach")
     assert done.returncode == 2

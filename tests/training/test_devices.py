@@ -81,10 +81,12 @@ def test_two_processes_that_were_stopped_go_on_bit_by_bit(
     recipe: list[str], stopped: int, corpus_folder: Path, tmp_path: Path
 ) -> None:
     """Also the running statistics of batch normalisation, which differ until they are averaged."""
-    assert _together(corpus_folder, tmp_path / "whole", recipe=recipe).returncode == 0
+    done = _together(corpus_folder, tmp_path / "whole", recipe=recipe)
+    assert done.returncode == 0, done.stderr
     run = tmp_path / "run"
     few = ["--steps", str(stopped)]
-    assert _together(corpus_folder, run, *few, recipe=recipe).returncode == 0
+    done = _together(corpus_folder, run, *few, recipe=recipe)
+    assert done.returncode == 0, done.stderr
     begun = _state(run)
     running = [name for name in begun if name.startswith("running.0.")]
     assert bool(running) is (recipe is UNET)
@@ -95,7 +97,8 @@ def test_two_processes_that_were_stopped_go_on_bit_by_bit(
     plan["options"]["steps"] = 6
     (run / "_PLAN.json").write_bytes(runs.to_json(plan))
     (run / "_SUCCESS").unlink()
-    assert _together(corpus_folder, run, recipe=recipe).returncode == 0
+    done = _together(corpus_folder, run, recipe=recipe)
+    assert done.returncode == 0, done.stderr
     resumed, whole = _state(run), _state(tmp_path / "whole")
     assert resumed.keys() == whole.keys() and "random.cpu.1" in resumed
     for name, tensor in whole.items():
