@@ -101,6 +101,17 @@ def join() -> World:
     return World(distributed.get_rank(), size)
 
 
+def sent(values: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+    """A tensor's copy in the machine's memory. From a GPU it is there once the event has come, and
+    nothing here waits for that; what is launched later does not hold it up."""
+    if not values.is_cuda:
+        return values.cpu(), None
+    copy = torch.empty_like(values, device="cpu", pin_memory=True).copy_(values, non_blocking=True)
+    arrived = torch.cuda.Event()
+    arrived.record(torch.cuda.current_stream(values.device))
+    return copy, arrived
+
+
 def products(kind: str) -> None:
     """What a GPU multiplies fp32 in: `ieee`, or `tf32`, which rounds to 10 bits of mantissa."""
     cuda: Any = torch.backends.cuda.matmul  # torch's own types lack these

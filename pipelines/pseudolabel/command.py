@@ -25,7 +25,7 @@ from pipelines.corpus.options import ACTIVITY
 from pipelines.launch import carry_out, pipeline_of
 from pipelines.options import ADDRESSES, SharedOptions, Verb
 from pipelines.pseudolabel import encode, estimate, tracks
-from pipelines.pseudolabel.options import OFFSETS, PseudolabelOptions, plan_of, teacher_of
+from pipelines.pseudolabel.options import FORMERLY, OFFSETS, PseudolabelOptions, plan_of, teacher_of
 from pipelines.pseudolabel.plan import STAGE, LabelPlan, part_name, song_id, track_name
 from pipelines.pseudolabel.segments import Segmenter, mixtures, stretches
 from pipelines.pseudolabel.teacher import Stretch, TeacherHandler
@@ -301,6 +301,7 @@ VERB = Verb(
     dry=("estimate",),
     writes=(tar.SHARD.pattern,),
     added={**catalogue_options.ADDED, **ACTIVITY, **OFFSETS},
+    formerly=FORMERLY,
     decodes=True,
     imports={**AUDIO, "mutagen": "", "torch": "", "safetensors": ""},
     opens=_opens,
@@ -338,6 +339,7 @@ def main(argv: Sequence[str]) -> int:
         given,
         pipeline_of(verb, options),
         teacher_sha256=plan.teacher_sha256,
+        batch_size=plan.cut.batch_size,
         device=plan.device,
     )
     folder = files.absolute(options.view_as(SharedOptions).output)

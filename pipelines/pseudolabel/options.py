@@ -17,10 +17,12 @@ from stemlode.shards.tar import parse_bytes
 from training.devices import pick_device
 from training.recipes.base import rest_of
 from training.teachers import loading
+from training.teachers.teacher import AT_ONCE
 
 CHANNELS = 2  # of the samples of a teacher that takes any number
 LARGEST_BATCH = 4096
 OFFSETS = {"offset": "none", "seed": 0}  # what plans without these options mean
+FORMERLY = {"batch_size": 8}  # by default, of every teacher
 BESIDE_GPU = 8  # what decodes and encodes beside a GPU's teacher
 
 
@@ -72,7 +74,12 @@ class PseudolabelOptions(VerbOptions):
         unreachable.add_arguments(parser)
         add_addresses(parser)
         parser.add_argument(
-            "--batch-size", type=int, default=8, help="segments that the teacher gets at a time"
+            "--batch-size",
+            type=int,
+            help=f"segments that the teacher gets at a time; by default as its recipe has it, at "
+            f"most {AT_ONCE}, of a file the batch that its .json names. The same for the whole "
+            "run, since the last bits of labels depend on it: where the memory has no room, the "
+            "run ends and says which size has",
         )
         parser.add_argument(
             "--device", help="what the teacher runs on; by default a GPU where there is one"
@@ -109,7 +116,7 @@ def plan_of(options: PipelineOptions) -> LabelPlan:
         raise BadUsage(f"--window-seconds {view.window_seconds:g}: 0, or from 0.1 s to 3600 s")
     if not 0 <= view.min_confidence <= 1:
         raise BadUsage(f"--min-confidence {view.min_confidence:g}: between 0 and 1")
-    if not 1 <= view.batch_size <= LARGEST_BATCH:
+    if view.batch_size is not None and not 1 <= view.batch_size <= LARGEST_BATCH:
         raise BadUsage(f"--batch-size {view.batch_size}: between 1 and {LARGEST_BATCH}")
     if not 0 <= view.io_threads <= 256:
         raise BadUsage(f"--io-threads {view.io_threads}: between 0 and 256")
@@ -123,7 +130,7 @@ def plan_of(options: PipelineOptions) -> LabelPlan:
         teacher.channels or CHANNELS,
         view.segment_seconds,
         view.window_seconds,
-        view.batch_size,
+        view.batch_size or teacher.at_once,
         view.lossless_only,
         view.activity_threshold,
         view.seed if view.offset == "random" else None,

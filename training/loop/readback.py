@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from training import devices
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -25,10 +27,5 @@ class Taken:
 
 def sent(step: int, sample_ids: list[str], found: dict[str, Tensor]) -> Taken:
     """Send scalars of a step from the device; on a GPU nothing here waits for them."""
-    values, arrived = torch.stack(list(found.values())), None
-    if values.is_cuda:
-        pinned = torch.empty_like(values, device="cpu", pin_memory=True)
-        values = pinned.copy_(values, non_blocking=True)
-        arrived = torch.cuda.Event()
-        arrived.record(torch.cuda.current_stream())
+    values, arrived = devices.sent(torch.stack(list(found.values())))
     return Taken(step, sample_ids, tuple(found), values, arrived)

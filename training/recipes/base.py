@@ -145,6 +145,8 @@ class Recipe:
     tf32: ClassVar[bool] = False
     recomputes: ClassVar[bool] = False  # whether there are `blocks`
     takes_whole: ClassVar[bool] = False  # whether `separate_whole` is there
+    # Segments of three seconds that a teacher labels at once: what a GPU of 8 GB has room for.
+    segments_at_once: ClassVar[int] = 8
     # What fine-tuning may change; all else belongs to the net, whose weights are there.
     tunable: ClassVar[tuple[str, ...]] = (
         *("batch_size", "learning_rate", "decay", "decay_every", "clip_norm", "accumulate"),

@@ -1,6 +1,7 @@
 """Recipes of the band-split RNN: seven ways to split for vocals, one each for the other sources."""
 
 import dataclasses
+import functools
 from typing import ClassVar
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from training.models import bsrnn_bands, precision, spectrogram
 from training.models.bsrnn import BSRNN, ResidualRNN
 from training.models.bsrnn_bands import SCHEMES
+from training.recipes import chunks
 from training.recipes.base import Judged, Mixing, Recipe, Transform
 from training.recipes.chunks import Chunking
 
@@ -150,8 +152,8 @@ class BSRNNRecipe(Recipe):
         if self.norm == "frame" or songs.shape[-1] <= self.patch_samples:
             return self.estimate(nets, songs)
         cut = Chunking(hop_seconds=self.patch_seconds / 2)
-        found = [torch.cat(list(self.separate(nets, song, cut)), dim=-1) for song in songs.cpu()]
-        return torch.stack(found)
+        estimate = functools.partial(self.estimate, nets)
+        return chunks.of_songs(songs, self.sample_rate, estimate, self.cut(cut))
 
     def _mixing(self) -> Mixing:
         others = tuple(self.others)

@@ -103,6 +103,28 @@ def overlap_add(
             weights = torch.cat((weights[ready:], weights.new_zeros(ready)))
 
 
+def of_songs(songs: Tensor, sample_rate: int, estimate: Estimator, chunking: Chunking) -> Tensor:
+    """`overlap_add` of short songs of one length, [batch, channels, samples], side by side: a chunk
+    of each song at a time. [batch, sources, channels, samples], where `estimate` leaves them."""
+    total = songs.shape[-1]
+    starts, length = grid(total, sample_rate, chunking)
+    before, after = max(0, -starts[0]), max(0, starts[-1] + length - total)
+    padded = torch.nn.functional.pad(songs, (before, after))
+    window = fade(length)
+    sums: Tensor | None = None
+    weights = torch.zeros(padded.shape[-1])
+    for start in starts:
+        place = slice(before + start, before + start + length)
+        found = estimate(padded[..., place]).float()
+        if sums is None:
+            sums = found.new_zeros(*found.shape[:-1], padded.shape[-1])
+            window, weights = window.to(found.device), weights.to(found.device)
+        sums[..., place] += found * window
+        weights[place] += window
+    assert sums is not None
+    return (sums / weights)[..., before : before + total]
+
+
 def _where_there_is_room(estimate: Estimator, batch: Tensor) -> Tensor | None:
     """The estimates, float32; None where the memory does not have room for several chunks."""
     try:
@@ -110,9 +132,14 @@ def _where_there_is_room(estimate: Estimator, batch: Tensor) -> Tensor | None:
     except (RuntimeError, MemoryError) as error:
         if len(batch) == 1 or not is_out_of_memory(error):
             raise
-    if torch.cuda.is_available():  # by now nothing holds what the attempt computed
-        torch.cuda.empty_cache()
+    forget_failed()
     return None
+
+
+def forget_failed() -> None:
+    """Give back to a GPU what a computation took that failed, once nothing holds it."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def grid(total: int, sample_rate: int, chunking: Chunking) -> tuple[Sequence[int], int]:

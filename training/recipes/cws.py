@@ -35,6 +35,7 @@ class CWSRecipe(Recipe):
     family: ClassVar[str] = "cws"
     audio_channels: ClassVar[int] = 2
     tf32: ClassVar[bool] = True
+    segments_at_once: ClassVar[int] = 4
 
     sample_rate: int = 44_100  # Hz, stereo
     batch_size: int = BATCH  # examples; the paper does not say

@@ -210,9 +210,9 @@ class UNetRecipe(EncoderDecoderRecipe):
 
     def estimate_songs(self, nets: nn.Module, songs: Tensor) -> Tensor:
         """See `Recipe.estimate_songs`; each is divided by its own loudest bin."""
-        cut = Chunking(whole=True)
-        found = [torch.cat(list(self.separate(nets, song, cut)), dim=-1) for song in songs.cpu()]
-        return torch.stack(found)
+        spectrum = spectrogram.stft(songs, self.n_fft, self.hop_length)
+        levels = spectrum.mean(1).abs().amax((1, 2))
+        return self.estimate_chunks(nets, songs, levels)
 
     def separate_by_oracle(
         self, mixture: Waveform, references: Tensor, chunking: Chunking

@@ -49,7 +49,8 @@ def load(path: str, device: torch.device) -> Teacher:
     shaped = _shaped(net, len(teacher.sources), facts.get("samples"), facts.get("batch"))
     said = {name: facts.get(name) for name in KNOWN}
     sha256 = hashlib.sha256(data + json.dumps(said, sort_keys=True).encode()).hexdigest()
-    return dataclasses.replace(teacher, sha256=sha256, call=shaped)
+    at_once = facts.get("batch") or teacher.at_once
+    return dataclasses.replace(teacher, sha256=sha256, call=shaped, at_once=at_once)
 
 
 def description(path: str) -> dict[str, Any]:
@@ -141,8 +142,7 @@ def _shaped(net: Net, sources: int, samples: int | None, batch: int | None) -> N
         if length < samples:
             found = batched(torch.nn.functional.pad(mixture, (0, samples - length)))
             return found[..., :length] if isinstance(found, Tensor) else found
-        cut = Chunking(float(samples), samples / 2, batch or 1)  # at a rate of 1: in samples
-        songs = [list(chunks.overlap_add(one, 1, batched, cut)) for one in mixture.cpu()]
-        return torch.stack([torch.cat(blocks, dim=-1) for blocks in songs])
+        cut = Chunking(float(samples), samples / 2)  # at a rate of 1: in samples
+        return chunks.of_songs(mixture, 1, batched, cut)
 
     return pieced

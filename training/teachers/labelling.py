@@ -14,6 +14,7 @@ from torch import Tensor
 
 from stemlode import runs
 from stemlode.runs import Failed
+from training import devices
 from training.recipes import chunks
 from training.teachers import labels
 from training.teachers.labels import OUTCOMES
@@ -45,7 +46,8 @@ class Labeller:
 
         If the teacher raises on a batch, the batch is tried once more, and then each segment alone,
         twice as well; only segments on which it raises again are lost. Raises Failed if memory runs
-        out or the device is gone, which is no segment's fault.
+        out or the device is gone, which is no segment's fault. A smaller batch is no way out of a
+        lack of memory, as it would change the labels' last bits: which one has room is said.
         """
         whole = torch.from_numpy(np.ascontiguousarray(mixture, np.float32))
         if self.teacher.device.type == "cuda":
@@ -53,37 +55,61 @@ class Labeller:
         found: list[Labelled] = []
         before: list[Estimated] = []
         for group in whole.split(self.batch_size):
-            # A GPU computes these while the labels before them are fetched.
+            # A GPU computes these while the labels before them, which it has sent, are taken.
             launched = self._batch(group)
             found += [one.fetched() for one in before]
             before = launched
         return _joined([*found, *(one.fetched() for one in before)])
 
     def _batch(self, group: Tensor) -> "list[Estimated]":
-        places = list(range(len(group)))
-        found = self._twice(group, places)
+        found = self._twice(group, slice(len(group)))
         if isinstance(found, Estimated):
             return [found]
-        alone = [self._twice(group, [place]) for place in places]
+        alone = [self._twice(group, slice(place, place + 1)) for place in range(len(group))]
         return [
-            one if isinstance(one, Estimated) else _failed(group[place], one)
-            for place, one in zip(places, alone, strict=True)
+            one if isinstance(one, Estimated) else _failed(segment, one)
+            for segment, one in zip(group, alone, strict=True)
         ]
 
-    def _twice(self, group: Tensor, places: list[int]) -> "Estimated | Exception":
+    def _twice(self, group: Tensor, places: slice) -> "Estimated | Exception":
         """Labels of some segments of a batch, or what the teacher raised at the second attempt."""
+        found = self._tried(group, places)
+        return found if isinstance(found, Estimated) else self._tried(group, places)
+
+    def _tried(self, group: Tensor, places: slice) -> "Estimated | Exception":
         try:
             return self._estimated(group, places)
         except Exception as error:
-            _check_passing(error)
-        try:
-            return self._estimated(group, places)
-        except Exception as error:
-            _check_passing(error)
-            return error
+            _check_device(error)
+            if not chunks.is_out_of_memory(error):
+                return error
+            said = runs.reason(error)[:120]
+        # By now nothing holds what the attempt computed.
+        raise Failed(f"--teacher: not enough memory for {self._has_room(group)} ({said})")
+
+    def _has_room(self, group: Tensor) -> str:
+        """The batch that had no room, and what to do: the largest half, quarter, … that has."""
+        asked = f"batches of {self.batch_size}"
+        size = self.batch_size // 2
+        while size:
+            chunks.forget_failed()
+            try:
+                with torch.inference_mode():
+                    silence = torch.zeros(size, *group.shape[1:], device=self.teacher.device)
+                    self.teacher.separate(silence, self.target)
+            except Exception as error:
+                if not chunks.is_out_of_memory(error):
+                    break
+                size //= 2
+            else:
+                return (
+                    f"{asked}: --batch-size {size} has room; give it with --overwrite, as labels "
+                    "of another batch differ in their last bits"
+                )
+        return f"{asked}: take another --device, or a shorter --segment-seconds"
 
     @torch.inference_mode()
-    def _estimated(self, group: Tensor, places: list[int]) -> "Estimated":
+    def _estimated(self, group: Tensor, places: slice) -> "Estimated":
         """Labels of some segments of a batch, each in its place, with silence in the others."""
         moved = group.to(self.teacher.device, non_blocking=True)
         batch = moved.new_zeros(self.batch_size, *group.shape[1:])
@@ -93,18 +119,17 @@ class Labeller:
         confidence = labels.confidence(target, batch - target)
         energies = torch.stack([found.mixture_db, found.target_db, found.residual_db], dim=1)
         missed = torch.full_like(found.mixture_db, torch.nan) if missed is None else missed
-        return Estimated(
-            found.outcome[places],
-            target[places],
-            energies[places],
-            confidence[places],
-            missed[places],
-        )
+        outcome, _ = devices.sent(found.outcome[places])
+        target, _ = devices.sent(target[places])
+        energies, _ = devices.sent(energies[places])
+        confidence, _ = devices.sent(confidence[places])
+        missed, arrived = devices.sent(missed[places])
+        return Estimated(outcome, target, energies, confidence, missed, arrived=arrived)
 
 
 @dataclass(frozen=True)
 class Estimated:
-    """A teacher's labels on its device; a GPU may still be computing them."""
+    """A teacher's labels, on their way from its device, which may still be computing them."""
 
     outcome: Tensor
     target: Tensor
@@ -112,20 +137,23 @@ class Estimated:
     confidence: Tensor
     missed_db: Tensor
     reason: str = ""  # why the teacher failed
+    arrived: torch.cuda.Event | None = None
 
     def fetched(self) -> Labelled:
-        """The same as arrays."""
+        """The same as arrays, once they are there."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
         names = [(*OUTCOMES, FAILED)[number] for number in self.outcome.tolist()]
-        energies, missed = self.energies_db.cpu().numpy(), self.missed_db.tolist()
+        energies, missed = self.energies_db.numpy(), self.missed_db.tolist()
         return Labelled(
-            self.target.cpu().numpy(),
+            self.target.numpy(),
             names,
             [
                 self.reason or _reason(name, level, miss)
                 for name, level, miss in zip(names, energies[:, 0], missed, strict=True)
             ],
             energies,
-            self.confidence.cpu().numpy(),
+            self.confidence.numpy(),
         )
 
 
@@ -159,10 +187,8 @@ def _failed(segment: Tensor, error: Exception) -> Estimated:
     )
 
 
-def _check_passing(error: Exception) -> None:
-    """Raise Failed if the machine is at fault: every further segment would fail as well."""
+def _check_device(error: Exception) -> None:
+    """Raise Failed if the device or a file is gone: every further segment would fail as well."""
     said = runs.reason(error)
-    if chunks.is_out_of_memory(error):
-        raise Failed(f"--teacher: not enough memory: take a smaller --batch-size ({said[:120]})")
     if "CUDA error" in said or isinstance(error, OSError):
         raise Failed(f"--teacher: {said[:200]}; run again to resume") from error

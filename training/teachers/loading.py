@@ -15,6 +15,7 @@ The function and a TorchScript file are programs: they run with your rights. Che
 files are data.
 """
 
+import dataclasses
 import hashlib
 import importlib
 import re
@@ -78,7 +79,8 @@ def of_checkpoint(trained: Checkpoint, sha256: str, name: str = "the teacher") -
         return recipe.estimate_songs(nets, mixture)
 
     facts = {"sample_rate": recipe.sample_rate, "sources": recipe.separated}
-    return checked(name, sha256, facts, device, call)
+    teacher = checked(name, sha256, facts, device, call)
+    return dataclasses.replace(teacher, at_once=recipe.segments_at_once)
 
 
 def sha256_of(folder: str) -> str:

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from stemlode.runs import BadUsage
-from training.recipes.base import SOURCE, rest_of
+from training.recipes.base import SOURCE, Recipe, rest_of
 from training.teachers import labels
 
 MOST_HZ, MOST_CHANNELS = 192_000, 8
-
+AT_ONCE = Recipe.segments_at_once
 
 FACTS = ("sample_rate", "sources", "channels", "whole")
 
@@ -35,6 +35,7 @@ class Teacher:
     call: Callable[
         [Tensor], Any
     ]  # [batch, channels, samples] → [batch, sources, channels, samples]
+    at_once: int = AT_ONCE  # segments in a batch, unless a user says otherwise
 
     def estimate(self, mixture: Tensor) -> Tensor:
         """float32 [batch, channels, samples] → [batch, sources, channels, samples], on its device.

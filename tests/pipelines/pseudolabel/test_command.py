@@ -401,7 +401,7 @@ def test_a_lack_of_memory_ends_the_run_and_is_no_verdict(
     music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert label(music, tmp_path / "out", teacher="hungry") == 1
-    assert "not enough memory: take a smaller --batch-size" in capsys.readouterr().err
+    assert "not enough memory for batches of 4: take another --device" in capsys.readouterr().err
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 
 
@@ -456,6 +456,23 @@ def test_bad_usage_is_a_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and re.search(said, line)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_batch_is_the_recipes_and_a_run_goes_on_with_its_own(
+    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def batch(*flags: str) -> int:
+        given = ["--music", str(music), "--output", str(tmp_path), "--device", "cpu"]
+        words = [*given, "--teacher", f"{PLAIN}:split", *flags]
+        return plan_of(command.VERB.parse(words)).cut.batch_size
+
+    teacher = loading.load(f"{PLAIN}:split", "cpu")
+    assert teacher.at_once == batch() == 8 and batch("--batch-size", "3") == 3
+    monkeypatch.setattr(loading, "load", lambda *_: dataclasses.replace(teacher, at_once=4))
+    assert batch() == 4
+    old = {"verb": "pseudolabel", "options": {"batch_size": 8}, "inputs": {}}
+    (tmp_path / "_PLAN.json").write_text(json.dumps(old))
+    assert batch() == 8 and batch("--batch-size", "3") == 3
 
 
 def test_a_gpu_is_asked_for_by_all_that_must_stay_together(music: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from training.recipes.chunks import Chunking, overlap_add
+from training.recipes.chunks import Chunking, of_songs, overlap_add
 
 RATE = 44_100
 
@@ -30,8 +30,9 @@ def test_any_lengths_fit_together(
         return chunks[:, None]
 
     chunking = Chunking(length / 100, min(hop, length) / 100, batch, padded=padded)
-    blocks = list(overlap_add(signal, 100, same, chunking))
-    torch.testing.assert_close(torch.cat(blocks, dim=-1)[0], signal, rtol=1e-5, atol=1e-5)
+    whole = torch.cat(list(overlap_add(signal, 100, same, chunking)), dim=-1)
+    torch.testing.assert_close(whole[0], signal, rtol=1e-5, atol=1e-5)
+    assert torch.equal(of_songs(signal[None], 100, same, chunking)[0], whole)
     assert lengths == {length if padded else min(length, total)}
 
 

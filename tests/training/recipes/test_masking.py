@@ -115,6 +115,9 @@ def test_a_song_is_separated_whole_or_in_chunks(name: str) -> None:
     whole = by(Chunking(whole=True))
     assert torch.allclose(by(dataclasses.replace(Chunking(3.0, 3.0))), whole, atol=1e-3)
     assert not torch.allclose(by(Chunking(1.0, 0.5)), whole, atol=1e-3)
+    if recipe.own_chunks.whole:  # songs side by side, each at its own level
+        both = recipe.estimate_songs(trained.core, torch.stack([signal, 0.1 * signal]))[:, 0]
+        assert torch.allclose(both, torch.stack([whole, 0.1 * whole]), atol=1e-3)
     own = "whole" if recipe.own_chunks.whole else "chunks"
     other = registry.override(recipe, {"chunk_seconds": 1.0 if own == "whole" else 0.0})
     found = torch.cat(list(other.separate(trained.core, signal, Chunking())), dim=-1)[0]

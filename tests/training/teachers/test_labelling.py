@@ -1,16 +1,26 @@
 """A teacher in fixed batches: the same labels whatever lies beside them; faults cost a segment."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from stemlode.runs import BadUsage, Failed
+from tests.training.reads import Reads
+from training.recipes.registry import RECIPES
 from training.teachers import loading
 from training.teachers.labelling import FAILED, Labeller
 from training.teachers.teacher import Teacher
 
 PLAIN = "tests.training.teachers.plain_teachers"
+TINY = {
+    "unet-vocals": {"channels": (2, 3, 4), "n_fft": 256, "hop_length": 192},
+    "bsrnn-vocals-small": {"layers": 1, "features": 4, "hidden": 4, "mask_hidden": 4},
+    "cws-unet5-k1-small": {"width": 0.02},
+}
 
 
 def noise(segments: int, samples: int = 8000, seed: int = 0) -> np.ndarray:
@@ -93,10 +103,38 @@ def test_a_wrong_length_is_said_of_every_segment() -> None:
     assert found.reasons[0].endswith("gave [2, 2, 2, 99], not [2, 2, 2, 100]")
 
 
-def test_a_lack_of_memory_is_no_segments_fault() -> None:
-    labeller = Labeller(loading.load(f"{PLAIN}:hungry", "cpu"), "vocals", 2)
-    with pytest.raises(Failed, match="not enough memory: take a smaller --batch-size"):
-        labeller.label(noise(3, 100))
+@pytest.mark.parametrize(
+    ("most", "said"),
+    [(0, "take another --device, or a shorter --segment-seconds"), (3, "--batch-size 2 has room")],
+)
+def test_a_lack_of_memory_is_no_segments_fault(most: int, said: str) -> None:
+    """Labels of a smaller batch would be others in their last bits: so it is only named."""
+    sizes = []
+
+    def call(mixture: Tensor) -> Tensor:
+        sizes.append(len(mixture))
+        if len(mixture) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 EiB")
+        return torch.stack([mixture / 2, mixture / 2], dim=1)
+
+    with pytest.raises(Failed, match=rf"not enough memory for batches of 8: {said}.*2 EiB"):
+        Labeller(of(call), "vocals", 8).label(noise(3, 100))
+    assert sizes == [8, 4, 2, 1][: 4 if not most else 3]
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_nothing_waits_for_what_the_device_computes(name: str) -> None:
+    """Segments of five seconds: more than such a net takes at once."""
+    recipe = dataclasses.replace(RECIPES[name], **TINY[name])
+    trained = SimpleNamespace(recipe=recipe, core=recipe.nets().eval())
+    teacher = loading.of_checkpoint(trained, "0")  # type: ignore[arg-type]
+    labeller = Labeller(teacher, "vocals", 2)
+    group = torch.from_numpy(noise(2, 5 * recipe.sample_rate))
+    with Reads() as reads:
+        labeller._estimated(group, slice(2))
+    # A machine without a GPU sends its five results by `cpu`.
+    assert reads.found == {"cpu": 5}
+    assert teacher.at_once == recipe.segments_at_once
 
 
 def test_a_source_that_the_teacher_does_not_know() -> None:
