@@ -11,6 +11,7 @@ from PIL import Image
 
 from stemlode import audio
 from stemlode.audio import AudioError
+from stemlode.theme import palette
 
 EXCERPT_S = 12.0  # of a pair
 SEPARATED_S = 20.0  # of a separated song
@@ -23,18 +24,6 @@ FLOOR_DB = -66.0  # relative to the mixture's loudest bin
 SHADES = 40
 BLOCK_FRAMES = 65_536
 QUIETEST = 10 ** (-80 / 20)  # peak below which an excerpt is silence
-
-# Night to ember to straw: dark to light all the way, so that it prints in grey.
-_ANCHORS = (
-    (9, 8, 20),
-    (42, 17, 76),
-    (104, 27, 104),
-    (170, 44, 92),
-    (224, 84, 58),
-    (247, 148, 48),
-    (253, 211, 112),
-    (255, 250, 222),
-)
 
 
 @dataclass(frozen=True)
@@ -190,7 +179,7 @@ def _painted(values: np.ndarray) -> bytes:
     """Values, dark at 0 and light at 1, as a PNG with the first row below."""
     shade = np.clip(values * SHADES, 0, SHADES - 1).astype(np.uint8)
     image = Image.fromarray(np.ascontiguousarray(shade[::-1]))
-    image.putpalette(_palette())
+    image.putpalette(palette.shades(SHADES))
     data = io.BytesIO()
     image.save(data, "PNG", optimize=True)
     return data.getvalue()
@@ -226,13 +215,6 @@ def _lively(uri: str, seconds: float) -> float:
 
 def _window() -> np.ndarray:
     return np.sqrt(np.hanning(N_FFT + 1)[:-1])
-
-
-def _palette() -> bytes:
-    places = np.linspace(0, len(_ANCHORS) - 1, SHADES)
-    anchors = np.asarray(_ANCHORS, np.float64)
-    channels = [np.interp(places, np.arange(len(_ANCHORS)), anchors[:, c]) for c in range(3)]
-    return np.stack(channels, 1).round().astype(np.uint8).tobytes()
 
 
 def _data_uri(kind: str, data: bytes) -> str:

@@ -12,8 +12,6 @@ from markupsafe import Markup
 from stemlode import schemas
 
 # Characters that move, hide or reorder their neighbours, and what no file can hold.
-TEMPLATES = Path(__file__).with_name("templates")
-THEME = "theme.css"  # what all pages look like
 _ODD = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )

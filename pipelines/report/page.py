@@ -27,6 +27,7 @@ from pipelines.report.titles import titles
 from pipelines.report.training import ShownSong
 from stemlode.audio import AudioError
 from stemlode.schemas.pairs import REPAIRS
+from stemlode.theme.document import THEME
 
 TEMPLATES = Path(__file__).with_name("templates")
 MEDIA_BYTES = 6_500_000  # of data URIs; the rest of a page is small
@@ -399,7 +400,7 @@ def _render(context: dict[str, Any]) -> str:
     """
     theme, style, script = (
         path.read_text(encoding="utf-8")
-        for path in (text.TEMPLATES / text.THEME, TEMPLATES / "style.css", TEMPLATES / "script.js")
+        for path in (THEME, TEMPLATES / "style.css", TEMPLATES / "script.js")
     )
     style = theme + style
     policy = (

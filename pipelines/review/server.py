@@ -24,13 +24,14 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipelines.pages import media, text
+from pipelines.pages import media
 from pipelines.review import chart
 from pipelines.review.estimates import DifferenceWindow
 from pipelines.review.judgements import Stale
 from pipelines.review.session import CRITERIA, Session, Wish
 from pipelines.review.sound import LATEST_S, NAMES, PATIENCE_S, Excerpt
 from stemlode.runs import BadUsage, reason
+from stemlode.theme.document import THEME
 
 HOST = "127.0.0.1"
 HOSTS = {HOST, "localhost"}  # that a browser on this machine, or at a tunnel's end, may use
@@ -115,8 +116,8 @@ def application(session: Session, token: str, target: float) -> ASGIApp:
         name = request.path_params["name"]
         if name not in ASSETS:
             raise HTTPException(404)
-        folder = text.TEMPLATES if name == text.THEME else chart.TEMPLATES
-        return Response((folder / name).read_bytes(), media_type=ASSETS[name])
+        path = THEME if name == THEME.name else chart.TEMPLATES / name
+        return Response(path.read_bytes(), media_type=ASSETS[name])
 
     def state(request: Request) -> Response:
         return JSONResponse(session.state(_wish(session, request, target)))

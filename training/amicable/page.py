@@ -11,6 +11,7 @@ import soundfile
 import torch
 from PIL import Image
 
+from stemlode.theme import document, palette
 from training.amicable.song import Song
 
 EXCERPT_S = 12.0
@@ -19,11 +20,8 @@ BLOCK_FRAMES = 65_536
 N_FFT, HOP = 2048, 512  # samples, of pictures
 FLOOR_DB, HEIGHT, WIDEST = -80.0, 256, 1200
 LOUDER_DB = 20.0  # by which the perturbation is played, as it is inaudible by itself
-STYLE = """body { font: 16px/1.5 sans-serif; margin: 2em auto; max-width: 62em; padding: 0 1em }
-table { border-collapse: collapse } td, th { padding: .1em 1em .1em 0; text-align: right }
-td:first-child, th:first-child { text-align: left } figure { margin: 1em 0 } figcaption { color:
-#555 } img { width: 100%; image-rendering: pixelated } audio { width: 100% } svg { max-width: 100% }
-"""
+SHADES = 64
+GRID_DB = (0, -20, -40, -60)  # of the short-term power ratio
 
 
 def page(
@@ -44,22 +42,20 @@ def page(
         **heard,
     }
     reference = float(_magnitudes(song.mixture).max()) or 1.0
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in report["notes"])
     parts = [
+        f"<ul>{notes}</ul>" if notes else "",
         _facts(report),
         *(_scores(model) for model in report["models"]),
         _codecs(report["codecs"]),
         "<h2>Short-term power ratio</h2>" + _profile(report),
         "<h2>Spectrograms</h2>",
-        *(_figure(label, _picture(x, reference)) for label, x in shown.items()),
+        *(_spectrogram(label, x, rate, reference) for label, x in shown.items()),
         "<h2>Listen</h2>",
-        *(_figure(label, _player(x, rate)) for label, x in played.items()),
+        *(document.figure(label, _player(label, x, rate)) for label, x in played.items()),
     ]
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in report["notes"])
-    return (
-        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        f"<title>Amicable example: {html.escape(title)}</title>\n<style>{STYLE}</style>\n"
-        f"<h1>{html.escape(title)}</h1>\n<ul>{notes}</ul>\n" + "\n".join(parts) + "\n</html>\n"
-    ).encode(errors="backslashreplace")
+    about = "An amicable example: what a perturbation of the mixture does to its separation."
+    return document.page(title or "Amicable example", about, "\n".join(parts))
 
 
 def _facts(report: Mapping[str, Any]) -> str:
@@ -80,7 +76,7 @@ def _facts(report: Mapping[str, Any]) -> str:
     if pcm := report.get("pcm"):
         lost = f"{pcm['clipped_samples']:,} samples clipped, error {_db(pcm['error_db'])} dB"
         rows.append((f"PCM of {pcm['bits']} bits", lost))
-    return _table([], rows)
+    return _table("What was reached", [], rows)
 
 
 def _scores(model: Mapping[str, Any]) -> str:
@@ -92,7 +88,7 @@ def _scores(model: Mapping[str, Any]) -> str:
     ]
     head = f"<h2>{html.escape(model['name'])}, weight {model['weight']:.4g}</h2>"
     gain = f"<p>SDR in dB, medians of 1 s frames. Gain {_db(model['gain_db']['median'])} dB.</p>"
-    return head + gain + _table(["stem", *kinds.values()], rows)
+    return head + gain + _table(f"SDR by {model['name']}", ["stem", *kinds.values()], rows)
 
 
 def _codecs(codecs: Sequence[Mapping[str, Any]]) -> str:
@@ -110,7 +106,9 @@ def _codecs(codecs: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
     head = ["codec", "model", "stem", "mixture", "perturbed", "delay, ms"]
-    return "<h2>After encoding</h2><p>SDR in dB, both encoded.</p>" + _table(head, rows)
+    return "<h2>After encoding</h2><p>SDR in dB, both encoded.</p>" + _table(
+        "After encoding", head, rows
+    )
 
 
 def _profile(report: Mapping[str, Any]) -> str:
@@ -118,44 +116,54 @@ def _profile(report: Mapping[str, Any]) -> str:
     points = report["stpr_profile_db"]
     if not points:
         return "<p>No frame of the mixture is heard.</p>"
-    width, height, left, bottom = 720.0, 180.0, 44.0, 150.0
+    width, height, left, right, top, bottom = 720.0, 250.0, 84.0, 696.0, 34.0, 192.0
     seconds = report["duration_s"] or 1.0
     low, high = min(-60.0, *(db for _, db in points)), max(0.0, *(db for _, db in points))
 
-    def place(frame: float, db: float) -> str:
-        x = (
-            left
-            + (width - left - 8) * frame * report["frame_samples"] / report["sample_rate"] / seconds
-        )
-        return f"{x:.1f},{bottom - (bottom - 8) * (db - low) / (high - low):.1f}"
+    def across(at_s: float) -> float:
+        return left + (right - left) * at_s / seconds
 
-    line = " ".join(place(frame, db) for frame, db in points)
-    ticks = "".join(
-        f'<text x="2" y="{place(0, db).split(",")[1]}" font-size="11">{db:g} dB</text>'
-        for db in (0, -20, -40, -60)
+    def up(db: float) -> float:
+        return bottom - (bottom - top) * (db - low) / (high - low)
+
+    frame_s = report["frame_samples"] / report["sample_rate"]
+    line = " ".join(f"{across(frame * frame_s):.1f},{up(db):.1f}" for frame, db in points)
+    grid = "".join(
+        f'<path class="rule" d="M{left:g} {up(db):.1f}H{right:g}"/>'
+        f'<text x="{left - 10:g}" y="{up(db) + 5:.1f}" text-anchor="end">{_signed(str(db))}</text>'
+        for db in GRID_DB
+    )
+    times = "".join(
+        f'<text x="{across(seconds * part):.1f}" y="{bottom + 24:g}" text-anchor="middle">'
+        f"{seconds * part:.3g}</text>"
+        for part in (0, 0.5, 1)
     )
     return (
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="STPR over time">{ticks}'
-        f'<polyline points="{line}" fill="none" stroke="#b3261e" stroke-width="1.2"/>'
-        f'<text x="{left:g}" y="{height - 8:g}" font-size="11">0 s</text>'
-        f'<text x="{width - 60:g}" y="{height - 8:g}" font-size="11">{seconds:.1f} s</text></svg>'
+        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" '
+        f'aria-label="Short-term power ratio in dB over seconds">{grid}{times}'
+        f'<text x="0" y="16">STPR in dB</text>'
+        f'<text x="{right:g}" y="{bottom + 52:g}" text-anchor="end">seconds</text>'
+        f'<polyline class="line" points="{line}"/></svg>'
     )
 
 
-def _figure(label: str, inside: str) -> str:
-    return f"<figure>{inside}<figcaption>{html.escape(label)}</figcaption></figure>"
+def _table(label: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The first column names the row; the others are numbers, to the right."""
 
+    def row(cells: Sequence[str], first: str, kind: str) -> str:
+        rest = "".join(f'<{kind} class="n">{html.escape(c)}</{kind}>' for c in cells[1:])
+        return f'<tr><th scope="{first}">{html.escape(cells[0])}</th>{rest}</tr>'
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    def row(cells: Sequence[str], kind: str) -> str:
-        return "<tr>" + "".join(f"<{kind}>{html.escape(c)}</{kind}>" for c in cells) + "</tr>"
-
-    lines = ([row(head, "th")] if head else []) + [row(cells, "td") for cells in rows]
-    return f"<table>{''.join(lines)}</table>"
+    lines = ([row(head, "col", "th")] if head else []) + [row(cells, "row", "td") for cells in rows]
+    return document.scroller(label, f"<table>{''.join(lines)}</table>")
 
 
 def _db(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}".replace("-", "−")
+    return "–" if value is None else _signed(f"{value:.2f}")
+
+
+def _signed(number: str) -> str:
+    return number.replace("-", "−")
 
 
 def _magnitudes(samples: np.ndarray) -> np.ndarray:
@@ -167,19 +175,30 @@ def _magnitudes(samples: np.ndarray) -> np.ndarray:
 
 
 def _picture(samples: np.ndarray, reference: float) -> str:
-    """A spectrogram, low notes below, in decibels below the mixture's loudest bin."""
+    """A spectrogram as a PNG in base64, low notes below, in dB below the mixture's loudest bin."""
     magnitude = _magnitudes(samples)[:-1]
     magnitude = magnitude.reshape(HEIGHT, -1, magnitude.shape[1]).max(1)
     pooled = max(1, -(-magnitude.shape[1] // WIDEST))
     magnitude = np.maximum.reduceat(magnitude, np.arange(0, magnitude.shape[1], pooled), axis=1)
     level = 20 * np.log10(np.maximum(magnitude / reference, 1e-9))
-    shade = np.clip(255 * (level / -FLOOR_DB + 1), 0, 255).astype(np.uint8)
+    shade = np.clip(SHADES * (level / -FLOOR_DB + 1), 0, SHADES - 1).astype(np.uint8)
+    image = Image.fromarray(np.ascontiguousarray(shade[::-1]))
+    image.putpalette(palette.shades(SHADES))
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(255 - shade[::-1])).save(buffer, "PNG", optimize=True)
-    return f'<img alt="Spectrogram" src="data:image/png;base64,{_base64(buffer)}">'
+    image.save(buffer, "PNG", optimize=True)
+    return _base64(buffer)
 
 
-def _player(samples: np.ndarray, sample_rate: int) -> str:
+def _spectrogram(label: str, samples: np.ndarray, rate: int, reference: float) -> str:
+    """A figure of the whole sound, up to half its rate."""
+    source = f"data:image/png;base64,{_picture(samples, reference)}"
+    shown = document.spectrogram(
+        source, f"Spectrogram of the {label}", rate / 2, samples.shape[1] / rate
+    )
+    return document.figure(label, shown)
+
+
+def _player(label: str, samples: np.ndarray, sample_rate: int) -> str:
     """An excerpt from a third into the song."""
     size = round(EXCERPT_S * sample_rate)
     first = max(0, min(samples.shape[1] // 3, samples.shape[1] - size))
@@ -192,9 +211,9 @@ def _player(samples: np.ndarray, sample_rate: int) -> str:
         for start in range(0, len(frames), BLOCK_FRAMES):
             sink.write(frames[start : start + BLOCK_FRAMES])
     kind = {"MP3": "mpeg", "FLAC": "flac"}[form]
-    return (
-        f'<audio controls preload="none" src="data:audio/{kind};base64,{_base64(buffer)}"></audio>'
-    )
+    source = f"data:audio/{kind};base64,{_base64(buffer)}"
+    name = html.escape(label)
+    return f'<audio controls preload="none" aria-label="{name}" src="{source}"></audio>'
 
 
 def _base64(buffer: io.BytesIO) -> str:

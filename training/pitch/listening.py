@@ -10,15 +10,12 @@ import numpy as np
 import soundfile
 
 from stemlode.shards.salience import HOP_LENGTH, SAMPLE_RATE
+from stemlode.theme import document
 from training.pitch.hcqt import Signal
 
 LOUDNESS = 0.2  # of a tone
 BLOCK_FRAMES = 1024  # at a time
 CLIPPED = 0.99
-
-STYLE = """body { font: 16px/1.5 sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em }
-.salience { overflow-x: auto; border: 1px solid #ddd } audio { width: 100% } td, th { text-align:
-left; padding: 0 1em 0 0 }"""
 
 
 def flac(signal: Signal, voices: np.ndarray) -> Any:
@@ -67,20 +64,21 @@ def page(songs: Sequence[tuple[str, str, Sequence[tuple[str, str]]]], who: str) 
     """
     parts = []
     for folder, title, facts in songs:
-        at = quote(folder)
+        at, name = quote(folder), html.escape(title)
         said = "".join(
-            f"<tr><th>{html.escape(term)}</th><td>{html.escape(text)}</td></tr>"
+            f'<tr><th scope="row">{html.escape(term)}</th><td>{html.escape(text)}</td></tr>'
             for term, text in facts
         )
+        picture = f'<img src="{at}/salience.png" alt="Salience and f0 of {name}, Hz over seconds">'
         parts.append(
-            f"<h2>{html.escape(title)}</h2>\n<table>{said}</table>\n"
-            f'<div class="salience"><img src="{at}/salience.png" alt="Salience and f0"></div>\n'
-            f'<audio controls preload="none" src="{at}/listen.flac"></audio>\n'
+            f'<section class="card"><h2><bdi>{name}</bdi></h2>\n<table>{said}</table>\n'
+            f'<div class="salience">{document.scroller(f"Salience of {title}", picture)}</div>\n'
+            f'<audio controls preload="none" src="{at}/listen.flac" '
+            f'aria-label="{name}, and its pitch"></audio></section>\n'
         )
-    return (
-        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>Pitch</title>\n'
-        f"<style>{STYLE}</style>\n<h1>Pitch</h1>\n"
-        f"<p>Heard by {html.escape(who)}. On the left you hear the song, on the right the pitch "
-        "that was found; the picture shows how likely each pitch is, and in red which one was "
-        "taken.</p>\n" + "".join(parts) + "</html>\n"
-    ).encode(errors="backslashreplace")
+    about = (
+        f"Heard by {who}. On the left you hear the song, on the right the pitch that was found; "
+        "the picture shows how likely each pitch is, in Hz over seconds, and in red which one was "
+        "taken."
+    )
+    return document.page("Pitch", about, "".join(parts))
