@@ -64,7 +64,7 @@ class Encode(beam.DoFn):
         yield from samples
         yield TaggedOutput("songs", self._song_row(recording, split, group, facts))
         yield TaggedOutput("counts", ("recordings", 1))
-        yield TaggedOutput("counts", ("left_out", facts.left_out))
+        yield from self._counts(facts)
         if split == "train":
             yield from self._copies(recording, group)
 
@@ -83,30 +83,41 @@ class Encode(beam.DoFn):
                 yield from samples
                 yield TaggedOutput("songs", self._song_row(copy, "train", group, facts))
                 yield TaggedOutput("counts", ("copies", 1))
-                yield TaggedOutput("counts", ("left_out", facts.left_out))
+                yield from self._counts(facts)
+
+    def _counts(self, facts: Facts) -> Iterator[Any]:
+        yield TaggedOutput("counts", ("left_out", facts.left_out))
+        yield TaggedOutput("counts", ("audio_seconds", round(facts.audio_seconds)))
 
     def _part(self, recording: Recording, split: str, group: str) -> tuple[list[Sample], Facts]:
         shape = self.plan.shape
         fingerprint, samples = _maker(recording)
 
         def make() -> tuple[list[Sample], dict[str, Any]]:
-            facts = Facts()
+            facts, before_s = Facts(), meters.decoded_s()
+
+            def known() -> dict[str, Any]:
+                facts.audio_seconds = meters.decoded_s() - before_s
+                return dataclasses.asdict(facts)
+
             return part(
                 self.run,
                 fingerprint(recording, split, group, shape),
                 lambda: samples(recording, split, group, shape, facts),
-                lambda: dataclasses.asdict(facts),
+                known,
             )
 
         with stores_of(self.run).files(recordings.uris(recording)):
-            held, known = reach_all(make, f"--output {self.run.output}")
-        return held, Facts(**known)
+            held, found = reach_all(make, f"--output {self.run.output}")
+        return held, Facts(**found)
 
     def _song_row(
         self, recording: Recording, split: str, group: SplitGroup, facts: Facts
     ) -> dict[str, Any]:
         """A row of schemas.SONG."""
         artist = recording.artist if self.plan.split_by == "artist" else None
+        known = dataclasses.asdict(facts)
+        del known["audio_seconds"]
         return {
             "recording_id": recording.recording_id,
             "song_id": recording.song_id,
@@ -118,7 +129,7 @@ class Encode(beam.DoFn):
             "bleed": list(recording.bleed) or None,
             "artists": list(artist.keys) if artist else None,
             "listed": recording.split,
-            **dataclasses.asdict(facts),
+            **known,
         }
 
 

@@ -225,6 +225,7 @@ def _blocks(sources: list[AlignedSource]) -> Iterator[np.ndarray]:
         channels=1,
         chunk_frames=_BLOCK_FRAMES,
         until="",
+        counted=False,  # but by `fingerprints_ms`
     )
     for chunk in cut:
         yield np.sum(list(chunk.values()), axis=0)[0]

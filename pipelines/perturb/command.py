@@ -7,6 +7,7 @@ song that is done is skipped by a rerun, and one that was begun goes on from its
 import argparse
 import dataclasses
 import functools
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ from pipelines.perturb.songs import Chunked, Multitrack, in_folder, of_corpus
 from pipelines.remote import runners
 from pipelines.remote.runners import Named, is_local
 from pipelines.remote.workers import AUDIO
-from stemlode import files, runs, schemas
+from stemlode import audio, files, runs, schemas
 from stemlode.audio import AudioError
 from stemlode.layouts import folders
 from stemlode.progress import meters
@@ -33,7 +34,7 @@ from stemlode.schemas import reject
 from stemlode.shards import songs as corpora
 from stemlode.tables import Row
 from training.amicable import models, options, perturb
-from training.amicable.perturb import FILES, PAGE, Task
+from training.amicable.perturb import FILES, PAGE, PERTURBED, Task
 from training.devices import pick_device
 from training.recipes.chunks import Chunking
 from training.separation.options import add_chunking, chunking_of
@@ -96,13 +97,18 @@ class Perturb(beam.DoFn):
             yield TaggedOutput("rejects", reject(STAGE, of.name, cause, str(error)))
             return
         yield TaggedOutput("counts", ("songs", 1))
+        seconds = audio.probe(self.run.path(folder, PERTURBED)).duration_s
+        yield TaggedOutput("counts", ("audio_seconds", round(seconds)))
         if of.notes:
             yield TaggedOutput("counts", ("songs_with_gaps", 1))
 
     def _written(self, name: str, of: Multitrack | Chunked) -> list[Row]:
         folder = self.run.path(name)
         if not files.exists(files.join(folder, PAGE)):  # which is written last
-            known, parts = of.read(), self.run.path(runs.PARTS, name)
+            begun, parts = time.perf_counter(), self.run.path(runs.PARTS, name)
+            known = of.read()
+            seconds = known.mixture.shape[1] / known.sample_rate
+            meters.decoded(seconds, 1000 * (time.perf_counter() - begun))
             perturb.perturb(
                 known, self.models, self.plan.task, folder, parts, title=of.name, notes=of.notes
             )
@@ -139,7 +145,7 @@ def _build(pipeline: beam.Pipeline, given: PipelineOptions, run: runs.Run, plan:
         run, "rejects", schemas.REJECT, ["stage", "key"]
     )
     manifest = (done.files, rejects) | "Manifest" >> beam.Flatten()
-    zeros = ["songs", "rejected", *(CORPUS_COUNTS if "corpus" in paths else ())]
+    zeros = ["songs", "rejected", "audio_seconds", *(CORPUS_COUNTS if "corpus" in paths else ())]
     every = [
         pipeline | "Zeros" >> beam.Create([(name, 0) for name in zeros]),
         done.counts,

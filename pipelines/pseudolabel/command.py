@@ -48,7 +48,7 @@ from training.teachers import loading
 SOURCES = 3  # of a label: the mixture, the target and the rest
 COUNTS = "tracks_read tracks_rejected tracks segments segments_silent segments_rejected "
 COUNTS += "segments_pseudo segments_clean_target segments_clean_residual "
-COUNTS += "songs samples shards rejected tracks_decoded lengths_differ ends_missing"
+COUNTS += "songs samples shards rejected tracks_decoded lengths_differ ends_missing audio_seconds"
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,7 @@ class Listen(beam.DoFn):
         yield TaggedOutput("counts", ("segments", known.segments))
         yield TaggedOutput("counts", ("segments_silent", silent))
         yield TaggedOutput("counts", ("tracks_decoded", 1))
+        yield TaggedOutput("counts", ("audio_seconds", round(known.decoded_s)))
         yield TaggedOutput("counts", ("ends_missing", int(not known.ended)))
         other = differs(known.decoded_s, track["duration_s"])
         yield TaggedOutput("counts", ("lengths_differ", int(other)))

@@ -30,7 +30,7 @@ from stemlode.runs import BadUsage
 from stemlode.shards import songs, tar
 
 COUNTS = "songs songs_without_vocals songs_of_several_voices samples samples_without_vocals "
-COUNTS += "frames frames_voiced shards rejected"
+COUNTS += "frames frames_voiced shards rejected audio_seconds"
 FEWEST, MOST = 4, 32  # songs that a worker takes at a time: an eighth of all, within these
 
 

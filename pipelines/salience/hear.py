@@ -1,5 +1,6 @@
 """A step of the pipeline: the chunks of a song → their salience, in a part file."""
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -61,6 +62,7 @@ class Hear(beam.DoFn):
             for count in ("samples_without_vocals", "frames", "frames_voiced"):
                 yield TaggedOutput("counts", (count, facts[count]))
             yield TaggedOutput("counts", ("songs", 1))
+            yield TaggedOutput("counts", ("audio_seconds", round(_sung_s(rows))))
             yield TaggedOutput("counts", ("songs_of_several_voices", int(facts["several"])))
 
     def read(self, song: Song) -> dict[int, np.ndarray] | None:
@@ -70,7 +72,10 @@ class Hear(beam.DoFn):
         if tar.read_part(part) is not None:
             return None
         rates = [self.teacher.sample_rate, *([self.judge.sample_rate] if self.judge else [])]
-        return patiently(lambda: vocals.signals(self.plan.corpus, rows, rates), self.plan.corpus)
+        begun = time.perf_counter()
+        found = patiently(lambda: vocals.signals(self.plan.corpus, rows, rates), self.plan.corpus)
+        meters.decoded(_sung_s(rows), 1000 * (time.perf_counter() - begun))
+        return found
 
     def part(
         self, rows: list[Row], read: dict[int, np.ndarray] | None
@@ -157,6 +162,11 @@ class WriteShard(beam.DoFn):
         for sample, offset in zip(samples, tar.offsets(samples), strict=True):
             yield TaggedOutput("index", {**sample.row, "offset": offset, "size": sample.size})
         yield {"path": name, "sha256": sha256}
+
+
+def _sung_s(rows: list[Row]) -> float:
+    """Seconds of vocals that are read of a song."""
+    return sum(row["duration_s"] for row in rows if vocals.SOURCE in row["sources"])
 
 
 def _has_vocals(rows: list[Row]) -> bool:

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import io
 import math
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ from matching.sound.repairs.clock import STEEPEST, Part
 from pipelines.samples import delays
 from stemlode import audio
 from stemlode.audio import AudioError, mixdown
+from stemlode.progress import meters
 from stemlode.retry import read_fault
 
 QUIETEST_DB = -120.0  # what digital silence counts as
@@ -148,20 +150,21 @@ def cut(
     chunk_frames: int,
     until: str | None = None,
     lengths: dict[str, int] | None = None,
+    counted: bool = True,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Contiguous chunks of a song: source name → float32 [channels, frames].
 
     Every chunk has `chunk_frames` frames but the last, which may be shorter. The song ends with
     its shortest source; or, given `until`, where that source ends, or with the longest where
     `until` is empty, and sources that are over earlier are followed by silence. How many frames
-    each had so far is kept in `lengths`.
+    each had so far is kept in `lengths`. `counted`: as audio that the run has read.
 
     Raises AudioError naming the file that cannot be used, ReadFault where trying again may help.
     """
     with contextlib.ExitStack() as stack:
         streams = {
             source.name: stack.enter_context(
-                contextlib.closing(_chunks(source, sample_rate, channels, chunk_frames))
+                contextlib.closing(_chunks(source, sample_rate, channels, chunk_frames, counted))
             )
             for source in sources
         }
@@ -247,15 +250,16 @@ def _ends(samples: np.ndarray) -> tuple[float, float]:
 
 
 def _chunks(
-    source: AlignedSource, sample_rate: int, channels: int, chunk_frames: int
+    source: AlignedSource, sample_rate: int, channels: int, chunk_frames: int, counted: bool
 ) -> Generator[np.ndarray]:
     """One source's samples in pieces of `chunk_frames`, the last shorter, none empty."""
     skip, filled = source.skip_frames, 0
     left = math.inf if source.frames is None else source.frames
     chunk = np.empty((chunk_frames, channels), np.float32)  # as FLAC files hold it
-    blocks = _blocks(source, sample_rate, channels)
     if source.clock:
-        blocks = _on_clock(source, source.clock, sample_rate, channels)
+        blocks = _on_clock(source, source.clock, sample_rate, channels, counted)
+    else:
+        blocks = _blocks(source, sample_rate, channels, counted)
     if source.lead:
         blocks = delays.moved(blocks, source.lead)
     if source.taps is not None:
@@ -277,7 +281,7 @@ def _chunks(
 
 
 def _on_clock(
-    source: AlignedSource, clock: Clock, sample_rate: int, channels: int
+    source: AlignedSource, clock: Clock, sample_rate: int, channels: int, counted: bool
 ) -> Iterator[np.ndarray]:
     """As `_blocks`, on a clock: speed and rate are changed in one pass."""
     try:
@@ -293,14 +297,17 @@ def _on_clock(
         return times * from_rate
 
     yield from varispeed.resampled(
-        _blocks(source, from_rate, channels), places, min(1.0, sample_rate / from_rate)
+        _blocks(source, from_rate, channels, counted), places, min(1.0, sample_rate / from_rate)
     )
 
 
-def _blocks(source: AlignedSource, sample_rate: int, channels: int) -> Iterator[np.ndarray]:
+def _blocks(
+    source: AlignedSource, sample_rate: int, channels: int, counted: bool
+) -> Iterator[np.ndarray]:
     """A source's decoded blocks, float32 [channels, frames]; errors say which source it is."""
     try:
-        for block in audio.blocks(source.uri, sample_rate=sample_rate, stream=source.stream):
+        blocks = audio.blocks(source.uri, sample_rate=sample_rate, stream=source.stream)
+        for block in _counted(blocks) if counted else blocks:
             samples = _channel(block.samples, source.channel)
             if source.gains:
                 both = mixdown.with_channels(samples, 2)
@@ -310,6 +317,23 @@ def _blocks(source: AlignedSource, sample_rate: int, channels: int) -> Iterator[
         raise AudioError(f"{source.name} {source.uri}: {error}", error.error) from error
     except OSError as error:
         raise read_fault(error, source.uri) from error
+
+
+def _counted(blocks: Iterator[audio.Audio]) -> Iterator[audio.Audio]:
+    """Blocks of a file as they come, whose length and time count once no more are asked for."""
+    took_s = heard_s = 0.0
+    try:
+        while True:
+            begun = time.perf_counter()
+            block = next(blocks, None)
+            took_s += time.perf_counter() - begun
+            if block is None:
+                return
+            heard_s += block.duration_s
+            yield block
+    finally:
+        if heard_s:
+            meters.decoded(heard_s, 1000 * took_s)
 
 
 def _channel(samples: np.ndarray, channel: int | None) -> np.ndarray:

@@ -83,6 +83,7 @@ class Facts:
     leftover_of_codecs_db: float | None = None  # of a lossy pair: these three as in schemas.SONG
     clipped_of_codecs_db: float | None = None
     bent_of_codecs_db: float | None = None
+    audio_seconds: float = 0.0  # that were read for them; of no column
 
 
 def of_pair(row: Mapping[str, Any], rules: Rules | None = None) -> Recording:

@@ -148,8 +148,7 @@ class Decoder:
         """A whole file. Raises AudioError, DecoderError, OSError (try again) and Failed."""
         begun = time.perf_counter()
         found = retry.repeatedly(lambda: self._decode(uri), _is_decoders, AGAIN_AFTER_S)
-        meters.observe("decode_ms", 1000 * (time.perf_counter() - begun))
-        meters.add("audio_seconds", found.duration_s)
+        meters.decoded(found.duration_s, 1000 * (time.perf_counter() - begun))
         return found
 
     def close(self) -> None:

@@ -14,16 +14,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
 import webdataset
+from apache_beam.metrics import MetricsFilter
 from fsspec.implementations.local import LocalFileOpener
 
 from stemlode import audio, cli, files, retry, runs, schemas, tables
 from stemlode.audio import AudioError
 from stemlode.ids import digest
+from stemlode.runs import Failed
+from stemlode.shards import tar
 
 PROJECT = Path(__file__).resolve().parents[3]
 RATE = 8000
@@ -383,6 +387,44 @@ def test_real_multitracks_sum_exactly_however_loud(test_data: Path, tmp_path: Pa
     errors = {row["name"]: row["sum_error_db"] for row in songs}
     assert -24 < errors["so_easy"] < -21 and errors["song2_rap_92bpm"] < -80
     assert errors["playlist"] is None
+
+
+@pytest.mark.slow
+def test_audio_that_was_read_is_counted_alike_for_the_runner_and_in_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stem in ("vocals", "accompaniment"):
+        _noise(tmp_path / f"songs/one/{stem}.wav", 2.0, len(stem))
+    _noise(tmp_path / "instrumental.wav", 3.0, 1)
+    sides = [_track(name, str(tmp_path / "instrumental.wav")) for name in "ab"]
+    _write_pairs(tmp_path / "pairs", [_pair(*sides, "song")])
+    output = tmp_path / "out"
+    words = ["corpus", "--stems", str(tmp_path / "songs"), "--pairs", str(tmp_path / "pairs")]
+    words += [*SMALL, "--output", str(output)]
+    results, really, write = [], beam.Pipeline.run, tar.write_shard
+
+    def kept(self: beam.Pipeline) -> Any:
+        results.append(really(self))
+        return results[-1]
+
+    def full(*_: Any) -> str:
+        raise Failed("no shard today")
+
+    monkeypatch.setattr(beam.Pipeline, "run", kept)
+    assert cli.main(words) == 0
+    found = results[0].metrics().query(MetricsFilter().with_namespace("corpus"))
+    counters = {c.key.metric.name: c.committed for c in found["counters"]}
+    record = runs.record(str(output))
+    assert counters["audio_seconds"] == record["counts"]["audio_seconds"] == 2 * 2 + 2 * 3
+    values = {d.key.metric.name: d.committed for d in found["distributions"]}
+    assert values["decode_ms"].count == record["distributions"]["decode_ms"]["count"] == 4
+
+    monkeypatch.setattr(tar, "write_shard", full)
+    assert cli.main([*words, "--overwrite"]) == 1
+    monkeypatch.setattr(tar, "write_shard", write)
+    assert cli.main(words) == 0  # of parts that were read by another attempt
+    again = runs.record(str(output))
+    assert again["counts"] == record["counts"] and "decode_ms" not in again.get("distributions", {})
 
 
 def test_what_is_missing_of_a_multitrack_is_its_exact_rest(tmp_path: Path) -> None:

@@ -39,7 +39,12 @@ def test_every_song_is_perturbed_and_a_bad_one_is_a_reject(stems: Path, tmp_path
     out = tmp_path / "out"
     assert _run(stems, out) == 0
     record = runs.record(str(out))
-    assert record["counts"] == {"songs": 2, "rejected": 1, "rejects/sum": 1}
+    assert record["counts"] == {
+        "songs": 2,
+        "audio_seconds": 2,  # of 1.2 s each
+        "rejected": 1,
+        "rejects/sum": 1,
+    }
     (bad,) = tables.read(str(out), "rejects").to_pylist()
     assert bad["key"] == "wrong" and "do not sum to the mixture" in bad["message"]
     assert {f"{name}/{file}" for name in ("one", "two") for file in perturb.FILES} < {

@@ -60,7 +60,13 @@ def test_songs_of_a_corpus_give_what_their_files_give(
         gap = "the corpus lacks 1.0 to 4.0 s of the song, which is taken for silent there"
         assert (gap in said[1]) == (name == "with a gap") and gap not in said[0]
     record = runs.record(str(tmp_path / "corpus"))
-    found = {"songs": 2, "songs_with_gaps": 1, "songs_without_stems": 1, "rejected": 0}
+    found = {
+        "audio_seconds": 10,
+        "songs": 2,
+        "songs_with_gaps": 1,
+        "songs_without_stems": 1,
+        "rejected": 0,
+    }
     assert record["counts"] == found
     assert any("1 songs lack chunks" in note for note in record["notes"])
     assert any("1 recordings of the corpus are no songs" in note for note in record["notes"])
