@@ -8,6 +8,7 @@ are for people and other tools.
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,7 @@ from training.recipes.registry import Recipe
 
 BEST = "checkpoint"  # of a run of train, the folder of its best net
 CONFIG, CARD = "config.json", "README.md"
+FILES = (MODEL, CONFIG, CARD)  # of a checkpoint's folder
 FORMAT = 1
 
 
@@ -78,10 +80,13 @@ def save(folder: str, checkpoint: Checkpoint) -> None:
     write_beside(folder, config)
 
 
-def write_beside(folder: str, config: dict[str, Any]) -> None:
+def write_beside(
+    folder: str, config: dict[str, Any], evaluations: Sequence[Mapping[str, Any]] = ()
+) -> None:
     """What stands beside the weights for people and other tools."""
+    shown = card.text(config, evaluations).encode(errors="replace")
     files.write_bytes(files.join(folder, CONFIG), runs.to_json(config))
-    files.write_bytes(files.join(folder, CARD), card.text(config).encode(errors="replace"))
+    files.write_bytes(files.join(folder, CARD), shown)
 
 
 def load(folder: str, device: torch.device | str = "cpu") -> Checkpoint:

@@ -1,4 +1,5 @@
-"""`stemlode export CHECKPOINT --output model.onnx`: the nets of a checkpoint for other runtimes.
+"""`stemlode export CHECKPOINT --output model.onnx`: the nets of a checkpoint for other runtimes;
+with `--scores`, its folder for a hub (`training.exporting.folder`).
 
 The nets are exported without the transforms around them: a spectrogram goes in, masks come out.
 Transforms exist in every language and differ between runtimes. A JSON file beside the model says
@@ -28,6 +29,7 @@ from stemlode.runs import BadUsage, Failed
 from stemlode.shards import salience
 from training import checkpoint
 from training.checkpoint import Checkpoint
+from training.exporting import folder
 from training.models import filterbank
 from training.published import places
 from training.recipes import chunks
@@ -201,13 +203,27 @@ def parser(argv: Sequence[str] = ()) -> Parser:
     """The command line."""
     found = Parser(
         prog="stemlode export",
-        usage="stemlode export CHECKPOINT --output FILE.onnx [options]",
+        usage="stemlode export CHECKPOINT --output FILE.onnx [options]\n"
+        "       stemlode export CHECKPOINT --scores RUN --output DIR [options]",
         description="Write the nets of a checkpoint, without the transforms around them, as an "
         "ONNX file for any batch and any number of frames, and beside it a JSON file that says "
-        "which transforms these are.",
+        "which transforms these are. With --scores: its folder as hubs take it, with the scores on "
+        "its card.",
     )
     found.add_argument("checkpoint", metavar="CHECKPOINT", help=places.SAID)
-    found.add_argument("--output", metavar="FILE", help="to write, NAME.onnx; NAME.json beside it")
+    found.add_argument(
+        "--output",
+        metavar="FILE",
+        help="to write: NAME.onnx, and NAME.json beside it; with --scores a folder",
+    )
+    found.add_argument(
+        "--scores",
+        metavar="RUN",
+        action="append",
+        default=[],
+        help="write a checkpoint's folder in place of ONNX, with what this run of `evaluate` found "
+        "on its card; again for another run",
+    )
     found.add_argument("--overwrite", action="store_true", help="replace the files")
     return found
 
@@ -218,16 +234,22 @@ def main(argv: Sequence[str]) -> int:
     if not options.output:
         raise BadUsage("stemlode export needs --output (see --help)")
     output = files.absolute(options.output)
-    if not output.endswith(SUFFIX):
-        raise BadUsage(f"--output {options.output}: must end with {SUFFIX}")
+    if output.endswith(SUFFIX) == bool(options.scores):
+        kind = "be a folder, with --scores" if options.scores else f"end with {SUFFIX}"
+        raise BadUsage(f"--output {options.output}: must {kind}")
     beside = f"{output.removesuffix(SUFFIX)}.json"
-    for path in (output, beside):
+    in_it = [files.join(output, name) for name in checkpoint.FILES]
+    for path in in_it if options.scores else (output, beside):
         if files.exists(path) and not options.overwrite:
             raise BadUsage(f"--output {path}: is there already; --overwrite replaces it")
     try:
         trained = checkpoint.load(options.checkpoint, "cpu")
     except (BadUsage, Failed) as error:
         raise type(error)(str(error).replace("--checkpoint", "CHECKPOINT", 1)) from error
+    if options.scores:
+        for path in folder.write(output, trained, options.scores):
+            print(runs.on_one_line(path))
+        return 0
     model = to_onnx(trained)
     described = runs.to_json(facts(trained.recipe) | {"step": trained.step})
     try:

@@ -5,7 +5,7 @@ be unknown. The licence of the weights is for whoever publishes them to state.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from stemlode.addresses.pinned import HUB, content
@@ -15,8 +15,9 @@ _UNITS = {"valid_sdr": "dB, of the valid split's songs", "valid_loss": "of the v
 _UNSTATED = "not stated"
 
 
-def text(config: Mapping[str, Any]) -> str:
-    """The card in Markdown, with the front matter that hubs read."""
+def text(config: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The card in Markdown, with the front matter that hubs read, and what runs of `evaluate` found
+    of it (`training.exporting.folder`)."""
     fields = config["recipe"]
     name, step = str(fields.get("name", "")), config.get("step", 0)
     paragraphs = [
@@ -29,6 +30,7 @@ def text(config: Mapping[str, Any]) -> str:
         *_sets(config),
         "## Scores",
         _scores(config.get("scores") or {}),
+        *(part for one in evaluations for part in _evaluated(one)),
         "## Lineage",
         *_lineage(config),
         "## Recipe",
@@ -88,6 +90,20 @@ def _scores(scores: Mapping[str, Any]) -> str:
         if isinstance(value, int | float)
     ]
     return _table(("score", "value"), rows) if rows else "None were recorded."
+
+
+def _evaluated(found: Mapping[str, Any]) -> Iterable[str]:
+    count = found["songs"]
+    said = [
+        f"{count:,} song{'' if count == 1 else 's'}",
+        *(f"{k}={v}" for k, v in found["options"].items()),
+    ]
+    said += [f"beside {name}" for name in found["beside"]]
+    said += [f"Stemlode {found['version']}"] if found["version"] else []
+    place = _plain(str(found["set"] or "a set"))
+    how = "over songs, uSDR and mir\\_eval's scores are means, all others medians"
+    yield f"By `stemlode evaluate`, of {place} ({_plain(', '.join(said))}); {how}:"
+    yield _table(("source", "score", "value"), found["rows"])
 
 
 def _lineage(config: Mapping[str, Any]) -> Iterable[str]:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import soundfile
 import torch
 from torch import nn
 
+from stemlode import cli, runs
 from stemlode.runs import BadUsage, Failed
 from tests.training.conftest import sing
 from training import checkpoint
@@ -177,6 +179,7 @@ def test_every_recipe_is_described() -> None:
         (["MODEL", "--output", "net.pt"], "must end with .onnx"),
         (["/none", "--output", "/tmp/x.onnx"], "CHECKPOINT /none"),
         (["MODEL", "--outptu", "x.onnx"], "did you mean --output"),
+        (["MODEL", "--scores", "/none", "--output", "x.onnx"], "must be a folder, with --scores"),
         (["MODEL", "--output", "THERE"], "is there already"),
     ],
 )
@@ -189,6 +192,33 @@ def test_bad_usage_is_one_line(
         exporting_command.main([places.get(word, word) for word in arguments])
     assert says in str(caught.value) and "\n" not in str(caught.value)
     assert (tmp_path / "there.json").read_text() == "{}"
+
+
+def test_scores_come_to_the_card_of_a_folder_with_the_same_weights(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    vocals, accompaniment = sing(3, 2)
+    song = tmp_path / "stems" / "song"
+    song.mkdir(parents=True)
+    for name, samples in (("vocals", vocals), ("accompaniment", accompaniment)):
+        soundfile.write(song / f"{name}.wav", samples.T, 8192)
+    model, scored, other = (str(tmp_path / name) for name in ("model", "scored", "other"))
+    shutil.copytree(tiny_checkpoint, model)
+    words = ["--stems", str(tmp_path / "stems"), "--output", scored]
+    assert cli.main(["evaluate", "--checkpoint", model, *words]) == 0
+    before = {path.name: path.read_bytes() for path in Path(model).iterdir()}
+    asked = ["--scores", scored, "--output", str(tmp_path / "public")]
+    assert exporting_command.main([model, *asked]) == 0
+    assert before == {path.name: path.read_bytes() for path in Path(model).iterdir()}
+    written = {path.name: path.read_bytes() for path in (tmp_path / "public").iterdir()}
+    card = written.pop("README.md").decode()
+    assert {**written, "README.md": before["README.md"]} == before
+    value = runs.record(scored)["scores"]["vocals_usdr_estimate"]
+    assert f"| vocals | usdr\\_estimate | {value:.2f} dB |" in card and "of stems (1 song," in card
+    assert str(tmp_path) not in card and "oracle" not in card
+    checkpoint.save(other, dataclasses.replace(checkpoint.load(model), step=9))
+    with pytest.raises(BadUsage, match="scored other checkpoints"):
+        exporting_command.main([other, *asked, "--overwrite"])
 
 
 @pytest.mark.slow
