@@ -86,14 +86,16 @@ class Finish(beam.PTransform):
         held_back: HeldBack | None = None,
         *,
         again: bool = False,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
         """`clear` names folders below the output that only served the way there; `notes` says of
         the counts what the user should know; `held_back` says of the run, its counts and its files
         why it is no success (see `Run.finish`), if it is none; `again`: the folders stay where
-        files were not opened, for an attempt that tries these again."""
+        files were not opened, for an attempt that tries these again; `facts` are further entries
+        of the record."""
         super().__init__()
         self.run, self.clear, self.notes, self.held_back = run, tuple(clear), notes, held_back
-        self.again = again
+        self.again, self.facts = again, dict(facts or {})
 
     def expand(self, inputs: tuple[beam.PCollection, beam.PCollection]) -> beam.PCollection:
         manifest, counts = inputs
@@ -109,7 +111,7 @@ class Finish(beam.PTransform):
 
         def finish() -> None:
             notes = self.notes(counts) if self.notes else []
-            facts: dict[str, Any] = {"notes": notes} if notes else {}
+            facts: dict[str, Any] = self.facts | ({"notes": notes} if notes else {})
             if self.held_back and (why := self.held_back(self.run, counts, [*outputs])):
                 facts |= {"held_back": why, "acceptable": False}
             again = self.again and any(counts.get(name) for name in NOT_OPENED)

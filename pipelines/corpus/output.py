@@ -80,6 +80,7 @@ def write(
     notes: Callable[[Mapping[str, float]], list[str]] | None = None,
     held_back: transforms.HeldBack | None = None,
     again: bool = False,
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Plan and write the shards and all tables, then finish the run.
 
@@ -92,7 +93,7 @@ def write(
         limit: when the run is no success because of files that were not reached.
         notes: what the user should know, from all counts.
         held_back: why else the run is no success, but for a corpus of nothing, which is none.
-        again: as for transforms.Finish.
+        again, facts: as for transforms.Finish.
     """
     into_shards, numbers = planned(samples, shard_bytes, held.shards)
     rejected = rejects | "CountRejects" >> beam.FlatMap(transforms.reject_counts)
@@ -136,7 +137,9 @@ def write(
         _songs(written.index),
     ) | "Counts" >> beam.Flatten()
     why = functools.partial(_held_back, held_back, limit, grows=bool(held.kind))
-    _ = (manifest, every) | transforms.Finish(run, [runs.PARTS], notes, why, again=again)
+    _ = (manifest, every) | transforms.Finish(
+        run, [runs.PARTS], notes, why, again=again, facts=facts
+    )
 
 
 def _held_back(

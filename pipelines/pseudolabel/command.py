@@ -217,7 +217,7 @@ def _build(
         say=functools.partial(_say_needs, run.output, plan),
     )
     handler = TeacherHandler(
-        teacher_of(options),
+        plan.teacher,
         plan.target,
         view.device,
         plan.cut.batch_size,
@@ -245,6 +245,7 @@ def _build(
         ),
         limit=unreachable.Limit(view.max_unreachable),
         again=True,
+        facts={"checkpoints": [{"checkpoint": plan.teacher, "sha256": plan.teacher_sha256}]},
     )
 
 

@@ -9,7 +9,7 @@ from pipelines.catalogue import options as catalogue_options
 from pipelines.catalogue import scan, tracks
 from pipelines.estimates import Estimate, Took
 from pipelines.pseudolabel.encode import EncodeStretches
-from pipelines.pseudolabel.options import PseudolabelOptions, teacher_of
+from pipelines.pseudolabel.options import PseudolabelOptions
 from pipelines.pseudolabel.plan import LabelPlan
 from pipelines.pseudolabel.segments import Segmenter, mixtures, stretches
 from pipelines.pseudolabel.teacher import Stretch, TeacherHandler
@@ -32,7 +32,7 @@ def expected(
     some = estimates.chosen(every, TRACKS, lambda row: row["track_id"])
     view = options.view_as(PseudolabelOptions)
     handler = TeacherHandler(
-        teacher_of(options), plan.target, view.device, plan.cut.batch_size, shared=False
+        plan.teacher, plan.target, view.device, plan.cut.batch_size, shared=False
     )
     listening, net, encoding = Took(), Took(), Took()
     rejects, segments, labelled, samples, size = Counter[str](), 0, 0, 0, 0

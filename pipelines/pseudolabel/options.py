@@ -122,7 +122,8 @@ def plan_of(options: PipelineOptions) -> LabelPlan:
         raise BadUsage(f"--io-threads {view.io_threads}: between 0 and 256")
     device = pick_device(view.device).type if is_local(options) else (view.device or "cuda")
     runners.check_accelerator(options, device, view.accelerator)
-    teacher = loading.load(teacher_of(options), "cpu")
+    name = teacher_of(options)
+    teacher = loading.load(name, "cpu")
     teacher.check(view.target)
     threads = view.io_threads or (1 if device == "cpu" else BESIDE_GPU)
     cut = Cut(
@@ -137,6 +138,7 @@ def plan_of(options: PipelineOptions) -> LabelPlan:
     )
     return LabelPlan(
         cut,
+        name,
         teacher.sha256,
         view.target,
         rest_of(view.target),

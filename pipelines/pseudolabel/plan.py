@@ -22,6 +22,7 @@ class LabelPlan:
     """The options, understood, and the teacher's facts."""
 
     cut: Cut
+    teacher: str  # its name, of what may change (a branch) as it was when the command began
     teacher_sha256: str
     target: str
     rest: str  # the mixture without it
@@ -40,7 +41,7 @@ def track_name(track: dict[str, Any], plan: LabelPlan, rules: Rules | None = Non
     Raises OSError where a remote file cannot be looked at.
     """
     wanted = dataclasses.asdict(plan)
-    for name in ("shard_bytes", "format", "decoders", "encoders"):
+    for name in ("teacher", "shard_bytes", "format", "decoders", "encoders"):
         wanted.pop(name)
     cut = wanted["cut"]  # as it was written before it held these, where they are as they were then
     if plan.cut.activity_threshold == activity.GAMMA:

@@ -95,9 +95,13 @@ def of_samples(folder: str, names: set[str]) -> dict[str, Any]:
     return facts | ({"labelled_by": sorted(teachers)} if teachers else {})
 
 
-def of_recordings(place: str, seconds: Iterable[float]) -> dict[str, Any]:
-    """Audio files as a set that taught; nobody states their licences."""
-    lengths = list(seconds)
-    hours = round(sum(lengths) / 3600, 4)
-    facts = {"set": place.rstrip("/").rpartition("/")[2], "samples": len(lengths)}
-    return facts | {"songs": len(lengths), "hours": hours, "licences": {"": hours}}
+def of_recordings(place: str, used: Iterable[tuple[str, float]]) -> dict[str, Any]:
+    """Audio files as a set that taught, each with its licence ("" for none) and its seconds."""
+    seconds: dict[str, float] = defaultdict(float)
+    count = 0
+    for licence, length in used:
+        seconds[licence] += length
+        count += 1
+    hours = {name: round(found / 3600, 4) for name, found in sorted(seconds.items())}
+    facts = {"set": place.rstrip("/").rpartition("/")[2], "samples": count, "songs": count}
+    return facts | {"hours": round(sum(seconds.values()) / 3600, 4), "licences": hours}

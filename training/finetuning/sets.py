@@ -86,8 +86,8 @@ def mixtures(
     held = unlabelled.of_files(found, rules)
     counts = {"unlabelled_mixtures": len(found), "unlabelled_rejected": len(rejects)}
     counts |= {"unlabelled_used": len(held.uris), "unlabelled_windows": held.count}
-    lengths = [one.duration_s for one in found if not one.reason]
-    return Unlabelled(held, rejects, counts, [origins.of_recordings(place, lengths)])
+    used = [(one.licence, one.duration_s) for one in found if not one.reason]
+    return Unlabelled(held, rejects, counts, [origins.of_recordings(place, used)])
 
 
 def shards(
@@ -197,7 +197,7 @@ def _surveyed(
 ) -> list[Surveyed]:
     if files.exists(run.path(FILE)):
         return _read(run.path(FILE))
-    known, found = unlabelled.lengths(place), []
+    known, found = unlabelled.stated(place), []
     heard = unlabelled.survey(
         known,
         recipe,
@@ -224,6 +224,7 @@ def _read(path: str) -> list[Surveyed]:
                 tuple(float(start) for start in row["starts"]),
                 float(row["duration_s"]),
                 str(row["reason"]),
+                str(row.get("licence") or ""),
             )
             for row in rows
         ]

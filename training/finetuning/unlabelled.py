@@ -9,6 +9,7 @@ import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -29,11 +30,21 @@ from training.data.corpus import Bad, Corpus
 from training.finetuning import pieces
 from training.finetuning.boosting import Segment
 from training.recipes.base import Recipe
+from training.separation import tags
 
 LEAST_OF_RATE = 0.5  # of the model's rate; a file of less is left out
 ATTEMPTS = 20  # to read one segment, before the run fails
-Length = tuple[float, str | None]  # seconds, and how the catalogue knows them
-UNKNOWN: Length = (math.nan, None)
+
+
+class Stated(NamedTuple):
+    """What a catalogue says of a file."""
+
+    duration_s: float = math.nan
+    duration_source: str | None = None  # how it knows that
+    licence: str = ""
+
+
+UNKNOWN = Stated()
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,7 @@ class Surveyed:
     starts: tuple[float, ...] = ()
     duration_s: float = 0.0
     reason: str = ""
+    licence: str = ""  # by the catalogue, else by the file's tags
 
 
 class Mixtures:
@@ -136,11 +148,11 @@ def address(uri: str, rules: addresses.Rules | None) -> str:
 def paths(place: str) -> list[str]:
     """The audio files of a folder, of a catalogue (Parquet or CSV with `audio_uri`), or of a run
     folder of `stemlode scan`, in order; BadUsage where there is none."""
-    return list(lengths(place))
+    return list(stated(place))
 
 
-def lengths(place: str) -> dict[str, Length]:
-    """The same files, each with its length by the catalogue."""
+def stated(place: str) -> dict[str, Stated]:
+    """The same files, each with what the catalogue says of it."""
     if not files.exists(place):
         raise BadUsage(f"--unlabelled {place}: does not exist")
     if files.exists(files.join(place, runs.SUCCESS)):
@@ -159,13 +171,13 @@ def lengths(place: str) -> dict[str, Length]:
             f"--unlabelled {place}: names no audio; give a folder of audio files, a catalogue with "
             "a column audio_uri, or a run folder of `stemlode scan`, `corpus` or `pseudolabel`"
         )
-    once: dict[str, Length] = {}
-    for uri, length in found:
-        once.setdefault(uri, length)
+    once: dict[str, Stated] = {}
+    for uri, facts in found:
+        once.setdefault(uri, facts)
     return once
 
 
-def _listed(table: str, place: str) -> list[tuple[str, Length]]:
+def _listed(table: str, place: str) -> list[tuple[str, Stated]]:
     try:
         with files.open_input(table) as file:
             if table.endswith(".parquet"):
@@ -181,15 +193,16 @@ def _listed(table: str, place: str) -> list[tuple[str, Length]]:
     if "audio_uri" not in held.column_names:
         raise BadUsage(f"--unlabelled {place}: the catalogue has no column audio_uri")
     nothing = [None] * len(held)
-    uris, seconds, sources = (
-        held[name].to_pylist() if name in held.column_names else nothing
-        for name in ("audio_uri", "duration_s", "duration_source")
-    )
-    return [
-        (str(uri), (float(length), source) if isinstance(length, int | float) else UNKNOWN)
-        for uri, length, source in zip(uris, seconds, sources, strict=True)
-        if uri
-    ]
+    columns = ("audio_uri", "duration_s", "duration_source", "licence")
+    rows = [held[name].to_pylist() if name in held.column_names else nothing for name in columns]
+    found = []
+    for uri, length, source, licence in zip(*rows, strict=True):
+        facts = UNKNOWN._replace(licence=str(licence or ""))
+        if isinstance(length, int | float):
+            facts = facts._replace(duration_s=float(length), duration_source=source)
+        if uri:
+            found.append((str(uri), facts))
+    return found
 
 
 class Survey(Dataset[Surveyed]):
@@ -197,14 +210,14 @@ class Survey(Dataset[Surveyed]):
 
     def __init__(
         self,
-        known: Mapping[str, Length],
+        known: Mapping[str, Stated],
         recipe: Recipe,
         lossless_only: bool,
         threshold: str = activity.RELATIVE,
         rules: addresses.Rules | None = None,
     ) -> None:
         self.threshold = threshold
-        self.uris, self.lengths = list(known), list(known.values())
+        self.uris, self.stated = list(known), list(known.values())
         self.rules = rules
         self.lossless_only = lossless_only
         self.rate, self.patch_s = recipe.sample_rate, recipe.patch_samples / recipe.sample_rate
@@ -215,13 +228,13 @@ class Survey(Dataset[Surveyed]):
     def __getitem__(self, number: int) -> Surveyed:
         uri = self.uris[number]
         try:
-            return self._heard(address(uri, self.rules), self.lengths[number])
+            return self._heard(address(uri, self.rules), self.stated[number])
         except AudioError as error:
             return Surveyed(uri, reason=str(error))
         except OSError as error:
             return Surveyed(uri, reason=f"cannot be read: {runs.reason(error)}")
 
-    def _heard(self, uri: str, known: Length) -> Surveyed:
+    def _heard(self, uri: str, known: Stated) -> Surveyed:
         info = audio.probe(uri)
         if self.lossless_only and not is_lossless(info.format):
             return Surveyed(uri, reason=f"lossy: {info.format} (--lossless-only)")
@@ -233,7 +246,7 @@ class Survey(Dataset[Surveyed]):
             meter.add(block.samples)
             frames += block.samples.shape[1]
         duration_s = frames / info.sample_rate
-        check_whole(duration_s, *known)
+        check_whole(duration_s, known.duration_s, known.duration_source)
         if duration_s < self.patch_s:
             why = f"too short: {duration_s:.2g} s; an example lasts {self.patch_s:g} s"
             return Surveyed(uri, reason=why)
@@ -241,11 +254,12 @@ class Survey(Dataset[Surveyed]):
         starts = tuple(activity.starts(energies, info.sample_rate, threshold=self.threshold))
         if not starts:
             return Surveyed(uri, duration_s=duration_s, reason="silent: no salient window")
-        return Surveyed(uri, starts, duration_s)
+        licence = known.licence or tags.read(uri).licence
+        return Surveyed(uri, starts, duration_s, licence=licence)
 
 
 def survey(
-    known: Mapping[str, Length],
+    known: Mapping[str, Stated],
     recipe: Recipe,
     *,
     lossless_only: bool,

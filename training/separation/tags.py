@@ -55,6 +55,11 @@ class Tags:
     words: Mapping[str, str] = field(default_factory=dict)
     cover: Cover | None = None
 
+    @property
+    def licence(self) -> str:
+        """What the song may be used under, by itself; empty where it does not say."""
+        return self.words.get("license") or self.words.get("copyright", "")
+
     def of_ffmpeg(self, form: str) -> dict[str, str]:
         """As one of its muxers takes them."""
         found = dict(self.words)

@@ -123,6 +123,7 @@ def test_an_index_row_says_all(labelled: Path) -> None:
         assert row["start_s"] % 3 == 0
         assert row["split"] == "train" and row["split_group"] == row["track_ids"][0]
     assert record(labelled)["options"]["teacher_sha256"] == sha256
+    assert record(labelled)["checkpoints"] == [{"checkpoint": f"{PLAIN}:split", "sha256": sha256}]
 
 
 def decoded(folder: Path, row: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -20,9 +20,10 @@ from stemlode import audio
 from stemlode.addresses.rules import Rules
 from stemlode.audio import AudioError
 from stemlode.runs import BadUsage, Failed
+from training.data import origins
 from training.data.corpus import Bad, open_corpus
 from training.finetuning import pieces
-from training.finetuning.unlabelled import UNKNOWN, lengths, of_corpus, of_files, paths, survey
+from training.finetuning.unlabelled import UNKNOWN, of_corpus, of_files, paths, stated, survey
 from training.recipes.bsrnn import BSRNNRecipe
 from training.recipes.registry import RECIPES
 
@@ -80,7 +81,7 @@ def test_a_catalogue_s_addresses_are_not_trusted(folder: Path, tmp_path: Path) -
     hostile = ["file:///etc/passwd", "/proc/self/environ", "http://127.0.0.1:1/a.wav"]
     good = str(folder / "a.wav")
     pq.write_table(pa.table({"audio_uri": [*hostile, good]}), tmp_path / "c.parquet")
-    known = lengths(str(tmp_path / "c.parquet"))
+    known = stated(str(tmp_path / "c.parquet"))
     found = survey(known, _recipe(), lossless_only=False, workers=0, rules=Rules())
     reasons = {one.uri: one.reason for one in found}
     assert all(reasons[uri].startswith("refused address: ") for uri in hostile), reasons
@@ -124,7 +125,7 @@ def test_every_file_is_used_or_has_a_reason(folder: Path, workers: int) -> None:
 
 
 def test_lossless_only_leaves_lossy_files_out(folder: Path) -> None:
-    found = survey(lengths(str(folder)), _recipe(), lossless_only=True, workers=0)
+    found = survey(stated(str(folder)), _recipe(), lossless_only=True, workers=0)
     reasons = {Path(one.uri).name: one.reason for one in found}
     assert {name for name in GOOD if reasons[name]} == {"lossy.mp3", "lossy.ogg"}
     assert reasons["lossy.mp3"] == "lossy: mp3/mp3 (--lossless-only)"
@@ -199,7 +200,7 @@ def test_windows_are_drawn_alike_and_pieces_lie_within_them(folder: Path) -> Non
 def test_a_file_that_goes_away_is_passed_and_noted(folder: Path, tmp_path: Path) -> None:
     for name in ("a.wav", "lossy.ogg"):
         shutil.copy(folder / name, tmp_path)
-    held = of_files(list(survey(lengths(str(tmp_path)), _recipe(), lossless_only=False, workers=0)))
+    held = of_files(list(survey(stated(str(tmp_path)), _recipe(), lossless_only=False, workers=0)))
     (tmp_path / "lossy.ogg").write_bytes(b"overwritten by something else")
     rejects: list[Bad] = []
     drawn = [held.draw(random.Random(n), (2, 100), RATE, rejects) for n in range(20)]
@@ -235,6 +236,23 @@ def test_a_scanned_folder_is_a_catalogue(folder: Path, tmp_path: Path) -> None:
     assert paths(str(tmp_path / "scanned")) == [str(tmp_path / "songs" / "lossy.mp3")]
 
 
+def test_licences_are_those_of_the_catalogue_else_of_the_files(
+    folder: Path, tmp_path: Path
+) -> None:
+    tagged, plain = tmp_path / "tagged.flac", folder / "a.wav"
+    with soundfile.SoundFile(tagged, "w", RATE, 2, format="FLAC") as sink:
+        sink.copyright, sink.license = "(c) A", "CC BY 4.0"
+        sink.write(_music(4).T)
+    rows = [{"audio_uri": str(plain), "licence": "CC0"}, {"audio_uri": str(tagged)}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "catalogue.parquet")
+    known = stated(str(tmp_path / "catalogue.parquet")) | {str(folder / "high.flac"): UNKNOWN}
+    found = list(survey(known, _recipe(), lossless_only=False, workers=0))
+    assert [one.licence for one in found] == ["CC0", "CC BY 4.0", ""]
+    facts = origins.of_recordings("/x/set", [(one.licence, one.duration_s) for one in found])
+    hours = {one.licence: round(one.duration_s / 3600, 4) for one in found}
+    assert (facts["set"], facts["songs"], facts["licences"]) == ("set", 3, hours)
+
+
 def test_a_corpus_gives_its_mixtures_of_the_train_split(corpus_folder: Path) -> None:
     data = open_corpus(str(corpus_folder))
     held = of_corpus(data)
@@ -265,6 +283,6 @@ def test_a_file_that_lost_its_end_is_left_out_by_the_catalogue(
     for row in rows:
         table = tmp_path / f"{row['duration_source']}.parquet"
         pq.write_table(pa.Table.from_pylist([row]), table)
-        (found,) = survey(lengths(str(table)), _recipe(), lossless_only=False, workers=0)
+        (found,) = survey(stated(str(table)), _recipe(), lossless_only=False, workers=0)
         short = row["duration_source"] == "stated"
         assert found.reason.startswith("cut short: 8.0 of 16.0 s") == short, found
