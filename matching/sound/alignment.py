@@ -35,8 +35,9 @@ class Alignment:
 
     Where the two differ in speed, `offset_s` holds at the mixture's time `middle_s`, the middle of
     what they share; `drift_ppm` says how much faster the instrumental runs, None where nothing
-    tells. `drifts` says whether that is more than chance. `stands` says whether the best line is
-    surely more than noise, though others may be as good: parts may belong to several.
+    tells. `drifts` says whether that is more than chance. `height` is the whitened correlation
+    along the best line, 0…1, and `stands` says whether that is surely more than noise, though
+    others may be as good: parts may belong to several.
 
     `confidence` in 0…1 is 1 − second / best: best is the whitened correlation along the best line,
     second the highest elsewhere, along any other line or beside the peak, and no less than what
@@ -51,6 +52,7 @@ class Alignment:
     middle_s: float = 0.0
     drifts: bool = False
     stands: bool = False
+    height: float = 0.0
 
     def line(self, sample_rate: int) -> Line:
         """The offset over time, in samples."""
@@ -113,6 +115,7 @@ def align(
         middle_s=final.line.middle / sample_rate,
         drifts=final.drifts,
         stands=final.best > _STANDS * final.noise,
+        height=final.best,
     )
 
 

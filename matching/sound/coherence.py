@@ -29,6 +29,7 @@ _FEWEST_CELLS = 16
 _NEVER_SURER = 1e-4  # what coherence misses of 1
 _ROUNDS = 6
 _SMALLEST_LATER, _LARGEST_LATER = 1e-3, 1.0  # samples
+_FEWEST_DELAYS = 4  # segments
 _FAINT_BASS = 1e-3  # of the mixture's power
 _RESTS = 10**-3.5  # of its loud frames' power: −35 dB
 _SOUNDS = 1e-3
@@ -58,6 +59,12 @@ class Segments:
     x_frames: np.ndarray
     y_frames: np.ndarray
     frames: np.ndarray
+
+    @property
+    def whole(self) -> np.ndarray:
+        """Which are not mere rests at an end: two of a single frame cohere whatever they are."""
+        lengths = np.diff(self.frames)
+        return lengths * 2 > lengths.max(initial=0)
 
 
 @dataclass(frozen=True)
@@ -188,6 +195,16 @@ def later(found: Segments, matched: np.ndarray, low: int) -> float:
             return 0.0
         delay -= float((weight * omega * np.sin(apart)).sum()) / bend
     return -delay if _SMALLEST_LATER <= abs(delay) <= _LARGEST_LATER else 0.0
+
+
+def wavering(found: Segments, matched: np.ndarray, low: int) -> float:
+    """By how many samples the segments' own delays, as of `later`, spread about their median: nine
+    tenths of them. 0 where too few are told."""
+    rows = np.flatnonzero(matched & found.whole)
+    own = np.array([later(found, np.arange(len(matched)) == row, low) for row in rows])
+    if len(own) < _FEWEST_DELAYS:
+        return 0.0
+    return float(np.quantile(np.abs(own - np.median(own)), 0.9))
 
 
 def least_squares_gain(found: Segments) -> float:

@@ -235,19 +235,28 @@ def compare(
 def _aligned(
     mixture: TrimmedSignal, instrumental: TrimmedSignal
 ) -> tuple[TrimmedSignal, TrimmedSignal, Alignment]:
-    """Both, taken together in the first way that is surely aligned, or the surest; and how."""
+    """Both, taken together in the first way that is surely aligned, or else the surest; and how.
+
+    A way that stands on several lines, as parts do, is not sure of any of them: it gives way only
+    to one that stands higher, lest an edited pair is held against its side.
+    """
     settings = mixture.settings
-    tried: list[tuple[float, int, TrimmedSignal, TrimmedSignal, Alignment]] = []
+    tried: list[tuple[TrimmedSignal, TrimmedSignal, Alignment]] = []
     for x, y in itertools.product(mixture.ways, instrumental.ways):
         changes = (x.onsets, y.onsets)
         found = alignment.align(
             x.samples, y.samples, settings.sample_rate, settings.max_offset_s, changes
         )
-        if found.confidence >= SURE:
+        higher = any(one.stands and one.height > found.height for _, _, one in tried)
+        if found.confidence >= SURE and not higher:
             return x, y, found
-        tried.append((found.confidence, len(tried), x, y, found))
-    _, _, x, y, found = max(tried)
-    return x, y, found
+        tried.append((x, y, found))
+    return max(tried, key=lambda one: _standing(one[2]))
+
+
+def _standing(found: Alignment) -> tuple[float, float]:
+    """How well a way does, of ways none of which is sure."""
+    return found.height if found.stands else 0.0, found.confidence
 
 
 def _segments(aligned: Aligned) -> tuple[Segments, np.ndarray]:

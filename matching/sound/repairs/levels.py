@@ -86,7 +86,8 @@ def along(found: Segments, matched: np.ndarray, low: int) -> np.ndarray | None:
     no voice takes part; a segment of which too little is told is on a line between its neighbours.
     """
     turns = np.arange(low, found.xx.shape[1]) // _TURN_BINS % 2
-    halves = [_by_segment(found, matched, low + np.flatnonzero(turns == turn)) for turn in (0, 1)]
+    chosen = matched & found.whole
+    halves = [_by_segment(found, chosen, low + np.flatnonzero(turns == turn)) for turn in (0, 1)]
     told = np.flatnonzero(np.isfinite(halves).all(axis=0))
     if len(told) < 2:
         return None

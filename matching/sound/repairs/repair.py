@@ -27,11 +27,12 @@ from matching.sound.repairs.timing import Heard
 from matching.sound.scores import Along, Look, Scores, TrimmedSignal
 from matching.sound.signals import Signal, SignalSlice, Stereo
 
-MOST_PPM = 10_500.0  # by which the speed may differ, anywhere
+MOST_PPM = 10_500.0  # by which a curve's speed may differ, anywhere
 MOST_CHANGE = 1e-3  # of speed in a second
 WHOLE = 0.9  # of a mixture that matches
 _SIMILAR = 0.8  # a difference of magnitudes that no unrelated recordings reach
 _FEW = 24  # windows that tell whether there is anything to mend
+_WAVERS_S = 6e-6  # of the delays of segments, which are otherwise told to a microsecond
 _EVEN_S = 4e-6  # spread of delays about a line that needs no curve
 _NOISY_S = 5e-5  # spread that a codec's noise may give to the delays of one speed
 _BETTER = 3.0  # times nearer than a line, a curve
@@ -66,7 +67,9 @@ def _mended(look: Look) -> Scores | None:
     else:
         line = heard.shared(_line(look, found))
         if share >= WHOLE:
-            timed = None if first.coherent else _timed(heard, line, found.drifts)
+            if first.coherent and not _wavers(look):
+                return None
+            timed = _timed(heard, line, found.drifts)
             return _on_clock(look, *timed) if timed else None
         followed = _followed(look, heard, line)
     if followed:
@@ -77,6 +80,16 @@ def _mended(look: Look) -> Scores | None:
 
 def _rate(look: Look) -> int:
     return look.x.settings.sample_rate
+
+
+def _wavers(look: Look) -> bool:
+    """Whether what is coherent on the whole wanders about its offset."""
+    if look.along is None:
+        return False
+    aligned = look.along.aligned
+    low = aligned.bins(coherence.LOW_HZ, aligned.sample_rate).start
+    off = coherence.wavering(look.along.segments, look.along.matched, low)
+    return off > _WAVERS_S * aligned.sample_rate
 
 
 def _line(look: Look, found: Alignment) -> Part:
@@ -197,7 +210,7 @@ def _on_clock(look: Look, part: Part, repair: str) -> Scores | None:
     x, rate = look.x, _rate(look)
     sound = _moved(look.y, part, x.start, x.start + len(x.samples))
     again = _again(look, x, TrimmedSignal(sound, x.settings, look.y.gains), x.start)
-    if again is None or not again.coherent:
+    if again is None or not again.coherent or _is_worse(again, look.scores):
         return None
     part = part.moved(again.offset_s + x.start / rate)
     return dataclasses.replace(
@@ -207,6 +220,12 @@ def _on_clock(look: Look, part: Part, repair: str) -> Scores | None:
         clock=part.pieces,
         repaired=_with(again, repair),
     )
+
+
+def _is_worse(again: Scores, first: Scores) -> bool:
+    """Whether more is left of a pair that was coherent as it was."""
+    before, after = (max((one.residual_db or {}).values(), default=0.0) for one in (first, again))
+    return bool(first.coherent) and after > before
 
 
 def _again(look: Look, x: TrimmedSignal, y: TrimmedSignal, began: int) -> Scores | None:

@@ -7,15 +7,16 @@ windows it has not seen.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
 import scipy.linalg
-from scipy.interpolate import CubicSpline
 
 from matching.sound.repairs import varispeed
 from matching.sound.repairs.clock import Part
+from matching.sound.repairs.splines import Splines
 from matching.sound.signals import Signal, powers, read, stft
 
 WINDOW_S = 1.0
@@ -152,7 +153,14 @@ def line(found: Delays) -> tuple[float, float, float]:
         return 0.0, 0.0, math.nan
     middle = float(times.mean())
     basis = np.stack([np.ones_like(times), times - middle], axis=1)
-    fitted, spread = _robust(basis, seconds, sure, np.zeros((2, 2)))
+
+    def fit(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        matrix = (basis.T * weights) @ basis
+        matrix += 1e-9 * np.trace(matrix) / 2 * np.eye(2)
+        found = scipy.linalg.solve(matrix, (basis.T * weights) @ seconds, assume_a="pos")
+        return found, basis @ found
+
+    fitted, spread = _robust(fit, seconds, sure)
     return float(fitted[0] - fitted[1] * middle), float(fitted[1]), spread
 
 
@@ -188,21 +196,27 @@ def curve(found: Delays, part: Part, near_s: float = 0.0) -> tuple[Part, float]:
         return part, math.nan
     values = part.at(heard.times) + heard.seconds - heard.times  # what the clock adds to time
     middle = float(np.median(values))
-    basis = _splines(heard.times, knots)
-    bends = np.diff(np.eye(len(knots)), 2, axis=0)
+    splines = Splines(knots, heard.times)
     halves = np.arange(len(heard.times)) % 2 == 0
 
-    def fit(chosen: np.ndarray, stiffness: float) -> np.ndarray:
-        sure = heard.sure[chosen]
-        penalty = stiffness * float(sure.sum()) / len(knots) * bends.T @ bends
-        return _robust(basis[chosen], values[chosen] - middle, sure, penalty, near_s)[0]
+    def fitted(sure: np.ndarray, stiffness: float) -> np.ndarray:
+        penalty = stiffness * float(sure.sum()) / len(knots)
+
+        def fit(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            found = splines.fit(values - middle, weights, penalty)
+            return found, splines.at_times(found)
+
+        return _robust(fit, values - middle, sure, near_s)[0]
 
     def miss(stiffness: float) -> float:
-        off = [values[~h] - middle - basis[~h] @ fit(h, stiffness) for h in (halves, ~halves)]
+        off = []
+        for half in (halves, ~halves):
+            at = splines.at_times(fitted(np.where(half, heard.sure, 0.0), stiffness))
+            off.append((values - middle - at)[~half])
         return max(_NOISE_S, float(np.quantile(np.abs(np.concatenate(off)), _MOST)) / _NORMAL)
 
     best = min(_STIFFNESS, key=miss)
-    others = knots + middle + fit(np.ones(len(values), bool), best)
+    others = knots + middle + splines.at_knots(fitted(heard.sure, best))
     return Part(tuple(map(float, knots)), tuple(map(float, others))), miss(best)
 
 
@@ -213,28 +227,22 @@ def straight(part: Part, at_0: float, slope: float) -> Part:
     return Part((part.begin_s, part.end_s), (float(others[0]), float(others[1])))
 
 
-def _splines(times: np.ndarray, knots: np.ndarray) -> np.ndarray:
-    """The weights of knots [times, knots] for the cubic spline through them."""
-    return CubicSpline(knots, np.eye(len(knots)))(times)
-
-
 def _robust(
-    basis: np.ndarray,
+    fit: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
     values: np.ndarray,
     sure: np.ndarray,
-    penalty: np.ndarray,
     near: float = 0.0,
 ) -> tuple[np.ndarray, float]:
-    """The weighted least squares of most values, and the spread of these about it."""
+    """The weighted least squares of most values, and the spread of these about it.
+
+    `fit` gives, for weights, what was fitted and its values; those of no weight at the start have
+    no vote.
+    """
     weights = sure.copy()
-    fitted = np.zeros(basis.shape[1])
-    spread = math.inf
     for number in range(_ROUNDS):
-        matrix = (basis.T * weights) @ basis + penalty
-        matrix += 1e-9 * np.trace(matrix) / len(matrix) * np.eye(len(matrix))
-        fitted = scipy.linalg.solve(matrix, (basis.T * weights) @ values, assume_a="pos")
-        rest = values - basis @ fitted
-        spread = _spread(rest)
+        fitted, at = fit(weights)
+        rest = values - at
+        spread = _spread(rest[sure > 0])
         wide = spread * _ROBUST * 2.0 ** max(0, _SURE_OF_ALL - number)  # lets go by and by
         wide = max(wide, near)
         weights = sure * np.maximum(0.0, 1 - (rest / wide) ** 2) ** 2

@@ -4,6 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from matching.sound import coherence
+from matching.sound.coherence import Aligned
+from matching.sound.drift import Line
 from matching.sound.repairs import levels
 
 RATE = 44_100
@@ -25,3 +28,15 @@ def test_too_little_or_silence_has_no_level() -> None:
         assert levels.gains_db(samples, samples, RATE) is None
     loud = np.random.default_rng(0).normal(0, 0.1, (1, 12 * RATE))
     assert levels.gains_db(loud, loud * 1e-3, RATE) is None  # it would raise what is not there
+
+
+def test_a_last_frame_tells_no_level() -> None:
+    """Two of one frame cohere whatever they hold, so a voice there would pass for the backing."""
+    rng = np.random.default_rng(0)
+    backing = rng.normal(0, 0.1, 8192 * 12 + 768).astype(np.float32)
+    mixture = backing.copy()
+    mixture[-1024:] *= 3
+    aligned = Aligned(mixture, backing, Line(0.0), 1, 8192)
+    found = coherence.segments(aligned)
+    assert not found.whole[-1] and found.whole[:-1].all()
+    assert levels.along(found, np.ones(len(found.whole), bool), 4) is None

@@ -14,6 +14,7 @@ from matching.sound.decisions import Thresholds, decide
 from matching.sound.repairs import repair
 from matching.sound.repairs.clock import parts_of
 from matching.sound.scores import Scores, Settings, TrimmedSignal
+from matching.sound.signals import Stereo
 
 LOW = sound_cases.LOW
 song = cache(sound_cases.song)
@@ -60,6 +61,35 @@ def test_a_slow_wow_is_mended_where_the_residual_proves_it(test_data: Path) -> N
     found = _heard(x, y)
     assert not before.coherent
     assert decide(found, Thresholds())[0] == "kept" and found.repaired == "wow" and found.coherent
+
+
+def test_a_wow_too_small_to_show_on_the_whole_is_mended_too(test_data: Path) -> None:
+    """Its 10 µs either way leave the pair coherent."""
+    x, y = _pair(test_data, "so_easy", cases.wow(3e-6, 20.0))
+    before, found = _heard(x, y, mend=False), _heard(x, y)
+    assert before.coherent and found.coherent and found.repaired == "wow"
+    left_db = [max((one.residual_db or {}).values()) for one in (before, found)]
+    assert left_db[1] < left_db[0]
+    drift = np.array([first - begin for begin, _, first, _ in found.clock or []])
+    assert np.ptp(drift) == pytest.approx(1.9e-5, abs=3e-6)
+
+
+def test_parts_of_wide_recordings_are_held_against_each_other_and_not_their_sides(
+    test_data: Path,
+) -> None:
+    """What two parts share with one offset is half; the other channels share less with any."""
+    found = song(test_data, "song1_planetblupi_sung")
+
+    def stereo(samples: np.ndarray) -> Stereo:
+        left, right = (sound_cases.low(samples[k : k + 1], found.rate) for k in (0, 1))
+        return Stereo((left + right) / 2, (left - right) / 2)
+
+    sides = [found.mixture, cases.shortened(found.accompaniment)]
+    sounds = [TrimmedSignal(stereo(samples), Settings()) for samples in sides]
+    assert all(sound.width.wide for sound in sounds)
+    scored = repair.score(*sounds)
+    assert scored.repaired == "parts" and all(p.is_even for p in parts_of(scored.clock or []))
+    assert scored.channel_gains == [1.0, 0.0, 0.0, 1.0]
 
 
 def test_matched_parts_are_aligned_each_by_itself(test_data: Path) -> None:
