@@ -191,12 +191,13 @@ def histogram(
 
 
 def shares(years: Sequence[tuple[int, float]]) -> Histogram | None:
-    """A bar for each year, as high as its share in 0…1; None for less than two years."""
-    if len(years) < 2:
+    """A bar for each year, as high as its share in 0…1; None for less than two years, or where
+    no bar would have a height."""
+    if len(years) < 2 or not any(share > 0 for _, share in years):
         return None
     width, height, left, right, bottom, top = 560.0, 260.0, 44.0, 548.0, 218.0, 16.0
     first, last = min(year for year, _ in years), max(year for year, _ in years)
-    tallest = max(1e-3, *(share for _, share in years))
+    tallest = max(share for _, share in years)
     step = (right - left) / (last - first + 1)
     boxes = []
     for year, share in years:
@@ -247,7 +248,7 @@ def curves(
 
     `mark` is the step to point out on the last line. None where there is nothing to draw.
     """
-    width, height, left, right, bottom, top = 560.0, 300.0, 52.0, 500.0, 258.0, 18.0
+    width, height, left, right, bottom, top = 560.0, 300.0, 52.0, 476.0, 258.0, 18.0
     drawn = {label: _thinned(points) for label, points in lines.items() if len(points)}
     every = [point for points in drawn.values() for point in points]
     if not every:
@@ -311,7 +312,7 @@ def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
     return [*means, (float(points[-1][0]), float(points[-1][1]))]
 
 
-def _apart(drawn: list[Curve], gap: float = 16.0) -> list[Curve]:
+def _apart(drawn: list[Curve], gap: float = 18.0) -> list[Curve]:
     """Labels at the lines' ends, moved so that they do not overlap."""
     ordered = sorted(drawn, key=lambda c: c.last[1])
     moved: dict[str, tuple[float, float]] = {}

@@ -107,6 +107,8 @@ def find(paths: Sequence[str], allowed: Sequence[str] = ()) -> tuple[list[Folder
         folder = files.absolute(path)
         if not files.exists(folder):
             raise BadUsage(f"{path}: no such folder")
+        if files.is_file(folder):
+            raise BadUsage(f"{path}: is a file; name the folder of the run")
         listed = files.list_files(folder)
         names = (runs.PLAN, runs.RECORD)
         held = sorted({name.rpartition("/")[0] for name in listed if _base(name) in names})

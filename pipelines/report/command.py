@@ -1,9 +1,12 @@
 """`stemlode report RUN…`: any run folders → one HTML page."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.pages import inputs
+from pipelines.pages.inputs import Folder
+from pipelines.report.compare import partner
 from pipelines.report.page import GENERATOR, PLAYERS, page
 from stemlode import files
 from stemlode.arguments import Parser
@@ -69,6 +72,26 @@ def _page_path(output: str) -> str:
     return path
 
 
+def _others(paths: Sequence[str], allowed: Sequence[str], folders: list[Folder]) -> list[Folder]:
+    """The runs to put beside those of the page. Of a folder of runs, those whose verb is not among
+    them are said and left out; BadUsage where that leaves none."""
+    kept = []
+    for path in paths:
+        every = inputs.find([path], allowed)[0]
+        alone = [other for other in every if partner(other, folders) is None]
+        if len(alone) == len(every):
+            verbs = " and ".join(dict.fromkeys(other.verb for other in every))
+            raise BadUsage(
+                f"--compare {path}: a run of {verbs}, and there is no other among the runs of the "
+                "page to put beside it"
+            )
+        for other in alone:
+            said = f"--compare {other.path}: no other run of {other.verb} is on the page"
+            print(f"report: {said}; left out", file=sys.stderr)
+        kept += [other for other in every if other not in alone]
+    return kept
+
+
 def main(argv: Sequence[str]) -> int:
     """Run `stemlode report`; the exit status."""
     own = parser(argv)
@@ -79,11 +102,13 @@ def main(argv: Sequence[str]) -> int:
         raise BadUsage(f"--players {options.players}: at least 0")
     path = _page_path(options.output)
     folders, unfinished = inputs.find(options.runs, options.allow_uri or ())
-    others = inputs.find(options.compare, options.allow_uri or ())[0] if options.compare else []
+    others = _others(options.compare or (), options.allow_uri or (), folders)
     html = page(folders, unfinished, options.players, others)
     try:
         files.write_bytes(path, html.encode())
     except OSError as error:
         raise Failed(f"--output {path}: cannot be written: {reason(error)}") from error
+    for folder in unfinished:
+        print(f"report: not finished, and left out: {folder}", file=sys.stderr)
     print(f"report: {len(folders)} run{'s'[: len(folders) != 1]} on one page, {path}")
     return 0

@@ -1,6 +1,7 @@
 """Two runs of one verb side by side: what they were told, what they counted, what became of each
 pair or song, and how they learnt."""
 
+import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -11,10 +12,10 @@ from pipelines.pages.charts import Curves, curves
 from pipelines.pages.inputs import Folder, real
 from pipelines.report import training
 from pipelines.report.evaluation import scores
-from stemlode.runs import BadUsage
 
 LISTED = 40  # songs or pairs that differ most
 OPTIONS = ("options", "recipe")
+_FINGERPRINT = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")  # enough of it to tell two apart
 NUMBERS = ("counts", "scores")
 
 
@@ -52,20 +53,16 @@ class Comparison:
 def comparisons(
     others: Sequence[Folder], folders: Sequence[Folder], named: Callable[[str], str]
 ) -> list[Comparison]:
-    """Each of some runs beside the run of its verb among the page's own, the last one of several.
+    """Each of some runs beside the run of its verb among the page's own, the last one of several;
+    those that have no such partner are left out."""
+    partners = [(other, partner(other, folders)) for other in others]
+    return [compared(other, own, named) for other, own in partners if own is not None]
 
-    BadUsage where a run has no such partner.
-    """
-    found = []
-    for other in others:
-        partners = [f for f in folders if f.verb == other.verb and f.path != other.path]
-        if not partners:
-            raise BadUsage(
-                f"--compare {other.path}: a run of {other.verb}, and there is no other among the "
-                "runs of the page to put beside it"
-            )
-        found.append(compared(other, partners[-1], named))
-    return found
+
+def partner(other: Folder, folders: Sequence[Folder]) -> Folder | None:
+    """The run of the page that another one is put beside; None where there is none."""
+    found = [f for f in folders if f.verb == other.verb and f.path != other.path]
+    return found[-1] if found else None
 
 
 def compared(first: Folder, second: Folder, named: Callable[[str], str]) -> Comparison:
@@ -91,6 +88,7 @@ def _options(both: tuple[Folder, Folder]) -> list[tuple[str, str, str]]:
         for name in sorted({*one, *two}):
             told = [training.text(facts[name]) if name in facts else "–" for facts in (one, two)]
             if told[0] != told[1]:
+                told = [_FINGERPRINT.sub(r"\1…", text) for text in told]
                 found.append((f"{entry}: {name}", told[0], told[1]))
     return found
 

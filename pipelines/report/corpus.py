@@ -14,7 +14,7 @@ from pipelines.pages.inputs import Folder
 from pipelines.report.counts import SPLITS
 from pipelines.report.spread import Measure, spread
 
-LISTED = 12  # rows of a table; what is left is added up
+LISTED = 12  # rows of a table; what is left is added up, years by their decades
 SHOWN = 12  # songs in a list
 COLUMNS = {
     "split": "Hours by split",
@@ -85,7 +85,8 @@ def statistics(corpus: Folder) -> Statistics | None:
 
 
 def _shares(index: pa.Table, column: str) -> list[Share]:
-    """Samples and hours by the values of a column, the most hours first; years in order."""
+    """Samples and hours by the values of a column, the most hours first; years in order, or
+    decades where there are many."""
     seconds = index["duration_s"]
     if column == "source":
         held = index["sources"].combine_chunks()
@@ -99,6 +100,8 @@ def _shares(index: pa.Table, column: str) -> list[Share]:
         Share(row["value"] or "", row["seconds_count"], (row["seconds_sum"] or 0.0) / 3600)
         for row in grouped.to_pylist()
     ]
+    if column == "release_year" and len(found) > LISTED:
+        found = _by_decade(found)
     found.sort(key=lambda share: (-share.hours, share.value))
     rest = found[LISTED:]
     found = found[:LISTED]
@@ -108,6 +111,16 @@ def _shares(index: pa.Table, column: str) -> list[Share]:
         samples, hours = sum(s.samples for s in rest), sum(s.hours for s in rest)
         found.append(Share("", samples, hours, len(rest)))
     return found
+
+
+def _by_decade(years: Sequence[Share]) -> list[Share]:
+    """1987 and 1981 are of the 1980s; what is not stated stays so."""
+    found: dict[str, Share] = {}
+    for year in years:
+        value = f"{year.value[:-1]}0s" if year.value else ""
+        held = found.get(value, Share(value, 0, 0.0))
+        found[value] = Share(value, held.samples + year.samples, held.hours + year.hours)
+    return list(found.values())
 
 
 def _mended(index: pa.Table) -> list[Share]:

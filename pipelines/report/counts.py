@@ -58,8 +58,9 @@ class Cause:
 
 @dataclass
 class FlowCounts:
-    """Runs that read one another: match → prune → corpus, each where there is one."""
+    """Runs that read one another: scan → match → prune → corpus, each where there is one."""
 
+    scan: Folder | None = None
     match: Folder | None = None
     prune: Folder | None = None
     corpus: Folder | None = None
@@ -75,7 +76,7 @@ class FlowCounts:
     @property
     def name(self) -> str:
         """The folders' names, in order."""
-        runs = (self.match, self.prune, self.corpus)
+        runs = (self.scan, self.match, self.prune, self.corpus)
         return " → ".join(run.name for run in runs if run is not None)
 
     @property
@@ -107,7 +108,7 @@ class FlowCounts:
 
 def chains(folders: Sequence[Folder]) -> list[FlowCounts]:
     """Every chain of runs, found by the fingerprints that runs record of what they read."""
-    by_verb = {v: [f for f in folders if f.verb == v] for v in ("match", "prune", "corpus")}
+    by_verb = {v: [f for f in folders if f.verb == v] for v in ("scan", "match", "prune", "corpus")}
     found: list[FlowCounts] = []
     for corpus in by_verb["corpus"]:
         found.append(FlowCounts(corpus=corpus, prune=source(corpus, "pairs", by_verb["prune"])))
@@ -119,6 +120,9 @@ def chains(folders: Sequence[Folder]) -> list[FlowCounts]:
     used = {chain.match.path for chain in found if chain.match}
     found += [FlowCounts(match=match) for match in by_verb["match"] if match.path not in used]
     for chain in found:
+        if chain.match:
+            chain.scan = source(chain.match, "catalog", by_verb["scan"])
+        add_scan(chain)
         add_match(chain)
         add_prune(chain)
         add_corpus(chain)
@@ -135,6 +139,27 @@ def tally(table: pa.Table, column: str) -> dict[str, int]:
     """How many rows have each value of a text column."""
     counted = pc.value_counts(table[column].cast(pa.string())).to_pylist()
     return {entry["values"] or "unknown": entry["counts"] for entry in counted}
+
+
+def add_scan(chain: FlowCounts) -> None:
+    """The files of a folder, of which a catalogue's tracks are made."""
+    scan = chain.scan
+    found, tracks = (scan.count(name) if scan else None for name in ("files", "tracks"))
+    rejected = scan.rows("rejects") if scan else None
+    if scan is None or found is None or tracks is None or rejected is None:
+        return
+    others = scan.count("not_audio") or 0
+    segments = [
+        FlowSegment("unpaired", "with a track", tracks),
+        FlowSegment("other", "other endings", others, goes_on=False),
+        FlowSegment("rejected", "rejected", rejected, goes_on=False),
+    ]
+    chain.stages.append(Stage("files", _present(segments)))
+    sentence = "files found by scan = tracks, other endings and rejects"
+    _check(chain, sentence, found, tracks + others + rejected)
+    if chain.match is not None:
+        read = chain.match.count("tracks_read")
+        _check(chain, "tracks of scan = tracks read by match", tracks, read)
 
 
 def add_match(chain: FlowCounts) -> None:
@@ -282,7 +307,7 @@ _READ = {
     "corpus": ("recordings", ("pairs", "multitracks", "unpaired"), "recordings"),
     "evaluate": ("songs", (), "songs"),
     "separate": ("songs", ("inputs",), "separated"),
-    "pitch": ("songs", (), "songs"),
+    "pitch": ("songs", ("inputs",), "heard"),
 }
 
 

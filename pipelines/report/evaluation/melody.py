@@ -81,7 +81,8 @@ def melodies(folder: Folder) -> Melodies | None:
 def pictures(runs: Sequence[Folder]) -> dict[str, list[Clip]]:
     """Song → the salience with its f0 that each run of `pitch` drew, as far as it is there.
 
-    What was heard in `SONG/vocals.wav`, as `separate` leaves it, stands beside SONG.
+    What was heard in `SONG/vocals.wav`, as `separate` leaves it, stands beside SONG, and so does
+    `SONG/mixture.wav`.
     """
     found: dict[str, list[Clip]] = {}
     for folder in runs:
@@ -91,8 +92,9 @@ def pictures(runs: Sequence[Folder]) -> dict[str, list[Clip]]:
                 continue
             heard_in = ""
             *_, parent, base = f"//{folder.facts('songs').get(song, '')}".split("/")
-            if base.rpartition(".")[0] == VOCALS and parent:
-                song, heard_in = parent, f" on its {VOCALS}"
+            stem = base.rpartition(".")[0]
+            if stem in (VOCALS, "mixture") and parent:  # which say nothing of the song
+                song, heard_in = parent, f" on its {VOCALS}" if stem == VOCALS else ""
             try:
                 data = files.read_bytes(files.join(folder.path, name))
             except OSError:

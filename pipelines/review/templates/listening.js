@@ -146,11 +146,14 @@ export class Listening {
       const error = found.facts.errors[name];
       const image = lane.querySelector("img");
       lane.classList.remove("loading");
-      lane.querySelector(".waits").textContent = "";
+      lane.querySelector(".waits").textContent = error ? "" : "waits for its picture …";
       lane.querySelector(".trouble").hidden = !error;
       lane.querySelector(".trouble").textContent = error ? `The ${name} cannot be played: ${error}` : "";
       lane.querySelector(".pick").disabled = Boolean(error);
       image.hidden = Boolean(error);
+      const drawn = (said) => { if (turn === this.turns) lane.querySelector(".waits").textContent = said; };
+      image.onload = () => drawn("");
+      image.onerror = () => { image.hidden = true; drawn("its picture did not come"); };
       if (!error) image.src = `pairs/${key}/${name}.png`;
       image.alt = `Spectrogram of the ${name}`;
     }

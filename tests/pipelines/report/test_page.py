@@ -521,6 +521,9 @@ def test_what_is_no_run_is_bad_usage(tmp_path: Path) -> None:
         command.main([str(tmp_path / "none"), "--output", str(tmp_path / "x.html")])
     with pytest.raises(BadUsage, match=r"no run\.json"):
         command.main([str(tmp_path), "--output", str(tmp_path / "x.html")])
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(BadUsage, match="is a file; name the folder"):
+        command.main([str(tmp_path / "run.json"), "--output", str(tmp_path / "x.html")])
     assert not (tmp_path / "x.html").exists()
 
 

@@ -57,6 +57,12 @@ def test_the_bars_are_the_shares(tmp_path: Path) -> None:
     assert chart.boxes[0].x > chart.left and chart.boxes[1].x + chart.boxes[1].width < chart.right
 
 
+def test_years_without_any_instrumental_are_no_chart(tmp_path: Path) -> None:
+    none = {year: {"releases": 3, "with_instrumentals": 0} for year in ("2019", "2020")}
+    found = titles.titles(matched(tmp_path / "m", releases=none))
+    assert found.shares is None and len(found.years) == 2
+
+
 def test_a_match_without_anything_to_say_has_no_section(tmp_path: Path) -> None:
     assert "What the titles said" not in page.page([matched(tmp_path / "m")])
 
