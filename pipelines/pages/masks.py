@@ -7,7 +7,7 @@ far as overlapping frames agree; and it can be drawn of any separator.
 
 import numpy as np
 
-from pipelines.pages import media
+from pipelines.pages import excerpts, media
 from pipelines.pages.media import Clip
 from stemlode import audio
 
@@ -24,7 +24,7 @@ def pictures(
     light. AudioError where a file cannot be read."""
     rate = audio.probe(mixture_uri).sample_rate
     signals = [
-        media.excerpt(uri, 0.0, LONGEST_S, rate, mono=True)[0]
+        excerpts.excerpt(uri, 0.0, LONGEST_S, rate, mono=True)[0]
         for uri in (mixture_uri, estimate_uri)
     ]
     length = min(map(len, signals))

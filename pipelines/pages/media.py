@@ -9,6 +9,8 @@ import numpy as np
 import soundfile
 from PIL import Image
 
+from matching.sound.repairs.clock import Part
+from pipelines.pages.excerpts import excerpt, on_clock
 from stemlode import audio
 from stemlode.audio import AudioError
 from stemlode.theme import palette
@@ -49,15 +51,23 @@ def triple(
     gain_db: float | None,
     polarity: int,
     duration_s: float | None,
+    clock: Sequence[Part] = (),
 ) -> list[Clip]:
-    """Mixture, aligned instrumental and their difference, from a third into the song.
+    """Mixture, aligned instrumental and their difference, from a third into the song, or from the
+    middle of the longest of several parts.
 
     The difference is what a corpus of pairs trains on: max(|X| − |gY|, 0) with the phase of the
     mixture X (thesis, 4.2.2). Raises AudioError where one of the two cannot be read.
     """
     start = max(0.0, min((duration_s or 0.0) / 3, (duration_s or 0.0) - EXCERPT_S))
+    if len(clock) > 1:
+        longest = max(clock, key=lambda part: part.end_s - part.begin_s)
+        start = max(0.0, (longest.begin_s + longest.end_s - EXCERPT_S) / 2)
     mixture = excerpt(mix_uri, start, EXCERPT_S, RATE, mono=True)[0]
-    other = excerpt(instrumental_uri, start + (offset_s or 0.0), EXCERPT_S, RATE, mono=True)[0]
+    if clock:
+        other = on_clock(instrumental_uri, clock, start, EXCERPT_S, RATE, mono=True)[0]
+    else:
+        other = excerpt(instrumental_uri, start + (offset_s or 0.0), EXCERPT_S, RATE, mono=True)[0]
     if np.abs(mixture).max(initial=0.0) < QUIETEST and start > 0:
         raise AudioError("silent where the excerpt is taken")
     other = np.pad(other, (0, max(0, len(mixture) - len(other))))[: len(mixture)]
@@ -105,29 +115,6 @@ def separated(uris: Sequence[tuple[str, str]]) -> list[Clip]:
         )
         for (label, sound), magnitude in zip(sounds, magnitudes, strict=True)
     ]
-
-
-def excerpt(
-    uri: str, start_s: float, seconds: float, sample_rate: int, *, mono: bool = False
-) -> np.ndarray:
-    """[channels, frames] of a file from `start_s` on, silence before its beginning.
-
-    Nothing after the excerpt is decoded. Shorter where the file ends; raises AudioError where it
-    holds nothing there, or cannot be read.
-    """
-    first, last = round(start_s * sample_rate), round((start_s + seconds) * sample_rate)
-    taken: list[np.ndarray] = []
-    at = 0
-    for block in audio.blocks(uri, sample_rate=sample_rate, mono=mono):
-        samples = block.samples
-        taken.append(samples[:, max(0, first - at) : max(0, last - at)])
-        at += samples.shape[1]
-        if at >= last:
-            break
-    sound = np.concatenate(taken, axis=1)
-    if not sound.shape[1]:
-        raise AudioError("the excerpt lies past the end")
-    return np.pad(sound, ((0, 0), (max(0, -first), 0)))
 
 
 def stft(samples: np.ndarray) -> np.ndarray:

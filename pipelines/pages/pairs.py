@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from matching.sound.repairs.clock import Part
+from pipelines.pages import excerpts
 from pipelines.pages.charts import Histogram, histogram
 from pipelines.pages.inputs import Folder, real
 from stemlode import runs, schemas
@@ -29,6 +31,7 @@ COLUMNS = (
     "mix.duration_s",
     "instrumental.title",
     "repaired",
+    "clock",
 )
 CLOSEST = 8  # pairs on each list
 TRIPLES_KEPT = 3
@@ -52,6 +55,7 @@ class ShownPair:
     mix_uri: str | None
     instrumental_uri: str | None
     repaired: str = ""
+    clock: tuple[Part, ...] = ()
 
 
 def thresholds(prune: Folder) -> dict[str, float]:
@@ -154,6 +158,7 @@ def _pairs(prune: Folder, table: pa.Table, rows: Sequence[int]) -> list[ShownPai
             mix_uri=Address(row["mix_audio_uri"] or "", rules),
             instrumental_uri=Address(row["instrumental_audio_uri"] or "", rules),
             repaired=row["repaired"] or "",
+            clock=excerpts.parts(row["clock"]),
         )
         for row in taken
     ]

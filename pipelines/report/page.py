@@ -262,6 +262,7 @@ def _triple(pair: pairs.ShownPair) -> list[Clip]:
             gain_db=pair.gain_db,
             polarity=pair.polarity,
             duration_s=pair.duration_s,
+            clock=pair.clock,
         )
     except (AudioError, OSError):
         return []

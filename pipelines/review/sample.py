@@ -17,7 +17,9 @@ import pyarrow as pa
 
 from matching.sound import decisions
 from matching.sound.decisions import Thresholds
+from matching.sound.repairs.clock import Part
 from matching.sound.scores import Scores
+from pipelines.pages import excerpts
 from pipelines.pages.inputs import Folder, real
 from stemlode import runs
 from stemlode.addresses.rules import Address, Rules
@@ -48,6 +50,7 @@ COLUMNS = (
     "alignment_confidence",
     "coherent",
     "matched_spans",
+    "clock",
     "mix_audio_uri",
     "instrumental_audio_uri",
     "mix.title",
@@ -92,6 +95,7 @@ class SampledPair:
     alignment_confidence: float | None
     coherent: bool | None
     matched_spans: tuple[tuple[float, float], ...]
+    clock: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,6 +241,7 @@ def _pair(row: dict[str, Any], stratum: int, reachable: bool, rules: Rules) -> S
         alignment_confidence=real(row["alignment_confidence"]),
         coherent=row["coherent"],
         matched_spans=tuple(spans),
+        clock=excerpts.parts(row["clock"]),
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.fft
 import soundfile
 
-from pipelines.pages import media
+from pipelines.pages import excerpts, media
 from pipelines.review.sample import SampledPair
 from stemlode import audio
 from stemlode.audio import AudioError, mixdown
@@ -84,7 +84,10 @@ def render(pair: SampledPair, start_s: int) -> Excerpt:
     starts = {"mixture": float(start_s), "instrumental": start_s * ratio + pair.offset_s}
     for name, track in (("mixture", pair.mix), ("instrumental", pair.instrumental)):
         try:
-            heard[name] = _read(track.uri, starts[name])
+            is_mended = name == "instrumental" and pair.clock
+            heard[name] = (
+                _on_clock(track.uri, pair, start_s) if is_mended else _read(track.uri, starts[name])
+            )
         except (AudioError, OSError) as error:
             errors[name] = reason(error)
     if "mixture" in heard and not heard["mixture"].shape[1]:
@@ -168,6 +171,14 @@ def _read(uri: str | None, start_s: float) -> np.ndarray:
     frequencies = scipy.fft.rfftfreq(sound.shape[1]).astype(np.float32)
     phase = np.exp(np.complex64(2j * np.pi * fraction) * frequencies)
     return scipy.fft.irfft(scipy.fft.rfft(sound) * phase, sound.shape[1]).astype(np.float32)
+
+
+def _on_clock(uri: str | None, pair: SampledPair, start_s: int) -> np.ndarray:
+    """As `_read`, an instrumental on the clock that `prune` found."""
+    if not uri:
+        raise AudioError("the catalogue names no file")
+    sound = excerpts.on_clock(uri, pair.clock, start_s, EXCERPT_S, RATE)
+    return mixdown.with_channels(sound, 2)
 
 
 def _residual(mixture: np.ndarray, other: np.ndarray) -> np.ndarray:

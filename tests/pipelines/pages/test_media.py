@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from pipelines.pages import media
+from pipelines.pages import excerpts, media
 from stemlode import audio
 from stemlode.audio import AudioError
 from tests.pipelines.report.folders import tone
@@ -86,11 +86,11 @@ def test_offset_and_gain_are_applied(tmp_path: Path) -> None:
 
 def test_what_lies_before_the_beginning_is_silence(tmp_path: Path) -> None:
     path = tone(tmp_path / "a.wav", 440)
-    sound = media.excerpt(path, -1.0, 2.0, RATE)
+    sound = excerpts.excerpt(path, -1.0, 2.0, RATE)
     assert sound.shape == (1, 2 * RATE)
     assert not sound[:, :RATE].any() and sound[:, RATE:].any()
     with pytest.raises(AudioError, match="past the end"):
-        media.excerpt(path, 60.0, 2.0, RATE)
+        excerpts.excerpt(path, 60.0, 2.0, RATE)
 
 
 def test_long_stereo_is_cut_and_its_players_belong_together(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_the_difference_of_a_real_pair_is_the_voice(test_data: Path, song: str) 
     folder = test_data / "audio" / "multitrack" / song
     paths = [str(folder / f"{name}.mp3") for name in ("mixture", "accompaniment", "vocals")]
     clips = _triple(paths[0], paths[1])
-    voice = media.excerpt(paths[2], 10.0, media.EXCERPT_S, RATE, mono=True)[0]
+    voice = excerpts.excerpt(paths[2], 10.0, media.EXCERPT_S, RATE, mono=True)[0]
     level = [
         np.abs(media.stft(sound)).ravel()
         for sound in (voice, *(_sound(clip.player)[: len(voice)] for clip in clips))
