@@ -14,6 +14,8 @@ from stemlode.retry import patiently
 from stemlode.shards import songs
 from stemlode.tables import ROWS_PER_FILE, Row, file_name, order, place, read_part, write
 
+# Writes what is made of all other files of a run, by their hashes; its own hashes.
+Cards = Callable[[runs.Run, Mapping[str, str]], dict[str, str]]
 # Why a run is no success, of itself, its counts and its files; None for one that is.
 HeldBack = Callable[[runs.Run, Mapping[str, float], Sequence[str]], str | None]
 
@@ -87,15 +89,16 @@ class Finish(beam.PTransform):
         *,
         again: bool = False,
         facts: Mapping[str, Any] | None = None,
+        cards: Cards | None = None,
     ) -> None:
         """`clear` names folders below the output that only served the way there; `notes` says of
         the counts what the user should know; `held_back` says of the run, its counts and its files
         why it is no success (see `Run.finish`), if it is none; `again`: the folders stay where
         files were not opened, for an attempt that tries these again; `facts` are further entries
-        of the record."""
+        of the record; `cards` comes last, where the run is a success."""
         super().__init__()
         self.run, self.clear, self.notes, self.held_back = run, tuple(clear), notes, held_back
-        self.again, self.facts = again, dict(facts or {})
+        self.again, self.facts, self.cards = again, dict(facts or {}), cards
 
     def expand(self, inputs: tuple[beam.PCollection, beam.PCollection]) -> beam.PCollection:
         manifest, counts = inputs
@@ -118,7 +121,10 @@ class Finish(beam.PTransform):
             for folder in () if again or "held_back" in facts else self.clear:  # a rerun needs them
                 files.remove(self.run.path(folder))
             causes = tables.reject_causes(self.run, outputs)
-            self.run.finish({**counts, **causes}, outputs, **state.distributions(self.run), **facts)
+            made = self.cards(self.run, outputs) if self.cards and "held_back" not in facts else {}
+            self.run.finish(
+                {**counts, **causes}, outputs | made, **state.distributions(self.run), **facts
+            )
 
         patiently(finish, f"--output {self.run.output}")
 

@@ -61,11 +61,16 @@ class Addition(runs.Run):
         locks.release(self.output)
         files.remove(self.path(locks.NAME))
 
+    def together(self, record: Mapping[str, Any], outputs: Mapping[str, str]) -> dict[str, str]:
+        """The files of the whole corpus: those of before that are not replaced, and those added."""
+        replaced = ("rejects-", "index-") if has_old_index(record) else ("rejects-",)
+        before = record["outputs"].items()
+        kept = {name: sha256 for name, sha256 in before if not name.startswith(replaced)}
+        return dict(sorted((kept | dict(outputs)).items()))
+
     def _record(
         self, record: dict[str, Any], counts: dict[str, Any], outputs: dict[str, str]
     ) -> None:
-        replaced = ("rejects-", "index-") if has_old_index(record) else ("rejects-",)
-        old = [name for name in record["outputs"] if name.startswith(replaced)]
         entry = {
             "kind": self.kind,
             "inputs": self.inputs,
@@ -74,10 +79,7 @@ class Addition(runs.Run):
             "counts": dict(sorted(counts.items())),
             "seconds": round(time.time() - self.started, 3),
         }
-        record["outputs"] |= outputs
-        record["outputs"] = dict(
-            sorted((k, v) for k, v in record["outputs"].items() if k not in old)
-        )
+        record["outputs"] = self.together(record, outputs)
         record["schemas"] = schemas.versions_of(record["outputs"])
         record["counts"] = _added_up(self.output, record, counts)
         record["additions"] = [*record.get("additions", []), entry]

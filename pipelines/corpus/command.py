@@ -14,7 +14,17 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsDict, AsList
 
 from pipelines import estimates, unreachable
-from pipelines.corpus import append, artists, estimate, grouping, inputs, needs, output, splits
+from pipelines.corpus import (
+    append,
+    artists,
+    cards,
+    estimate,
+    grouping,
+    inputs,
+    needs,
+    output,
+    splits,
+)
 from pipelines.corpus.encode import Encode
 from pipelines.corpus.options import ADDED, CorpusOptions, plan_of
 from pipelines.launch import launch
@@ -130,7 +140,7 @@ VERB = Verb(
     build,
     CorpusOptions,
     neutral=("append", *estimates.OPTIONS, *unreachable.OPTIONS, *ADDRESSES),
-    writes=(SHARD.pattern, re.escape(runs.PENDING)),
+    writes=(SHARD.pattern, re.escape(runs.PENDING), *cards.WRITES),
     optional_inputs=("pairs", "stems", "mapping", "vocals", "instrumentals", "splits"),
     dry=("estimate",),
     added=ADDED,

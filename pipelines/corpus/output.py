@@ -1,4 +1,4 @@
-"""The last steps of a corpus: samples in part files → shards, index, counts, manifest.
+"""The last steps of a corpus: samples in part files → shards, index, counts, card, manifest.
 
 Shared by all that writes corpora, so that any of them is read, verified and trained on alike.
 Which sample goes to which shard is decided from ids and sizes alone, in pieces.
@@ -14,7 +14,7 @@ import apache_beam as beam
 from apache_beam.pvalue import AsDict, TaggedOutput
 
 from pipelines import transforms, unreachable
-from pipelines.corpus import append
+from pipelines.corpus import append, cards
 from pipelines.unreachable import Limit
 from stemlode import files, runs, schemas, tables
 from stemlode.progress import meters
@@ -138,7 +138,7 @@ def write(
     ) | "Counts" >> beam.Flatten()
     why = functools.partial(_held_back, held_back, limit, grows=bool(held.kind))
     _ = (manifest, every) | transforms.Finish(
-        run, [runs.PARTS], notes, why, again=again, facts=facts
+        run, [runs.PARTS], notes, why, again=again, facts=facts, cards=cards.write
     )
 
 

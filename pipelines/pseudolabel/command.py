@@ -20,7 +20,7 @@ from apache_beam.pvalue import TaggedOutput
 
 from pipelines import estimates, unreachable
 from pipelines.catalogue import options as catalogue_options
-from pipelines.corpus import append, output
+from pipelines.corpus import append, cards, output
 from pipelines.corpus.options import ACTIVITY
 from pipelines.launch import carry_out, pipeline_of
 from pipelines.options import ADDRESSES, SharedOptions, Verb
@@ -301,7 +301,7 @@ VERB = Verb(
     named=("music",),
     optional_inputs=("catalog", "music"),
     dry=("estimate",),
-    writes=(tar.SHARD.pattern,),
+    writes=(tar.SHARD.pattern, *cards.WRITES),
     added={**catalogue_options.ADDED, **ACTIVITY, **OFFSETS},
     formerly=FORMERLY,
     decodes=True,

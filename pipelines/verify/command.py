@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from pipelines.verify import index, salience, shards
-from stemlode import files, runs, schemas
+from stemlode import cards, files, runs, schemas
 from stemlode.addresses.rules import NOT_OPENED
 from stemlode.arguments import Parser
 from stemlode.runs import BadUsage, Failed
@@ -88,8 +88,23 @@ def _listing(folder: str, record: dict[str, Any]) -> Iterator[str]:
             continue  # of a worker that noticed the end too late
         if kept and name.startswith(kept):
             continue  # for an attempt that tries again what was not opened
+        if cards.KEPT.fullmatch(name):
+            continue  # somebody's words
         if name not in record["outputs"] and name not in runs.OWN:
             yield f"{name}: not in {runs.RECORD}; a killed run left it, or it is none of ours"
+
+
+def edited(folder: str) -> list[str]:
+    """What a corpus says of itself in other words than it was made with, a line each: its card may
+    be edited, and is no part of its data."""
+    outputs, found = runs.record(folder)["outputs"], []
+    for name in cards.NAMES:
+        path = files.join(folder, name)
+        if name in outputs and not files.exists(path):
+            found.append(f"{name} is missing; corpus --append makes it anew")
+        elif name in outputs and files.sha256(path) != outputs[name]:
+            found.append(f"{name} was edited since it was made")
+    return found
 
 
 def _spread(work: Callable[[str], list[str]], names: list[str], workers: int) -> list[str]:
@@ -143,4 +158,6 @@ def main(argv: Sequence[str]) -> int:
         f"verify: {folder} is whole: {counts.get('samples', 0):,} samples of "
         f"{counts.get('songs', 0):,} songs in {counts.get('shards', 0):,} shards, {much}"
     )
+    for line in edited(folder):
+        print(f"note: {line}")
     return 0

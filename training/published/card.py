@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from stemlode.addresses.pinned import HUB, content
-from stemlode.runs import on_one_line
+from stemlode.cards.markdown import plain, table
 
 _UNITS = {"valid_sdr": "dB, of the valid split's songs", "valid_loss": "of the valid split"}
 _UNSTATED = "not stated"
@@ -22,8 +22,8 @@ def text(config: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any]] = (
     name, step = str(fields.get("name", "")), config.get("step", 0)
     paragraphs = [
         _front(config),
-        f"# {_plain(name)}",
-        f"{_plain(str(fields.get('summary', '')))}. Step {step:,} of training.",
+        f"# {plain(name)}",
+        f"{plain(str(fields.get('summary', '')))}. Step {step:,} of training.",
         "Use it with Stemlode: this folder is what `--checkpoint` takes.",
         "```sh\nstemlode separate song.mp3 --checkpoint THIS_FOLDER\n```",
         "## What it learnt from",
@@ -34,7 +34,7 @@ def text(config: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any]] = (
         "## Lineage",
         *_lineage(config),
         "## Recipe",
-        _table(("number", "value"), ((k, _shown(v)) for k, v in sorted(fields.items()))),
+        table(("number", "value"), ((k, _shown(v)) for k, v in sorted(fields.items()))),
     ]
     return "\n\n".join(paragraphs) + "\n"
 
@@ -74,11 +74,11 @@ def _sets(config: Mapping[str, Any]) -> Iterable[str]:
             )
             for one in sets
         )
-        yield _table(head, rows)
+        yield table(head, rows)
     known = licences(config)
     if known:
         yield "Licences, with what its parents learnt from:"
-        yield _table(
+        yield table(
             ("licence", "hours"), ((name or _UNSTATED, f"{h:g}") for name, h in known.items())
         )
 
@@ -89,7 +89,7 @@ def _scores(scores: Mapping[str, Any]) -> str:
         for name, value in scores.items()
         if isinstance(value, int | float)
     ]
-    return _table(("score", "value"), rows) if rows else "None were recorded."
+    return table(("score", "value"), rows) if rows else "None were recorded."
 
 
 def _evaluated(found: Mapping[str, Any]) -> Iterable[str]:
@@ -100,10 +100,10 @@ def _evaluated(found: Mapping[str, Any]) -> Iterable[str]:
     ]
     said += [f"beside {name}" for name in found["beside"]]
     said += [f"Stemlode {found['version']}"] if found["version"] else []
-    place = _plain(str(found["set"] or "a set"))
+    place = plain(str(found["set"] or "a set"))
     how = "over songs, uSDR and mir\\_eval's scores are means, all others medians"
-    yield f"By `stemlode evaluate`, of {place} ({_plain(', '.join(said))}); {how}:"
-    yield _table(("source", "score", "value"), found["rows"])
+    yield f"By `stemlode evaluate`, of {place} ({plain(', '.join(said))}); {how}:"
+    yield table(("source", "score", "value"), found["rows"])
 
 
 def _lineage(config: Mapping[str, Any]) -> Iterable[str]:
@@ -116,7 +116,7 @@ def _lineage(config: Mapping[str, Any]) -> Iterable[str]:
     if teachers:
         yield "Teachers, in order:"
         names = sorted({name for one in teachers for name in one})
-        yield _table(names, ([_shown(one.get(name, "")) for name in names] for one in teachers))
+        yield table(names, ([_shown(one.get(name, "")) for name in names] for one in teachers))
 
 
 def _ancestors(parents: Any, depth: int) -> Iterable[str]:
@@ -127,7 +127,7 @@ def _ancestors(parents: Any, depth: int) -> Iterable[str]:
             facts.append("what it learnt from is unknown")
         name = str(one.get("checkpoint", ""))
         shown = name if content(name) else f"a folder {name}" if name else "a checkpoint"
-        yield f"{'  ' * depth}- {_plain(str(one.get('recipe')))}, {_plain(shown)}: " + _plain(
+        yield f"{'  ' * depth}- {plain(str(one.get('recipe')))}, {plain(shown)}: " + plain(
             ", ".join(facts)
         )
         yield from _ancestors(one.get("parents"), depth + 1)
@@ -150,16 +150,3 @@ def _numbers(found: Any) -> dict[str, float]:
 
 def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    names = [*head]
-    lines = [names, ["---"] * len(names), *([_plain(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _plain(said: str) -> str:
-    """Text that Markdown and HTML leave as it is, on one line."""
-    for mark in "\\`*_[]|#":
-        said = said.replace(mark, f"\\{mark}")
-    return on_one_line(said.replace("&", "&amp;").replace("<", "&lt;"))
