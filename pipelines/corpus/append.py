@@ -21,10 +21,12 @@ from pipelines.corpus.splits import SplitFacts, SplitGroup
 from pipelines.summary import REJECTS
 from stemlode import files, locks, plans, runs, schemas, tables
 from stemlode.addresses.rules import NOT_OPENED
+from stemlode.cards import NAMES
 from stemlode.runs import BadUsage, Failed
 from stemlode.shards.tar import SHARD
 
 APPEND, RETRY = "append", "retry_rejects"
+CARDS = files.join(runs.PARTS, "cards")  # of an addition, until it is in the record
 OF_LISTS = 3  # the first version of the index without maps
 _LEFT_OVER = re.compile(
     "|".join((f"{runs.PARTS}/.*", r"[a-z]+-append\d+-\d{5}-of-\d{5}\.parquet", SHARD.pattern))
@@ -283,8 +285,13 @@ def _added_up(output: str, record: dict[str, Any], counts: dict[str, Any]) -> di
 
 
 def _clear(output: str) -> None:
-    """Remove what additions left that is not in the record; what says so goes last."""
+    """Put the cards of an addition that is in the record into their places, and remove what else
+    additions left that is not in it; what says so goes last."""
     known = runs.record(output)["outputs"]
+    for name in NAMES:
+        made = files.join(output, CARDS, name)
+        if files.exists(made) and files.sha256(made) == known.get(name):
+            files.write_bytes(files.join(output, name), files.read_bytes(made))
     root = files.join(output, "")
     for path in files.list_files(output):
         name = path.removeprefix(root)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from pipelines.corpus import append
 from pipelines.corpus.append import Addition
 from stemlode import files, runs
 from stemlode.cards import NAMES, croissant, kept_as, readme
@@ -16,17 +17,19 @@ WRITES = tuple(map(re.escape, NAMES))
 def write(run: runs.Run, outputs: Mapping[str, str]) -> dict[str, str]:
     """Write both for a corpus that lacks no more than its record; their hashes by name.
 
-    `outputs` are the hashes of the run's files. Where an addition makes them anew, what somebody
-    else wrote in their place is kept beside them.
+    `outputs` are the hashes of the run's files. An addition's take their places once it is in the
+    record; what somebody else wrote there is kept beside them.
     """
     record: dict[str, Any] = {"verb": run.verb, "options": run.options, "inputs": run.inputs}
     record |= {"versions": runs.versions(), "decoder": run.decoder}
     before: dict[str, str] = {}
+    is_new = True
     if isinstance(run, Addition):
         record = runs.record(run.output)
         before = record["outputs"]
         outputs = run.together(record, outputs)
-        earlier = record.get("additions", [])[: run.number - 1]
+        done = record.get("additions", [])
+        is_new, earlier = len(done) < run.number, done[: run.number - 1]
         record["additions"] = [*earlier, {"versions": runs.versions()}]
     tables = {name: sha256 for name, sha256 in outputs.items() if name not in NAMES}
     facts = Facts.read(run.output, record, tables)
@@ -35,8 +38,11 @@ def write(run: runs.Run, outputs: Mapping[str, str]) -> dict[str, str]:
     for name, data in zip(NAMES, contents, strict=True):
         written[name] = hashlib.sha256(data).hexdigest()
         if isinstance(run, Addition):
-            _keep(run, name, (before.get(name), written[name]))
-        files.write_bytes(run.path(name), data)
+            if is_new:  # else a step that is tried twice has done that
+                _keep(run, name, (before.get(name), written[name]))
+            files.write_bytes(run.path(append.CARDS, name), data)
+        else:
+            files.write_bytes(run.path(name), data)
     return written
 
 

@@ -137,6 +137,7 @@ def test_an_addition_makes_the_card_anew_and_keeps_what_was_edited(
     assert (folder / "README-before-append1.md").read_text() == "mine"
     again = cards.write(run, {})  # a step that is tried twice
     assert again == added and (folder / "README-before-append1.md").read_text() == "mine"
+    assert (folder / "README.md").read_text() == "mine"  # until the addition is in the record
     run.finish({}, added)
     after = (folder / "README.md").read_bytes()
     assert after != before and b"added to once" in after
