@@ -88,7 +88,7 @@ def page(
         "rejected": sum(cause.count for cause in causes),
         "corpora": _corpora([*_of(folders, "corpus"), *_of(folders, "pseudolabel")]),
         "saliences": _saliences(folders, budget),
-        "trainings": _trainings([*_of(folders, "train"), *_of(folders, "finetune")], budget),
+        "trainings": _trainings([*_of(folders, "train"), *_of(folders, "finetune")], named, budget),
         "evaluations": evaluations,
         "melodies": _melodies(_of(folders, "evaluate")),
         "pictures": [
@@ -293,22 +293,22 @@ def _saliences(folders: Sequence[Folder], budget: _Budget) -> list[dict[str, Any
     return found
 
 
-def _trainings(trainings: Sequence[Folder], budget: _Budget) -> list[dict[str, Any]]:
+def _trainings(trainings: Sequence[Folder], named: Names, budget: _Budget) -> list[dict[str, Any]]:
     return [
         {
             **_named(trainings, position),
             **vars(training.training(folder)),
             "boosting": boosting.boosting(folder),
-            "previews": _previews(folder, budget),
+            "previews": _previews(folder, named, budget),
         }
         for position, folder in enumerate(trainings)
     ]
 
 
-def _previews(folder: Folder, budget: _Budget) -> list[dict[str, Any]]:
+def _previews(folder: Folder, named: Names, budget: _Budget) -> list[dict[str, Any]]:
     """What can be heard of a training's best net."""
     found = []
-    for song in training.previews(folder):
+    for song in training.previews(folder, named):
         try:
             clips = media.separated(list(song.files.items()))
             if {"mixture", "estimate"} <= {*song.files}:

@@ -5,10 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import soundfile
+
 from pipelines.pages import masks
 from pipelines.pages.charts import Curves, Dots, curves, dots
 from pipelines.pages.inputs import Folder, real
 from pipelines.report.evaluation import scores
+from pipelines.report.names import Names
 from stemlode import files
 
 CHARTED, LISTED = 24, 200  # songs of an evaluation
@@ -148,8 +151,9 @@ def songs(folder: Folder) -> list[ShownSong]:
     return [found[name] for name in sorted(found)]
 
 
-def previews(folder: Folder) -> list[ShownSong]:
-    """What the best net of a run of train made of songs that it never heard."""
+def previews(folder: Folder, named: Names) -> list[ShownSong]:
+    """What the best net of a run of train made of songs that it never heard; their files' titles
+    are the songs' names, since a later version."""
     found: dict[str, ShownSong] = {}
     for name in sorted(folder.facts("outputs")):
         if parts := PREVIEW.fullmatch(name):
@@ -157,7 +161,17 @@ def previews(folder: Folder) -> list[ShownSong]:
             song.files[parts[2]] = files.join(folder.path, name)
     for song in found.values():
         song.files = {label: song.files[label] for label in HEARD if label in song.files}
+        song.name = named(_title(next(iter(song.files.values()), ""))) or song.name
     return list(found.values())
+
+
+def _title(path: str) -> str:
+    """What a preview's file is called; empty where it is not, or cannot be read."""
+    try:
+        with files.open_input(path) as file, soundfile.SoundFile(file) as source:
+            return str(source.title or "")
+    except (OSError, ValueError, soundfile.LibsndfileError):
+        return ""
 
 
 def transform(folder: Folder) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stemlode import files, runs, tables
 from training.data.corpus import Corpus
@@ -93,6 +94,19 @@ def of_samples(folder: str, names: set[str]) -> dict[str, Any]:
         "licences": hours,
     }
     return facts | ({"labelled_by": sorted(teachers)} if teachers else {})
+
+
+def song_name(data: Corpus, song_id: str) -> str:
+    """What people call a song of a corpus; its id where nothing says."""
+    homes = data.index[HOME].unique().to_pylist() if HOME in data.index.column_names else []
+    for folder in dict.fromkeys([data.folder, *(home for home in homes if home)]):
+        for part in sorted(runs.record(folder)["outputs"]):
+            if part.startswith("songs"):
+                table = tables.read_part(files.join(folder, part), ["song_id", "name"])
+                row = pc.index(table["song_id"], song_id).as_py()
+                if row >= 0 and (found := table["name"][row].as_py()):
+                    return str(found)
+    return song_id
 
 
 def of_recordings(place: str, used: Iterable[tuple[str, float]]) -> dict[str, Any]:

@@ -81,6 +81,7 @@ class Material:
         )
         self.valid = corpus.loader(valid, options.workers, ahead=recipe.batch_size)
         self.loudest: dict[str, tuple[Window, float]] = {}  # by song: a sample, and its power
+        self.titles: dict[str, str] = {}  # by song, of those
         self.origins: list[dict[str, Any]] | None = None  # of what it learns from, once read
         self.judged: tuple[Tensor, ...] = ()  # some of what was validated on first
 
@@ -171,6 +172,9 @@ class Material:
         if not recipe.separates:
             return []
         for window, _ in self.loudest.values():
+            song_id = window.song.partition(" ")[0]
+            if song_id not in self.titles:
+                self.titles[song_id] = origins.song_name(self.data, song_id)
             level = 1.0 if self.levels is None else self.levels[window.song]
             both = (window.mixture, window.reference)
             mixture, reference = (previews.middle(part, recipe.sample_rate) for part in both)
@@ -178,7 +182,7 @@ class Material:
             parts = given.split(recipe.patch_samples, dim=-1)
             estimate = torch.cat([recipe.estimate(nets, part)[0, 0] for part in parts], dim=-1)
             target = mixture - reference if window.residual else reference
-            found.append(Preview(mixture, estimate.cpu() * level, target))
+            found.append(Preview(mixture, estimate.cpu() * level, target, self.titles[song_id]))
         return found
 
     def _judged(self) -> Iterator[Window]:

@@ -11,10 +11,11 @@ import soundfile
 from torch import Tensor
 
 from stemlode import files
-from stemlode.runs import Run
+from stemlode.runs import Run, on_one_line
 
 FOLDER = "previews"
 SONGS, SECONDS = 3, 6.0
+LONGEST_NAME = 200  # characters
 NAMES = ("mixture", "estimate", "reference")
 
 
@@ -25,6 +26,7 @@ class Preview:
     mixture: Tensor
     estimate: Tensor
     reference: Tensor
+    name: str = ""  # of the song, which the files have as their title
 
 
 def middle(samples: Tensor, sample_rate: int) -> Tensor:
@@ -40,8 +42,13 @@ def write(run: Run, previews: list[Preview], sample_rate: int, *, best: bool) ->
         signals = {name: getattr(preview, name).float().cpu().numpy() for name in NAMES}
         peak = max(1.0, *(float(abs(signal).max(initial=0.0)) for signal in signals.values()))
         for name, signal in signals.items():
-            encoded = io.BytesIO()
-            soundfile.write(encoded, (signal / peak).T, sample_rate, "PCM_16", format="FLAC")
+            encoded, channels = io.BytesIO(), len(signal)
+            with soundfile.SoundFile(
+                encoded, "w", sample_rate, channels, "PCM_16", format="FLAC"
+            ) as sink:
+                if title := on_one_line(preview.name)[:LONGEST_NAME]:
+                    sink.title = title
+                sink.write((signal / peak).T)
             for kind in ("last", "best") if best else ("last",):
                 path = run.path(FOLDER, kind, str(number), f"{name}.flac")
                 files.write_bytes(path, encoded.getvalue())

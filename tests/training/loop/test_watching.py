@@ -51,7 +51,9 @@ def test_each_validation_leaves_previews_of_valid_songs(run: Path, stems: Path) 
             assert np.corrcoef(mixture, reference)[0, 1] > 0.3
 
 
-def test_previews_are_outputs_of_the_run_and_shown_by_a_report(run: Path, tmp_path: Path) -> None:
+def test_previews_are_outputs_of_the_run_and_shown_by_a_report(
+    run: Path, stems: Path, tmp_path: Path
+) -> None:
     outputs = json.loads((run / "run.json").read_text())["outputs"]
     assert "previews/best/1/estimate.flac" in outputs
     assert command.main([str(run), "--output", str(tmp_path / "page.html")]) == 0
@@ -59,6 +61,9 @@ def test_previews_are_outputs_of_the_run_and_shown_by_a_report(run: Path, tmp_pa
     section = html.split('id="train"')[1].partition("</section>")[0]
     songs = len(list((run / "previews" / "best").iterdir()))
     assert section.count("<audio") == 3 * songs
+    shown = [soundfile.SoundFile(p).title for p in (run / "previews/best").glob("*/estimate.flac")]
+    assert {*shown} < {path.name for path in stems.iterdir()}
+    assert all(name in section for name in shown) and "valid song" not in section
     assert section.count("<img") == 5 * songs  # of their spectrograms, and the mask's two
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     best = json.loads((run / "run.json").read_text())["best_step"]
