@@ -4,12 +4,14 @@ The input holds, of a stereo signal in K bands, the real and imaginary parts of 
 spectrogram as 4K channels; the nets give a mask in (0, 1) for each (CWS 2.1 and 2.3).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from training.models import filterbank, spectrogram
 
 UNET_5, UNET_6 = (64, 128, 256, 512, 512), (64, 128, 256, 512, 1024, 1024)
 
@@ -78,6 +80,30 @@ def from_channels(parts: Tensor, bands: int) -> Tensor:
     """The inverse of `to_channels`."""
     apart = parts.unflatten(1, (-1, bands, 2)).permute(0, 1, 2, 4, 5, 3)
     return torch.view_as_complex(apart.contiguous())
+
+
+def spectra(samples: Tensor, bands: int, n_fft: int, hop_length: int) -> Tensor:
+    """[batch, channels, samples] → [batch, 2 · channels · K, n_fft / 2 + 1, frames]."""
+    apart = filterbank.analyse(samples, bands)
+    return to_channels(spectrogram.stft(apart, n_fft, hop_length, root=True))
+
+
+def waveforms(found: Tensor, bands: int, n_fft: int, hop_length: int, samples: int) -> Tensor:
+    """Spectra of [batch, sources, …] → waveforms [batch, sources, channels, samples]."""
+    spectrum = from_channels(found.flatten(0, 1), bands)
+    length = filterbank.length(samples, bands)
+    apart = spectrogram.istft(spectrum, n_fft, hop_length, length, root=True)
+    return filterbank.synthesise(apart, samples).unflatten(0, found.shape[:2])
+
+
+def in_stereo(samples: Tensor, estimate: Callable[[Tensor], Tensor]) -> Tensor:
+    """What a net of stereo gives of [batch, channels, samples]: [batch, sources, channels,
+    samples]. What is not stereo goes through channel by channel."""
+    batch, channels, _ = samples.shape
+    if channels == 2:
+        return estimate(samples)
+    found = estimate(samples.flatten(0, 1)[:, None].expand(-1, 2, -1)).mean(2)
+    return found.unflatten(0, (batch, channels)).transpose(1, 2)
 
 
 def ideal_masks(mixture: Tensor, source: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from training.models import cws, filterbank, losses, precision, spectrogram
+from training.models import cws, losses, precision, spectrogram
 from training.models.mdensenet import MDenseNet, MMDenseNet, scaled
 from training.recipes.base import Judged, Recipe, Transform, rest_of
 
@@ -196,14 +196,12 @@ class CWSRecipe(Recipe):
         )
 
     def estimate(self, nets: nn.Module, mixture: Tensor) -> Tensor:
-        """See `Recipe.estimate`. What is not stereo goes through channel by channel."""
-        batch, channels, samples = mixture.shape
-        if channels != 2:
-            mixture = mixture.flatten(0, 1)[:, None].expand(-1, 2, -1)
-        found = self.waveforms(self.masked(nets, self.spectra(mixture)), samples)
-        if channels != 2:
-            found = found.mean(2).unflatten(0, (batch, channels)).transpose(1, 2)
-        return found
+        """See `Recipe.estimate`."""
+
+        def estimate(stereo: Tensor) -> Tensor:
+            return self.waveforms(self.masked(nets, self.spectra(stereo)), mixture.shape[-1])
+
+        return cws.in_stereo(mixture, estimate)
 
     def oracle(self, mixture: Tensor, references: Tensor) -> Tensor:
         """See `Recipe.oracle`: the best real masks in [0, 1] on each channel of the spectra."""
@@ -215,8 +213,7 @@ class CWSRecipe(Recipe):
 
     def spectra(self, samples: Tensor) -> Tensor:
         """[batch, channels, samples] → [batch, 2 · channels · K, n_fft / 2 + 1, frames]."""
-        bands = filterbank.analyse(samples, self.bands)
-        return cws.to_channels(spectrogram.stft(bands, self.n_fft, self.hop_length, root=True))
+        return cws.spectra(samples, self.bands, self.n_fft, self.hop_length)
 
     def masked(self, nets: nn.Module, spectra: Tensor) -> Tensor:
         """Spectra through both nets' masks: [batch, 2, …]. The nets see n_fft / 2 bins."""
@@ -226,10 +223,7 @@ class CWSRecipe(Recipe):
 
     def waveforms(self, spectra: Tensor, samples: int) -> Tensor:
         """Spectra of [batch, sources, …] → waveforms [batch, sources, channels, samples]."""
-        spectrum = cws.from_channels(spectra.flatten(0, 1), self.bands)
-        length = filterbank.length(samples, self.bands)
-        bands = spectrogram.istft(spectrum, self.n_fft, self.hop_length, length, root=True)
-        return filterbank.synthesise(bands, samples).unflatten(0, spectra.shape[:2])
+        return cws.waveforms(spectra, self.bands, self.n_fft, self.hop_length, samples)
 
 
 def _recipe(net: str, bands: int) -> CWSRecipe:
