@@ -209,15 +209,10 @@ SPECTRAL = {"input": "spectrogram", "n_fft": 1024, "hop": 256, "bins": 513}
 SPECTRAL |= {"parts": ["magnitude"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
-    [
-        "cws-unet5-k2-small",
-        *(
-            pytest.param(name, marks=pytest.mark.slow)
-            for name in ("bsrnn-vocals-small", "complex-unet-vocals", "unet-vocals")
-        ),
-    ],
+    ["bsrnn-vocals-small", "complex-unet-vocals", "unet-vocals", "cws-unet5-k2-small"],
 )
 def test_what_export_writes_teaches_like_its_checkpoint(recipe: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
