@@ -1,5 +1,6 @@
 """What a report says of training, evaluation and separation runs."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -102,8 +103,16 @@ def training(folder: Folder) -> Training:
         parts.append(f"{sorted(paces)[len(paces) // 2]:.3g} segments a second")
     summary = f"{facts['summary']}. " if facts.get("summary") else ""
     caption = f"The circle marks the best step, {best:,.0f}." if chart and best is not None else ""
+    lost = sum(_is_lost(entry.get(key)) for entry in log for key in LINES.values())
+    if lost:
+        caption += f" {lost:,} losses were no number (NaN) or without end, and are not drawn."
     shown = [(key, text(value)) for key, value in facts.items() if key not in ("name", "summary")]
     return Training(chart, quality, f"{summary}{', '.join(parts)}.", caption, shown, skipped)
+
+
+def _is_lost(value: Any) -> bool:
+    """A loss that was logged and cannot be drawn."""
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def line(log: Sequence[dict[str, Any]], key: str) -> list[tuple[float, float]]:

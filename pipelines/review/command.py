@@ -210,7 +210,11 @@ def _tell(session: Session, options: argparse.Namespace) -> None:
     print(f"review: {whole} {readable:,} scored pairs{left_out}; {_progress(session)}")
     print(f"review: judgements go to {judgements.path}")
     if judgements.damaged:
-        print(f"review: {judgements.damaged} damaged lines in it are passed over")
+        one = judgements.damaged == 1
+        lines = (
+            "1 damaged line in it is" if one else f"{judgements.damaged:,} damaged lines in it are"
+        )
+        print(f"review: {lines} passed over")
 
 
 def _say_goodbye(session: Session) -> None:

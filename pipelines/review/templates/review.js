@@ -161,9 +161,23 @@ function isTaken(target, key) {
   return key === " " && target.matches("button, summary, a");
 }
 
-document.addEventListener("keydown", (event) => {
+const PLACES = { Comma: ",", Period: ".", BracketLeft: "[", BracketRight: "]" };
+
+// What a key means. Where letters are not Latin, or digits need the shift key, its place says it.
+function meant(event) {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  if (event.ctrlKey || event.altKey || event.metaKey || !(key in KEYS)) return;
+  if (key in KEYS || /^[a-z]/i.test(key)) return key;
+  const [, letter, digit] = /^(?:Key([A-Z])|Digit(\d))$/.exec(event.code) ?? [];
+  if (digit) return digit;
+  return /^\p{L}$/u.test(key) ? letter?.toLowerCase() ?? PLACES[event.code] ?? key : key;
+}
+
+document.addEventListener("keydown", (event) => {
+  const key = meant(event);
+  if (!(key in KEYS) || event.metaKey) return;
+  // many keyboards have brackets only beside Alt or AltGr, which some systems say as Ctrl and Alt
+  const bracket = "[]".includes(key) && (event.altKey || event.getModifierState("AltGraph"));
+  if ((event.ctrlKey || event.altKey) && !bracket) return;
   if (isTaken(event.target, key)) return;
   event.preventDefault();
   if (!event.repeat || key.startsWith("Arrow")) KEYS[key]();

@@ -40,7 +40,9 @@ def hostile_flow(root: Path) -> Path:
     mix, other = folders.tone(music / "mix.flac", 440, 660), folders.tone(music / "b.flac", 440)
     titles = [*HOSTILE, "שיר ארוך מאוד " * 20, "🎤" * 80, "zero\u200bwidth\u200d" * 30, "A" * 300]
     pairs = [
-        folders.pair(title, "kept", 0.3 + i / 100, artist=title, mix=mix, instrumental=other)
+        folders.pair(
+            title, "kept", 0.3 + i / 100, artist=title, mix=mix, instrumental=other, reason=title
+        )
         for i, title in enumerate(titles)
     ]
     match = folders.match_run(root / "candidates", pairs, 60)

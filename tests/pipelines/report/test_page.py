@@ -484,6 +484,15 @@ def test_torn_lines_of_a_log_are_counted_not_fatal(tmp_path: Path) -> None:
     assert "3 lines of the log are unreadable and left out." in page
 
 
+@pytest.mark.parametrize(("drawn", "lost"), [(LOG, 2), ([], 2)])
+def test_losses_that_are_no_numbers_are_counted(
+    tmp_path: Path, drawn: list[dict[str, object]], lost: int
+) -> None:
+    log = [*drawn, {"step": 900, "loss": float("nan")}, {"step": 901, "loss": float("inf")}]
+    run = folders.train_run(tmp_path / "model", tmp_path / "corpus", log)
+    assert f"{lost} losses were no number (NaN) or without end" in _show(run, tmp_path=tmp_path)
+
+
 def test_parts_that_are_missing_are_left_out(tmp_path: Path) -> None:
     pairs = [folders.pair("One"), folders.pair("Two", "unreadable", None)]
     match = folders.match_run(tmp_path / "candidates", pairs, 10)
