@@ -93,6 +93,11 @@ VERBS = {
         ["pipelines"],
         "a corpus → folders of songs, as other trainers read them",
     ),
+    "export-manifest": (
+        "pipelines.export_manifest.command",
+        ["pipelines"],
+        "a corpus → manifests of it, as lhotse reads them",
+    ),
     "report": ("pipelines.report.command", ["report"], "run folders → one HTML page"),
     "status": (
         "stemlode.progress.command",
@@ -234,7 +239,7 @@ def _complain(line: object, status: int) -> int:
 
 
 def _help() -> str:
-    lines = [f"  {verb:<13} {sentence}" for verb, (_, _, sentence) in VERBS.items()]
+    lines = [f"  {verb:<15} {sentence}" for verb, (_, _, sentence) in VERBS.items()]
     return "\n".join(
         ["usage: stemlode VERB [options] [Beam options]", "", *lines, "", "stemlode VERB --help"]
     )

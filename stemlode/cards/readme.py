@@ -183,8 +183,8 @@ def _reading(facts: Facts) -> Iterator[str]:
     yield f'```python\ndatasets.load_dataset("parquet", data_files="FOLDER/{index}")\n```'
     yield (
         "`croissant.json` says the same to what reads Croissant, with the SHA-256 of every file. "
-        "`stemlode verify FOLDER` compares them all; `stemlode export-stems` writes its songs for "
-        "other trainers."
+        "`stemlode verify FOLDER` compares them all; `stemlode export-stems` writes its songs as "
+        "folders for other trainers, `stemlode export-manifest` what lhotse reads."
     )
 
 

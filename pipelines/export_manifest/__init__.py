@@ -1,0 +1,1 @@
+"""A corpus → manifests of it, as others' libraries read them."""
