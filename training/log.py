@@ -5,13 +5,16 @@ the part that grows is written anew with each line, and each saved state begins 
 end all are joined in `log.jsonl`. A run that resumes drops the lines that its state does not know.
 """
 
+import dataclasses
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from stemlode import files
-from stemlode.runs import Run
+from stemlode import files, runs
+from stemlode.runs import Failed, Run
+from training import console
 from training.state import Progress, Unlogged, damaged
 
 FILE, PARTS = "log.jsonl", "log"
@@ -33,22 +36,31 @@ class Log:
             self._remove(0)
 
     def resume(self, step: int, count: int | None) -> None:
-        """Go on with the first `count` lines; where a state does not say how many (of earlier
-        versions), with those up to its step. Failed where they are not there."""
+        """Go on with the first `count` lines, those up to a step, that a state knows; states of
+        earlier versions do not say how many. Where some are damaged or gone, that is said, and the
+        run goes on with the others: the net does not depend on them."""
         if not self.writes:
             return
-        parts = [_lines_of(path) for path in self._paths()]
-        if count is not None and sum(map(len, parts)) >= count:
-            self._keep(parts, count)
+        paths = self._paths()
+        parts = [_held(path) for path in paths]
+        lacks = "" if count is None else self._lacks(paths, parts, count)
+        if count is not None and not lacks:
+            self._keep(paths, parts, count)
             return
-        # A run that came to its end, and is to last longer now.
+        # A run that came to its end, and is to last longer now; or one whose log is damaged.
         path = self.run.path(FILE)
+        whole = _held(path) if files.exists(path) else Held([], [], "")
         if count is None:
-            self.lines = [line for line in read(path) if line["step"] <= step]
+            count = sum(line["step"] <= step for line in whole.every)
+        if len(whole.lines) >= count:
+            self.lines = whole.lines[:count]
         else:
-            self.lines = [_parsed(path, line) for line in _lines_of(path)[:count]]
-            if len(self.lines) < count:
-                raise damaged(path, ValueError(f"{len(self.lines)} of {count} lines"))
+            of_parts = [line for part in parts for line in part.every]
+            known = max(of_parts, whole.every, key=len)
+            self.lines = [line for line in known if line["step"] <= step][:count]
+            lost = count - len(self.lines)
+            trouble = lacks or f"{path}: {whole.trouble}"
+            console.tell(f"{trouble}; the net goes on as it was, the log without lines: {lost}")
         self._remove(0)
         if self.lines:
             self._write()
@@ -71,22 +83,35 @@ class Log:
             files.write_bytes(self.run.path(FILE), _text(self.lines))
             self._remove(0)
 
-    def _keep(self, parts: Sequence[Sequence[bytes]], count: int) -> None:
-        paths, wanted = self._paths(), 0
-        for path, held in zip(paths, parts, strict=True):
-            if len(self.lines) == count:
+    def _lacks(self, paths: Sequence[str], parts: "Sequence[Held]", count: int) -> str:
+        """What keeps the first `count` lines from being all in the parts; empty where they are."""
+        have = 0
+        for number, (path, part) in enumerate(zip(paths, parts, strict=True), 1):
+            if have >= count:
                 break
-            self.lines += [_parsed(path, line) for line in held[: count - len(self.lines)]]
-            wanted += 1
+            if path != self._named(number):
+                return f"{self._named(number)}: missing"
+            have += len(part.lines)
+            if part.trouble and have < count:
+                return f"{path}: {part.trouble}"
+        return "" if have >= count else f"{self._named(len(paths) + 1)}: missing"
+
+    def _keep(self, paths: Sequence[str], parts: "Sequence[Held]", count: int) -> None:
+        wanted, last = 0, 0
+        while len(self.lines) < count:
+            held = parts[wanted].lines[: count - len(self.lines)]
+            self.lines += held
+            last, wanted = len(held), wanted + 1
         self._remove(wanted)
         self._part, self._from = wanted + 1, count
-        if wanted and sum(map(len, parts[:wanted])) > count:
-            kept = count - sum(map(len, parts[: wanted - 1]))
-            files.write_bytes(paths[wanted - 1], _text(self.lines[-kept:]))
+        if wanted and not parts[wanted - 1].is_just(last):
+            files.write_bytes(paths[wanted - 1], _text(self.lines[-last:]))
 
     def _write(self) -> None:
-        path = self.run.path(PARTS, f"{self._part:06}.jsonl")
-        files.write_bytes(path, _text(self.lines[self._from :]))
+        files.write_bytes(self._named(self._part), _text(self.lines[self._from :]))
+
+    def _named(self, number: int) -> str:
+        return self.run.path(PARTS, f"{number:06}.jsonl")
 
     def _paths(self) -> list[str]:
         found = files.list_files(self.run.path(PARTS))
@@ -116,26 +141,50 @@ def line_of(progress: Progress, unlogged: Unlogged, learning_rate: float) -> Lin
 
 def read(path: str) -> list[Line]:
     """The lines of a log that is whole; Failed where it is damaged."""
+    held = _held(path)
+    if held.trouble:
+        raise damaged(path, ValueError(held.trouble))
+    return held.lines
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a file holds of a log."""
+
+    lines: list[Line]  # up to the first one that is damaged
+    after: list[Line]  # whole ones behind that
+    trouble: str  # what is wrong with it; empty where nothing is
+
+    @property
+    def every(self) -> list[Line]:
+        """All whole lines."""
+        return [*self.lines, *self.after]
+
+    def is_just(self, count: int) -> bool:
+        """Whether so many lines are all that is there."""
+        return not self.trouble and len(self.lines) == count
+
+
+def _held(path: str) -> Held:
+    """Raises Failed where a file cannot be read, which may pass."""
     try:
-        return [_parsed(path, line) for line in files.read_bytes(path).splitlines()]
+        data = files.read_bytes(path)
     except OSError as error:
-        raise damaged(path, error) from error
-
-
-def _lines_of(path: str) -> list[bytes]:
-    """The whole lines of a file; a torn last one is none."""
-    try:
-        return files.read_bytes(path).split(b"\n")[:-1]
-    except OSError as error:
-        raise damaged(path, error) from error
-
-
-def _parsed(path: str, line: bytes) -> Line:
-    try:
-        row = json.loads(line)
-        return {**row, "step": int(row["step"])}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise damaged(path, error) from error
+        raise Failed(f"{path}: {runs.reason(error)}; run again to resume") from error
+    *texts, torn = data.split(b"\n")
+    found = Held([], [], "")
+    for number, text in enumerate(texts, 1):
+        try:
+            row = json.loads(text)
+            line = {**row, "step": int(row["step"])}
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            if not found.trouble:
+                found = dataclasses.replace(found, trouble=f"line {number} is damaged")
+            continue
+        (found.after if found.trouble else found.lines).append(line)
+    if torn and not found.trouble:
+        return dataclasses.replace(found, trouble="its last line is torn")
+    return found
 
 
 def _number(path: str) -> tuple[int, str]:

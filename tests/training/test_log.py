@@ -1,5 +1,6 @@
 """The log while a run goes on, in parts; what a resumed run drops; what is joined at the end."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -97,8 +98,68 @@ def test_a_log_of_an_earlier_version_is_cut_at_the_state_s_step(tmp_path: Path) 
     assert [line["step"] for line in log.read(str(tmp_path / "log.jsonl"))] == [3, 6, 7]
 
 
-@pytest.mark.parametrize("text", ["", '{"step": 1}\n', '{"step": 1}\n{"st\n{"step": 3}\n'])
-def test_a_log_without_what_its_state_knows_is_damaged(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("", 0), ('{"step": 1}\n', 1), ('{"step": 1}\n{"st\n{"step": 3}\n{"step": 4}\n', 2)],
+)
+def test_a_run_goes_on_with_what_is_left_of_a_damaged_log(
+    text: str, kept: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "log.jsonl").write_text(text)
-    with pytest.raises(Failed, match=r"log\.jsonl: damaged: .*--overwrite"):
-        Log(_run(tmp_path)).resume(3, 3)
+    lines = Log(_run(tmp_path))
+    lines.resume(3, 3)
+    assert [line["step"] for line in lines.lines] == [1, 3][:kept]
+    assert f"the log without lines: {3 - kept}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "harm", "said"),
+    [
+        (1, None, "000001.jsonl: missing"),
+        (2, None, "000002.jsonl: missing"),
+        (2, lambda data: data[:-3], "000002.jsonl: its last line is torn"),
+        (2, lambda data: b"\xff\x00" + data[2:], "000002.jsonl: line 1 is damaged"),
+        (2, lambda data: data.replace(b"4", b"Infinity", 1), "000002.jsonl: line 2 is damaged"),
+    ],
+)
+def test_nothing_is_lost_silently_nor_doubled_where_a_part_is_damaged(
+    number: int,
+    harm: Callable[[bytes], bytes] | None,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Parts of two lines, the last of which no state knows: it would make up for what is lost."""
+    lines = Log(_run(tmp_path))
+    lines.begin()
+    for step in range(1, 7):
+        lines.add({"step": step})
+        if step % 2 == 0:
+            lines.next_part()
+    part = tmp_path / "log" / f"{number:06}.jsonl"
+    if harm is None:
+        part.unlink()
+    else:
+        part.write_bytes(harm(part.read_bytes()))
+    again = Log(_run(tmp_path))
+    again.resume(4, 4)
+    steps = [line["step"] for line in again.lines]
+    assert steps == [step for step in (1, 2, 3, 4) if step in steps]
+    err = capsys.readouterr().err
+    assert (
+        f"{said}; the net goes on as it was, the log without lines: {4 - len(steps)}" in err
+        and len(steps) < 4
+    )
+    again.add({"step": 5})
+    again.next_part()
+    later = Log(_run(tmp_path))
+    later.resume(5, len(steps) + 1)
+    assert [line["step"] for line in later.lines] == [*steps, 5] and not capsys.readouterr().err
+
+
+def test_a_log_that_cannot_be_read_is_not_given_up(tmp_path: Path) -> None:
+    (tmp_path / "log" / "000001.jsonl").mkdir(parents=True)
+    (tmp_path / "log" / "000001.jsonl" / "x").touch()
+    (tmp_path / "log.jsonl").mkdir()
+    with pytest.raises(Failed, match=r"log.*run again to resume"):
+        Log(_run(tmp_path)).resume(1, 1)

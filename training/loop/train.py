@@ -79,7 +79,7 @@ def train(  # noqa: PLR0912, PLR0915 (one loop that reads from top to bottom)
             state.put_back(run)
         path = run.path(state.LAST)
         progress, unlogged, logged = state.restore(path, learning, device, world)
-        lines.resume(progress.step, logged)
+        lines.resume(progress.step - bool(unlogged.losses), logged)
     else:
         lines.begin()
         for line in material.begin(nets, progress):
