@@ -95,6 +95,9 @@ _AND_OTHERS = re.compile(  # what stands between the artists of a credit
     re.IGNORECASE,
 )
 _IN_BRACKETS = re.compile(r"(?<=\S)\s*[(\[（【].*$")  # what follows a name: "(2)", "(UK)"
+_CHANNEL = re.compile(r"\s+-\s+Topic\s*$|(?<=\w)\s?VEVO\s*$")  # as YouTube calls an artist's
+_LEADING_FEAT = re.compile(r"^\s*(?:feat(?:uring)?|ft)\b[.:]?\s+", re.IGNORECASE)
+_SIGNS = ((re.compile(r"\$(?=[\w$])|(?<=[\w$])\$"), "s"), (re.compile(r"(?<=\w)!(?=\w)"), "i"))
 _NO_NAME = re.compile(r"[?\-–—_./\\*)\]\s]*")  # signs that are put where a name is missing
 
 
@@ -111,7 +114,8 @@ def of(artist_id: str | None, credit: str | None) -> Artist | None:
     A credit of nobody outweighs the id, which catalogues make up for nobody too.
     """
     shown, name = "", ""
-    for part in _AND_OTHERS.split(_printable((credit or "")[:_LONGEST_CREDIT])):
+    said = _LEADING_FEAT.sub("", _printable((credit or "")[:_LONGEST_CREDIT]))
+    for part in _AND_OTHERS.split(said):
         shown, name = part.strip(), _name_key(part)
         if name:
             break
@@ -134,9 +138,11 @@ def may_stand(drawn: set[str], listed: set[str]) -> bool:
 
 def _name_key(name: str) -> str:
     """What one name is known by; empty for nobody's."""
-    plain = _IN_BRACKETS.sub("", name.strip())
+    plain = _CHANNEL.sub("", _IN_BRACKETS.sub("", name.strip()))
     if not plain or _NO_NAME.fullmatch(plain):
         return ""
+    for sign, letter in _SIGNS:  # Ke$ha, A$AP, P!nk
+        plain = sign.sub(letter, plain)
     key = artist_key(plain)
     is_bracketed = plain[0] == "[" and plain[-1] == "]"
     is_nobody = key in NOBODIES or (is_bracketed and key in NOBODIES_IN_BRACKETS)

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from matching.artists import Artist
 from pipelines.samples.recordings import Recording
 from stemlode import files
+from stemlode.audio.kinds import without_extension
 from stemlode.ids import digest
 from stemlode.runs import BadUsage, reason
 
@@ -52,6 +53,12 @@ def notes(ratios: Mapping[str, float], counts: Mapping[str, float]) -> list[str]
         found.append(
             f"no song fell to {' and '.join(missing)}; without `valid` nothing tells training when "
             "to stop: put songs there with --splits, or give it a larger share with --split"
+        )
+    unused = counts.get("split_entries", 0) - counts.get("split_entries_used", 0)
+    if unused > 0:
+        found.append(
+            f"{unused:,} of {counts['split_entries']:,} lines of --splits name no song that is "
+            "there: write names as they are in the songs table, or ids"
         )
     if nobodys := counts.get(NOBODYS):
         found.append(f"{nobodys:,} songs have no artist that is known, and are split song by song")
@@ -162,7 +169,8 @@ def read_list(path: str) -> dict[str, str]:
 
 def keys(facts: SplitFacts) -> tuple[str, ...]:
     """By what a list may name a recording."""
-    return (facts.name, facts.recording_id, facts.song_id, *facts.track_ids)
+    names = {facts.name, without_extension(facts.name)}
+    return (*names, facts.recording_id, facts.song_id, *facts.track_ids)
 
 
 def listed(facts: SplitFacts, lists: Mapping[str, str]) -> str | None:

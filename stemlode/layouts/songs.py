@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from stemlode.audio.kinds import is_named_audio
 
-_TRACK_NUMBER = re.compile(r"\s*\d{1,2}(?:\s+-\s+|\s*[._)]\s*|-\s+)(?=\S)")
+_TRACK_NUMBER = re.compile(r"^\s*(?:\d{1,2}(?:\s+-\s+|\s*[._)]\s*|-\s+)|0\d\s+)(?=\S)")
+_DASH = re.compile(r"\s[-–—]\s|_-_")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +49,8 @@ def artist_of(name: str) -> str | None:
 
     A number before that is a track's, which is why `07 - Title` names nobody.
     """
-    artist, dash, title = _TRACK_NUMBER.sub("", posixpath.basename(name)).partition(" - ")
-    return artist.strip() or None if dash and title.strip() else None
+    artist, *title = _DASH.split(_TRACK_NUMBER.sub("", posixpath.basename(name)), maxsplit=1)
+    return artist.strip() or None if "".join(title).strip() else None
 
 
 def below(folder: str, path: str) -> str:

@@ -18,7 +18,8 @@ def _names(credit: str) -> tuple[str, ...]:
 
 MUSE = """Muse feat. B|Muse (feat. B)|Muse [ft B]|Muse FEATURING B|Muse & B|MUSE, B|Muse; B|Muse\0B
 Muse / B|Muse x B|Muse vs. B|Muse with B|Muse + B|Muse und B|Muse、B|The Muse|Muse, The|Muse (2)
-Mu\u200bse|Ｍｕｓｅ|Unknown Artist feat. Muse|[unknown] & Muse| muse """
+Mu\u200bse|Ｍｕｓｅ|Unknown Artist feat. Muse|[unknown] & Muse| muse 
+Muse - Topic|MuseVEVO|feat. Muse|Mu$e|ft Mu$e & B"""
 SOMEBODY = """AC/DC|10,000 Maniacs|!!!|+/-|[spunge]|(hed) p.e.|With Honor|X|The The|Archive|Data|🎵
 Soundtrack of Our Lives|Unknown Mortal Orchestra|Malcolm X"""
 NOBODY = """| |\u200b\u2060|???| - |Various Artists|various  artists|V.A.|VA|Verschiedene|[unknown]
@@ -34,6 +35,11 @@ def _listed(names: str) -> list[str]:
 @pytest.mark.parametrize("credit", _listed(MUSE))
 def test_of_a_credit_the_first_artist_who_is_known_counts(credit: str) -> None:
     assert _names(credit) == ("name:muse",)
+
+
+def test_signs_that_stand_for_letters_are_letters() -> None:
+    for printed, plain in (("P!nk", "Pink"), ("A$AP", "ASAP"), ("Bada$$", "Badass")):
+        assert _names(printed) == _names(plain)
 
 
 @pytest.mark.parametrize("credit", _listed(SOMEBODY))

@@ -70,3 +70,17 @@ def test_a_split_that_stays_empty_is_said() -> None:
     assert "no song fell to train and valid" in note
     assert not splits.notes(splits.parse_ratios("train=1"), {"samples_train": 9})
     assert not splits.notes(ratios, {})  # a corpus of nothing has words of its own
+
+
+def test_lines_of_a_list_that_name_nothing_are_said() -> None:
+    counts = {"split_entries": 3, "split_entries_used": 1}
+    (note,) = splits.notes({"train": 1.0}, counts)
+    assert "2 of 3 lines of --splits" in note
+    assert not splits.notes({"train": 1.0}, {**counts, "split_entries_used": 3})
+
+
+def test_a_list_may_name_a_file_without_its_extension() -> None:
+    fact = splits.SplitFacts("1", "2", "x/Mr. Big - 1.flac", (), None)
+    assert splits.listed(fact, {"x/Mr. Big - 1": "test"}) == "test"
+    folder = splits.SplitFacts("1", "2", "Mr. Big", (), None)
+    assert splits.listed(folder, {"Mr": "test"}) is None

@@ -21,7 +21,7 @@ from pipelines.samples.recordings import Facts, Recording, Shape
 from stemlode import cli, tables
 from stemlode.audio import AudioError
 from stemlode.layouts import folders, grouping, musdb
-from stemlode.layouts.songs import Part, Song
+from stemlode.layouts.songs import Part, Song, artist_of
 from stemlode.runs import BadUsage
 
 RATE = 8000
@@ -541,3 +541,22 @@ def test_recordings_ids_depend_on_names_alone(tmp_path: Path) -> None:
         _wav(tmp_path / place / "song/bass.wav")
         found.append(recordings.of_songs(_read(tmp_path / place)))
     assert found[0][0].recording_id == found[1][0].recording_id
+
+
+@pytest.mark.parametrize(
+    ("name", "artist"),
+    [
+        ("Sum 41 - Pieces", "Sum 41"),
+        ("Adele - 19.flac", "Adele"),
+        ("x/07 - Adele - Hello.mp3", "Adele"),
+        ("07. Adele – Hello", "Adele"),
+        ("07 Adele — Hello", "Adele"),
+        ("50 Cent - In Da Club", "50 Cent"),
+        ("Adele_-_Hello.ogg", "Adele"),
+        ("07 - Hello", None),
+        ("Jay-Z", None),
+        ("Adele - ", None),
+    ],
+)
+def test_the_artist_stands_before_the_dash(name: str, artist: str | None) -> None:
+    assert artist_of(name) == artist
