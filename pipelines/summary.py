@@ -19,7 +19,6 @@ WANTED = {
     "salience": "samples",
     "perturb-songs": "songs",
 }
-_UNITS = {"_seconds": 1.0, "_ms": 1e-3}
 
 
 def lines(record: dict[str, Any], output: str) -> Iterator[str]:
@@ -30,9 +29,9 @@ def lines(record: dict[str, Any], output: str) -> Iterator[str]:
     counts = record["counts"]
     for name, number in counts.items():
         if not number and name == WANTED.get(record["verb"]):
-            yield f"  {name.replace('_', ' '):<28} {'none':>12}"
+            yield f"  {bars.words(name):<28} {'none':>12}"
         elif number and not name.startswith(REJECTS):
-            yield f"  {_words(name):<28} {_amount(name, number)}"
+            yield f"  {bars.words(name):<28} {bars.with_unit(name, number)}"
     if causes := {n.removeprefix(REJECTS): c for n, c in counts.items() if REJECTS in n and c}:
         yield f"  rejected because: {reasons(causes)}"
     yield from unreached(record)
@@ -56,28 +55,3 @@ def reasons(causes: dict[str, int], most: int = CAUSES) -> str:
     ordered = sorted(causes.items(), key=lambda item: (-item[1], item[0]))
     said = [f"{cause.replace('_', ' ')} ({count:,})" for cause, count in ordered[:most]]
     return ", ".join(said) + (", …" if len(ordered) > most else "")
-
-
-def _words(name: str) -> str:
-    for ending in _UNITS:
-        name = name.removesuffix(ending)
-    return name.replace("_", " ")
-
-
-def _amount(name: str, number: float) -> str:
-    """A number and its unit, aligned by its digits."""
-    for ending, unit in _UNITS.items():
-        if name.endswith(ending):
-            return _with_unit(number * unit, 1)
-    if name.startswith("hours"):
-        return f"{number:>15,.2f} h"
-    if name == "bytes" or name.endswith("_bytes"):
-        return f"{number / 1e6:>15,.2f} MB" if number < 1e9 else f"{number / 1e9:>15,.2f} GB"
-    return f"{number:>12,}" if isinstance(number, int) else f"{number:>15,.2f}"
-
-
-def _with_unit(seconds: float, digits: int) -> str:
-    for unit, size in (("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:>{13 + digits},.{digits}f} {unit}"
-    return f"{seconds:>{13 + digits},.{digits}f} s"

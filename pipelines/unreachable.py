@@ -17,7 +17,7 @@ from stemlode.retry import NOT_TRIED, store_of
 from stemlode.runs import BadUsage
 
 MOST = 0.01  # of a run's files
-FEWEST = 10  # files: fewer end no run, whatever their share
+FEWEST = 10  # files: fewer end no run, whatever their share, but where they are all
 TRIED = "files_tried"  # how they are counted: what was opened, or would have been
 OPTIONS = ("retry_rejects", "max_unreachable")  # which decide nothing of the output
 
@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser, retry: str = RETRY) -> None:
         type=float,
         default=MOST,
         metavar="0…1",
-        help=f"share of the files beyond which a run fails that could not reach at least {FEWEST}",
+        help=f"share of the files beyond which a run fails that could not reach at least {FEWEST}, "
+        "or any at all",
     )
 
 
@@ -61,8 +62,8 @@ class Limit:
 
     def is_passed(self, counts: Mapping[str, float]) -> bool:
         """Whether so many files were not reached that the run is no success."""
-        missed = counts.get(UNREACHABLE, 0)
-        return missed >= FEWEST and missed > self.most * (self.files(counts) + self.held)
+        missed, every = counts.get(UNREACHABLE, 0), self.files(counts) + self.held
+        return missed >= min(FEWEST, max(1, every)) and missed > self.most * every
 
     def files(self, counts: Mapping[str, float]) -> int:
         """How many were tried."""

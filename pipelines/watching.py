@@ -25,6 +25,7 @@ GRACE_S = 20.0  # that a runner may take to notice a lost worker
 LOOK_S = 1.0
 _MODULE = b"sdk_worker_main"  # of Beam's worker processes
 _WORKER = "run_worker"  # what Beam calls the thread that waits for a worker process
+_STREAMS = ("beam_control_read", "read_grpc_client_inputs")  # those that listen to one
 
 
 @contextlib.contextmanager
@@ -36,9 +37,10 @@ def watched(run: runs.Run, begun: Callable[[], bool], *, limited: bool) -> Itera
     before = threading.excepthook
 
     def hook(args: Any) -> None:
-        if args.thread is not None and args.thread.name == _WORKER:
+        name = "" if args.thread is None else args.thread.name
+        if name == _WORKER:
             lost.append(runs.reason(args.exc_value))
-        else:
+        elif name not in _STREAMS:  # which break off with it
             before(args)
 
     threading.excepthook = hook

@@ -105,7 +105,7 @@ def difference(
     """
     old = read(held)
     if old is None:
-        return f"holds an unreadable {PLAN}"
+        return f"holds an unreadable {PLAN} (if it is a damaged run, remove the folder)"
     if old["verb"] != verb:
         return f"holds a run of {old['verb']}"
     higher = raised(old["options"], options, raisable)

@@ -301,7 +301,8 @@ def record(folder: str) -> dict[str, Any]:
     try:
         found = json.loads(files.read_bytes(path))
     except (OSError, ValueError, RecursionError) as error:
-        raise Failed(f"{path}: unreadable: {reason(error)}") from error
+        why = f"{path}: unreadable: {reason(error)}"
+        raise Failed(f"{why}; copy it again, or repeat its verb with --overwrite") from error
     if not isinstance(found, dict) or not isinstance(found.get("verb"), str):
         raise Failed(f"{path}: not a run record: it names no verb")
     if not isinstance(found.get("outputs"), dict):

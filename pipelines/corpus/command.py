@@ -171,7 +171,8 @@ def main(argv: Sequence[str]) -> int:
         rules = runs.rules([*given.values()], [], allowed, follow=follow)
         estimates.show(lambda: estimate.expected(options, given, rules), view.prices)
         return 0
-    _say_needs(options)
+    if not options.view_as(SharedOptions).quiet:
+        _say_needs(options)
     start: Callable[..., runs.Run | None] = runs.start
     if view.append or view.retry_rejects:
         kind = append.APPEND if view.append else append.RETRY

@@ -104,7 +104,9 @@ class Perturb(beam.DoFn):
 
     def _written(self, name: str, of: Multitrack | Chunked) -> list[Row]:
         folder = self.run.path(name)
-        if not files.exists(files.join(folder, PAGE)):  # which is written last
+        if files.exists(files.join(folder, PAGE)):  # which is written last
+            meters.was_held()
+        else:
             begun, parts = time.perf_counter(), self.run.path(runs.PARTS, name)
             known = of.read()
             seconds = known.mixture.shape[1] / known.sample_rate

@@ -17,6 +17,7 @@ from stemlode.runs import on_one_line
 LINE_S = 30.0  # between two lines where there is no terminal
 DRAW_S = 0.5
 COLUMNS = 80
+_UNITS = {"_seconds": 1.0, "_ms": 1e-3}  # of counts, by the ends of their names
 
 
 def duration(seconds: float) -> str:
@@ -29,6 +30,32 @@ def duration(seconds: float) -> str:
 def amount(number: float) -> str:
     """A number with as many digits as its size deserves."""
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def words(name: str) -> str:
+    """A count's name for people; its unit stands beside the number."""
+    for ending in _UNITS:
+        name = name.removesuffix(ending)
+    return name.replace("_", " ")
+
+
+def with_unit(name: str, number: float) -> str:
+    """A count and its unit, by its name, aligned by its digits."""
+    for ending, unit in _UNITS.items():
+        if name.endswith(ending):
+            return _in_time(number * unit, 1)
+    if name.startswith("hours"):
+        return f"{number:>15,.2f} h"
+    if name == "bytes" or name.endswith("_bytes"):
+        return f"{number / 1e6:>15,.2f} MB" if number < 1e9 else f"{number / 1e9:>15,.2f} GB"
+    return f"{number:>12,}" if isinstance(number, int) else f"{number:>15,.2f}"
+
+
+def _in_time(seconds: float, digits: int) -> str:
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:>{13 + digits},.{digits}f} {unit}"
+    return f"{seconds:>{13 + digits},.{digits}f} s"
 
 
 def rate(per_s: float, what: str) -> str:

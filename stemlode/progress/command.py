@@ -128,8 +128,7 @@ def _phases(found: State, now: float) -> Iterator[str]:
 def _counts(found: State) -> Iterator[str]:
     for name, number in found.record.get("counts", {}).items():
         if number and "/" not in name and name != "rejected":
-            said = f"{number:,}" if isinstance(number, int) else f"{number:,.2f}"
-            yield f"  {name.replace('_', ' '):<28} {said:>14}"
+            yield f"  {bars.words(name):<28} {bars.with_unit(name, number)}"
 
 
 def _numbers(line: Facts) -> str:

@@ -107,7 +107,10 @@ def of_sources(found: Mapping[str, np.ndarray], sample_rate: int) -> Song:
     for name, samples in found.items():
         if len(samples) not in (1, channels):
             raise AudioError(f"{name} has {len(samples)} channels, {widest} {channels}", "channels")
-    shaped = {name: np.broadcast_to(one, (channels, one.shape[1])) for name, one in found.items()}
+    shaped = {  # what has its shape stays writable, as torch wants it
+        name: one if len(one) == channels else np.broadcast_to(one, (channels, one.shape[1]))
+        for name, one in found.items()
+    }
     stems = {name: np.ascontiguousarray(one) for name, one in shaped.items() if name != MIXTURE}
     if not stems:
         raise AudioError("holds no stems", "layout")

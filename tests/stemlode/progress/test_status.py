@@ -51,6 +51,10 @@ def test_a_run_that_is_done(
     assert shown.startswith("scan: done in ") and "such as A - Bad.mp3: not audio" in shown
     found = _json(capsys, out)
     assert found["state"] == "done" and found["rejects"]["unreadable"]["count"] == 1
+    assert all(re.search(r"^  audio +3\.0 s$", text, re.M) for text in (said, shown))  # a unit
+    Path(out, runs.RECORD).write_text("{")
+    assert cli.main(["status", out]) == 1
+    assert "run.json: unreadable: " in (told := capsys.readouterr().err) and "--overwrite" in told
 
 
 def test_quiet_says_nothing_and_json_logs_each_reject(
