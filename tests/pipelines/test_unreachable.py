@@ -177,7 +177,7 @@ def test_a_few_of_many_end_no_run_and_all_of_few_do(web: Web, music: Path, tmp_p
     local = [str(music / f"{number:02d}.flac") for number in range(2)]
     assert _run("prune", tmp_path, [*_uris(web, 8), *local]) == 0
     assert _errors(tmp_path / "out") == {"unreachable": 8}
-    assert _run("prune", tmp_path, _uris(web, 2), to="all") == 1
+    assert _run("prune", tmp_path / "few", _uris(web, 2)) == 1
 
 
 def test_one_server_that_is_down_keeps_nothing_of_another(
