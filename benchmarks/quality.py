@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from matching import extended, rules
 from matching.links import links
 from matching.titles import artist_key, fuzzy_batch
+from pipelines.estimates import wilson
 
 PROJECT = Path(__file__).resolve().parent.parent
 LABELS = PROJECT / "tests" / "matching" / "labels.csv"
@@ -103,18 +104,8 @@ def judged(tracks: pa.Table, rule: rules.Rule) -> Iterator[tuple[str, bool, bool
         yield kind, pair in proposed[kind], label["label"] == "1", label
 
 
-def wilson(hits: int, trials: int, z: float = 1.96) -> tuple[float, float]:
-    """The 95 % confidence interval of a proportion (Wilson 1927)."""
-    if trials == 0:
-        return 0.0, 1.0
-    share, spread = hits / trials, z * z / trials
-    centre = (share + spread / 2) / (1 + spread)
-    margin = z * math.sqrt(share * (1 - share) / trials + spread / trials / 4) / (1 + spread)
-    return centre - margin, centre + margin
-
-
 def shown(hits: int, trials: int) -> str:
-    low, high = wilson(hits, trials)
+    low, high = wilson(hits / trials, trials) if trials else (0.0, 1.0)
     return f"{hits / trials if trials else math.nan:.3f} [{low:.3f}, {high:.3f}]"
 
 

@@ -6,6 +6,7 @@ gave and took is scaled up by what is known of all: their number, their bytes, t
 
 import argparse
 import contextlib
+import math
 import resource
 import tempfile
 import time
@@ -22,6 +23,7 @@ from stemlode.runs import BadUsage, Run
 
 OPTIONS = ("estimate", "prices")  # which decide nothing of the output
 WORKERS = (1, 10, 100)
+CONFIDENCE_Z = 1.959964  # of a two-sided interval of 95 %
 EXAMPLE = """\
 # Prices for `--estimate`: put in yours. These are round numbers to begin with, not an offer.
 currency = "USD"
@@ -199,20 +201,20 @@ def lines(estimate: Estimate, prices: Prices | None) -> Iterator[str]:
     yield f"tried {e.sampled:,} of {e.inputs:,} {e.what}"
     for name, value in (
         ("rows", f"{e.rows:,.0f} {e.rows_are}"),
-        ("audio", f"{e.hours:,.2f} h" if e.hours >= 0.1 else f"{hours_(e.hours)} h"),
-        ("to read", bytes_(e.read_bytes)),
-        ("to write", bytes_(e.written_bytes)),
-        ("disk", f"{bytes_(e.disk_bytes)} while it is written"),
-        ("core-hours", hours_(e.core_hours)),
+        ("audio", f"{e.hours:,.2f} h" if e.hours >= 0.1 else f"{as_hours(e.hours)} h"),
+        ("to read", as_bytes(e.read_bytes)),
+        ("to write", as_bytes(e.written_bytes)),
+        ("disk", f"{as_bytes(e.disk_bytes)} while it is written"),
+        ("core-hours", as_hours(e.core_hours)),
     ):
         yield f"  {name:<12} {value}"
     if e.gpu_hours:
-        yield f"  {'GPU-hours':<12} {hours_(e.gpu_hours)}"
+        yield f"  {'GPU-hours':<12} {as_hours(e.gpu_hours)}"
     elif e.net_share:
         share = f"{100 * e.net_share:.0f} % of the core-hours are the net's"
         yield f"  {'GPU-hours':<12} none: {share}; on a machine with a GPU its hours are estimated"
     for workers in WORKERS:
-        took = span_(e.core_hours / workers)
+        took = as_span(e.core_hours / workers)
         yield f"  {took:>12} with {workers} worker{'s' * (workers > 1)} of a core"
     if e.rejected:
         causes = ", ".join(f"{cause.replace('_', ' ')} ({n})" for cause, n in e.rejects.items())
@@ -239,7 +241,18 @@ def cost(
     )
 
 
-def bytes_(number: float) -> str:
+def wilson(share: float, size: float, z: float = CONFIDENCE_Z) -> tuple[float, float]:
+    """Wilson's score interval of a share seen in a sample of `size` (Wilson 1927).
+
+    Unlike p ± z·√(p(1−p)/n) it stays within 0…1 and says something where the share is 0 or 1.
+    """
+    spread = z * z / size
+    centre = (share + spread / 2) / (1 + spread)
+    half = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
+    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
+
+
+def as_bytes(number: float) -> str:
     """In a unit that suits."""
     for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if number >= size:
@@ -247,12 +260,12 @@ def bytes_(number: float) -> str:
     return f"{number / 1e3:,.1f} kB"
 
 
-def hours_(number: float) -> str:
+def as_hours(number: float) -> str:
     """Core-hours and the like, to three digits."""
     return f"{number:,.3g}" if number < 10 else f"{number:,.0f}"
 
 
-def span_(hours: float) -> str:
+def as_span(hours: float) -> str:
     """A stretch of time."""
     if hours >= 1:
         return f"{hours:,.1f} h"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pipelines import estimates
-from pipelines.estimates import Prices, hours_, span_
+from pipelines.estimates import Prices, as_hours, as_span, wilson
 from pipelines.prune.scoring import ROLES, Heard, Listener, Row, groups
 from stemlode import tables
 
@@ -125,9 +125,9 @@ def lines(
         f"listened to {cost.pairs} pairs here, {cost.audio_s:,.0f} s of audio: "
         f"{cost.audio_s / cost.cpu_s:,.0f} audio s a core second, "
         f"{100 * cost.decode_s / cost.cpu_s:.0f} % of it decoding",
-        f"about {hours_(hours)} core-hours ({hours_(hours * ROUND / work.pairs)} for "
+        f"about {as_hours(hours)} core-hours ({as_hours(hours * ROUND / work.pairs)} for "
         f"{ROUND:,} such pairs)",
-        *(f"  {span_(hours / n):>10} with {n} worker{'s' * (n > 1)} of a core" for n in WORKERS),
+        *(f"  {as_span(hours / n):>10} with {n} worker{'s' * (n > 1)} of a core" for n in WORKERS),
     ]
     if prices is not None:
         said.append(estimates.cost(hours, 0.0, 0.0, 0.0, prices))
@@ -147,9 +147,6 @@ def _tracks(sample: Iterable[list[Row]]) -> int:
 
 
 def _share(count: int, pairs: int) -> str:
-    """A share with its 95 % interval (Wilson 1927), of a sample of pairs."""
-    p, z = count / pairs, 1.96
-    middle = (p + z**2 / (2 * pairs)) / (1 + z**2 / pairs)
-    half = z / (1 + z**2 / pairs) * math.sqrt(p * (1 - p) / pairs + z**2 / (4 * pairs**2))
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
-    return f"{100 * p:.0f} % ({100 * low:.0f} to {100 * high:.0f} %)"
+    """A share with its 95 % interval, of a sample of pairs."""
+    low, high = wilson(count / pairs, pairs)
+    return f"{100 * count / pairs:.0f} % ({100 * low:.0f} to {100 * high:.0f} %)"

@@ -12,7 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-CONFIDENCE_Z = 1.959964  # of a two-sided interval of 95 %
+from pipelines.estimates import CONFIDENCE_Z, wilson
+
 DECIMALS = 4  # to which an edge is rounded where that leaves every judged pair on its side
 
 
@@ -79,17 +80,6 @@ def weights(strata: Sequence[int], sizes: Mapping[int, int]) -> np.ndarray:
     found, counts = np.unique(np.asarray(strata, np.int64), return_counts=True)
     judged = dict(zip(found.tolist(), counts.tolist(), strict=True))
     return np.array([sizes[stratum] / judged[stratum] for stratum in strata], np.float64)
-
-
-def wilson(share: float, size: float, z: float = CONFIDENCE_Z) -> tuple[float, float]:
-    """Wilson's score interval of a share seen in a sample of `size` (Wilson 1927).
-
-    Unlike p ± z·√(p(1−p)/n) it stays within 0…1 and says something where the share is 0 or 1.
-    """
-    spread = z * z / size
-    centre = (share + spread / 2) / (1 + spread)
-    half = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
-    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
 
 
 def wanted(share: float, half: float, z: float = CONFIDENCE_Z) -> int:

@@ -33,10 +33,6 @@ def test_precision_and_recall_on_held_out_pairs(test_data: Path) -> None:
         assert recall > thesis_recall
 
 
-@pytest.mark.parametrize(
-    ("hits", "trials", "low", "high"),
-    [(0, 0, 0.0, 1.0), (10, 10, 0.7225, 1.0), (0, 10, 0.0, 0.2775), (81, 263, 0.2553, 0.3662)],
-)
-def test_wilson_interval(hits: int, trials: int, low: float, high: float) -> None:
-    """81 of 263 is Newcombe's (1998) example: 0.2553 to 0.3662 without continuity correction."""
-    assert quality.wilson(hits, trials) == pytest.approx((low, high), abs=1e-4)
+def test_a_share_of_nothing_may_be_any() -> None:
+    assert quality.shown(0, 0) == "nan [0.000, 1.000]"
+    assert quality.shown(10, 10) == "1.000 [0.722, 1.000]"
