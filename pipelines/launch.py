@@ -47,8 +47,12 @@ def pipeline_of(verb: Verb, options: PipelineOptions) -> Callable[[runs.Run], No
             verb.build(pipeline, options, run)
             causes.tell(pipeline, run, _attempt(options, _needs(verb, options, run)))
             begun = functools.partial(causes.has_begun, run)
-            with watching.watched(run, begun, limited=not is_dataflow(options)):
-                pipeline.run().wait_until_finish()
+            watching.watched(
+                run,
+                lambda: pipeline.run().wait_until_finish(),
+                begun,
+                limited=not is_dataflow(options),
+            )
 
     return work
 

@@ -3,10 +3,12 @@
 Beam's own local runner does not notice every worker that is gone, and waits for one that never
 begins. The first step that runs anywhere leaves a sign in the run folder (`causes.tell`); until
 then, and after a worker process was lost, the watch says what is waited for, and at last ends this
-process. What is finished lies in the run folder, so the same command goes on. No Beam.
+process, or the call alone where somebody else's process made it. What is finished lies in the run
+folder, so the same command goes on. No Beam.
 """
 
 import contextlib
+import contextvars
 import os
 import signal
 import sys
@@ -14,24 +16,27 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from stemlode import files, runs
+from stemlode import files, runs, signals
 
 VARIABLE = "STEMLODE_START_TIMEOUT_S"
 START_S = 300.0  # that the first worker may take to begin
 NOTICE_S = 30.0  # between two lines that say so
 GRACE_S = 20.0  # that a runner may take to notice a lost worker
 LOOK_S = 1.0
+AGAIN_S = 5.0  # between two tries to get a call out of its waiting
 _MODULE = b"sdk_worker_main"  # of Beam's worker processes
 _WORKER = "run_worker"  # what Beam calls the thread that waits for a worker process
 _STREAMS = ("beam_control_read", "read_grpc_client_inputs")  # those that listen to one
 
 
-@contextlib.contextmanager
-def watched(run: runs.Run, begun: Callable[[], bool], *, limited: bool) -> Iterator[None]:
-    """While a pipeline runs. `begun` tells whether any worker has begun; `limited`: one must, in
-    the time that is allowed for it."""
+def watched(
+    run: runs.Run, call: Callable[[], object], begun: Callable[[], bool], *, limited: bool
+) -> None:
+    """Run a pipeline by `call`. `begun` tells whether any worker has begun; `limited`: one must, in
+    the time that is allowed for it. Failed where a library's call ends for what the watch saw."""
     over = threading.Event()
     lost: list[str] = []
     before = threading.excepthook
@@ -45,13 +50,101 @@ def watched(run: runs.Run, begun: Callable[[], bool], *, limited: bool) -> Itera
 
     threading.excepthook = hook
     limit_s = start_s() if limited else float("inf")
-    watch = threading.Thread(target=_watch, args=(run, begun, over, lost, limit_s), daemon=True)
+    waiting = _call_of(call)
+    watch = threading.Thread(
+        target=_watch, args=(run, begun, over, lost, limit_s, waiting.give_up), daemon=True
+    )
     watch.start()
     try:
-        yield
+        waiting.run(over)
+    except BaseException:
+        if not waiting.why:
+            raise
     finally:
         over.set()
         threading.excepthook = before
+    if waiting.why and not _is_done(run):
+        raise runs.Failed(f"{waiting.why}; run again to resume")
+
+
+class _Program:
+    """The call of a program of ours, which ends with it."""
+
+    why = ""  # it was given up
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self.call = call
+
+    def run(self, over: threading.Event) -> None:
+        """What is watched, until it is over."""
+        try:
+            self.call()
+        finally:
+            over.set()
+
+    def give_up(self, run: runs.Run, why: str) -> None:
+        """Called by the watch."""
+        _exit(run, why)
+
+
+class _InMainThread(_Program):
+    """A library's call, as a notebook makes it: a signal gets it out of any waiting."""
+
+    def run(self, over: threading.Event) -> None:
+        usual = signal.getsignal(signal.SIGINT)
+
+        def interrupted(number: int, frame: FrameType | None) -> None:
+            if self.why:
+                raise KeyboardInterrupt
+            if callable(usual):
+                usual(number, frame)
+
+        signal.signal(signal.SIGINT, interrupted)
+        self.over = over
+        try:
+            super().run(over)
+        finally:
+            signal.signal(signal.SIGINT, usual)
+
+    def give_up(self, run: runs.Run, why: str) -> None:
+        self.why = why
+        while not self.over.is_set():  # what is cleared up at the end may wait as well
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            self.over.wait(AGAIN_S)
+
+
+class _InThread(_Program):
+    """A library's call from another thread, which nothing gets out: a further one waits."""
+
+    def run(self, over: threading.Event) -> None:
+        raised: list[BaseException] = []
+
+        def called() -> None:
+            try:
+                self.call()
+            except BaseException as error:
+                raised.append(error)
+            finally:
+                over.set()
+
+        within = contextvars.copy_context()
+        threading.Thread(target=within.run, args=(called,), daemon=True).start()
+        self.over = over
+        over.wait()
+        if raised:
+            raise raised[0]
+
+    def give_up(self, run: runs.Run, why: str) -> None:
+        self.why = why
+        self.over.set()
+
+
+def _call_of(call: Callable[[], object]) -> _Program:
+    if signals.are_heeded():
+        return _Program(call)
+    is_main = threading.current_thread() is threading.main_thread()
+    # A handler that is not Python's cannot be put back.
+    return _InMainThread(call) if is_main and signal.getsignal(signal.SIGINT) else _InThread(call)
 
 
 def start_s() -> float:
@@ -69,29 +162,30 @@ def _watch(
     over: threading.Event,
     lost: list[str],
     limit_s: float,
+    give_up: Callable[[runs.Run, str], None],
 ) -> None:
     started = told = time.monotonic()
     since: float | None = None
-    waiting, workers = True, set[int]()
+    waiting, workers, others = True, set[int](), {*_below(os.getpid())}
     while not over.wait(LOOK_S):
         now = time.monotonic()
         workers |= {*filter(_is_worker, _below(os.getpid()))}  # also when their shells are gone
         if lost:
             since = since or now
             if now - since > GRACE_S:
+                _kill(workers, others)
                 why = f"a worker process is gone ({lost[0]}), and the runner waits for it"
-                _end(run, why, workers)
+                return give_up(run, why)
         waiting = waiting and not begun()
         if waiting and now - told > min(NOTICE_S, limit_s / 2):
             told = now
             what = f"{run.verb}: waiting for the first worker to begin"
             print(f"{what} ({now - started:.0f} s so far)", file=sys.stderr, flush=True)
         if waiting and now - started > limit_s:
-            _end(
-                run,
-                f"no worker began to work within {limit_s:g} s ({VARIABLE} says how long to wait)",
-                workers,
-            )
+            _kill(workers, others)
+            why = f"no worker began to work within {limit_s:g} s ({VARIABLE} says how long to wait)"
+            return give_up(run, why)
+    return None
 
 
 def _below(pid: int) -> Iterator[int]:
@@ -109,14 +203,22 @@ def _is_worker(pid: int) -> bool:
     return False
 
 
-def _end(run: runs.Run, why: str, workers: Iterable[int]) -> None:
-    """End this process, whatever its other threads wait for: 1, or 0 where the run is done."""
-    for pid in (*_below(os.getpid()), *filter(_is_worker, workers)):
+def _kill(workers: Iterable[int], others: set[int]) -> None:
+    """What a run has started, and its workers whose parents are gone, but `others`."""
+    for pid in {*_below(os.getpid()), *filter(_is_worker, workers)} - others:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
+
+
+def _is_done(run: runs.Run) -> bool:
+    return files.exists(run.path(runs.SUCCESS)) and not files.exists(run.path(runs.PENDING))
+
+
+def _exit(run: runs.Run, why: str) -> None:
+    """End this process, whatever its other threads wait for: 1, or 0 where the run is done."""
     status = 1
     with contextlib.suppress(Exception):
-        if files.exists(run.path(runs.SUCCESS)) and not files.exists(run.path(runs.PENDING)):
+        if _is_done(run):
             status = 0
         else:
             files.write_bytes(run.path(runs.ERROR), f"{why}\n".encode())

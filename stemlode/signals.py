@@ -48,9 +48,15 @@ def heeded(at_last: Callable[[], object] | None = None) -> Iterator[None]:
     finally:
         for timer in _last_resort:
             timer.cancel()
+        _heeding.clear()
         if os.getpid() == process:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def are_heeded() -> bool:
+    """Whether this process is a program of ours, and not one that called us as a library."""
+    return os.getpid() in _heeding
 
 
 def received() -> signal.Signals | None:

@@ -19,6 +19,8 @@ def read(path: str, verb: str, known: dict[str, Any]) -> Values:
     whole = files.absolute(path)
     if not files.is_file(whole) and files.exists(files.join(whole, runs.RECORD)):
         whole = files.join(whole, runs.RECORD)
+    elif files.exists(files.join(whole, runs.PLAN)):
+        raise BadUsage(f"--config {path}: is not finished, and keeps what it was told at the end")
     try:
         data = files.read_bytes(whole)
     except OSError as error:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from pipelines import causes, watching
 from stemlode import cli, runs
 from tests.pipelines.test_lost_worker import _below, _workers
 
+GONE = "error: a worker process is gone (Worker subprocess exited with return code 3)"
+WITHIN = "error: no worker began to work within 4 s (STEMLODE_START_TIMEOUT_S says"
 WORKERS = ["--direct_num_workers", "2", "--direct_running_mode", "multi_processing"]
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="looks at processes in /proc"
@@ -38,10 +41,30 @@ def _lives(pid: int) -> bool:
         return False
 
 
+LIBRARY = """
+import sys, threading, stemlode
+def call():
+    try:
+        stemlode.scan(sys.argv[2], sys.argv[4], config=sys.argv[5])
+    except stemlode.Failed as error:
+        print("error:", error, file=sys.stderr)
+if "thread" in sys.argv[1]:
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+else:
+    call()
+sys.exit(7)
+"""
+
+
 def _started(code: str, *words: object) -> subprocess.Popen[str]:
-    """The command line, with some names set to other values first."""
-    script = f"from pipelines import watching\n{code}\nfrom stemlode import cli\n"
-    script += "import sys\nsys.exit(cli.main(sys.argv[1:]))"
+    """The command line, or a library's call, with some names set to other values first."""
+    script = f"from pipelines import watching\n{code}\n"
+    if words[0] == "scan":
+        script += "import sys\nfrom stemlode import cli\nsys.exit(cli.main(sys.argv[1:]))"
+    else:
+        script += LIBRARY
     command = [sys.executable, "-c", script, *map(str, words)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -70,29 +93,78 @@ def test_a_wrapper_that_is_killed_ends_the_run(music: Path, tmp_path: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("worker", "line"),
+    ("caller", "worker", "line"),
     [
-        ("exit 3", "error: a worker process is gone (Worker subprocess exited with return code 3)"),
-        ("sleep 600", "error: no worker began to work within 4 s (STEMLODE_START_TIMEOUT_S says"),
+        (
+            "scan",
+            "exit 3",
+            GONE,
+        ),
+        ("scan", "sleep 600", WITHIN),
+        ("library", "sleep 600", WITHIN),
     ],
 )
 def test_a_portable_worker_that_cannot_start(
-    worker: str, line: str, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    caller: str,
+    worker: str,
+    line: str,
+    music: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(watching.VARIABLE, "4" if "sleep" in worker else "300")
     portable = ["--runner", "PortableRunner", "--job_endpoint", "embed"]
     portable += ["--environment_type", "beam:env:harness_subprocess_python:v1"]
     portable += ["--environment_config", worker]
     output = tmp_path / "out"
-    run = _started("watching.GRACE_S = 2", "scan", music, "--output", output, *portable)
+    if caller != "scan":
+        keys = (word.removeprefix("--") for word in portable[::2])
+        told = (f"{key} = {word!r}\n" for key, word in zip(keys, portable[1::2], strict=True))
+        (tmp_path / "run.toml").write_text("".join(told))
+        portable = [str(tmp_path / "run.toml")]
+    run = _started("watching.GRACE_S = 2", caller, music, "--output", output, *portable)
     try:
         _, said = run.communicate(timeout=200)
     finally:
         run.kill()
-    assert run.returncode == 1
+    assert run.returncode == (1 if caller == "scan" else 7)
     assert line in said
     assert not (output / runs.SUCCESS).exists()
-    assert (output / runs.ERROR).read_text().startswith(line.removeprefix("error: ")[:20])
+    assert line.removeprefix("error: ")[:20] in (output / runs.ERROR).read_text()
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["main thread", "another"])
+def test_a_call_that_waits_for_ever_ends_and_its_process_does_not(
+    apart: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(watching.VARIABLE, "0.01")
+    monkeypatch.setattr(watching, "LOOK_S", 0.01)
+    run = runs.Run("scan", str(tmp_path), {}, {}, 0.0)
+    handler, found = signal.getsignal(signal.SIGINT), []
+
+    def called() -> None:
+        with pytest.raises(runs.Failed, match=r"^no worker began .* run again to resume$"):
+            watching.watched(run, threading.Event().wait, lambda: False, limited=True)
+        found.append("it went on")
+
+    if apart:
+        thread = threading.Thread(target=called)
+        thread.start()
+        thread.join()
+    else:
+        called()
+    assert found and signal.getsignal(signal.SIGINT) is handler
+
+
+def test_what_a_watched_call_raises_is_raised(tmp_path: Path) -> None:
+    run = runs.Run("scan", str(tmp_path), {}, {}, 0.0)
+    for error in (ValueError, KeyboardInterrupt):
+
+        def called(error: type[BaseException] = error) -> None:
+            raise error
+
+        with pytest.raises(error):
+            watching.watched(run, called, lambda: True, limited=False)
 
 
 def test_a_run_in_this_process_leaves_no_sign(music: Path, tmp_path: Path) -> None:

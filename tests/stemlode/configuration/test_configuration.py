@@ -214,6 +214,9 @@ def test_a_finished_run_is_made_again_from_its_record(
     capsys.readouterr()
     assert cli.main(["match", "--config", "first/run.json"]) == 0
     assert "already complete" in capsys.readouterr().out
+    Path("first/run.json").unlink()  # as if it had been killed
+    assert cli.main(["match", "--config", "first", "--print-config"]) == 2
+    assert "--config first: is not finished" in capsys.readouterr().err
 
     del record["config"]  # as an earlier version wrote it
     Path("old.json").write_text(json.dumps(record))
