@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from google.cloud import bigquery
 
 SERVER = Path(__file__).resolve().parent.parent / ".venv-bigquery"
-START_S = 120
+START_S = 600
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +63,7 @@ def _wait(endpoint: str, server: subprocess.Popen) -> None:
     deadline = time.monotonic() + START_S
     while server.poll() is None and time.monotonic() < deadline:
         try:
-            urllib.request.urlopen(f"{endpoint}/bigquery/v2/projects", timeout=5).close()
+            urllib.request.urlopen(f"{endpoint}/bigquery/v2/projects", timeout=60).close()
         except urllib.error.HTTPError:
             return
         except OSError:

@@ -65,7 +65,7 @@ def test_a_signal_is_one_line_and_leaves_word_in_the_folder(
 ) -> None:
     process = _begun(tmp_path / "out", how)
     process.send_signal(number)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=600)
     assert process.returncode == status
     assert told == f"error: {said}; run the same command again to resume\n"
     left = (tmp_path / "out" / "_ERROR.txt").read_text()
@@ -100,7 +100,7 @@ def test_what_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
     time.sleep(0.3)
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == 143
 
 

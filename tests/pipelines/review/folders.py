@@ -90,7 +90,7 @@ class Running:
         whole: bool = False,
     ) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body of an answer; `whole` paths are not put below the token."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         sent = {"content-type": "application/json"} if body is not None else {}
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         with contextlib.closing(connection):
@@ -113,7 +113,7 @@ class Running:
     def end(self, how: signal.Signals = signal.SIGINT) -> tuple[int, str, str]:
         """Ask it to end, or kill it: its exit status, and all that it printed."""
         self.process.send_signal(how)
-        rest, errors = self.process.communicate(timeout=30)
+        rest, errors = self.process.communicate(timeout=300)
         return self.process.returncode, self.said + rest, errors
 
 

@@ -17,7 +17,7 @@ from tests.pipelines.review.test_server import HOSTILE
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
-expect.set_options(timeout=15_000)  # machines that test are busy
+expect.set_options(timeout=60_000)  # machines that test are busy
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +54,7 @@ class Tab:
         self.page.on("dialog", lambda dialog: self.troubles.append(dialog.message))
         self.page.on("request", lambda request: self._asked(request.url, review.url))
         self.page.add_init_script(SPY)
-        self.page.set_default_timeout(15_000)
+        self.page.set_default_timeout(60_000)
         self.page.goto(review.url)
         expect(self.page.locator("#place")).not_to_be_empty()
 
@@ -80,7 +80,7 @@ class Tab:
 
     def ready(self) -> None:
         """Wait until there is something to play."""
-        expect(self.page.locator("#play")).to_be_enabled(timeout=15_000)
+        expect(self.page.locator("#play")).to_be_enabled(timeout=60_000)
 
     def fits(self) -> bool:
         """Whether nothing needs a sideways scroll."""
@@ -191,7 +191,7 @@ def test_the_three_sounds_run_on_one_clock_and_switch_where_they_are(
         tab.ready()
         tab.page.keyboard.press(" ")
         expect(tab.page.locator("#play")).to_have_attribute("aria-label", "Pause")
-        expect(tab.page.locator("#time")).to_have_text(re.compile("^0:01"), timeout=10_000)
+        expect(tab.page.locator("#time")).to_have_text(re.compile("^0:0[1-9]"), timeout=60_000)
         starts = tab.page.evaluate("heard.starts")
         assert len(starts) == 3
         assert starts[0] == starts[1] == starts[2]  # the same moment, the same position
@@ -200,7 +200,10 @@ def test_the_three_sounds_run_on_one_clock_and_switch_where_they_are(
         for key, heard in (("3", [0, 0, 1]), ("2", [0, 1, 0]), ("1", [1, 0, 0])):
             before = float(tab.page.input_value("#position"))
             tab.page.keyboard.press(key)
-            tab.page.wait_for_timeout(150)
+            for _ in range(400):
+                if tab.page.evaluate(gains) == heard:
+                    break
+                tab.page.wait_for_timeout(150)
             assert tab.page.evaluate(gains) == heard
             assert float(tab.page.input_value("#position")) >= before
             pressed = tab.page.locator("#lanes [aria-pressed=true] kbd")
@@ -387,10 +390,10 @@ def test_a_long_song_is_heard_a_minute_at_a_time(browser: sync_api.Browser, tmp_
         # played to its end, it goes on with the next minute
         tab.page.locator("#position").fill("59.9")
         tab.page.keyboard.press(" ")
-        expect(tab.page.locator("#span")).to_have_text("1:00 – 2:00 of 2:30", timeout=15_000)
+        expect(tab.page.locator("#span")).to_have_text("1:00 – 2:00 of 2:30", timeout=60_000)
         expect(tab.page.locator("#play")).to_have_attribute("aria-label", "Pause")
         tab.page.click("#later")
-        expect(tab.page.locator("#span")).to_have_text("1:30 – 2:30 of 2:30", timeout=15_000)
+        expect(tab.page.locator("#span")).to_have_text("1:30 – 2:30 of 2:30", timeout=60_000)
         expect(tab.page.locator("#later")).to_be_disabled()
         assert tab.troubles == []
         tab.page.close()

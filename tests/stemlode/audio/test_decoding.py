@@ -223,7 +223,7 @@ def test_a_killed_worker_leaves_no_process_and_no_file(tone: Path, tmp_path: Pat
         capture_output=True, text=True, check=False, env={**os.environ, "TMPDIR": str(folder)},
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done.stderr
-    for _ in range(500):
+    for _ in range(6000):
         if not _is_running(int(done.stdout)):
             break
         time.sleep(0.01)
@@ -238,7 +238,7 @@ def test_an_orphan_that_hangs_dies_of_itself(
         "import signal, time; from stemlode.audio import decoding_process as d; d.LIMIT_S = 0.0\n"
     )
     script += "d._die_late(time.monotonic(), 0)\nwhile True: pass"
-    done = subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], check=False, timeout=600)
     assert done.returncode == -signal.SIGALRM
 
 

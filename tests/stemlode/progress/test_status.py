@@ -174,7 +174,7 @@ def test_several_processes_are_watched_killed_and_resumed(music: Path, tmp_path:
         words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
     ) as first:
         seen = None
-        for _ in range(600):
+        for _ in range(6000):
             time.sleep(0.1)
             held = meters.held(str(out))
             seen = held and held[0].phases.get("recordings")
