@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 BIGQUERY := .venv-bigquery
 AXE := tests/pipelines/pages/axe
+# Each process gets one stretch of the tests, which share what is made once, then what others have left.
+PARALLEL := -n 2 --dist worksteal
 # Without an NVIDIA GPU the pinned release has a CPU build; give its wheel or index through TORCH_PIP.
 TORCH ?= $(if $(shell command -v nvidia-smi 2>/dev/null),torch,torch==2.13.0)
 TORCH_PIP ?=
@@ -69,10 +71,10 @@ audit: install
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement worker/requirements-nets.txt
 
 test: install lint
-	$(BIN)/pytest -m "not slow" -n 2
+	$(BIN)/pytest -m "not slow" $(PARALLEL)
 
 test-all: test $(BIGQUERY)/.installed $(AXE)/node_modules/.installed
-	$(BIN)/pytest -m slow -n 2
+	$(BIN)/pytest -m slow $(PARALLEL)
 
 lint: install
 	$(BIN)/ruff check .

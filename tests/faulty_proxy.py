@@ -28,9 +28,17 @@ class Proxy(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, store: str, rate: float, faults: tuple[str, ...] = FAULTS, seed: int = 0):
+    def __init__(
+        self,
+        store: str,
+        rate: float,
+        faults: tuple[str, ...] = FAULTS,
+        seed: int = 0,
+        time_outs: float = 1.0,  # for each fault of another kind
+    ):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.store, self.rate, self.faults = urlsplit(store).netloc, rate, faults
+        self.weights = [time_outs if fault == "time-out" else 1.0 for fault in faults]
         self.draw, self.lock = random.Random(seed), threading.Lock()
         self.done: Counter[str] = Counter()  # faults, and what was left "whole"
         self.uploads: dict[str, Answer] = {}  # that are finished
@@ -42,7 +50,8 @@ class Proxy(ThreadingHTTPServer):
     def fault(self) -> str | None:
         """What to make of the next request."""
         with self.lock:
-            found = self.draw.choice(self.faults) if self.draw.random() < self.rate else None
+            [found] = self.draw.choices(self.faults, self.weights)
+            found = found if self.draw.random() < self.rate else None
             self.done[found or "whole"] += 1
         return found
 
@@ -52,6 +61,7 @@ class Proxy(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a body waits 40 ms for its headers to be acknowledged
     server: Proxy
 
     def handle_one_request(self) -> None:
@@ -151,10 +161,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def faulty(
-    store: str, rate: float, faults: tuple[str, ...] = FAULTS, seed: int = 0
+    store: str, rate: float, faults: tuple[str, ...] = FAULTS, **options: Any
 ) -> Iterator[Proxy]:
-    """A proxy before the store at an address."""
-    proxy = Proxy(store, rate, faults, seed)
+    """A proxy before the store at an address; `options` are those of Proxy."""
+    proxy = Proxy(store, rate, faults, **options)
     serving = threading.Thread(target=proxy.serve_forever, daemon=True)
     serving.start()
     try:

@@ -8,7 +8,6 @@ itself before it gives the n-th of some files its final name.
 import fcntl
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,35 +19,53 @@ STEPS = 10
 INVENTED = 4  # of the 30 songs that the demo makes beside those of a written list
 _DONE = "done"
 
-_FINISHED = """
-import json, sys
+# Runs after one another, each in a fork of a process that has imported what all of them need.
+_MADE = """
+import json, os, signal, sys
+from importlib import import_module
 
 import stemlode
 from pipelines import demo, demo_catalogue
 
-demo_catalogue.INVENTED = int(sys.argv[1])
-demo.make_music(sys.argv[2])
-for words in json.loads(sys.argv[3]):
-    if status := stemlode.main(words):
-        sys.exit(status)
-"""
+def killed_at(part, number):
+    begun = [0]
+    def renamed(event, arguments):
+        if event == "os.rename" and part in os.fspath(arguments[1]):
+            begun[0] += 1
+            if begun[0] == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(renamed)
 
-_KILLED = """
-import os, runpy, signal, sys
+def music(folder, invented):
+    demo_catalogue.INVENTED = invented
+    demo.make_music(folder)
 
-part, number = sys.argv.pop(1), int(sys.argv.pop(1))
-begun = 0
+def forked(call, *arguments):
+    child = os.fork()
+    if not child:
+        try:
+            status = call(*arguments) or 0
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            status = 70
+        sys.stderr.flush()
+        os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-def renamed(event, arguments):
-    global begun
-    if event == "os.rename" and part in os.fspath(arguments[1]):
-        begun += 1
-        if begun == number:
-            os.kill(os.getpid(), signal.SIGKILL)
+def run(words, part="", number=0):
+    if part:
+        killed_at(part, number)
+    return stemlode.main(words)
 
-sys.addaudithook(renamed)
-sys.argv[0] = "stemlode"
-runpy.run_module("stemlode", run_name="__main__", alter_sys=True)
+given = json.load(sys.stdin)
+for module in {module for words, *_ in given["runs"] for module in [stemlode.VERBS[words[0]][0]]}:
+    import_module(module)
+if forked(music, *given["music"]):
+    sys.exit("no music")
+for words, part, number in given["runs"]:
+    status = forked(run, words, part, number)
+    if status != (-signal.SIGKILL if part else 0):
+        sys.exit(f"{words}: ended with {status}")
 """
 
 
@@ -107,24 +124,19 @@ def build(root: Path) -> None:
         archive.check_returncode()
         subprocess.run(["tar", "-x"], cwd=code, input=archive.stdout, check=True)
         every = commands(root)
-        finished = [[*words, "--output", str(root / name)] for name, words in every.items()]
-        made = [str(INVENTED), str(root / "music"), json.dumps(finished)]
-        _python(code, ["-c", _FINISHED, *made], 0)
+        made = [[[*words, "--output", str(root / name)], "", 0] for name, words in every.items()]
         for name, (part, number) in KILLED.items():
             words = [*every[name], "--output", str(root / "killed" / name)]
-            _python(code, ["-c", _KILLED, part, str(number), *words], -signal.SIGKILL)
+            made.append([words, part, number])
+        given = {"music": [str(root / "music"), INVENTED], "runs": made}
+        done = subprocess.run(
+            [sys.executable, "-c", _MADE], input=json.dumps(given), text=True, cwd=code,
+            env={**os.environ, "PYTHONPATH": str(code)}, capture_output=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            sys.stderr.write(done.stderr)
+            done.check_returncode()
         (root / _DONE).touch()
-
-
-def _python(code: Path, words: list[str], status: int) -> None:
-    """Run the old code in this environment; CalledProcessError where it ends otherwise."""
-    environment = {**os.environ, "PYTHONPATH": str(code)}
-    done = subprocess.run(
-        [sys.executable, *words], env=environment, cwd=code, capture_output=True, check=False
-    )
-    if done.returncode != status:
-        sys.stderr.write(done.stderr.decode(errors="replace"))
-        raise subprocess.CalledProcessError(done.returncode, words, done.stdout, done.stderr)
 
 
 def _git(*words: str) -> subprocess.CompletedProcess[bytes]:

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import fsspec.config
 import pytest
@@ -45,9 +46,9 @@ def _serving(script: str, log: Path) -> Iterator[str]:
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(600):
+        for _ in range(6000):
             try:
-                urllib.request.urlopen(address, timeout=5).close()
+                urllib.request.urlopen(address, timeout=60).close()
                 break
             except urllib.error.HTTPError:
                 break  # it answers
@@ -67,14 +68,18 @@ class Hurried:
     async def sleep(seconds: float) -> None:
         await asyncio.sleep(seconds / 50)
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
 
 def hurry() -> None:
     """Have the clients of this process pause for a moment only before they try again, and rename
     as the emulator knows how to: it knows no moveTo, for which gcsfs asks for minutes."""
     import gcsfs
+    import s3fs
     from gcsfs import retry
 
-    retry.asyncio = Hurried  # where it is used for nothing else
+    retry.asyncio = s3fs.core.asyncio = Hurried()
     gcsfs.GCSFileSystem._mv_file = AsyncFileSystem._mv_file
 
 
@@ -91,7 +96,7 @@ def served(kind: str, log: Path) -> Iterator[tuple[str, dict[str, str]]]:
         facts |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": address}
         # Without a client of this process, which would keep the address.
         asked = urllib.request.Request(f"{address}/bucket", method="PUT", headers=UNSIGNED)
-        urllib.request.urlopen(asked, timeout=60).close()
+        urllib.request.urlopen(asked, timeout=600).close()
         yield address, facts
 
 

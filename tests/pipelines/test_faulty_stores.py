@@ -22,8 +22,9 @@ from tests.faulty_proxy import FAULTS, Proxy, faulty
 from tests.stores import served
 
 PROJECT = Path(__file__).resolve().parents[2]
-SILENT_S = "0.5"  # after which a client gives up an answer
-FAILS_WITHIN_S = 120  # each verb, where every request fails and no client pauses
+SILENT_S = "1"  # after which a client gives up an answer
+TIME_OUTS = 0.15  # for each fault of another kind: they take their second
+FAILS_WITHIN_S = 3000  # all verbs, where every request fails: none waits for ever
 STORES = ("gs", "s3")
 SONGS, SONG, FIRST = 2, "Ann - Song number 0.flac", "song 0"
 SHORT = "--validate-every 2 --patience 9 --log-every 1 --workers 0 --cache-gb 0.01 --device cpu"
@@ -59,12 +60,12 @@ WRITES_HERE = ("review",)  # what must be on disk at once
 WRITES_FILES = {"report": ".html", "export": ".onnx"}
 # Verbs in one process, since what they import takes longer than what they do here.
 RUN = """
-import contextlib, io, json, sys, time
+import contextlib, io, json, sys
 from stemlode import cli, files
 from tests import stores
 stores.hurry()
 for words in json.load(sys.stdin):
-    said, started, found = io.StringIO(), time.monotonic(), {}
+    said, found = io.StringIO(), {}
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
         if words[0] == "copy":
             files.write_bytes(words[2], open(words[1], "rb").read())
@@ -77,7 +78,7 @@ for words in json.load(sys.stdin):
                 from pipelines.review import server
                 server.serve = lambda app, at: None
             status = cli.main(words)
-    print(json.dumps([status, said.getvalue(), time.monotonic() - started, found]), flush=True)
+    print(json.dumps([status, said.getvalue(), found]), flush=True)
 """
 
 
@@ -102,13 +103,13 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
         for kind in STORES:
             log = tmp_path_factory.mktemp(kind) / "log"
             address, facts = stack.enter_context(served(kind, log))
-            proxies.append(stack.enter_context(faulty(address, 0)))
+            proxies.append(stack.enter_context(faulty(address, 0, time_outs=TIME_OUTS)))
             environment |= {k: v.replace(address, proxies[-1].address) for k, v in facts.items()}
         yield Stores(proxies, environment, tmp_path_factory.mktemp("here"))
 
 
-def _run(stores: Stores, commands: list[list[str]], timeout_s: float = 3000) -> list[list[Any]]:
-    """For each command its exit status, what it said on stderr, its seconds and what it read."""
+def _run(stores: Stores, commands: list[list[str]], timeout_s: float = 3600) -> list[list[Any]]:
+    """For each command its exit status, what it said on stderr and what it read."""
     done = subprocess.run(
         [sys.executable, "-c", RUN], input=json.dumps(commands), env=stores.environment,
         cwd=PROJECT, capture_output=True, text=True, check=False, timeout=timeout_s,
@@ -187,7 +188,7 @@ def test_a_fifth_of_all_requests_failing_changes_no_byte(
         stores.fail(0)
     # What failed says so in a line; run again, it ends like the others.
     failed = [(words, row) for words, row in zip(commands, done, strict=True) if row[0]]
-    assert all(_is_one_line(said) for _, (_, said, _, _) in failed), failed
+    assert all(_is_one_line(said) for _, (_, said, _) in failed), failed
     if failed:
         assert not any(status for status, *_ in _run(stores, [words for words, _ in failed]))
     assert _read(stores, "faulty") == clean
@@ -202,12 +203,11 @@ def test_stores_that_always_fail_end_each_verb_with_one_line(
     commands = _commands(stores, "nothing")
     stores.fail(1)
     try:
-        done = _run(stores, commands, FAILS_WITHIN_S * len(commands))
+        done = _run(stores, commands, FAILS_WITHIN_S)
     finally:
         stores.fail(0)
-    for words, (status, said, seconds, _) in zip(commands, done, strict=True):
+    for words, (status, said, _) in zip(commands, done, strict=True):
         assert status == 1 and _is_one_line(said), (words, status, said)
-        assert seconds < FAILS_WITHIN_S, words
     assert not [name for name in _read(stores, "nothing") if name.endswith(kills.runs.SUCCESS)]
 
 
