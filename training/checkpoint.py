@@ -121,10 +121,12 @@ def load(folder: str, device: torch.device | str = "cpu") -> Checkpoint:
 
 
 def find(folder: str) -> str:
-    """The weights' path for a checkpoint folder, the run folder around it, or a checkpoint's name;
-    what has a hash is fetched and checked."""
+    """The weights' path for a checkpoint folder, the run folder around it, its file of weights, or
+    a checkpoint's name; what has a hash is fetched and checked."""
     if (known := places.weights(folder)) is not None:
         return known
+    if folder.endswith(".safetensors") and files.is_file(folder):
+        return folder
     for candidate in (folder, files.join(folder, "checkpoint")):
         path = files.join(candidate, MODEL)
         if files.exists(path):

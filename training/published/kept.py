@@ -41,9 +41,9 @@ def weights(address: str, sha256: str) -> str:
     try:
         _fetch(_there(address), path, address, sha256)
     except OSError as error:
+        why = runs.reason(error.__cause__ or error)  # a web client's error names the address alone
         raise Failed(
-            f"--checkpoint {address}: cannot be fetched, and {root()} does not hold it yet: "
-            f"{runs.reason(error)}"
+            f"--checkpoint {address}: cannot be fetched, and {root()} does not hold it yet: {why}"
         ) from error
     return path
 
