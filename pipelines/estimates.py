@@ -112,9 +112,13 @@ def prices_of(path: str | None) -> Prices | None:
     if path is None:
         return None
     if not files.exists(path):
-        files.write_bytes(path, EXAMPLE.encode())
+        try:
+            files.write_bytes(path, EXAMPLE.encode())
+        except OSError as error:
+            raise BadUsage(f"--prices {path}: cannot be written: {runs.reason(error)}") from error
+        print(f"note: --prices {path} was not there: examples were written, to be edited")
     try:
-        held = tomllib.loads(files.read_bytes(path).decode())
+        held = tomllib.loads(files.read_bytes(path).decode("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise BadUsage(f"--prices {path}: {runs.reason(error)}") from error
     found: dict[str, Any] = {}

@@ -28,7 +28,7 @@ def read(path: str, verb: str, known: dict[str, Any]) -> Values:
     if whole.endswith(".json"):
         return _of_record(path, data, verb, known)
     try:
-        return tomllib.loads(data.decode())
+        return tomllib.loads(data.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadUsage(f"--config {path}: is no TOML: {runs.reason(error)}") from error
 

@@ -41,7 +41,7 @@ class Mapping:
 def load(path: str) -> Mapping:
     """A mapping file; BadUsage says what is wrong with it."""
     try:
-        held = tomllib.loads(files.read_bytes(path).decode())
+        held = tomllib.loads(files.read_bytes(path).decode("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise BadUsage(f"--mapping {path}: {reason(error)}") from error
     if unknown := sorted({*held} - {"songs", "leave_out", "sources"}):

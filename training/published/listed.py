@@ -62,7 +62,7 @@ def _hint(name: str, known: list[str], found: list[str]) -> str:
 
 def _read(path: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(files.read_bytes(path).decode())
+        return tomllib.loads(files.read_bytes(path).decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # also of text that is no UTF-8
         raise BadUsage(f"{path}: no TOML: {runs.reason(error)}") from error
     except OSError as error:

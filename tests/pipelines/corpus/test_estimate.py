@@ -95,10 +95,17 @@ def test_a_bad_price_file_is_named(tmp_path: Path, text: str, why: str) -> None:
         estimates.prices_of(str(tmp_path / "prices.toml"))
 
 
-def test_prices_make_a_cost_and_a_file_to_edit(tmp_path: Path) -> None:
+def test_prices_make_a_cost_and_a_file_to_edit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = str(tmp_path / "prices.toml")
     first = estimates.prices_of(path)
+    assert "was not there: examples were written" in capsys.readouterr().out
+    Path(path).write_text(estimates.EXAMPLE, encoding="utf-8-sig")  # as some editors save it
     assert first == estimates.prices_of(path) and first is not None and first.core_hour == 0.06
+    assert capsys.readouterr().out == ""
+    with pytest.raises(BadUsage, match=r"none\.toml: cannot be written: "):
+        estimates.prices_of(f"{path}/none.toml")
     prices = Prices("EUR", 2.0, 10.0, 0.5, 0.25)
     what = Estimate("songs", 1, 2, 3, "samples", 1, 4e9, 2e9, 0, 5.0, gpu_hours=1.5)
     *_, last = estimates.lines(what, prices)

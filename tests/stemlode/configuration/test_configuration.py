@@ -166,7 +166,8 @@ def test_a_file_that_is_no_configuration(
 
 def test_the_command_line_wins_and_a_later_file_too(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text('music = "a"\nextensions = "wav"\nrunner = "X"\n')
-    (tmp_path / "b.toml").write_text('extensions = "mp3"\nno-follow-links = true\n')
+    later = 'extensions = "mp3"\nno-follow-links = true\n'
+    (tmp_path / "b.toml").write_text(later, encoding="utf-8-sig")  # as some editors save it
     module = importlib.import_module(cli.VERBS["scan"][0])
 
     def told(*argv: str) -> dict[str, Any]:
