@@ -104,12 +104,26 @@ class Held:
                     kinds.get(form.name, self._integers)(made.name, form, gain, said)
                 except (av.FFmpegError, soundfile.LibsndfileError) as error:
                     raise OSError(f"{form.name}: {error}") from error
+                tagged = self._tagged(made.name, form, said)
             self._check(made.name)
-            with Path(made.name).open("rb") as whole, files.atomic_write(path) as sink:
-                if form.name == "flac" and said.cover:
-                    sink.write(tags.front_of_flac(whole, said.cover))
-                while piece := whole.read(_PIECE_BYTES):
+            with tagged, files.atomic_write(path) as sink:
+                while piece := tagged.read(_PIECE_BYTES):
                     sink.write(piece)
+
+    def _tagged(self, made: str, form: Form, said: Tags) -> IO[bytes]:
+        """A file that is made, with what libsndfile could not say of its song, and without its
+        number by chance (Ogg). OSError where a disk does not take it."""
+        import av  # noqa: PLC0415 - as above
+
+        if form.name == "ogg" or (form.name == "flac" and said != Tags()):
+            with tempfile.NamedTemporaryFile(suffix=f".{form.name}") as copied:
+                try:
+                    tags.add(made, copied.name, form.name, said)
+                    if soundfile.info(copied.name).frames == self.frames:
+                        return Path(copied.name).open("rb")
+                except av.FFmpegError as error:
+                    raise OSError(f"{form.name}: {error}") from error
+        return Path(made).open("rb")  # as it is, if it is too short to be copied (Vorbis)
 
     def _check(self, path: str) -> None:
         """OSError where an encoder took everything and wrote less."""
@@ -147,7 +161,7 @@ class Held:
         container = COVERED[form.name] if shows else container
         rate = self.sample_rate if self.sample_rate in rates else rates[0]
         layout = "mono" if self.channels == 1 else "stereo"
-        with av.open(path, "w", format=container) as sink:
+        with av.open(path, "w", format=container, container_options=tags.SAME_BYTES) as sink:
             stream = sink.add_stream(encoder, rate=rate, layout=layout)
             assert isinstance(stream, av.AudioStream)
             stream.bit_rate = 1000 * (form.kbit or kbit) // (1 if self.channels > 1 else 2)

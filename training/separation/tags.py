@@ -1,8 +1,8 @@
 """What a song's file says of it, carried over to its stems: words, and the picture of its cover.
 
 | format | words | cover |
-| mp3, m4a, opus, flac | all of WORDS that it knows | yes |
-| ogg, wav | those that libsndfile or RIFF's INFO know | no |
+| mp3, m4a, opus, flac, ogg | all of WORDS that it knows | yes |
+| wav | those that RIFF's INFO knows | no |
 """
 
 import base64
@@ -10,7 +10,7 @@ import io
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 from stemlode import files
 
@@ -26,6 +26,7 @@ _INFO |= {"track": b"ITRK", "comment": b"ICMT", "copyright": b"ICOP"}
 _PICTURES = {"mjpeg": "image/jpeg", "png": "image/png"}
 _PIPES = {"image/jpeg": "jpeg_pipe", "image/png": "png_pipe"}
 LONGEST_WORD, LARGEST_COVER = 4096, 12 << 20  # characters, bytes
+SAME_BYTES = {"fflags": "+bitexact"}  # else a stream of Ogg has a number of chance
 _FRONT_COVER = 3  # of a FLAC picture block
 
 
@@ -65,7 +66,7 @@ class Tags:
         found = dict(self.words)
         if form == "mp3" and "isrc" in found:
             found["TSRC"] = found.pop("isrc")
-        if form == "opus" and self.cover:
+        if form in ("opus", "ogg") and self.cover:
             found["METADATA_BLOCK_PICTURE"] = base64.b64encode(self.cover.block).decode()
         return found
 
@@ -137,11 +138,20 @@ def add_cover(sink: Any, cover: Cover) -> Any:
     return packet
 
 
-def front_of_flac(file: IO[bytes], cover: Cover) -> bytes:
-    """What a FLAC file begins with, up to its first block, which is STREAMINFO, and a picture
-    behind that; what follows is left to be read."""
-    head = file.read(8)
-    front, block = head + file.read(int.from_bytes(head[5:8], "big")), cover.block
-    is_last = bool(head[4] & 0x80)  # then the picture is
-    front = front[:4] + bytes([head[4] & 0x7F]) + front[5:]
-    return front + bytes([6 | 0x80 * is_last]) + len(block).to_bytes(3, "big") + block
+def add(source: str, to: str, form: str, said: Tags) -> None:
+    """A file of FLAC or Ogg Vorbis with all that is said of its song; its sound is copied."""
+    import av  # noqa: PLC0415 - as above
+
+    with (
+        av.open(source) as given,
+        av.open(to, "w", format=form, container_options=SAME_BYTES) as sink,
+    ):
+        sound = given.streams.audio[0]
+        stream = sink.add_stream_from_template(sound)
+        sink.metadata.update(said.of_ffmpeg(form))
+        if said.cover and form == "flac":
+            sink.mux(add_cover(sink, said.cover))
+        for packet in given.demux(sound):
+            if packet.size:  # the last one is empty
+                packet.stream = stream
+                sink.mux(packet)

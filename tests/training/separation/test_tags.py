@@ -1,19 +1,22 @@
 """What a song's file says travels to its stems, as far as their format has room for it."""
 
 import io
+import tempfile
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+import soundfile
 
 from stemlode import audio
 from stemlode.runs import Failed
 from tests.training.conftest import sing
-from training.separation import command, tags
+from training.separation import command, formats, tags
 
 WORDS = {"title": "Só o Título", "artist": "A & B", "album": "Äther", "date": "1999"}
 WORDS |= {"genre": "Folk", "track": "3/9", "comment": "two\nlines"}
+MORE = {"album_artist": "All", "composer": "C", "disc": "2"}  # which RIFF does not know
 RATE = 44_100
 
 
@@ -37,7 +40,7 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cover = tags.Cover("image/jpeg", _picture(), 32, 16)
     with av.open(str(folder / "song.mp3"), "w") as sink:
         stream = sink.add_stream("libmp3lame", rate=RATE, layout="stereo")
-        sink.metadata.update({**WORDS, "replaygain_track_gain": "-9 dB"})
+        sink.metadata.update({**WORDS, **MORE, "replaygain_track_gain": "-9 dB"})
         sink.mux(tags.add_cover(sink, cover))
         for at in range(0, samples.shape[1], 1152):
             part = np.ascontiguousarray(samples[:, at : at + 1152])
@@ -55,7 +58,7 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("m4a", True),
         ("opus", True),
         ("flac", True),
-        ("ogg", False),
+        ("ogg", True),
         ("wav", False),
         ("wav16", False),
     ],
@@ -69,13 +72,28 @@ def test_tags_and_cover_travel_along(
     assert command.main(words) == 0
     (path,) = (tmp_path / "out").glob("song.*")
     found, known = tags.read(str(path)), tags.read(str(song))
-    assert known.words == WORDS and known.cover is not None
+    assert known.words == WORDS | MORE and known.cover is not None
+    wanted = WORDS if form.startswith("wav") else WORDS | MORE
     assert {name: said.split("/")[0] for name, said in found.words.items()} == {
-        name: said.split("/")[0] for name, said in WORDS.items()
+        name: said.split("/")[0] for name, said in wanted.items()
     }
     assert (found.cover == known.cover) if covered else found.cover is None
     frames = audio.read(str(song)).samples.shape[1]
     assert abs(audio.read(str(path)).duration_s - frames / RATE) < 0.05
+
+
+@pytest.mark.parametrize("form", ["flac", "ogg"])
+@pytest.mark.parametrize("frames", [1, 60_000])
+def test_sound_stays_as_it_is_where_tags_are_added(form: str, frames: int, tmp_path: Path) -> None:
+    made = []
+    for name, said in (("plain", tags.Tags()), ("tagged", tags.Tags({"composer": "C"}))):
+        with tempfile.TemporaryFile() as file:
+            held = formats.Held(file, 2, RATE)
+            held.add(sing(3, 2, RATE)[0][:, :frames])
+            path = tmp_path / f"{name}.{form}"
+            held.write(str(path), formats.Form.of(form, None, formats.RESCALE, None), 1.0, said)
+        made.append(soundfile.read(path)[0])
+    assert len(made[0]) == frames and np.array_equal(*made)
 
 
 def test_what_is_hostile_is_left_behind(tmp_path: Path) -> None:
