@@ -74,6 +74,21 @@ def test_curves_of_both_are_drawn_together(tmp_path: Path) -> None:
     assert [c.kind for c in drawn[1][1].curves] == ["first", "second"]
 
 
+def test_a_curve_that_one_run_alone_has_is_said_and_a_single_point_is_drawn(
+    tmp_path: Path,
+) -> None:
+    logs = {"a": [{"step": 10, "loss": 2.0}], "b": [{"step": 10, "loss": 2.0, "valid_loss": 1.0}]}
+    (tmp_path / "corpus").mkdir()
+    for name, log in logs.items():
+        folders.train_run(tmp_path / name, tmp_path / "corpus", log)
+    page = tmp_path / "page.html"
+    words = [str(tmp_path / "b"), "--compare", str(tmp_path / "a"), "--output", str(page)]
+    assert command.main(words) == 0
+    html = page.read_text()
+    assert "Only the second logged it." in html
+    assert '<circle class="fill second"' in html and '<circle class="fill train"' in html
+
+
 def test_a_run_without_a_partner_is_one_line(tmp_path: Path) -> None:
     match = folders.match_run(tmp_path / "c", [], 0)
     prune = folders.prune_run(tmp_path / "p", match, [])
