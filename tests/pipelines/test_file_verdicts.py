@@ -19,7 +19,8 @@ from pipelines.samples import chunks
 from pipelines.samples.chunks import AlignedSource
 from stemlode.audio import AudioError
 from stemlode.layouts.songs import Part
-from tests.stemlode.audio.containers.traits import RATE, Trait, traits
+from tests.stemlode.audio.containers.making import RATE
+from tests.stemlode.audio.containers.traits import Trait, traits
 from training.evaluation import references
 from training.finetuning import pieces, unlabelled
 from training.recipes.registry import RECIPES

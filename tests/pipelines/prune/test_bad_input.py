@@ -12,7 +12,7 @@ import pytest
 from stemlode import runs, schemas, tables
 from tests.pipelines.prune import folders
 from tests.pipelines.prune.test_command import _prune
-from tests.stemlode.audio.containers.traits import BARE, encoded, sound, written
+from tests.stemlode.audio.containers.making import BARE, encoded, sound, written
 
 EACH = 60  # variants of a format
 MOST_MIB = 250

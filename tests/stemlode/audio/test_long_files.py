@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stemlode import audio
-from tests.stemlode.audio.containers.traits import BARE, encoded, sound, written
+from tests.stemlode.audio.containers.making import BARE, encoded, sound, written
 
 RATE, PIECE_S, PIECES = 8000, 300, 36  # three hours of mono
 GROWTH_MIB = 250

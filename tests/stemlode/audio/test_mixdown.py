@@ -8,7 +8,7 @@ import soundfile
 
 from stemlode import audio
 from stemlode.audio import AudioError, mixdown
-from tests.stemlode.audio.containers.traits import RATE, encoded, sound, written
+from tests.stemlode.audio.containers.making import RATE, encoded, sound, written
 
 HALF = 0.5**0.5
 

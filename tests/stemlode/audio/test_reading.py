@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from stemlode import audio
 from stemlode.audio import AudioError
 from stemlode.audio.containers import opening
-from tests.stemlode.audio.containers.traits import encoded, written
+from tests.stemlode.audio.containers.making import encoded, written
 
 RATE = 44_100
 

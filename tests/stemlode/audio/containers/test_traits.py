@@ -10,12 +10,8 @@ import soundfile
 
 from stemlode import audio
 from stemlode.audio import AudioError
-from tests.stemlode.audio.containers.traits import (
-    RATE,
-    SECONDS,
-    Trait,
-    traits,
-)
+from tests.stemlode.audio.containers.making import RATE, SECONDS
+from tests.stemlode.audio.containers.traits import Trait, traits
 
 GOOD = [trait for trait in traits() if not trait.error]
 BAD = [trait for trait in traits() if trait.error]

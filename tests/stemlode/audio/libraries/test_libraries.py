@@ -9,7 +9,8 @@ import soundfile
 
 from stemlode import audio
 from stemlode.audio import decoders
-from tests.stemlode.audio.containers.traits import encoded, sound, traits, written
+from tests.stemlode.audio.containers.making import encoded, sound, written
+from tests.stemlode.audio.containers.traits import traits
 
 
 def test_what_a_header_counts_is_what_libsndfile_gives(tmp_path: Path) -> None:
