@@ -3,6 +3,7 @@
     python -m benchmarks.scale match [--rows 50000000]     # DuckDB, artists of very unequal sizes
     python -m benchmarks.scale plan [--songs 1000000]      # what corpus decides, metadata alone
     python -m benchmarks.scale status [--parts 100000]     # of a run with so many part files
+    python -m benchmarks.scale lines [--gigabytes 5]       # match on Beam, by 1 and 2 processes
 
 The catalogue of `match` is a real one (STEMLODE_TEST_DATA) again and again with new ids. A fifth
 of its artists are joined into a hundred thousand that are drawn by Zipf's law, so that the largest
@@ -12,8 +13,11 @@ hold very many tracks, as "Various Artists" do.
 import argparse
 import contextlib
 import io
+import json
 import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -42,10 +46,11 @@ CHUNKS, CHUNK_BYTES, SHARD_BYTES = 20, 3_000_000, 256 << 20
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("match", "plan", "status"))
+    parser.add_argument("what", choices=("match", "plan", "status", "lines"))
     parser.add_argument("--rows", type=int, default=50_000_000)
     parser.add_argument("--songs", type=int, default=1_000_000)
     parser.add_argument("--parts", type=int, default=100_000)
+    parser.add_argument("--gigabytes", type=float, default=5.0)
     parser.add_argument("--memory", default="4GiB", help="of match's DuckDB")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -53,6 +58,8 @@ def main() -> None:
             match(Path(folder), options.rows, options.memory)
         elif options.what == "plan":
             plan(options.songs)
+        elif options.what == "lines":
+            lines(Path(folder), options.gigabytes * 1e9)
         else:
             status(Path(folder), options.parts)
 
@@ -93,6 +100,40 @@ def skewed(folder: Path, rows: int) -> Path:
         largest += int((joined & (ranks == 1))[places].sum())
     print(f"the largest artist holds {largest:,} tracks")
     return folder
+
+
+def lines(folder: Path, size: float) -> None:
+    """One file of JSON Lines, which workers read by spans."""
+    catalogue = folder / "tracks.jsonl"
+    real = pq.ParquetFile(DATA / "catalogs" / "playlists.parquet").read(columns=COLUMNS).to_pylist()
+    rows = 0
+    with catalogue.open("w") as file:
+        while file.tell() < size:
+            copy = rows // len(real)
+            for row in real:
+                own = {name: f"{row[name]}-{copy}" for name in ("track_id", "artist_id")}
+                file.write(json.dumps(row | own, ensure_ascii=False) + "\n")
+                rows += 1
+                if rows % 10_000 == 0 and file.tell() >= size:
+                    break
+    print(f"{rows:,} rows, {catalogue.stat().st_size / 1e9:.2f} GB of JSON Lines", flush=True)
+    found = []
+    for workers in (1, 2):
+        output = folder / f"out-{workers}"
+        words = ["--catalog", catalogue, "--output", output, "--engine", "beam", "--quiet"]
+        words += ["--direct_num_workers", workers] if workers > 1 else []
+        words += ["--direct_running_mode", "multi_processing"] if workers > 1 else []
+        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        subprocess.run([sys.executable, "-m", "stemlode", "match", *map(str, words)], check=True)
+        took_s, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        found.append(runs.record(str(output))["outputs"])
+        print(
+            f"{workers} process{'es' * (workers > 1)}: {took_s:,.0f} s, {cpu_s:,.0f} s of "
+            f"processor time; load {os.getloadavg()[0]:.1f}",
+            flush=True,
+        )
+    print(f"the same bytes: {found[0] == found[1]}")
 
 
 def plan(songs: int) -> None:

@@ -1,7 +1,8 @@
 """A run's log: an event a line, as JSON (`--log json`) or as text (`-v`). Free of Beam.
 
 On this machine lines go to standard error, whichever process writes them. On a remote runner they
-are messages of Python's `logging`, which the runner collects with its severity.
+are messages of Python's `logging`, which the runner collects with its severity; where a worker has
+nobody to collect them, as in Beam's pool of plain processes, they go to its standard error.
 """
 
 import datetime
@@ -57,7 +58,7 @@ def event(level: str, name: str, verb: str, stage: str = "", key: str = "", **fa
     else:
         said = " ".join(f"{k} {v}" if k != "message" else str(v) for k, v in facts.items())
         text = on_one_line(f"{verb}: " + " ".join(filter(None, (name, stage, key, said))))
-    if _WANTED.remote:
+    if _WANTED.remote and _LOGGER.hasHandlers():
         _LOGGER.log(LEVELS[level], "%s", text)
     else:
         tell(text)

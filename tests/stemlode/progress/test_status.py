@@ -1,6 +1,7 @@
 """`stemlode status` on runs as they go on, crash, fail and end; and what a run shows meanwhile."""
 
 import json
+import logging
 import os
 import re
 import signal
@@ -14,7 +15,7 @@ import pytest
 import soundfile
 
 from stemlode import cli, files, runs
-from stemlode.progress import meters
+from stemlode.progress import logs, meters
 
 
 @pytest.fixture
@@ -66,6 +67,22 @@ def test_quiet_says_nothing_and_json_logs_each_reject(
     events = [json.loads(line) for line in told.err.splitlines()]
     assert told.out == "" and [e["event"] for e in events] == ["begun", "reject", "done"]
     assert events[1]["key"] == "A - Bad.mp3" and events[1]["stage"] == "scan"
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_events_of_a_far_worker_reach_somebody(
+    collects: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(logs, "_WANTED", logs.Wanted(json=True, remote=True))
+    monkeypatch.setattr(logging.getLogger("stemlode"), "propagate", collects)
+    with caplog.at_level(logging.INFO):
+        logs.event("warning", "reject", "scan", "scan", "a.mp3", error="unreadable")
+    held = capsys.readouterr().err
+    line = caplog.messages[0] if collects else held
+    assert json.loads(line)["key"] == "a.mp3" and bool(held) != collects
 
 
 def test_a_run_that_failed_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
