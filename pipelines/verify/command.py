@@ -4,6 +4,7 @@ No Beam; nothing is written.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from stemlode.arguments import Parser
 from stemlode.runs import BadUsage, Failed
 from stemlode.shards import tar
 
+OF_HUBS = re.compile(r"\.gitattributes|\.cache/huggingface/.*")  # what a download leaves
 SHOWN = 50  # lines that are printed of what is wrong
 
 
@@ -88,8 +90,8 @@ def _listing(folder: str, record: dict[str, Any]) -> Iterator[str]:
             continue  # of a worker that noticed the end too late
         if kept and name.startswith(kept):
             continue  # for an attempt that tries again what was not opened
-        if cards.KEPT.fullmatch(name):
-            continue  # somebody's words
+        if cards.KEPT.fullmatch(name) or OF_HUBS.fullmatch(name):
+            continue  # somebody's words, or a hub's
         if name not in record["outputs"] and name not in runs.OWN:
             yield f"{name}: not in {runs.RECORD}; a killed run left it, or it is none of ours"
 

@@ -121,6 +121,9 @@ def test_an_edited_card_is_said_and_is_no_fault(
     folder = _copy(corpus, tmp_path)
     (folder / "README.md").write_text("mine")
     (folder / "croissant.json").unlink()
+    (folder / ".cache/huggingface").mkdir(parents=True)
+    for name in (".gitattributes", ".cache/huggingface/.gitignore"):  # of a download from a hub
+        (folder / name).touch()
     assert cli.main(["verify", str(folder)]) == 0
     said = capsys.readouterr().out
     assert "README.md was edited" in said and "croissant.json is missing" in said
