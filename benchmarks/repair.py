@@ -1,7 +1,8 @@
 """What mending pairs gives: hours, and how true the voices are that are written of them.
 
-    python -m benchmarks.repair [--songs NAME ...] [--codecs] [--seconds 45] [--notes FILE]
-    python -m benchmarks.repair --cost
+    python -m benchmarks.repair [--songs NAME ...] [--codecs [KIND:KBITS ...]]
+                                [--changes NAME ...] [--seconds 45] [--notes FILE]
+    python -m benchmarks.repair --cost [--songs NAME ...]
 
 Real songs (STEMLODE_TEST_DATA, default ../shared/data beside the project) whose instrumental runs
 at another speed, drifts like tape, or was edited: written as files, scored as `prune` scores them
@@ -13,14 +14,16 @@ on. `--cost`: processor time of `prune` on songs of which every tenth needs a re
 """
 
 import argparse
+import contextlib
 import dataclasses
 import functools
+import itertools
 import json
 import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +40,7 @@ from pipelines.prune.scoring import Listener
 from stemlode import schemas
 
 DATA = Path(os.environ.get("STEMLODE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
-CODECS = (("mp3", 320), ("m4a", 256), ("opus", 128))
+CODECS = (("mp3", 128), ("mp3", 320), ("m4a", 256), ("opus", 128))
 SPEEDS_PPM = (5, -30, 100, 1000, -10_000, 10_000)
 WOWS = ((5e-5, 20.0), (2e-4, 30.0), (1e-3, 20.0), (1e-3, 10.0))  # depth, period in s
 CUT_S, INTRO_S = 5.0, 8.0
@@ -47,7 +50,13 @@ Change = Callable[[np.ndarray], np.ndarray]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--songs", nargs="+", default=list(sound_cases.SONGS[:5]))
-    parser.add_argument("--codecs", action="store_true", help="through encoders")
+    parser.add_argument(
+        "--codecs",
+        nargs="*",
+        type=_coding,
+        metavar="KIND:KBITS",
+        help="through encoders: these, or {}".format(" ".join("{}:{}".format(*c) for c in CODECS)),
+    )
     parser.add_argument("--changes", nargs="+", default=[*changes()], help="of these alone")
     parser.add_argument("--seconds", type=float, default=45.0, help="of every song, at most")
     parser.add_argument("--notes", type=Path, help="a file to note outcomes in, and to go on from")
@@ -59,31 +68,70 @@ def main() -> None:
         return
     notes = [json.loads(text) for text in _lines(given.notes)]
     known = {(note["song"], note["change"], note["coding"]) for note in notes}
-    mended = Workbench(equalise=True, only_used=True)
-    as_is = Workbench(Settings(repair=False), follow_level=False, only_used=True)
-    with mended as bench, as_is as plain:
-        for name in given.songs:
-            passage = voice_cases.passage(DATA, name, given.seconds)
-            for coding in CODECS if given.codecs else (LOSSLESS,):
-                for change in given.changes:
-                    key = (name, change, "{} {}".format(*coding))
-                    if key in known:
-                        continue
-                    case = case_of(passage, change)
-                    same = passage
-                    if change.endswith(IN_MIXTURE):  # undisturbed, both are of the other master
-                        a, v = case.mixture - case.voice, case.voice
-                        same = Passage(name, a, v)
-                    best = voices.best_of(same, coding) if given.codecs else None
-                    note = dict(zip(("song", "change", "coding"), key, strict=True))
-                    note["before"] = _told(plain.outcome(case, coding, best))
-                    note["after"] = _told(bench.outcome(case, coding, best))
-                    notes.append(note)
-                    if given.notes:
-                        with given.notes.open("a") as file:
-                            file.write(json.dumps(note) + "\n")
+    passages = {n: voice_cases.passage(DATA, n, given.seconds) for n in given.songs}
+    codings = (LOSSLESS,) if given.codecs is None else given.codecs or CODECS
+    with contextlib.ExitStack() as stack:
+        benches = [stack.enter_context(bench) for bench in _benches()]
+        # All songs through all codecs before the next change: a sweep that ends early has seen all.
+        for change, coding, name in itertools.product(given.changes, codings, given.songs):
+            key = (name, change, "{} {}".format(*coding))
+            if key in known:
+                continue
+            note: dict[str, object] = dict(zip(("song", "change", "coding"), key, strict=True))
+            note |= _outcomes(benches, passages[name], change, coding)
+            notes.append(note)
+            if given.notes:
+                with given.notes.open("a") as file:
+                    file.write(json.dumps(note) + "\n")
     for row in table(notes):
         print(row)
+
+
+def _coding(text: str) -> tuple[str, int]:
+    kind, _, kbits = text.partition(":")
+    return kind, int(kbits)
+
+
+def _benches() -> tuple[Workbench, Workbench, Workbench]:
+    """Without repairs, with those that are on by default, and with all."""
+    copies = voices.Copies()
+    return (
+        Workbench(Settings(repair=False), follow_level=False, only_used=True, copies=copies),
+        Workbench(only_used=True, copies=copies),
+        Workbench(equalise=True, only_used=True, copies=copies),
+    )
+
+
+def _outcomes(
+    benches: Sequence[Workbench], passage: Passage, change: str, coding: tuple[str, int]
+) -> dict[str, object]:
+    """What becomes of a change to a passage without and with repairs."""
+    case = case_of(passage, change)
+    best = None
+    if coding != LOSSLESS:
+        in_mixture = change.endswith(IN_MIXTURE)  # undisturbed, both are of the other master
+        best = _best_of_case(case, coding) if in_mixture else _best_of(passage, coding)
+    plain, mended, equalised = benches
+    bench = equalised if change.removesuffix(IN_MIXTURE) in EQUALISED else mended
+    return {
+        "before": _told(plain.outcome(case, coding, best)),
+        "after": _told(bench.outcome(case, coding, best)),
+    }
+
+
+_Best = tuple[np.ndarray, np.ndarray]
+_BEST: dict[tuple[str, tuple[str, int]], _Best] = {}  # of undisturbed passages, by song and codec
+
+
+def _best_of(passage: Passage, coding: tuple[str, int]) -> _Best:
+    key = (passage.song, coding)
+    if key not in _BEST:
+        _BEST[key] = voices.best_of(passage, coding)
+    return _BEST[key]
+
+
+def _best_of_case(case: Case, coding: tuple[str, int]) -> _Best:
+    return voices.best_of(Passage(case.song, case.mixture - case.voice, case.voice), coding)
 
 
 def _lines(path: Path | None) -> list[str]:
@@ -248,6 +296,9 @@ def table(notes: list[dict[str, object]]) -> Iterator[str]:
         )
 
 
+_TURNS = 8  # of what nine pairs in ten are
+
+
 def cost(songs: list[str]) -> Iterator[str]:
     """Processor time of decoding, comparing and deciding, with every tenth pair in need."""
     needs = [
@@ -259,31 +310,49 @@ def cost(songs: list[str]) -> Iterator[str]:
         for name in songs:
             passage = voice_cases.passage(DATA, name, 45.0)
             spent: dict[tuple[str, bool], float] = {}
+            mixture = _mp3(f"{folder}/{name}.mp3", passage.accompaniment + passage.vocals)
             for change in ("nothing", *needs):
-                pair = _written(folder, case_of(passage, change))
-                for repair in (False, True):
-                    spent[change, repair] = min(_cpu_s(pair, repair) for _ in range(2))
-            plain, mended = (
-                0.9 * spent["nothing", repair]
-                + 0.1 * math.fsum(spent[change, repair] for change in needs) / len(needs)
-                for repair in (False, True)
+                case = case_of(passage, change)
+                pair = _candidate(mixture, _mp3(f"{folder}/instrumental.mp3", case.instrumental))
+                turns = range(_TURNS if change == "nothing" else 2)
+                found = [[_cpu_s(pair, repair) for repair in (False, True)] for _ in turns]
+                spent[change, False], spent[change, True] = map(min, zip(*found, strict=True))
+            yield f"{name}: {1000 * spent['nothing', False]:.0f} ms for a pair in no need"
+            yield from _told_cost(spent, needs)
+
+
+def _told_cost(spent: dict[tuple[str, bool], float], needs: list[str]) -> Iterator[str]:
+    """Markdown: a row a kind of need, ms of a pair, and how many times the time without repairs a
+    catalogue takes of which a tenth of the pairs, or all, are of it; last, as many of each."""
+    yield "| in need of | without repairs | with | a tenth of a catalogue | all of it |"
+    yield "|---|---|---|---|---|"
+    for kinds in (*([need] for need in needs), needs):
+        (easy_0, hard_0), (easy_1, hard_1) = (
+            (
+                spent["nothing", repair],
+                math.fsum(spent[kind, repair] for kind in kinds) / len(kinds),
             )
-            yield f"{name}: {1000 * plain:.0f} ms a pair, with repairs {1000 * mended:.0f} ms, "
-            yield f"  {mended / plain:.2f} of it; a pair in need {_least(spent, needs)}"
+            for repair in (False, True)
+        )
+        times = (0.9 * easy_1 + 0.1 * hard_1) / (0.9 * easy_0 + 0.1 * hard_0)
+        what = kinds[0] if len(kinds) == 1 else "as many of each"
+        yield (
+            f"| {what} | {1000 * hard_0:.0f} ms | {1000 * hard_1:.0f} ms | {times:.2f} "
+            f"| {hard_1 / hard_0:.1f} |"
+        )
 
 
-def _least(spent: dict[tuple[str, bool], float], needs: list[str]) -> str:
-    times = [spent[change, True] / spent[change, False] for change in needs]
-    return f"{min(times):.1f} to {max(times):.1f} times"
+def _mp3(uri: str, samples: np.ndarray) -> str:
+    """A file of samples, as most are."""
+    sound_cases.encode(uri, samples, RATE, "mp3", 320)
+    return uri
 
 
-def _written(folder: str, case: Case) -> dict[str, object]:
-    """A candidate whose files lie in a folder, as MP3 as most do."""
+def _candidate(*uris: str) -> dict[str, object]:
+    """Of the files of a mixture and an instrumental."""
     track = dict.fromkeys(schemas.TRACK.names)
     row = dict.fromkeys(schemas.CANDIDATE.names) | {"pair_id": "p", "song_id": "s"}
-    for role, samples in {"mix": case.mixture, "instrumental": case.instrumental}.items():
-        uri = f"{folder}/{role}.mp3"
-        sound_cases.encode(uri, samples, RATE, "mp3", 320)
+    for role, uri in zip(("mix", "instrumental"), uris, strict=True):
         row |= {f"{role}_audio_uri": uri, f"{role}_track_id": role, role: track}
     return row
 

@@ -11,10 +11,11 @@ least SDR is told relative to that of the undisturbed pair.
 
 import argparse
 import dataclasses
+import hashlib
 import math
 import os
 import tempfile
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -86,9 +87,48 @@ def main() -> None:
         print(row)
 
 
+class Copies:
+    """Recordings written as files, through an encoder or not: the latest, each once, as encoding
+    takes longer than most of what is measured."""
+
+    MOST = 40
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._held: OrderedDict[tuple[object, ...], tuple[str, float]] = OrderedDict()
+        self._late: dict[str, int] = {}
+
+    def of(self, samples: np.ndarray, coding: tuple[str, int]) -> tuple[str, float]:
+        """A file of samples [2, frames], and the level that the encoder was given them at."""
+        key = (hashlib.sha256(np.ascontiguousarray(samples)).hexdigest(), coding)
+        if key not in self._held:
+            uri, level = f"{self._folder.name}/{key[0]}-{coding[1]}.{coding[0]}", 1.0
+            if coding == LOSSLESS:
+                soundfile.write(uri, samples.T, RATE, subtype="FLOAT")
+            else:
+                level = sound_cases.encode(uri, samples, RATE, *coding)
+            self._held[key] = uri, level
+        self._held.move_to_end(key)
+        if len(self._held) > self.MOST:
+            _, (old, _) = self._held.popitem(last=False)
+            Path(old).unlink()
+            self._late.pop(old, None)
+        return self._held[key]
+
+    def late(self, uri: str, samples: np.ndarray) -> int:
+        """Frames by which such a file is later than its samples."""
+        if uri not in self._late:
+            self._late[uri] = _late(audio.read(uri, sample_rate=RATE).samples, samples)
+        return self._late[uri]
+
+    def close(self) -> None:
+        """Deletes them."""
+        self._folder.cleanup()
+
+
 class Workbench:
     """Files in a folder, and a decoding process. `equalise` and `follow_level` are options of
-    `corpus`; `only_used`: what it does not take is not cut."""
+    `corpus`; `only_used`: what it does not take is not cut. `copies` may be shared."""
 
     def __init__(
         self,
@@ -97,8 +137,9 @@ class Workbench:
         equalise: bool = False,
         follow_level: bool = True,
         only_used: bool = False,
+        copies: Copies | None = None,
     ) -> None:
-        self._folder = tempfile.TemporaryDirectory()
+        self._copies = copies or Copies()
         self._listener = Listener(settings or Settings(), Thresholds())
         self._shape = Shape(CHUNK_S, RATE, 2, follow_level=follow_level, equalise=equalise)
         self._only_used = only_used
@@ -108,7 +149,7 @@ class Workbench:
 
     def __exit__(self, *_: object) -> None:
         self._listener.close()
-        self._folder.cleanup()
+        self._copies.close()
 
     def lossless(self, passage: Passage, changes: tuple[str, ...] = ()) -> Iterator[Outcome]:
         """Of a passage."""
@@ -137,15 +178,9 @@ class Workbench:
         uris, level, late = {}, 1.0, 0
         given = {"mix": case.mixture, "instrumental": _elsewhere(case.instrumental)}
         for role, samples in given.items():
-            uris[role] = f"{self._folder.name}/{role}.{coding[0]}"
-            if coding == LOSSLESS:
-                soundfile.write(uris[role], samples.T, RATE, subtype="FLOAT")
-            else:
-                found = sound_cases.encode(uris[role], samples, RATE, *coding)
-                if role == "mix":
-                    level = found
-                    back = audio.read(uris[role], sample_rate=RATE).samples
-                    late = _late(back, samples)
+            uris[role], found = self._copies.of(samples, coding)
+            if role == "mix" and coding != LOSSLESS:
+                level, late = found, self._copies.late(uris[role], samples)
         row = self._scored(uris)
         facts, pieces, others = Facts(), [], []
         taken = np.eye(2, dtype=np.float32)
