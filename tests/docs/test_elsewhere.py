@@ -16,6 +16,9 @@ PAGE = "docs/elsewhere.md"
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tar", "parquet"])
 def test_its_programs_run(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     corpora.write(tmp_path / "corpus", corpora.rows({}, {"sources": ["mixture"]}), kind)
     monkeypatch.chdir(tmp_path)
     text = (PROJECT / PAGE).read_text(encoding="utf-8")
