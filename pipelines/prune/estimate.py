@@ -6,7 +6,7 @@ Only what is counted of a candidate is held, so that millions can be looked at.
 import heapq
 import math
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -50,6 +50,7 @@ class Cost:
     decode_s: float
     cpu_s: float
     repaired: dict[str, int]  # pairs by what was mended
+    repaired_s: dict[str, float]  # seconds of their mixtures that match
 
 
 def rows(folder: str) -> Iterator[Row]:
@@ -93,10 +94,15 @@ def measured(sample: Iterable[list[Row]], listener: Listener) -> Cost:
     decode_s = listener.decoder_cpu_s
     cpu_s = time.process_time() - begun + decode_s
     repaired: Counter[str] = Counter()
-    for measures in heard.measures.values():
-        repaired.update(filter(None, (measures.get("repaired") or "").split("+")))
+    repaired_s: dict[str, float] = defaultdict(float)
+    for pair_id, measures in heard.measures.items():
+        repairs = [*filter(None, (measures.get("repaired") or "").split("+"))]
+        share = (measures.get("matched_share") or 0.0) if "parts" in repairs else 1.0
+        for repair in repairs:
+            repaired[repair] += 1
+            repaired_s[repair] += share * heard.seconds.get(pair_id, 0.0)
     found = (len(heard.measures), len(heard.unreadable), heard.decoded_s, decode_s, cpu_s)
-    return Cost(*found, dict(sorted(repaired.items())))
+    return Cost(*found, dict(sorted(repaired.items())), dict(repaired_s))
 
 
 def lines(
@@ -132,7 +138,8 @@ def lines(
     if prices is not None:
         said.append(estimates.cost(hours, 0.0, 0.0, 0.0, prices))
     said += [
-        f"  {_share(count, cost.pairs)} of the pairs need mending: {repair}"
+        f"  {_share(count, cost.pairs)} of the pairs need mending: {repair}, about "
+        f"{cost.repaired_s[repair] / cost.pairs * work.pairs / 3600:,.2f} hours"
         for repair, count in cost.repaired.items()
     ]
     if not cost.repaired and cost.pairs:

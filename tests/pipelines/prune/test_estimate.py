@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.prune import command, estimate
+from pipelines.prune.scoring import Heard, Row
 from stemlode import runs
 from tests.pipelines.prune import folders
 from tests.pipelines.prune.folders import candidate, pair, track
@@ -55,6 +56,26 @@ def test_it_counts_all_and_listens_to_a_few(
     assert "with 100 workers" in said
     assert "  0 % (0 to 39 %) of the pairs need mending" in said
     assert sorted(tmp_path.rglob("*")) == before
+
+
+class _Mended:
+    """A listener to whom each song's first pair needs mending, a part of an hour."""
+
+    decoder_cpu_s = 0.0
+
+    def hear(self, song: list[Row]) -> Heard:
+        first, *others = (row["pair_id"] for row in song)
+        measures: dict[str, Row] = {first: {"repaired": "speed+parts", "matched_share": 0.5}}
+        measures |= {pair_id: {"repaired": None} for pair_id in others}
+        return Heard(measures, seconds=dict.fromkeys(measures, 3600.0), decoded_s=1.0)
+
+    def close(self) -> None: ...
+
+
+def test_hours_that_need_mending_are_foretold(folder: Path) -> None:
+    said = estimate.lines(estimate.rows(str(folder)), _Mended(), 32)  # type: ignore[arg-type]
+    for repair in ("parts", "speed"):  # half an hour of half of 80 pairs
+        assert any(line.endswith(f"need mending: {repair}, about 20.00 hours") for line in said)
 
 
 def test_groups_that_are_split_decode_a_track_again(
