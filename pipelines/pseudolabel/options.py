@@ -15,7 +15,7 @@ from pipelines.remote.runners import is_local
 from stemlode.runs import BadUsage
 from stemlode.shards.tar import parse_bytes
 from training.devices import pick_device
-from training.recipes.base import rest_of
+from training.recipes.values import rest_of
 from training.teachers import loading
 from training.teachers.teacher import AT_ONCE
 

@@ -22,8 +22,8 @@ from training.amicable import twin
 from training.amicable.twin import Net, Separator
 from training.checkpoint import Checkpoint
 from training.published import places
-from training.recipes.base import rest_of
 from training.recipes.chunks import Chunking
+from training.recipes.values import rest_of
 from training.separation.separate import separate_file
 from training.separation.system import Parts, System
 from training.teachers import loading

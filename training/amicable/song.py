@@ -12,7 +12,7 @@ from stemlode.audio.kinds import is_named_audio, without_extension
 from stemlode.layouts.songs import Part
 from stemlode.runs import BadUsage
 from training.models.metrics import SILENCE
-from training.recipes.base import rest_of
+from training.recipes.values import rest_of
 
 MIXTURE = "mixture"
 LARGEST_MISS_DB = -6.0  # beyond this, a mixture is not that of its stems; as for a corpus

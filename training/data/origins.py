@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from stemlode import files, runs, tables
 from training.data.corpus import Corpus
 from training.data.windows import HOME, needs
-from training.recipes.base import Recipe, rest_of
+from training.recipes.base import Recipe
+from training.recipes.values import rest_of
 
 _WANTED = ["sample_id", "song_id", "duration_s", "licence", "teacher_sha256"]
 NAMED = 3  # samples of a reason, on the terminal; run.json names more

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from stemlode.runs import Failed
 from training.data.windows import read
-from training.recipes.base import Mixing, rest_of
+from training.recipes.answers import Mixing
+from training.recipes.values import rest_of
 
 _RECORDING = ("song_id", "track_ids", "augmentation")  # what its chunks share
 _TOUCH_S = 1e-3

@@ -33,7 +33,8 @@ from training.exporting import folder
 from training.models import filterbank
 from training.published import places
 from training.recipes import chunks
-from training.recipes.base import Recipe, Transform
+from training.recipes.answers import Transform
+from training.recipes.base import Recipe
 from training.recipes.chunks import Chunking
 
 SUFFIX = ".onnx"

@@ -26,7 +26,8 @@ from training.data.corpus import Bad, Corpus
 from training.data.examples import Batch
 from training.data.mixing import Drawn, Draws, loader, mix
 from training.devices import ALONE, World
-from training.recipes.base import Mixing, Recipe
+from training.recipes.answers import Mixing
+from training.recipes.base import Recipe
 from training.state import Progress
 from training.teachers import labels
 from training.teachers.labels import Labels

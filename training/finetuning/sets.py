@@ -23,7 +23,8 @@ from training.data.corpus import Bad, Corpus
 from training.finetuning import unlabelled
 from training.finetuning.boosting import Segment, SegmentSource
 from training.finetuning.unlabelled import ATTEMPTS, Surveyed
-from training.recipes.base import Recipe, rest_of
+from training.recipes.base import Recipe
+from training.recipes.values import rest_of
 from training.teachers import labels
 
 FILE = "unlabelled.json"

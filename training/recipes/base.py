@@ -7,10 +7,9 @@ recipe is of: waveforms go in, losses or waveforms come out, all at the recipe's
 A new family must say
     patch_samples       how long a training example is
     core                how a net is built
-    losses              what is learnt
+    judge               what is learnt: the losses of a batch, and the estimate
     estimate            what a trained net makes of a mixture
 and may say, where it differs from what stands here,
-    judge               all losses and the estimate of a batch, by one pass of the nets
     follows             which numbers follow from others that a user sets
     nets, cores         several nets that are trained together
     estimated           the sources that `estimate` gives
@@ -29,108 +28,17 @@ and may say, where it differs from what stands here,
 """
 
 import dataclasses
-import math
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from training.models.spectrogram import Waveform
-from training.recipes import chunks
+from training.recipes import chunks, values
+from training.recipes.answers import Judged, Mixing, Transform
 from training.recipes.chunks import Chunking
-
-SOURCE = re.compile(r"[a-z][a-z0-9_]{0,40}")
-CONSTRAINTS = ("none", "tempo", "key", "genre")
-LARGEST = {"sample_rate": 192_000, "n_fft": 65_536, "patch_frames": 65_536, "batch_size": 65_536}
-LARGEST |= {"channels": 65_536, "kernel_size": 255, "patch_seconds": 3600, "decay": 1}
-LARGEST |= {"features": 65_536, "hidden": 65_536, "mask_hidden": 65_536, "layers": 256}
-LARGEST |= {"stride": 64, "context": 255, "lstm_layers": 16}
-LARGEST |= {"bands": 192_000, "gain_db": 120, "chunk_seconds": 600}
-ZERO_ALLOWED = {"beta1", "dropout", "dropout_layers", "leakiness", "remix_db", "clip_norm"}
-ZERO_ALLOWED |= {"chunk_seconds", "gain_db", "drop", "conservation_weight", "ema_decay"}
-
-
-def many(value: Any) -> tuple[Any, ...]:
-    """The values of a field as a tuple."""
-    return value if isinstance(value, tuple) else (value,)
-
-
-def rest_of(source: str) -> str:
-    """The name of what is left of a mixture without a source."""
-    named = {"vocals": "accompaniment", "accompaniment": "vocals"}
-    return named.get(source, f"no_{source}")
-
-
-def shown(value: Any) -> str:
-    """A field's value as text."""
-    return " ".join(map(str, many(value)))
-
-
-@dataclasses.dataclass(frozen=True)
-class Mixing:
-    """How examples are mixed on the fly from sources of random songs (BSRNN IV-A-2).
-
-    Raises ValueError naming the field that cannot be.
-    """
-
-    target: str
-    others: tuple[str, ...]  # mixed with the target, each of a song of its own
-    patch_seconds: float  # length of an example
-    gain_db: float  # each source is mixed at up to ± this gain
-    drop: float  # probability that a source is left out of a mixture
-    mix_constraint: str = "none"  # or tempo, key or genre: in which mixed songs shall be alike
-
-    def __post_init__(self) -> None:
-        if self.drop >= 1:
-            raise ValueError(f"drop is {self.drop}; it must lie in [0, 1)")
-        if self.mix_constraint not in CONSTRAINTS:
-            wanted = ", ".join(CONSTRAINTS)
-            raise ValueError(f"mix_constraint is {self.mix_constraint!r}, not one of {wanted}")
-        for other in self.others:
-            if not SOURCE.fullmatch(other) or other == self.target:
-                raise ValueError(f"others names {other!r}, not another source than the target")
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """The target, then the others."""
-        return (self.target, *self.others)
-
-
-@dataclasses.dataclass(frozen=True)
-class Judged:
-    """What one pass of the nets says of a batch."""
-
-    loss: Tensor  # [batch]: what is learnt
-    terms: dict[str, Tensor]  # [batch] each: the losses by name, also those that are not learnt
-    estimate: (
-        Callable[[], Tensor] | None
-    )  # of the target, [batch, channels, samples]; if it has one
-
-
-@dataclasses.dataclass(frozen=True)
-class Transform:
-    """The transform around a recipe's nets, for those who run the nets elsewhere.
-
-    Nets take a spectrogram [batch, parts, bins, frames] and give a mask of that shape each. They
-    see the lowest `bins` bins; where that is one less than the transform has, the highest bin takes
-    the mask of the one below.
-    """
-
-    n_fft: int  # samples; of one of the subbands, where there are several
-    hop_length: int  # samples, likewise
-    bins: int
-    parts: tuple[str, ...]  # what the second axis holds: magnitude, real, imaginary, …
-    channels: int = 1  # that one item of a batch holds
-    window: str = "hann"
-    bands: int = 1  # subbands (`training.models.filterbank`)
-    divided_by: int | str = 1  # what a song's spectrogram is divided by
-    # How a mask is applied: to magnitudes (`real`), as complex numbers, or to each of the parts.
-    mask: str = "complex"
-    # What one item of a batch sees of a song: the mean of its channels, each channel, or both.
-    channels_seen: str = "each"
-    inverted: bool = False  # whether `separated` is what the masks leave
+from training.recipes.values import SOURCE, rest_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,14 +83,7 @@ class Recipe:
         """Raises ValueError naming the field that cannot be."""
         if not isinstance(self.target, str) or not SOURCE.fullmatch(self.target):
             raise ValueError(f"target is {self.target!r}, not the name of a source")
-        for field, value in dataclasses.asdict(self).items():
-            numbers = [v for v in many(value) if not isinstance(v, str)]
-            if not all(math.isfinite(number) and number >= 0 for number in numbers):
-                raise ValueError(f"{field} is {shown(value)}")
-            if field not in ZERO_ALLOWED and 0 in [n for n in numbers if n is not False]:
-                raise ValueError(f"{field} is {shown(value)}; it must be above 0")
-            if max(numbers, default=0) > LARGEST.get(field, math.inf):
-                raise ValueError(f"{field} is {shown(value)}; at most {LARGEST[field]}")
+        values.check(dataclasses.asdict(self))
         if self.sample_rate < 1000:
             raise ValueError(f"sample_rate is {self.sample_rate}; at least 1000 Hz")
         for field in ("beta1", "beta2", "ema_decay"):
@@ -285,25 +186,21 @@ class Recipe:
         """The transform around the cores; None: they cannot be exported."""
         return None
 
-    def losses(
+    def judge(
         self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
-    ) -> Tensor:
-        """The loss of each example of a batch, [batch].
+    ) -> Judged:
+        """The losses of a batch, and the nets' estimate, by one pass of the nets.
 
         mixture: float32 [batch, audio_channels, samples]; reference: of that shape, the target, or
         where `residual` (bool [batch]) is true the accompaniment, mixture − target.
         """
         raise NotImplementedError
 
-    def judge(
+    def losses(
         self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
-    ) -> Judged:
-        """The losses of a batch, and the nets' estimate; arguments as for `losses`.
-
-        Here the nets run once for each; a family does it in one pass.
-        """
-        loss = self.losses(nets, mixture, reference, residual)
-        return Judged(loss, {}, lambda: self.estimate(nets, mixture)[:, 0])
+    ) -> Tensor:
+        """What is learnt of each example of a batch, [batch]; arguments as for `judge`."""
+        return self.judge(nets, mixture, reference, residual).loss
 
     def judge_with_salience(
         self,

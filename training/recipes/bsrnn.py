@@ -11,7 +11,8 @@ from training.models import bsrnn_bands, precision, spectrogram
 from training.models.bsrnn import BSRNN, ResidualRNN
 from training.models.bsrnn_bands import SCHEMES
 from training.recipes import chunks
-from training.recipes.base import Judged, Mixing, Recipe, Transform
+from training.recipes.answers import Judged, Mixing, Transform
+from training.recipes.base import Recipe
 from training.recipes.chunks import Chunking
 
 EPOCH = 10_000  # batches
@@ -112,12 +113,6 @@ class BSRNNRecipe(Recipe):
         """Spectrogram parts in, the parts of a complex mask out."""
         sizes = (self.features, self.layers, self.hidden, self.mask_hidden)
         return BSRNN(self.widths, *sizes, self.norm)
-
-    def losses(
-        self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
-    ) -> Tensor:
-        """See `Recipe.losses`; eq. 1."""
-        return self.judge(nets, mixture, reference, residual).loss
 
     def judge(
         self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from training.models import losses, precision, spectrogram, unet
 from training.models.spectrogram import Waveform
 from training.models.unet import ComplexUNet, UNet
-from training.recipes.base import Judged, Transform
+from training.recipes.answers import Judged, Transform
 from training.recipes.chunks import SECONDS, Chunking
 from training.recipes.unet import EncoderDecoderRecipe
 
@@ -83,16 +83,11 @@ class ComplexUNetRecipe(EncoderDecoderRecipe):
             normalise_first=False,
         )
 
-    def losses(
-        self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
-    ) -> Tensor:
-        """See `Recipe.losses`; eq. 6.10 to 6.12. A residual target is the waveforms' difference."""
-        return self.judge(nets, mixture, reference, residual).loss
-
     def judge(
         self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
     ) -> Judged:
-        """See `Recipe.judge`; both losses, whichever of them is learnt (figure 6.7)."""
+        """See `Recipe.judge`; both losses, whichever of them is learnt (figure 6.7; eq. 6.10
+        to 6.12). A residual target is the waveforms' difference."""
         target = torch.where(residual[:, None, None], mixture - reference, reference)
         spectrum = self.masked(nets, mixture)
         weights = {"magnitude": self.magnitude_weight, "sdr": self.sdr_weight}

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from training.models import cws, losses, precision, spectrogram
 from training.models.mdensenet import MDenseNet, MMDenseNet, scaled
-from training.recipes.base import Judged, Recipe, Transform, rest_of
+from training.recipes.answers import Judged, Transform
+from training.recipes.base import Recipe
+from training.recipes.values import rest_of
 
 SCHEDULES = ("audio", "steps")
 NETS = ("unet5", "unet6", "mdensenet", "mmdensenet")
@@ -167,16 +169,10 @@ class CWSRecipe(Recipe):
         assert isinstance(nets, nn.ModuleDict)
         return list(nets.values())
 
-    def losses(
-        self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
-    ) -> Tensor:
-        """See `Recipe.losses`; CWS eq. 7 and 8."""
-        return self.judge(nets, mixture, reference, residual).loss
-
     def judge(
         self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
     ) -> Judged:
-        """See `Recipe.judge`; the terms of eq. 8. Spectra are linear: the rest is a difference."""
+        """See `Recipe.judge`; eq. 7 and 8. Spectra are linear: the rest is a difference."""
         given = self.spectra(mixture)
         known = self.spectra(reference)
         other = given - known

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from training.models import losses, precision
 from training.models.demucs import Demucs
-from training.recipes.base import Judged, Recipe, rest_of
+from training.recipes.answers import Judged
+from training.recipes.base import Recipe
+from training.recipes.values import rest_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,12 +94,6 @@ class DemucsRecipe(Recipe):
             *(self.channels, self.kernel_size, self.stride, self.context, self.lstm_layers),
             sources=len(self.estimated),
         )
-
-    def losses(
-        self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
-    ) -> Tensor:
-        """See `Recipe.losses`."""
-        return self.judge(nets, mixture, reference, residual).loss
 
     def judge(
         self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor

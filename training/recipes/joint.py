@@ -12,7 +12,7 @@ from stemlode.shards.salience import HOP_LENGTH, ROWS, SAMPLE_RATE
 from training.models import losses, spectrogram
 from training.models.joint import MASKED, MERGES, WIRINGS, Heard, Joint
 from training.models.spectrogram import Waveform
-from training.recipes.base import Judged, Transform
+from training.recipes.answers import Judged, Transform
 from training.recipes.masking import Masking
 from training.recipes.unet import UNetRecipe
 
@@ -116,16 +116,10 @@ class JointRecipe(UNetRecipe):
         fresh = self.kind(self.unet, merge=self.merge, masked=self.second_mask)
         return fresh.expect(self.salience_prior)
 
-    def losses(
-        self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
-    ) -> Tensor:
-        """See `Recipe.losses`; for what measures costs, with a salience of zeros."""
-        return self.judge(nets, mixture, reference, residual).loss
-
     def judge(
         self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
     ) -> Judged:
-        """See `Recipe.judge`; likewise."""
+        """See `Recipe.judge`; for what measures costs, with a salience of zeros."""
         frames = max(1, mixture.shape[-1] // self.hop_length)
         silent = mixture.new_zeros(len(mixture), ROWS, frames)
         return self.judge_with_salience(nets, mixture, reference, residual, silent)

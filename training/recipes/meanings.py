@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from training.models.joint import MASKED, MERGES, WIRINGS
 from training.recipes import bsrnn, complex_unet, cws
-from training.recipes.base import CONSTRAINTS, LARGEST, ZERO_ALLOWED, Recipe, many
+from training.recipes.answers import CONSTRAINTS
+from training.recipes.base import Recipe
+from training.recipes.values import LARGEST, ZERO_ALLOWED, many
 
 
 @dataclass(frozen=True)

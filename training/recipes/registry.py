@@ -10,7 +10,8 @@ import typing
 from typing import Any
 
 from training.recipes import bsrnn, complex_unet, cws, demucs, joint, unet
-from training.recipes.base import Recipe, shown
+from training.recipes.base import Recipe
+from training.recipes.values import shown
 
 __all__ = ["FAMILIES", "NAMES", "RECIPES", "Field", "Recipe", "describe", "from_fields"]
 __all__ += ["overridable", "override", "to_fields"]

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from training.models import losses, precision, spectrogram
 from training.models.spectrogram import Waveform
 from training.models.unet import CHANNELS, UNet
-from training.recipes.base import Judged, Recipe, Transform
+from training.recipes.answers import Judged, Transform
+from training.recipes.base import Recipe
 from training.recipes.chunks import Chunking
 from training.recipes.masking import Masking
 
@@ -136,17 +137,11 @@ class UNetRecipe(EncoderDecoderRecipe):
         """The largest magnitude, so that those of a whole song fit [0, 1]."""
         return float(spectrogram.stft(mixture, self.n_fft, self.hop_length).abs().max())
 
-    def losses(
-        self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
-    ) -> Tensor:
-        """See `Recipe.losses`; eq. 4.2."""
-        return self.judge(nets, mixture, reference, residual).loss
-
     def judge(
         self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
     ) -> Judged:
-        """See `Recipe.judge`; there is one loss. In the estimate the frame past the end, which is
-        not learnt from, gets the last one's mask."""
+        """See `Recipe.judge`; there is one loss, eq. 4.2. In the estimate the frame past the end,
+        which is not learnt from, gets the last one's mask."""
         given, wanted = self.magnitudes(mixture, reference, residual)
         mask = precision.masks(nets, given)
         loss = losses.l1_sum(mask * given, wanted)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from stemlode.runs import BadUsage
-from training.recipes.base import SOURCE, Recipe, rest_of
+from training.recipes.base import Recipe
+from training.recipes.values import SOURCE, rest_of
 from training.teachers import labels
 
 MOST_HZ, MOST_CHANNELS = 192_000, 8

@@ -25,7 +25,7 @@ from training.data.mixing import Draws, mix
 from training.data.pools import Pool, backings, start_in_chunk
 from training.devices import World
 from training.loop import command
-from training.recipes.base import Judged
+from training.recipes.answers import Judged
 from training.recipes.bsrnn import BSRNNRecipe
 from training.recipes.registry import RECIPES
 from training.state import Progress

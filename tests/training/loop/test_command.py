@@ -28,7 +28,7 @@ from training.log import Log
 from training.loop import command as loop_command
 from training.loop import material, train
 from training.loop.options import Options
-from training.recipes.base import Judged
+from training.recipes.answers import Judged
 from training.recipes.registry import RECIPES
 
 OPTIONS = ("--steps", "12", "--validate-every", "4", "--remix-db", "3")

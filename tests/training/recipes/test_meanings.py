@@ -8,8 +8,9 @@ import pytest
 from training.finetuning import command as finetune
 from training.loop.options import parser_of
 from training.recipes import meanings, registry
-from training.recipes.base import ZERO_ALLOWED, Recipe, many
+from training.recipes.base import Recipe
 from training.recipes.registry import RECIPES
+from training.recipes.values import ZERO_ALLOWED, many
 
 FAMILIES = list({recipe.family: recipe for recipe in RECIPES.values()}.values())
 

@@ -19,7 +19,8 @@ from tests.training.conftest import RATE, sing
 from training import checkpoint
 from training.models import spectrogram
 from training.recipes import registry
-from training.recipes.base import Mixing, Recipe, Transform
+from training.recipes.answers import Judged, Mixing, Transform
+from training.recipes.base import Recipe
 from training.teachers import loading
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -46,11 +47,12 @@ class Toy(Recipe):
     def core(self) -> nn.Module:
         return nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.Sigmoid())
 
-    def losses(
+    def judge(
         self, nets: nn.Module, mixture: Tensor, reference: Tensor, residual: Tensor
-    ) -> Tensor:
+    ) -> Judged:
         target = torch.where(residual[:, None, None], mixture - reference, reference)
-        return (self.estimate(nets, mixture)[:, 0] - target).abs().flatten(1).mean(1)
+        found = self.estimate(nets, mixture)[:, 0]
+        return Judged((found - target).abs().flatten(1).mean(1), {}, lambda: found)
 
     def estimate(self, nets: nn.Module, mixture: Tensor) -> Tensor:
         spectrum = spectrogram.stft(mixture.flatten(0, 1), self.n_fft, self.hop_length)

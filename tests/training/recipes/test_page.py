@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from training.models import cost
-from training.recipes.base import shown
 from training.recipes.bsrnn import BSRNNRecipe
 from training.recipes.cws import CWSRecipe
 from training.recipes.registry import RECIPES, overridable
+from training.recipes.values import shown
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "recipes.md"
 FULL = [name for name in RECIPES if not name.endswith("-small")]
