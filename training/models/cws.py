@@ -4,14 +4,12 @@ The input holds, of a stereo signal in K bands, the real and imaginary parts of 
 spectrogram as 4K channels; the nets give a mask in (0, 1) for each (CWS 2.1 and 2.3).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from training.models import filterbank, spectrogram
 
 UNET_5, UNET_6 = (64, 128, 256, 512, 512), (64, 128, 256, 512, 1024, 1024)
 
@@ -68,42 +66,6 @@ def pad_to(x: Tensor, like: Tensor) -> Tensor:
     # What is exported must do for any number of frames, so it must not branch on this one's.
     needed = torch.onnx.is_in_onnx_export() or any(missing)
     return F.pad(x, missing, "replicate") if needed else x
-
-
-def to_channels(spectrum: Tensor) -> Tensor:
-    """Complex [batch, channels, K, bins, frames] → [batch, 2 · channels · K, bins, frames], bands
-    within channels as in eq. 6, each as real and imaginary part."""
-    return torch.view_as_real(spectrum).permute(0, 1, 2, 5, 3, 4).flatten(1, 3)
-
-
-def from_channels(parts: Tensor, bands: int) -> Tensor:
-    """The inverse of `to_channels`."""
-    apart = parts.unflatten(1, (-1, bands, 2)).permute(0, 1, 2, 4, 5, 3)
-    return torch.view_as_complex(apart.contiguous())
-
-
-def spectra(samples: Tensor, bands: int, n_fft: int, hop_length: int) -> Tensor:
-    """[batch, channels, samples] → [batch, 2 · channels · K, n_fft / 2 + 1, frames]."""
-    apart = filterbank.analyse(samples, bands)
-    return to_channels(spectrogram.stft(apart, n_fft, hop_length, root=True))
-
-
-def waveforms(found: Tensor, bands: int, n_fft: int, hop_length: int, samples: int) -> Tensor:
-    """Spectra of [batch, sources, …] → waveforms [batch, sources, channels, samples]."""
-    spectrum = from_channels(found.flatten(0, 1), bands)
-    length = filterbank.length(samples, bands)
-    apart = spectrogram.istft(spectrum, n_fft, hop_length, length, root=True)
-    return filterbank.synthesise(apart, samples).unflatten(0, found.shape[:2])
-
-
-def in_stereo(samples: Tensor, estimate: Callable[[Tensor], Tensor]) -> Tensor:
-    """What a net of stereo gives of [batch, channels, samples]: [batch, sources, channels,
-    samples]. What is not stereo goes through channel by channel."""
-    batch, channels, _ = samples.shape
-    if channels == 2:
-        return estimate(samples)
-    found = estimate(samples.flatten(0, 1)[:, None].expand(-1, 2, -1)).mean(2)
-    return found.unflatten(0, (batch, channels)).transpose(1, 2)
 
 
 def ideal_masks(mixture: Tensor, source: Tensor) -> Tensor:

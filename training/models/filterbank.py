@@ -6,12 +6,15 @@ nearest one for which analysis and synthesis are exact inverses (power-complemen
 pairs). Both use the same filters, so the transform is orthonormal and delays nothing.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from training.models import spectrogram
 
 TAPS = 64
 # Shape of the Kaiser window, chosen for the largest attenuation of other bands.
@@ -43,6 +46,42 @@ def synthesise(found: Tensor, samples: int) -> Tensor:
     whole = F.conv_transpose1d(flat, _filters(bands, found.device), stride=bands)[:, 0]
     around = TAPS - bands
     return whole[:, around : around + samples].reshape(*found.shape[:-2], samples)
+
+
+def to_channels(spectrum: Tensor) -> Tensor:
+    """Complex [batch, channels, K, bins, frames] → [batch, 2 · channels · K, bins, frames], bands
+    within channels as in eq. 6, each as real and imaginary part."""
+    return torch.view_as_real(spectrum).permute(0, 1, 2, 5, 3, 4).flatten(1, 3)
+
+
+def from_channels(parts: Tensor, bands: int) -> Tensor:
+    """The inverse of `to_channels`."""
+    apart = parts.unflatten(1, (-1, bands, 2)).permute(0, 1, 2, 4, 5, 3)
+    return torch.view_as_complex(apart.contiguous())
+
+
+def spectra(samples: Tensor, bands: int, n_fft: int, hop_length: int) -> Tensor:
+    """[batch, channels, samples] → [batch, 2 · channels · K, n_fft / 2 + 1, frames]."""
+    apart = analyse(samples, bands)
+    return to_channels(spectrogram.stft(apart, n_fft, hop_length, root=True))
+
+
+def waveforms(found: Tensor, bands: int, n_fft: int, hop_length: int, samples: int) -> Tensor:
+    """Spectra of [batch, sources, …] → waveforms [batch, sources, channels, samples]."""
+    spectrum = from_channels(found.flatten(0, 1), bands)
+    kept = length(samples, bands)
+    apart = spectrogram.istft(spectrum, n_fft, hop_length, kept, root=True)
+    return synthesise(apart, samples).unflatten(0, found.shape[:2])
+
+
+def in_stereo(samples: Tensor, estimate: Callable[[Tensor], Tensor]) -> Tensor:
+    """What a net of stereo gives of [batch, channels, samples]: [batch, sources, channels,
+    samples]. What is not stereo goes through channel by channel."""
+    batch, channels, _ = samples.shape
+    if channels == 2:
+        return estimate(samples)
+    found = estimate(samples.flatten(0, 1)[:, None].expand(-1, 2, -1)).mean(2)
+    return found.unflatten(0, (batch, channels)).transpose(1, 2)
 
 
 @lru_cache(maxsize=8)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from training.models import cws, losses, precision, spectrogram
+from training.models import cws, filterbank, losses, precision, spectrogram
 from training.models.mdensenet import MDenseNet, MMDenseNet, scaled
 from training.recipes.answers import Judged, Transform
 from training.recipes.base import Recipe
@@ -197,7 +197,7 @@ class CWSRecipe(Recipe):
         def estimate(stereo: Tensor) -> Tensor:
             return self.waveforms(self.masked(nets, self.spectra(stereo)), mixture.shape[-1])
 
-        return cws.in_stereo(mixture, estimate)
+        return filterbank.in_stereo(mixture, estimate)
 
     def oracle(self, mixture: Tensor, references: Tensor) -> Tensor:
         """See `Recipe.oracle`: the best real masks in [0, 1] on each channel of the spectra."""
@@ -209,7 +209,7 @@ class CWSRecipe(Recipe):
 
     def spectra(self, samples: Tensor) -> Tensor:
         """[batch, channels, samples] → [batch, 2 · channels · K, n_fft / 2 + 1, frames]."""
-        return cws.spectra(samples, self.bands, self.n_fft, self.hop_length)
+        return filterbank.spectra(samples, self.bands, self.n_fft, self.hop_length)
 
     def masked(self, nets: nn.Module, spectra: Tensor) -> Tensor:
         """Spectra through both nets' masks: [batch, 2, …]. The nets see n_fft / 2 bins."""
@@ -219,7 +219,7 @@ class CWSRecipe(Recipe):
 
     def waveforms(self, spectra: Tensor, samples: int) -> Tensor:
         """Spectra of [batch, sources, …] → waveforms [batch, sources, channels, samples]."""
-        return cws.waveforms(spectra, self.bands, self.n_fft, self.hop_length, samples)
+        return filterbank.waveforms(spectra, self.bands, self.n_fft, self.hop_length, samples)
 
 
 def _recipe(net: str, bands: int) -> CWSRecipe:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from stemlode.runs import BadUsage
-from training.models import cws, filterbank, spectrogram
+from training.models import filterbank, spectrogram
 
 FACTS = ("n_fft", "hop", "bins", "parts", "bands", "window", "divided_by", "recipe", "step")
 # What is for programs that have nothing of ours.
@@ -79,11 +79,11 @@ def _subbands(net: Net, bands: int, n_fft: int, hop: int) -> Net:
 
     def call(mixture: Tensor) -> Tensor:
         def estimate(stereo: Tensor) -> Tensor:
-            spectra = cws.spectra(stereo, bands, n_fft, hop)
+            spectra = filterbank.spectra(stereo, bands, n_fft, hop)
             masks = net(spectrogram.drop_bin(spectra)).to(spectra.device)
             masked = spectra[:, None] * spectrogram.restore_bin(masks)
-            return cws.waveforms(masked, bands, n_fft, hop, mixture.shape[-1])
+            return filterbank.waveforms(masked, bands, n_fft, hop, mixture.shape[-1])
 
-        return cws.in_stereo(mixture, estimate)
+        return filterbank.in_stereo(mixture, estimate)
 
     return call

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from training.data import examples
 from training.data.examples import Batch
-from training.models import cost, cws, losses, mdensenet
+from training.models import cost, cws, filterbank, losses, mdensenet
 from training.recipes import registry
 from training.recipes.cws import CWSRecipe, steps_for
 from training.recipes.registry import RECIPES
@@ -95,14 +95,14 @@ def test_windows_are_32_ms_and_hops_8_ms_in_samples_of_a_band(
 
 def test_channels_hold_bands_within_channels_and_parts_within_bands() -> None:
     spectrum = torch.view_as_complex(_noise(2, 2, 4, 5, 3, 2))  # [batch, channels, K, bins, frames]
-    parts = cws.to_channels(spectrum)
+    parts = filterbank.to_channels(spectrum)
     assert parts.shape == (2, 16, 5, 3)
     for channel in range(2):
         for band in range(4):
             first = 2 * (4 * channel + band)
             assert torch.equal(parts[:, first], spectrum[:, channel, band].real)
             assert torch.equal(parts[:, first + 1], spectrum[:, channel, band].imag)
-    assert torch.equal(cws.from_channels(parts, 4), spectrum)
+    assert torch.equal(filterbank.from_channels(parts, 4), spectrum)
 
 
 class Constant(nn.Module):
