@@ -14,7 +14,11 @@ from stemlode.runs import BadUsage
 
 PATTERN = re.compile(r"[*?\[]")
 LIST = "-"  # an input: the list of them is standard input
-_SOUNDS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3\x03", b"ID3\x04", b"FORM")
+LONGEST = 4096  # bytes of a path
+_SOUNDS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM")
+# What hardly stands in names, and makes up a tenth of anything packed.
+_CONTROL = bytes({*range(1, 9), *range(14, 27), *range(28, 32)})
+_LOOKED_AT, _MOST_CONTROL = 4096, 0.02
 
 
 def named(paths: Iterable[str], output: str) -> tuple[list[str], dict[str, str]]:
@@ -43,9 +47,11 @@ def named(paths: Iterable[str], output: str) -> tuple[list[str], dict[str, str]]
 def _listed() -> list[str]:
     """The paths that standard input lists; BadUsage where there is none."""
     data = sys.stdin.buffer.read()
-    if data[:4] in _SOUNDS:
-        raise BadUsage("-: standard input is sound; it lists paths: write the sound into a file")
     parts = data.split(b"\0") if b"\0" in data else data.splitlines()
+    head = data[:_LOOKED_AT]
+    packed = len(head) - len(head.translate(None, _CONTROL)) > max(8, _MOST_CONTROL * len(head))
+    if packed or max(map(len, parts), default=0) > LONGEST or data[:4] in _SOUNDS:
+        raise BadUsage("-: standard input is sound; it lists paths: write the sound into a file")
     if not (found := [os.fsdecode(part) for part in parts if part.strip()]):
         raise BadUsage("-: standard input lists no path")
     return found

@@ -526,7 +526,14 @@ def test_standard_input_lists_what_to_separate_and_files_are_named_as_asked(
 
 
 @pytest.mark.parametrize(
-    ("data", "said"), [(b"", "lists no path"), (b" \n", "no path"), (b"RIFF\0\0", "is sound")]
+    ("data", "said"),
+    [
+        (b"", "lists no path"),
+        (b" \n", "no path"),
+        (b"RIFF\0\0", "is sound"),
+        (bytes(range(32)) * 2, "is sound"),
+        (b"/\0" + b"\xff" * 9999, "is sound"),
+    ],
 )
 def test_standard_input_that_lists_nothing_is_refused(
     data: bytes, said: str, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
