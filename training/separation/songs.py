@@ -11,6 +11,7 @@ from typing import Any
 from stemlode import files, plans, runs
 from stemlode.audio.kinds import is_named_audio
 from stemlode.runs import BadUsage
+from training.separation import names
 
 PATTERN = re.compile(r"[*?\[]")
 LIST = "-"  # an input: the list of them is standard input
@@ -60,6 +61,8 @@ def _listed() -> list[str]:
 def _below(path: str, output: str) -> tuple[list[str], str]:
     """The files that a path gives, and why there are none."""
     whole = files.absolute(path)
+    if files.is_local(whole) and len(os.fsencode(whole.rpartition("/")[2])) > names.LONGEST_PART:
+        return [], "is too long for a file's name"
     if Path(whole).is_dir() if files.is_local(whole) else _is_remote_folder(whole):
         every, why = files.list_files(whole, follow_links=True), "is a folder without audio files"
     elif PATTERN.search(path) and "://" not in path and not Path(whole).exists():
