@@ -101,7 +101,6 @@ def test_a_wrapper_that_is_killed_ends_the_run(music: Path, tmp_path: Path) -> N
             GONE,
         ),
         ("scan", "sleep 600", WITHIN),
-        ("library", "sleep 600", WITHIN),
     ],
 )
 def test_a_portable_worker_that_cannot_start(
