@@ -50,13 +50,12 @@ def watched(
 
     threading.excepthook = hook
     limit_s = start_s() if limited else float("inf")
-    waiting = _call_of(call)
+    waiting = _call_of(call, over)
     watch = threading.Thread(
         target=_watch, args=(run, begun, over, lost, limit_s, waiting.give_up), daemon=True
     )
-    watch.start()
     try:
-        waiting.run(over)
+        waiting.run(watch.start)
     except BaseException:
         if not waiting.why:
             raise
@@ -72,15 +71,16 @@ class _Program:
 
     why = ""  # it was given up
 
-    def __init__(self, call: Callable[[], object]) -> None:
-        self.call = call
+    def __init__(self, call: Callable[[], object], over: threading.Event) -> None:
+        self.call, self.over, self.sending = call, over, threading.Lock()
 
-    def run(self, over: threading.Event) -> None:
-        """What is watched, until it is over."""
+    def run(self, watch: Callable[[], None]) -> None:
+        """Begin to watch, and do what is watched."""
         try:
+            watch()
             self.call()
         finally:
-            over.set()
+            self.over.set()
 
     def give_up(self, run: runs.Run, why: str) -> None:
         """Called by the watch."""
@@ -90,7 +90,7 @@ class _Program:
 class _InMainThread(_Program):
     """A library's call, as a notebook makes it: a signal gets it out of any waiting."""
 
-    def run(self, over: threading.Event) -> None:
+    def run(self, watch: Callable[[], None]) -> None:
         usual = signal.getsignal(signal.SIGINT)
 
         def interrupted(number: int, frame: FrameType | None) -> None:
@@ -100,23 +100,27 @@ class _InMainThread(_Program):
                 usual(number, frame)
 
         signal.signal(signal.SIGINT, interrupted)
-        self.over = over
         try:
-            super().run(over)
+            super().run(watch)
         finally:
-            signal.signal(signal.SIGINT, usual)
+            try:
+                self.sending.acquire()  # it is over: no signal is sent any more
+            finally:
+                signal.signal(signal.SIGINT, usual)
 
     def give_up(self, run: runs.Run, why: str) -> None:
         self.why = why
         while not self.over.is_set():  # what is cleared up at the end may wait as well
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            with self.sending:
+                if not self.over.is_set():
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             self.over.wait(AGAIN_S)
 
 
 class _InThread(_Program):
     """A library's call from another thread, which nothing gets out: a further one waits."""
 
-    def run(self, over: threading.Event) -> None:
+    def run(self, watch: Callable[[], None]) -> None:
         raised: list[BaseException] = []
 
         def called() -> None:
@@ -125,12 +129,12 @@ class _InThread(_Program):
             except BaseException as error:
                 raised.append(error)
             finally:
-                over.set()
+                self.over.set()
 
         within = contextvars.copy_context()
         threading.Thread(target=within.run, args=(called,), daemon=True).start()
-        self.over = over
-        over.wait()
+        watch()
+        self.over.wait()
         if raised:
             raise raised[0]
 
@@ -139,12 +143,13 @@ class _InThread(_Program):
         self.over.set()
 
 
-def _call_of(call: Callable[[], object]) -> _Program:
+def _call_of(call: Callable[[], object], over: threading.Event) -> _Program:
     if signals.are_heeded():
-        return _Program(call)
+        return _Program(call, over)
     is_main = threading.current_thread() is threading.main_thread()
     # A handler that is not Python's cannot be put back.
-    return _InMainThread(call) if is_main and signal.getsignal(signal.SIGINT) else _InThread(call)
+    kind = _InMainThread if is_main and signal.getsignal(signal.SIGINT) else _InThread
+    return kind(call, over)
 
 
 def start_s() -> float:
