@@ -62,6 +62,8 @@ def watched(
     finally:
         over.set()
         threading.excepthook = before
+    if waiting.why:
+        threading.Thread(target=waiting.end, daemon=True).start()
     if waiting.why and not _is_done(run):
         raise runs.Failed(f"{waiting.why}; run again to resume")
 
@@ -85,6 +87,14 @@ class _Program:
     def give_up(self, run: runs.Run, why: str) -> None:
         """Called by the watch."""
         _exit(run, why)
+
+    def end(self) -> None:
+        """End a script that has come to its end, where its interpreter waits for threads of the
+        runner that was given up: with 1, as what it asked for failed."""
+        while not _is_ending():
+            time.sleep(LOOK_S)
+        time.sleep(GRACE_S)
+        _end(1)
 
 
 class _InMainThread(_Program):
@@ -215,6 +225,14 @@ def _kill(workers: Iterable[int], others: set[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def _is_ending() -> bool:
+    """Whether the interpreter waits for its threads, after the last line of what it runs."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    while frame is not None and frame.f_back is not None:
+        frame = frame.f_back
+    return frame is None or frame.f_globals.get("__name__") == threading.__name__
+
+
 def _is_done(run: runs.Run) -> bool:
     return files.exists(run.path(runs.SUCCESS)) and not files.exists(run.path(runs.PENDING))
 
@@ -231,6 +249,10 @@ def _exit(run: runs.Run, why: str) -> None:
         print(f"error: {why}; run again to resume", file=sys.stderr)
     else:
         print(f"{run.verb}: done, in {run.output} ({why})", file=sys.stderr)
+    _end(status)
+
+
+def _end(status: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()

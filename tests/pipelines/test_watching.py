@@ -101,6 +101,7 @@ def test_a_wrapper_that_is_killed_ends_the_run(music: Path, tmp_path: Path) -> N
             GONE,
         ),
         ("scan", "sleep 600", WITHIN),
+        ("library", "sleep 600", WITHIN),
     ],
 )
 def test_a_portable_worker_that_cannot_start(
@@ -126,10 +127,32 @@ def test_a_portable_worker_that_cannot_start(
         _, said = run.communicate(timeout=200)
     finally:
         run.kill()
-    assert run.returncode == (1 if caller == "scan" else 7)
+    # A script ends as it says, or is ended where threads of the runner hold it.
+    assert run.returncode in ((1,) if caller == "scan" else (1, 7))
     assert line in said
     assert not (output / runs.SUCCESS).exists()
     assert line.removeprefix("error: ")[:20] in (output / runs.ERROR).read_text()
+
+
+@pytest.mark.parametrize("held", ["a thread", "a pool"])
+def test_a_script_whose_call_was_given_up_ends_though_threads_would_hold_it(held: str) -> None:
+    script = f"""
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pipelines import watching
+watching.LOOK_S = watching.GRACE_S = 0.05
+if {held == "a pool"}:
+    ThreadPoolExecutor(1).submit(threading.Event().wait)
+else:
+    threading.Thread(target=threading.Event().wait).start()
+waiting = watching._call_of(print, threading.Event())
+threading.Thread(target=waiting.end, daemon=True).start()
+threading.Event().wait(0.3)
+print("the last line")
+"""
+    words = [sys.executable, "-c", script]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
+    assert (done.returncode, done.stdout) == (1, "the last line\n")
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["main thread", "another"])
