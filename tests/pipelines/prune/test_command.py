@@ -535,7 +535,10 @@ def test_a_passing_fault_is_tried_again_and_a_lasting_one_is_a_reject(
 
     with monkeypatch.context() as patch:
         patch.setattr(Decoder, "decode", down)
-        assert _decisions(_prune(tmp_path, rows)) == {"mallory": "unreadable"}
+        with pytest.raises(runs.Failed, match="2 of 2 files cannot be reached"):  # nothing was judged
+            _prune(tmp_path, rows)
+        missed = _prune(tmp_path, rows, "--max-unreachable", "1")
+        assert _decisions(missed) == {"mallory": "unreadable"}
         assert {row["error"] for row in _rejects(tmp_path)} == {"unreachable"}
         patch.setattr(Decoder, "decode", shaky)
         again = _prune(tmp_path, rows, "--retry-rejects")
