@@ -535,9 +535,7 @@ def test_a_passing_fault_is_tried_again_and_a_lasting_one_is_a_reject(
 
     with monkeypatch.context() as patch:
         patch.setattr(Decoder, "decode", down)
-        with pytest.raises(
-            runs.Failed, match="2 of 2 files cannot be reached"
-        ):  # nothing was judged
+        with pytest.raises(runs.Failed, match="2 of 2 files cannot be reached"):
             _prune(tmp_path, rows)
         missed = _prune(tmp_path, rows, "--max-unreachable", "1")
         assert _decisions(missed) == {"mallory": "unreadable"}
