@@ -59,7 +59,8 @@ class Log:
             known = max(of_parts, whole.every, key=len)
             self.lines = [line for line in known if line["step"] <= step][:count]
             lost = count - len(self.lines)
-            trouble = lacks or f"{path}: {whole.trouble}"
+            is_of_whole = not lacks or (whole.trouble and not paths)
+            trouble = f"{path}: {whole.trouble}" if is_of_whole else lacks
             console.tell(f"{trouble}; the net goes on as it was, the log without lines: {lost}")
         self._remove(0)
         if self.lines:

@@ -153,7 +153,7 @@ def test_it_works_in_processes_that_are_spawned(corpus: stemlode.OpenCorpus) -> 
 def test_duckdb_asks_the_index_as_the_page_says(
     corpus: stemlode.OpenCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = (PROJECT / "docs" / "formats.md").read_text(encoding="utf-8")
+    page = (PROJECT / "docs" / "elsewhere.md").read_text(encoding="utf-8")
     (statement,) = re.findall(r"^```sql\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     monkeypatch.chdir(Path(corpus.folder).parent)
     found = duckdb.connect().execute(statement).fetchall()

@@ -419,7 +419,19 @@ def test_a_split_of_which_nothing_is_left_says_so(
         _train(damaged, tmp_path / "run", "--steps", "5")
 
 
-@pytest.mark.parametrize("name", ["levels.json", "log.jsonl", "last/state.safetensors"])
+def test_a_damaged_log_of_an_unfinished_run_is_named_and_the_net_goes_on(
+    corpus_folder: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    (run / "_SUCCESS").unlink()
+    (run / "log.jsonl").write_text('{"half')
+    _train(corpus_folder, run, *OPTIONS)
+    assert "log.jsonl: its last line is torn; the net goes on as it was" in capsys.readouterr().err
+    for name in ("last/state.safetensors", "checkpoint/model.safetensors"):
+        assert (run / name).read_bytes() == (whole / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["levels.json", "last/state.safetensors"])
 def test_a_damaged_file_of_an_unfinished_run_is_named(
     corpus_folder: Path, whole: Path, tmp_path: Path, name: str
 ) -> None:
