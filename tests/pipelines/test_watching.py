@@ -54,6 +54,7 @@ if "thread" in sys.argv[1]:
     thread.join()
 else:
     call()
+print("the last line")
 sys.exit(7)
 """
 
@@ -124,9 +125,10 @@ def test_a_portable_worker_that_cannot_start(
         portable = [str(tmp_path / "run.toml")]
     run = _started("watching.GRACE_S = 2", caller, music, "--output", output, *portable)
     try:
-        _, said = run.communicate(timeout=200)
+        shown, said = run.communicate(timeout=200)
     finally:
         run.kill()
+    assert caller == "scan" or shown.endswith("the last line\n")
     # A script ends as it says, or is ended where threads of the runner hold it.
     assert run.returncode in ((1,) if caller == "scan" else (1, 7))
     assert line in said

@@ -546,11 +546,11 @@ def test_a_killed_run_goes_on_where_it_was(music: Path, labelled: Path, tmp_path
     assert names == {"_PLAN.json", "_SUCCESS", "run.json", *outputs(output)}
 
 
-TWO_HOURS = 2 * 3600
+THREE_HOURS = 3 * 3600
 
 
 @pytest.mark.slow
-def test_two_hours_cost_no_more_memory(tmp_path: Path) -> None:
+def test_three_hours_cost_no_more_memory(tmp_path: Path) -> None:
     piece = np.round(2**15 * music_.both(60, 1, rate=8000, channels=1)).astype(np.int16)
     script = (
         "import pathlib, sys; from stemlode import cli\n"
@@ -578,5 +578,5 @@ def test_two_hours_cost_no_more_memory(tmp_path: Path) -> None:
         assert record(output)["counts"]["samples"] == seconds // 3
         return int(done.stdout.split("peak ")[1].split()[0]) / 1024
 
-    # Two hours of this are 220 MiB as the teacher hears them.
-    assert peak_mib(TWO_HOURS) < peak_mib(300) + 100
+    # Three hours of this are 330 MiB as the teacher hears them.
+    assert peak_mib(THREE_HOURS) < peak_mib(300) + 100

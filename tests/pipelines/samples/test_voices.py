@@ -106,27 +106,27 @@ def test_a_mixture_that_was_bent_is_not_written_though_its_codec_leaves_more(
 def test_a_voice_of_lossless_files_is_true_or_not_written(
     test_data: Path, bench: Workbench, name: str
 ) -> None:
-    outcomes = list(bench.lossless(passage(test_data, name, 18.0)))
+    outcomes = list(bench.lossless(passage(test_data, name, 24.0)))
     assert untrue(outcomes) == []
     for outcome in outcomes:
         if outcome.case.change in MENDED:
-            assert outcome.written >= outcome.chunks - 1, voices.line(outcome)  # of three
+            assert outcome.written >= outcome.chunks - 1, voices.line(outcome)  # of 6 s, half of 12
     assert len(outcomes) == 2 * (len(MENDED) + len(SPOILT)) - 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "coding", "seconds"),
+    ("name", "coding"),
     [
-        ("so_easy", ("mp3", 128), 24.0),
-        ("so_easy", ("m4a", 128), 12.0),
-        ("song1_planetblupi_sung", ("opus", 128), 12.0),
+        ("so_easy", ("mp3", 128)),
+        ("so_easy", ("m4a", 128)),
+        ("song1_planetblupi_sung", ("opus", 128)),
     ],
 )
 def test_a_voice_through_a_codec_is_as_true_as_the_codec_or_not_written(
-    test_data: Path, bench: Workbench, name: str, coding: tuple[str, int], seconds: float
+    test_data: Path, bench: Workbench, name: str, coding: tuple[str, int]
 ) -> None:
-    outcomes = list(bench.coded(passage(test_data, name, seconds), codecs=[coding]))
+    outcomes = list(bench.coded(passage(test_data, name, 24.0), codecs=[coding]))
     assert untrue(outcomes) == []
     if coding[0] != "m4a":  # whose encoder leaves as much as it takes of a voice
         written = {o.case.change for o in outcomes if o.written == o.chunks}
